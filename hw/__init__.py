@@ -1,0 +1,1 @@
+"""What becomes logic: Amaranth gateware and the configuration everything else derives from."""

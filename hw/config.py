@@ -1,0 +1,172 @@
+"""The frozen configuration that hardware, driver and documentation derive from.
+
+`Config` holds the choices; everything else (widths, depths, capacities) is derived beside them, so
+that no second place can disagree. `PRESETS` names the configurations that are tested and measured.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from .formats import FORMATS, FP16, INT8, Format
+
+MAX_TERMS = 1 << 15
+"""Longest dot product (in kept products) whose accumulator is proven never to overflow."""
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be built; the message says which field and what it may be."""
+
+
+class Accumulation(IntEnum):
+    """How the array adds products."""
+
+    EXACT = 0
+    """In a wide integer: one rounding, when the finished sum leaves."""
+    FP32 = 1
+    """In IEEE binary32, rounding after every addition: the variant to compare with."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One accelerator: an R x C array of processing elements with its buffers and streams.
+
+    Raises `ConfigError` when the fields do not fit together.
+    """
+
+    name: str
+    rows: int
+    """Processing elements north to south; each row works on one row of activations."""
+    columns: int
+    """Processing elements west to east; each column works on `interleave` outputs."""
+    format: Format = FP16
+    group: int = 8
+    """M: elements of one N:M group (8 or 16)."""
+    accumulation: Accumulation = Accumulation.EXACT
+    interleave: int = 1
+    """T: outputs that a processing element works on in turn (hides an adder's latency)."""
+    lanes: int = 1
+    """Groups of activations in one beat of the host stream; sets the stream's width."""
+    activation_groups: int = 512
+    """Groups that each row's activation buffer holds in one of its two pages."""
+    weight_slots: int = 1024
+    """Weights that each column's buffer holds in one of its two pages."""
+    schedule_records: int = 512
+    """Group records that the schedule buffer holds in one of its two pages."""
+
+    def __post_init__(self):
+        def check(field: str, ok: bool, want: str):
+            if not ok:
+                raise ConfigError(
+                    f"configuration {self.name!r}: {field} must be {want}, "
+                    f"not {getattr(self, field)!r}"
+                )
+
+        check("rows", 1 <= self.rows <= 128, "from 1 to 128")
+        check("columns", 1 <= self.columns <= 128, "from 1 to 128")
+        check("format", self.format in FORMATS.values(), f"one of {', '.join(FORMATS)}")
+        check("group", self.group in (8, 16), "8 or 16")
+        check(
+            "accumulation",
+            self.accumulation is Accumulation.EXACT or self.format is FP16,
+            "EXACT (FP32 accumulation is for fp16 only)",
+        )
+        check("interleave", 1 <= self.interleave <= 16, "from 1 to 16")
+        check(
+            "lanes",
+            self.lanes in (1, 2, 4, 8, 16) and self.rows % self.lanes == 0,
+            f"a power of two to 16 that divides rows ({self.rows})",
+        )
+        for field in ("activation_groups", "weight_slots", "schedule_records"):
+            depth = getattr(self, field)
+            check(
+                field,
+                16 <= depth <= 1 << 14 and depth & (depth - 1) == 0,
+                "a power of two from 16 to 16384",
+            )
+
+    @property
+    def accumulator_bits(self) -> int:
+        """Width in bits of an exact sum, and of a bias."""
+        return self.format.accumulator_bits(MAX_TERMS)
+
+    @property
+    def sum_bits(self) -> int:
+        """Width in bits of what a processing element drains: an exact sum or a binary32."""
+        return 32 if self.accumulation is Accumulation.FP32 else self.accumulator_bits
+
+    @property
+    def index_bits(self) -> int:
+        """Width in bits of a weight's place in its group."""
+        return (self.group - 1).bit_length()
+
+    @property
+    def count_bits(self) -> int:
+        """Width in bits of N, which may be M itself."""
+        return self.group.bit_length()
+
+    @property
+    def stream_bytes(self) -> int:
+        """Width of the host streams in bytes."""
+        return self.lanes * self.group * self.format.bytes
+
+    @property
+    def tile_columns(self) -> int:
+        """Outputs of one row of a tile: C * T."""
+        return self.columns * self.interleave
+
+    @property
+    def tile_rows(self) -> int:
+        """Rows that drain from one column for one tile: R * T."""
+        return self.rows * self.interleave
+
+    @property
+    def output_depth(self) -> int:
+        """Finished rows that each column's output buffer holds: two tiles, a power of two."""
+        return 1 << (2 * self.tile_rows - 1).bit_length()
+
+    @property
+    def macs_per_cycle(self) -> int:
+        return self.rows * self.columns
+
+    def describe(self) -> dict:
+        """The configuration and what follows from it, as plain values for JSON."""
+        return {
+            "name": self.name,
+            "rows": self.rows,
+            "columns": self.columns,
+            "format": self.format.name,
+            "group": self.group,
+            "accumulation": self.accumulation.name.lower(),
+            "interleave": self.interleave,
+            "lanes": self.lanes,
+            "activation_groups": self.activation_groups,
+            "weight_slots": self.weight_slots,
+            "schedule_records": self.schedule_records,
+            "accumulator_bits": self.accumulator_bits,
+            "stream_bytes": self.stream_bytes,
+        }
+
+    def to_json(self) -> str:
+        return json.dumps(self.describe(), indent=2)
+
+
+PRESETS = {
+    c.name: c
+    for c in (
+        Config("tiny", 4, 4, INT8, activation_groups=64, weight_slots=256, schedule_records=64),
+        Config("small", 8, 8, FP16),
+        Config("medium", 16, 16, FP16, lanes=2, activation_groups=1024),
+        Config("paper", 32, 32, FP16, lanes=4),
+    )
+}
+"""Named configurations: `tiny` for a first look, `small` for a cheap board, `paper` for SAT's."""
+
+
+def preset(name: str, **changes) -> Config:
+    """The preset called `name`, with fields changed; raises `ConfigError` if there is none."""
+    try:
+        config = PRESETS[name]
+    except KeyError:
+        raise ConfigError(f"no preset {name!r}; there are {', '.join(PRESETS)}") from None
+    return replace(config, **changes) if changes else config

@@ -1,0 +1,104 @@
+"""The AXI4-Lite register map: one table for gateware, driver and documentation.
+
+All registers are 32 bits. Reads of other addresses give zero; writes to them are ignored.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from .commands import Flag
+from .config import Accumulation, Config
+from .formats import FORMATS
+
+MAGIC = 0x48_44_4C_45
+"""Identification: "HDLE"."""
+VERSION = 0x0001_0000
+"""Interface version, major in the upper half. A driver talks to its own major version."""
+
+
+class Access(Enum):
+    CONSTANT = "constant"
+    """Known when the hardware is generated."""
+    READ = "read"
+    """Counts or reports; writes are ignored."""
+    WRITE = "write"
+    """Written bits act for one cycle; reads as zero."""
+
+
+@dataclass(frozen=True)
+class Register:
+    name: str
+    access: Access
+    text: str
+
+
+REGISTERS = (
+    Register("magic", Access.CONSTANT, 'identification: 0x48444C45, "HDLE"'),
+    Register("version", Access.CONSTANT, "interface version: major << 16 | minor"),
+    Register("array", Access.CONSTANT, "rows | columns << 16"),
+    Register("format", Access.CONSTANT, "format | accumulation << 8 | group << 16 | T << 24"),
+    Register("stream", Access.CONSTANT, "lanes | accumulator bits << 16"),
+    Register("activation_groups", Access.CONSTANT, "activation groups a row holds in a page"),
+    Register("weight_slots", Access.CONSTANT, "weights a column holds in a page"),
+    Register("schedule_records", Access.CONSTANT, "group records the schedule holds in a page"),
+    Register("control", Access.WRITE, "bit 0: clear counters; bit 1: clear flags; bit 2: reset"),
+    Register("status", Access.READ, "bit 0: busy"),
+    Register("flags", Access.READ, "sticky: " + ", ".join(f"{f.value} {f.name}" for f in Flag)),
+    Register("commands", Access.READ, "commands answered"),
+    Register("errors", Access.READ, "commands answered with an error"),
+    Register("cycles", Access.READ, "from the first issue to the last output, both included"),
+    Register("cycles_high", Access.READ, "upper half of cycles"),
+    Register("total", Access.READ, "cycles since the counters were cleared"),
+    Register("total_high", Access.READ, "upper half of total"),
+    Register("macs", Access.READ, "multiplications by a weight that is not zero, all rows"),
+    Register("macs_high", Access.READ, "upper half of macs"),
+    Register("slots", Access.READ, "weight slots issued to the array"),
+    Register("slots_high", Access.READ, "upper half of slots"),
+    Register("tiles", Access.READ, "tiles finished"),
+    Register("stall_drain", Access.READ, "cycles a tile waited for the drain chain"),
+    Register("stall_output", Access.READ, "cycles a tile waited for room in the output buffers"),
+    Register("stall_schedule", Access.READ, "cycles the array waited for group records"),
+    Register("stall_host", Access.READ, "cycles between tiles without a RUN to execute"),
+)
+"""In address order, four bytes each."""
+
+ADDRESS = {r.name: 4 * i for i, r in enumerate(REGISTERS)}
+
+CONTROL_CLEAR_COUNTERS = 1 << 0
+CONTROL_CLEAR_FLAGS = 1 << 1
+CONTROL_RESET = 1 << 2
+
+
+def constants(config: Config) -> dict[str, int]:
+    """Values of the constant registers for `config`."""
+    return {
+        "magic": MAGIC,
+        "version": VERSION,
+        "array": config.rows | config.columns << 16,
+        "format": list(FORMATS.values()).index(config.format)
+        | config.accumulation << 8
+        | config.group << 16
+        | config.interleave << 24,
+        "stream": config.lanes | config.accumulator_bits << 16,
+        "activation_groups": config.activation_groups,
+        "weight_slots": config.weight_slots,
+        "schedule_records": config.schedule_records,
+    }
+
+
+def config_from(read: dict[str, int], name: str = "device") -> Config:
+    """The configuration that a device's constant registers describe (inverse of `constants`)."""
+    word = read["format"]
+    return Config(
+        name=name,
+        rows=read["array"] & 0xFFFF,
+        columns=read["array"] >> 16,
+        format=list(FORMATS.values())[word & 0xFF],
+        accumulation=Accumulation(word >> 8 & 0xFF),
+        group=word >> 16 & 0xFF,
+        interleave=word >> 24,
+        lanes=read["stream"] & 0xFFFF,
+        activation_groups=read["activation_groups"],
+        weight_slots=read["weight_slots"],
+        schedule_records=read["schedule_records"],
+    )

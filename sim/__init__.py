@@ -1,0 +1,1 @@
+"""The golden model, the cocotb testbenches and the simulator build."""

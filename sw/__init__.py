@@ -1,0 +1,1 @@
+"""What runs on the host: driver, N:M compression, training recipes and the `heddle` command."""
