@@ -1,0 +1,176 @@
+"""Layouts and signatures that more than one module of the gateware speaks."""
+
+from math import gcd
+
+from amaranth import Module, Shape, ShapeCastable, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
+
+from .commands import Target
+from .config import Config
+from .formats import Format
+
+
+def operand(format: Format) -> data.StructLayout:
+    """An element as the array multiplies it: ``value << (4 * step)`` units (see `formats`)."""
+    return data.StructLayout({"value": signed(format.value_bits), "step": format.step_bits})
+
+
+def beat(config: Config) -> data.StructLayout:
+    """One beat of a host stream; `last` ends a packet."""
+    return data.StructLayout({"data": 8 * config.stream_bytes, "last": 1})
+
+
+def group_signature(config: Config) -> wiring.Signature:
+    """West to east: a group of M activations, taken where `load` is set."""
+    return wiring.Signature(
+        {
+            "group": Out(data.ArrayLayout(operand(config.format), config.group)),
+            "load": Out(1),
+        }
+    )
+
+
+def weight_signature(config: Config) -> wiring.Signature:
+    """North to south: a kept weight, its place in the group, and the end of the dot product.
+
+    A bubble is a weight of zero: it adds nothing.
+    """
+    return wiring.Signature(
+        {
+            "weight": Out(operand(config.format)),
+            "index": Out(config.index_bits),
+            "last": Out(1),
+        }
+    )
+
+
+class Chunks:
+    """How the words of one buffer travel in beats: a beat of U units fills banks in chunks.
+
+    ``size = gcd(U, banks)`` units are written in one cycle, so a chunk lies within a beat and
+    within a word, for any array shape.
+    """
+
+    def __init__(self, unit_bits: int, units: int, banks: int):
+        self.unit_bits = unit_bits
+        self.units = units
+        """U: units in a beat."""
+        self.size = gcd(units, banks)
+        """Units in a chunk."""
+        self.per_beat = units // self.size
+        self.per_word = banks // self.size
+
+    @property
+    def bits(self) -> int:
+        return self.unit_bits * self.size
+
+
+def chunks(config: Config) -> dict[Target, Chunks]:
+    """The chunking of each buffer that LOAD can fill."""
+    bits = 8 * config.stream_bytes
+    element = config.format.bits
+    return {
+        Target.ACTIVATIONS: Chunks(config.group * element, config.lanes, config.rows),
+        Target.SCHEDULE: Chunks(8, bits // 8, 1),
+        Target.INDICES: Chunks(4, bits // 4, config.columns),
+        Target.VALUES: Chunks(element, bits // element, config.columns),
+    }
+
+
+def address_bits(config: Config) -> dict[Target, int]:
+    """Width of a word address in each buffer; its top bit is the page."""
+    return {
+        Target.ACTIVATIONS: config.activation_groups.bit_length(),
+        Target.SCHEDULE: config.schedule_records.bit_length(),
+        Target.INDICES: config.weight_slots.bit_length(),
+        Target.VALUES: config.weight_slots.bit_length(),
+    }
+
+
+def write_signature(config: Config) -> wiring.Signature:
+    """The bus from the sequencer to the buffers: one chunk a cycle, never refused.
+
+    `chunk` is the chunk's number in its word (banks ``chunk * size`` on); `data` holds the
+    chunk in its low bits, as raw elements of the stream.
+    """
+    kinds = chunks(config)
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "target": Out(Target),
+            "address": Out(16),
+            "chunk": Out(8),
+            "data": Out(max(c.bits for c in kinds.values())),
+        }
+    )
+
+
+def channel_signature(config: Config) -> wiring.Signature:
+    """The bus that sets bias and scale of one column's channel (or all): never refused."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "column": Out(8),
+            "all": Out(1),
+            "channel": Out(range(2 * config.interleave)),
+            "scale": Out(16),
+            "exponent": Out(signed(16)),
+            "bias": Out(signed(config.accumulator_bits)),
+        }
+    )
+
+
+MODE = data.StructLayout({"finish": 1, "relu": 1, "format": 2, "channel_page": 1})
+"""A RUN's mode, as in `commands.MODE_*`."""
+
+RUN = data.StructLayout(
+    {
+        "mode": MODE,
+        "activation_base": 16,
+        "activation_stride": 16,
+        "row_blocks": 16,
+        "slot_base": 16,
+        "schedule_base": 16,
+        "schedule_count": 16,
+    }
+)
+"""A RUN command, checked, on its way to the issuer."""
+
+RESPONSE = data.StructLayout({"opcode": 8, "tag": 8, "status": 16, "rows": 32, "format": 2})
+"""What the response writer sends: a header, then `rows` rows of C outputs in `format`."""
+
+RECORD = data.StructLayout(
+    {"count": 5, "address": 16, "last": 1, "first": 1, "end": 1, "mode": MODE, "slot_base": 16}
+)
+"""A group to issue: N (0 only for a tile without weights), where its activations lie, whether it
+is the first or the `last` of its tile, and whether that tile is the `end` of its RUN."""
+
+
+def page_layout() -> data.StructLayout:
+    """One bit for each kind of page: which of the two a RUN uses."""
+    return data.StructLayout({"activations": 1, "weights": 1, "schedule": 1, "channel": 1})
+
+
+def connect_checked(m: Module, a, b):
+    """`wiring.connect` for two interfaces whose members must have equal shapes.
+
+    Amaranth lets a signed member drive an unsigned one of the same width, or a structure drive
+    another; both are mistakes here. Raises `TypeError`.
+    """
+    for (path_a, member_a, _), (path_b, member_b, _) in zip(
+        sorted(a.signature.flatten(a), key=lambda e: e[0]),
+        sorted(b.signature.flatten(b), key=lambda e: e[0]),
+        strict=True,
+    ):
+        if path_a != path_b or not _same(member_a.shape, member_b.shape):
+            raise TypeError(
+                f"cannot connect {path_a}: {member_a.shape!r} with {path_b}: {member_b.shape!r}"
+            )
+    wiring.connect(m, a, b)
+
+
+def _same(a, b) -> bool:
+    if isinstance(a, ShapeCastable) or isinstance(b, ShapeCastable):
+        return a == b
+    return Shape.cast(a) == Shape.cast(b)
