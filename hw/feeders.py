@@ -1,0 +1,248 @@
+"""The skewed buffers at the array's west and north edges: one bank a row, one a column.
+
+Each bank passes the read request on to the next one a cycle later, so bank i answers i cycles
+behind the first: the skew that a systolic array wants costs one register a bank.
+
+    write bus ─► decode ─┬────────┬────────┬── …
+                         ▼        ▼        ▼
+                      [bank 0] [bank 1] [bank 2]
+    read request ─────►  ├─►[ ]─► ├─►[ ]─► ├─► …
+                         ▼        ▼        ▼
+                       link 0   link 1   link 2
+
+The read and the write side never meet at one address: a LOAD waits until no RUN uses its page.
+"""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .commands import Target
+from .config import Config
+from .layouts import (
+    address_bits,
+    chunks,
+    group_signature,
+    operand,
+    weight_signature,
+    write_signature,
+)
+from .operand import OperandDecoder
+
+
+class Bank(wiring.Component):
+    """A buffer with one write and one read port: simple dual-port block RAM.
+
+    Latency: 1 cycle from `read_en` to `read_data`, which then stays. Reading and writing one
+    address in one cycle is not allowed.
+    """
+
+    def __init__(self, shape, depth: int):
+        self._shape, self._depth = shape, depth
+        super().__init__(
+            {
+                "write_en": In(1),
+                "write_address": In(range(depth)),
+                "write_data": In(shape),
+                "read_en": In(1),
+                "read_address": In(range(depth)),
+                "read_data": Out(shape),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = Memory(
+            shape=self._shape, depth=self._depth, init=[], attrs={"no_rw_check": 1}
+        )
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            write.en.eq(self.write_en),
+            write.addr.eq(self.write_address),
+            write.data.eq(self.write_data),
+            read.en.eq(self.read_en),
+            read.addr.eq(self.read_address),
+            self.read_data.eq(read.data),
+        ]
+        return m
+
+
+class _ChunkWriter:
+    """Takes one target's chunks off the write bus, a cycle later, and hands them to banks."""
+
+    def __init__(self, m: Module, config: Config, target: Target, bus, decoded_shape, decode):
+        self.chunks = chunks(config)[target]
+        self.enable = Signal(name=f"{target.name.lower()}_enable")
+        self.address = Signal(address_bits(config)[target], name=f"{target.name.lower()}_address")
+        self.chunk = Signal(8, name=f"{target.name.lower()}_chunk")
+        self.data = Signal(
+            data.ArrayLayout(decoded_shape, self.chunks.size), name=f"{target.name.lower()}_data"
+        )
+        selected = bus.valid & (bus.target == target)
+        m.d.sync += [
+            self.enable.eq(selected),
+            self.address.eq(bus.address),
+            self.chunk.eq(bus.chunk),
+        ]
+        for unit in range(self.chunks.size):
+            raw = bus.data.word_select(unit, self.chunks.unit_bits)
+            m.d.sync += self.data[unit].eq(decode(unit, raw))
+
+    def drive(self, m: Module, number: int, bank: Bank):
+        """Connect the bank for unit `number` of every word."""
+        chunk, unit = divmod(number, self.chunks.size)
+        m.d.comb += [
+            bank.write_en.eq(self.enable & (self.chunk == chunk)),
+            bank.write_address.eq(self.address),
+            bank.write_data.eq(self.data[unit]),
+        ]
+
+
+class _Decoders:
+    """Operand decoders for the elements of a chunk; gathers their `nonfinite`."""
+
+    def __init__(self, m: Module, config: Config, name: str):
+        self._m, self._format, self._name = m, config.format, name
+        self.nonfinite = []
+
+    def __call__(self, number: int, raw):
+        decoder = OperandDecoder(self._format)
+        self._m.submodules[f"decode_{self._name}_{number}"] = decoder
+        self._m.d.comb += decoder.raw.eq(raw)
+        self.nonfinite.append(decoder.nonfinite)
+        return decoder.operand
+
+
+class ActivationFeeder(wiring.Component):
+    """R banks of groups, decoded as they are written.
+
+    Latency: a read of cycle t reaches row r's link in cycle t + 1 + r. Throughput: one group a
+    row a cycle, no stalls. A chunk may be read 3 cycles after it was on the write bus.
+
+    Members
+    -------
+    write : the write bus
+    address, load : In, read request; `load` strobes
+    groups : R group links
+    nonfinite : Out(1), an infinity or NaN was written
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "write": In(write_signature(config)),
+                "address": In(address_bits(config)[Target.ACTIVATIONS]),
+                "load": In(1),
+                "groups": Out(group_signature(config)).array(config.rows),
+                "nonfinite": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        group = data.ArrayLayout(operand(config.format), config.group)
+        decoders = _Decoders(m, config, "activation")
+
+        def decode(unit, raw):
+            elements = [
+                decoders(unit * config.group + i, raw.word_select(i, config.format.bits))
+                for i in range(config.group)
+            ]
+            return Cat(elements)
+
+        writer = _ChunkWriter(m, config, Target.ACTIVATIONS, self.write, group, decode)
+        nonfinite = Cat(decoders.nonfinite).any()
+        m.d.sync += self.nonfinite.eq(
+            self.write.valid & (self.write.target == Target.ACTIVATIONS) & nonfinite
+        )
+        address, load = self.address, self.load
+        for row in range(config.rows):
+            m.submodules[f"bank_{row}"] = bank = Bank(group, 2 * config.activation_groups)
+            writer.drive(m, row, bank)
+            next_address = Signal.like(address, name=f"address_{row}")
+            next_load = Signal(name=f"load_{row}")
+            m.d.comb += [bank.read_address.eq(address), bank.read_en.eq(load)]
+            m.d.sync += [next_address.eq(address), next_load.eq(load)]
+            m.d.comb += [
+                self.groups[row].group.eq(bank.read_data),
+                self.groups[row].load.eq(next_load),
+            ]
+            address, load = next_address, next_load
+        return m
+
+
+class WeightFeeder(wiring.Component):
+    """C banks of compact weights (value and index), decoded as they are written.
+
+    Latency: a read of cycle t reaches column c's link in cycle t + 1 + c. Throughput: one slot
+    a cycle, no stalls; without `valid` a bubble (weight zero) goes out, with `last` or without.
+    A chunk may be read 3 cycles after it was on the write bus.
+
+    Members
+    -------
+    write : the write bus
+    address, valid, last : In, read request
+    weights : C weight links
+    nonzero : Out(range(C + 1)), weights that are not zero on the links in this cycle
+    nonfinite : Out(1), an infinity or NaN was written
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "write": In(write_signature(config)),
+                "address": In(address_bits(config)[Target.VALUES]),
+                "valid": In(1),
+                "last": In(1),
+                "weights": Out(weight_signature(config)).array(config.columns),
+                "nonzero": Out(range(config.columns + 1)),
+                "nonfinite": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        decoders = _Decoders(m, config, "weight")
+        values = _ChunkWriter(
+            m, config, Target.VALUES, self.write, operand(config.format), decoders
+        )
+        indices = _ChunkWriter(
+            m, config, Target.INDICES, self.write, config.index_bits, lambda _, raw: raw
+        )
+        nonfinite = Cat(decoders.nonfinite).any()
+        m.d.sync += self.nonfinite.eq(
+            self.write.valid & (self.write.target == Target.VALUES) & nonfinite
+        )
+        depth = 2 * config.weight_slots
+        request = {"address": self.address, "valid": self.valid, "last": self.last}
+        nonzero = []
+        for column in range(config.columns):
+            m.submodules[f"values_{column}"] = value = Bank(operand(config.format), depth)
+            m.submodules[f"indices_{column}"] = index = Bank(config.index_bits, depth)
+            values.drive(m, column, value)
+            indices.drive(m, column, index)
+            later = {
+                name: Signal.like(signal, name=f"{name}_{column}")
+                for name, signal in request.items()
+            }
+            for bank in (value, index):
+                m.d.comb += [
+                    bank.read_address.eq(request["address"]),
+                    bank.read_en.eq(request["valid"]),
+                ]
+            m.d.sync += [later[name].eq(signal) for name, signal in request.items()]
+            link = self.weights[column]
+            with m.If(later["valid"]):
+                m.d.comb += link.weight.eq(value.read_data)
+            m.d.comb += [link.index.eq(index.read_data), link.last.eq(later["last"])]
+            nonzero.append(link.weight.value.any())
+            request = later
+        m.d.sync += self.nonzero.eq(sum(nonzero))
+        return m
+
+
