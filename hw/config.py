@@ -122,8 +122,9 @@ class Config:
 
     @property
     def output_depth(self) -> int:
-        """Finished rows that each column's output buffer holds: two tiles, a power of two."""
-        return 1 << (2 * self.tile_rows - 1).bit_length()
+        """Finished rows that each column's output buffer holds, a power of two: four tiles, so
+        that short tiles do not wait for the way out."""
+        return max(64, 1 << (4 * self.tile_rows - 1).bit_length())
 
     @property
     def macs_per_cycle(self) -> int:

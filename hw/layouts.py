@@ -141,10 +141,19 @@ RESPONSE = data.StructLayout({"opcode": 8, "tag": 8, "status": 16, "rows": 32, "
 """What the response writer sends: a header, then `rows` rows of C outputs in `format`."""
 
 RECORD = data.StructLayout(
-    {"count": 5, "address": 16, "last": 1, "first": 1, "end": 1, "mode": MODE, "slot_base": 16}
+    {
+        "count": 5,
+        "address": 16,
+        "first": 1,
+        "last": 1,
+        "end": 1,
+        "mode": MODE,
+        "slot_base": 16,
+        "schedule_page": 1,
+    }
 )
 """A group to issue: N (0 only for a tile without weights), where its activations lie, whether it
-is the first or the `last` of its tile, and whether that tile is the `end` of its RUN."""
+is the `first` or the `last` of its tile, and whether that tile is the `end` of its RUN."""
 
 
 def page_layout() -> data.StructLayout:
@@ -152,22 +161,24 @@ def page_layout() -> data.StructLayout:
     return data.StructLayout({"activations": 1, "weights": 1, "schedule": 1, "channel": 1})
 
 
-def connect_checked(m: Module, a, b):
-    """`wiring.connect` for two interfaces whose members must have equal shapes.
+def connect_checked(m: Module, source, *sinks):
+    """`wiring.connect` of one interface with others whose members must have equal shapes.
 
     Amaranth lets a signed member drive an unsigned one of the same width, or a structure drive
     another; both are mistakes here. Raises `TypeError`.
     """
-    for (path_a, member_a, _), (path_b, member_b, _) in zip(
-        sorted(a.signature.flatten(a), key=lambda e: e[0]),
-        sorted(b.signature.flatten(b), key=lambda e: e[0]),
-        strict=True,
-    ):
-        if path_a != path_b or not _same(member_a.shape, member_b.shape):
-            raise TypeError(
-                f"cannot connect {path_a}: {member_a.shape!r} with {path_b}: {member_b.shape!r}"
-            )
-    wiring.connect(m, a, b)
+    for sink in sinks:
+        for (path, member, _), (sink_path, sink_member, _) in zip(
+            sorted(source.signature.flatten(source), key=lambda entry: entry[0]),
+            sorted(sink.signature.flatten(sink), key=lambda entry: entry[0]),
+            strict=True,
+        ):
+            if path != sink_path or not _same(member.shape, sink_member.shape):
+                raise TypeError(
+                    f"cannot connect {path}: {member.shape!r} with "
+                    f"{sink_path}: {sink_member.shape!r}"
+                )
+    wiring.connect(m, source, *sinks)
 
 
 def _same(a, b) -> bool:

@@ -44,6 +44,10 @@ class ScheduleReader(wiring.Component):
             }
         )
 
+    def _page(self, target: Target) -> int:
+        """The address bit that tells a buffer's two pages apart."""
+        return address_bits(self.config)[target] - 1
+
     def elaborate(self, platform):
         m = Module()
         config = self.config
@@ -104,6 +108,7 @@ class ScheduleReader(wiring.Component):
             fetched.end.eq(last_record & last_tile),
             fetched.mode.eq(run.mode),
             fetched.slot_base.eq(run.slot_base),
+            fetched.schedule_page.eq(run.schedule_base[self._page(Target.SCHEDULE)]),
             base.eq(tile_base),
         ]
         group = Signal(16)
@@ -120,7 +125,7 @@ class ScheduleReader(wiring.Component):
 
         issued = Signal(RECORD)
         issued_valid = Signal()
-        page = address_bits(config)[Target.ACTIVATIONS] - 1
+        page = self._page(Target.ACTIVATIONS)
         m.d.sync += [
             issued.eq(fetched),
             issued.count.eq(count),

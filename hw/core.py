@@ -1,0 +1,165 @@
+"""Everything between the two host streams."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .array import Array
+from .column_output import ColumnOutput
+from .commands import Flag, Target
+from .config import Config
+from .counters import EVENTS
+from .drain import DrainControl
+from .feeders import ActivationFeeder, WeightFeeder
+from .issuer import Issuer
+from .layouts import address_bits, beat, connect_checked, page_layout
+from .library import Library, instantiate
+from .response import ResponseWriter
+from .schedule import ScheduleReader
+from .sequencer import Sequencer
+
+
+class Core(wiring.Component):
+    """The accelerator without its registers.
+
+        i ─► Sequencer ─┬─ write bus ─► activation, weight and schedule buffers
+                        ├─ channel bus ─► column outputs
+                        └─ RUNs ─► ScheduleReader ─► Issuer ─► feeders ─► Array
+                                                                           │ sums
+        o ◄─ ResponseWriter ◄──────────────────────── C x ColumnOutput ◄───┘
+
+    Nothing on the array's way ever stalls: the issuer starts only what can finish. A reset must
+    last `settle` cycles, until what was on its way has left the parts that keep no state.
+
+    Members
+    -------
+    i, o : streams of layouts.beat
+    flags : In(8), the sticky flags that responses report
+    events : Out(counters.EVENTS(config))
+    """
+
+    def __init__(self, config: Config, library: Library | None = None):
+        self.config = config
+        self.library = library
+        self._array = Array(config, library)
+        self.drain_delay = 1 + self._array.latency
+        self.settle = self.drain_delay + config.tile_rows + config.columns + 32
+        super().__init__(
+            {
+                "i": In(stream.Signature(beat(config))),
+                "o": Out(stream.Signature(beat(config))),
+                "flags": In(8),
+                "events": Out(EVENTS(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config, library = self.config, self.library
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.submodules.activations = activations = ActivationFeeder(config)
+        m.submodules.weights = weights = WeightFeeder(config)
+        m.submodules.schedule = schedule = ScheduleReader(config)
+        m.submodules.issuer = issuer = Issuer(config)
+        m.submodules.array = array = self._array
+        m.submodules.drain = drain = DrainControl(config, self.drain_delay)
+        m.submodules.response = response = ResponseWriter(config)
+        columns = [
+            instantiate(m, f"column_{c}", ColumnOutput(config, c), library)
+            for c in range(config.columns)
+        ]
+
+        connect_checked(m, wiring.flipped(self.i), sequencer.i)
+        connect_checked(m, sequencer.run, schedule.run)
+        connect_checked(m, schedule.records, issuer.records)
+        connect_checked(m, issuer.finish, drain.finish)
+        connect_checked(m, sequencer.response, response.response)
+        connect_checked(m, response.o, wiring.flipped(self.o))
+        connect_checked(m, sequencer.write, activations.write, weights.write, schedule.write)
+        connect_checked(m, sequencer.channel, *(column.channel for column in columns))
+        m.d.comb += [
+            activations.address.eq(issuer.activation_address),
+            activations.load.eq(issuer.load),
+            weights.address.eq(issuer.slot_address),
+            weights.valid.eq(issuer.valid),
+            weights.last.eq(issuer.last),
+            issuer.row_taken.eq(response.row_taken),
+            response.flags.eq(self.flags),
+        ]
+        for r, link in enumerate(activations.groups):
+            connect_checked(m, link, array.west[r])
+        for c, link in enumerate(weights.weights):
+            connect_checked(m, link, array.north[c])
+        for c, column in enumerate(columns):
+            m.d.comb += [
+                column.sum.eq(array.sums[c]),
+                column.valid.eq(drain.columns[c].valid),
+                column.mode.eq(drain.columns[c].mode),
+                column.context.eq(drain.columns[c].context),
+            ]
+            connect_checked(m, column.o, response.columns[c])
+
+        self._release_pages(m, sequencer, issuer, drain)
+        self._count(m, sequencer, schedule, issuer, weights, response)
+        m.d.comb += [
+            self.events.flag_set[Flag.NONFINITE_ACTIVATION].eq(activations.nonfinite),
+            self.events.flag_set[Flag.NONFINITE_WEIGHT].eq(weights.nonfinite),
+            self.events.flag_set[Flag.OVERFLOW].eq(_any(c.overflow for c in columns)),
+            self.events.flag_set[Flag.SATURATED].eq(_any(c.saturated for c in columns)),
+        ]
+        return m
+
+    def _release_pages(self, m: Module, sequencer, issuer, drain):
+        """A RUN's pages are free once the last, most skewed bank has read them."""
+        config = self.config
+        record = issuer.records.payload
+        token = Signal(data.StructLayout({"valid": 1, "pages": page_layout()}))
+        top = {target: bits - 1 for target, bits in address_bits(config).items()}
+        m.d.comb += [
+            token.valid.eq(issuer.end),
+            token.pages.activations.eq(record.address[top[Target.ACTIVATIONS]]),
+            token.pages.weights.eq(record.slot_base[top[Target.VALUES]]),
+            token.pages.schedule.eq(record.schedule_page),
+        ]
+        for i in range(max(config.rows, config.columns)):
+            later = Signal(token.shape(), name=f"release_{i}")
+            m.d.sync += later.eq(token)
+            token = later
+        m.d.comb += [
+            sequencer.release.valid.eq(token.valid),
+            sequencer.release.pages.eq(token.pages),
+            sequencer.release_channel.valid.eq(drain.channel_free),
+            sequencer.release_channel.page.eq(drain.channel_page),
+        ]
+
+    def _count(self, m: Module, sequencer, schedule, issuer, weights, response):
+        """Events for the counters, and whether anything is under way."""
+        accepted = sequencer.run.valid & sequencer.run.ready
+        # A RUN that sends nothing out has ended with its last slot.
+        silent_end = issuer.end & ~issuer.end_finish
+        in_flight = Signal(8)
+        m.d.sync += in_flight.eq(
+            in_flight + accepted - silent_end - sequencer.release_channel.valid
+        )
+        started = issuer.valid | issuer.finish.valid
+        m.d.comb += [
+            sequencer.idle.eq(in_flight == 0),
+            self.events.busy.eq(in_flight != 0),
+            self.events.issue.eq(started),
+            self.events.nonzero.eq(weights.nonzero),
+            self.events.tile.eq(issuer.finish.valid),
+            self.events.stall_drain.eq(issuer.stall_drain),
+            self.events.stall_output.eq(issuer.stall_output),
+            self.events.stall_schedule.eq(schedule.active & ~issuer.records.valid),
+            self.events.stall_host.eq(~schedule.active & ~issuer.records.valid),
+            self.events.answered.eq(sequencer.answered),
+            self.events.errored.eq(sequencer.errored),
+            self.events.last_output.eq(response.last_output),
+        ]
+
+
+def _any(signals):
+    value = 0
+    for signal in signals:
+        value = value | signal
+    return value

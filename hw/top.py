@@ -1,0 +1,88 @@
+"""The accelerator: read this first.
+
+    AXI4-Stream in ──► ┌──────┐ ──► AXI4-Stream out
+                       │ Core │
+    AXI4-Lite ◄──────► ├──────┤     (commands, payloads and responses: `hw/commands.py`;
+                       │ Regs │      registers: `hw/registers.py`)
+                       └──────┘
+
+The host sends commands down one stream and gets one response for each up the other; registers
+tell it what the device is and count what the array does. `hw/core.py` shows what lies inside.
+"""
+
+from amaranth import Module, ResetInserter, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .axi_lite import AXI_LITE_PORTS, Registers
+from .config import Config
+from .core import Core
+from .library import Library
+
+
+class Accelerator(wiring.Component):
+    """The device as a block with AXI ports of standard names (AMBA AXI4-Stream, AXI4-Lite).
+
+    Throughput: one beat a cycle each way. Both streams may stall at any time; the array inside
+    waits only between tiles (see `hw/issuer.py`). A reset through the CONTROL register stops
+    whatever is under way and empties the device; the bus and the counters live on.
+
+    Members
+    -------
+    s_axis_* : commands in, `8 * config.stream_bytes` bits
+    m_axis_* : responses out, as wide
+    s_axil_* : registers, 32 bits
+    """
+
+    def __init__(self, config: Config, library: Library | None = None):
+        self.config = config
+        self.library = library
+        width = 8 * config.stream_bytes
+        super().__init__(
+            {
+                "s_axis_tdata": In(width),
+                "s_axis_tvalid": In(1),
+                "s_axis_tready": Out(1),
+                "s_axis_tlast": In(1),
+                "m_axis_tdata": Out(width),
+                "m_axis_tvalid": Out(1),
+                "m_axis_tready": In(1),
+                "m_axis_tlast": Out(1),
+                **AXI_LITE_PORTS,
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        core = Core(self.config, self.library)
+        m.submodules.registers = registers = Registers(self.config)
+
+        # The host's reset lasts until everything on its way has left the pipelines.
+        reset = Signal()
+        settle = Signal(range(core.settle + 1))
+        with m.If(registers.reset):
+            m.d.sync += settle.eq(core.settle)
+        with m.Elif(settle != 0):
+            m.d.sync += settle.eq(settle - 1)
+        m.d.comb += reset.eq(settle != 0)
+        m.submodules.core = ResetInserter(reset)(core)
+
+        for name in AXI_LITE_PORTS:
+            port, inner = getattr(self, name), getattr(registers, name)
+            if AXI_LITE_PORTS[name].flow is In:
+                m.d.comb += inner.eq(port)
+            else:
+                m.d.comb += port.eq(inner)
+        m.d.comb += [
+            registers.events.eq(core.events),
+            core.flags.eq(registers.flags),
+            core.i.valid.eq(self.s_axis_tvalid & ~reset),
+            core.i.payload.data.eq(self.s_axis_tdata),
+            core.i.payload.last.eq(self.s_axis_tlast),
+            self.s_axis_tready.eq(core.i.ready & ~reset),
+            self.m_axis_tvalid.eq(core.o.valid & ~reset),
+            self.m_axis_tdata.eq(core.o.payload.data),
+            self.m_axis_tlast.eq(core.o.payload.last),
+            core.o.ready.eq(self.m_axis_tready & ~reset),
+        ]
+        return m
