@@ -1,0 +1,1 @@
+"""Cocotb testbenches, one a block: random traffic and stalls against the golden model."""

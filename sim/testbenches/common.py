@@ -1,0 +1,77 @@
+"""What the testbenches share: their configuration, and operands as the array sees them."""
+
+import json
+import os
+import random
+from dataclasses import asdict
+
+import numpy as np
+
+from hw.config import Accumulation, Config
+from hw.formats import FORMATS, STEP_LOG2, Format
+from sim.golden import numbers
+
+CONFIGURATION = "HEDDLE_CONFIG"
+SEED = "HEDDLE_SEED"
+
+
+def environment(config: Config, seed: int = 1) -> dict[str, str]:
+    """The environment that tells a testbench what it tests."""
+    fields = asdict(config) | {"format": config.format.name, "accumulation": config.accumulation}
+    return {CONFIGURATION: json.dumps(fields), SEED: str(seed)}
+
+
+def configuration() -> Config:
+    """The configuration of the device under test."""
+    fields = json.loads(os.environ[CONFIGURATION])
+    fields["format"] = FORMATS[fields["format"]]
+    fields["accumulation"] = Accumulation(fields["accumulation"])
+    return Config(**fields)
+
+
+def generator() -> np.random.Generator:
+    """This run's random numbers; also seeds Python's own."""
+    seed = int(os.environ[SEED])
+    random.seed(seed)
+    return np.random.default_rng(seed)
+
+
+def random_elements(format: Format, rng: np.random.Generator, shape) -> np.ndarray:
+    """Finite raw elements over the whole range, edges (zeros, subnormals, largest) included."""
+    dtype = np.uint16 if format.bits == 16 else np.uint8
+    codes = np.arange(1 << format.bits).astype(dtype)
+    codes = codes[numbers.is_finite(format, codes)]
+    magnitude = numbers.significands(format, codes)
+    order = np.argsort(np.abs(magnitude), kind="stable")
+    edges = codes[np.concatenate([order[:6], order[-4:]])]
+    return np.where(rng.random(shape) < 0.2, rng.choice(edges, shape), rng.choice(codes, shape))
+
+
+def operand_bits(format: Format, raw) -> int:
+    """The packed bits of `layouts.operand` for one raw element, by the golden decode.
+
+    Any split of the integer into value and step will do for the array; this one shifts out as
+    many whole steps as leave the value exact.
+    """
+    dtype = np.uint16 if format.bits == 16 else np.uint8
+    integer = int(numbers.significands(format, np.array([raw], dtype))[0])
+    step = 0
+    limit = 1 << (format.value_bits - 1)
+    while not -limit < integer < limit:
+        assert integer % (1 << (1 << STEP_LOG2)) == 0
+        integer >>= 1 << STEP_LOG2
+        step += 1
+    return (integer & ((1 << format.value_bits) - 1)) | step << format.value_bits
+
+
+def signed_value(bits: int, width: int) -> int:
+    """The integer that `width` two's complement bits mean."""
+    return bits - (bits >> (width - 1) << width)
+
+
+def join(values, width: int) -> int:
+    """Fields of `width` bits, the first lowest."""
+    word = 0
+    for i, value in enumerate(values):
+        word |= (int(value) & ((1 << width) - 1)) << (width * i)
+    return word

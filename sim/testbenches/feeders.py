@@ -1,0 +1,156 @@
+"""Both feeders: what the write bus brought comes out decoded and skewed, bubbles as zero."""
+
+import random
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
+
+from hw.commands import Target
+from hw.layouts import chunks
+from sim.golden import numbers
+
+from .common import configuration, generator, join, random_elements, signed_value
+
+
+async def start(dut):
+    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    dut.rst.value = 1
+    dut.write__valid.value = 0
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+
+async def load(dut, config, target, address, units):
+    """Write one word (a list of raw units, one a bank) chunk by chunk, with pauses."""
+    kind = chunks(config)[target]
+    for chunk in range(kind.per_word):
+        while random.random() < 0.2:
+            dut.write__valid.value = 0
+            await FallingEdge(dut.clk)
+        dut.write__valid.value = 1
+        dut.write__target.value = int(target)
+        dut.write__address.value = address
+        dut.write__chunk.value = chunk
+        part = units[chunk * kind.size : (chunk + 1) * kind.size]
+        dut.write__data.value = join(part, kind.unit_bits)
+        await FallingEdge(dut.clk)
+    dut.write__valid.value = 0
+
+
+def integer(config, bits: int) -> int:
+    """What an operand's bits are worth in units."""
+    width = config.format.value_bits
+    step = bits >> width
+    return signed_value(bits & ((1 << width) - 1), width) << 4 * step
+
+
+def significands(config, raw) -> list[int]:
+    return [int(s) for s in numbers.significands(config.format, np.asarray(raw)).ravel()]
+
+
+@cocotb.test()
+async def activations(dut):
+    if not hasattr(dut, "groups__0__load"):
+        return
+    config, rng = configuration(), generator()
+    width = config.format.value_bits + config.format.step_bits
+    words = 2 * config.activation_groups
+    x = random_elements(config.format, rng, (words, config.rows, config.group))
+    await start(dut)
+    dut.load.value = 0
+    for address in rng.permutation(words):
+        units = [join(group, config.format.bits) for group in x[address]]
+        await load(dut, config, Target.ACTIVATIONS, int(address), units)
+    for _ in range(3):
+        await FallingEdge(dut.clk)
+
+    requests = [(int(rng.integers(words)), random.random() < 0.7) for _ in range(600)]
+    for cycle in range(len(requests) + config.rows):
+        address, strobe = requests[cycle] if cycle < len(requests) else (0, False)
+        dut.address.value, dut.load.value = address, strobe
+        await FallingEdge(dut.clk)
+        for r in range(config.rows):
+            then = cycle - r
+            if not 0 <= then < len(requests):
+                continue
+            address, strobe = requests[then]
+            assert int(getattr(dut, f"groups__{r}__load").value) == strobe
+            if strobe:
+                bits = int(getattr(dut, f"groups__{r}__group").value)
+                got = [
+                    integer(config, bits >> (width * i) & ((1 << width) - 1))
+                    for i in range(config.group)
+                ]
+                assert got == significands(config, x[address, r])
+    await nonfinite(dut, config, Target.ACTIVATIONS)
+
+
+@cocotb.test()
+async def weights(dut):
+    if not hasattr(dut, "weights__0__weight"):
+        return
+    config, rng = configuration(), generator()
+    slots = 2 * config.weight_slots
+    values = random_elements(config.format, rng, (slots, config.columns))
+    indices = rng.integers(0, config.group, (slots, config.columns))
+    await start(dut)
+    dut.valid.value = 0
+    dut.last.value = 0
+    for address in rng.permutation(slots):
+        await load(dut, config, Target.VALUES, int(address), list(values[address]))
+        await load(dut, config, Target.INDICES, int(address), list(indices[address]))
+    for _ in range(3):
+        await FallingEdge(dut.clk)
+
+    requests = [
+        (int(rng.integers(slots)), random.random() < 0.7, random.random() < 0.2) for _ in range(600)
+    ]
+    nonzero = 0
+    counted = 0
+    for cycle in range(len(requests) + config.columns + 1):
+        address, valid, last = requests[cycle] if cycle < len(requests) else (0, False, False)
+        dut.address.value, dut.valid.value, dut.last.value = address, valid, last
+        await FallingEdge(dut.clk)
+        counted += int(dut.nonzero.value)
+        for c in range(config.columns):
+            then = cycle - c
+            if not 0 <= then < len(requests):
+                continue
+            address, valid, last = requests[then]
+            expected = significands(config, values[address, c])[0] if valid else 0
+            got = integer(config, int(getattr(dut, f"weights__{c}__weight").value))
+            assert got == expected
+            nonzero += expected != 0
+            assert int(getattr(dut, f"weights__{c}__last").value) == last
+            if valid:
+                assert int(getattr(dut, f"weights__{c}__index").value) == indices[address, c]
+    assert counted == nonzero
+    await nonfinite(dut, config, Target.VALUES)
+
+
+async def nonfinite(dut, config, target):
+    """Every code that is not a number raises the flag, and no other code does."""
+    kind = chunks(config)[target]
+    per_unit = kind.unit_bits // config.format.bits
+    elements = kind.size * per_unit
+    dtype = np.uint16 if config.format.bits == 16 else np.uint8
+    codes = np.arange(1 << config.format.bits).astype(dtype)
+    if config.format.bits == 16:
+        codes = codes[::37]
+    bad = codes[~numbers.is_finite(config.format, codes)]
+    good = codes[numbers.is_finite(config.format, codes)]
+    for _ in range(300):
+        raw = np.random.default_rng(random.getrandbits(32)).choice(good, elements)
+        poisoned = len(bad) > 0 and random.random() < 0.5
+        if poisoned:
+            raw[random.randrange(elements)] = random.choice(list(bad))
+        dut.write__valid.value = 1
+        dut.write__target.value = int(target)
+        dut.write__address.value = 0
+        dut.write__chunk.value = 0
+        dut.write__data.value = join(raw, config.format.bits)
+        await FallingEdge(dut.clk)
+        assert int(dut.nonfinite.value) == poisoned
+    dut.write__valid.value = 0

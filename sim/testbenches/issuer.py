@@ -1,0 +1,171 @@
+"""Schedule reader and issuer together: RUNs in, the read requests of every slot out, in order."""
+
+import random
+
+import cocotb
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
+
+from hw.commands import Target
+from hw.config import Config
+from hw.issuer import Issuer
+from hw.layouts import RUN, address_bits, connect_checked, write_signature
+from hw.schedule import ScheduleReader
+
+from .common import configuration, generator
+
+
+class ReaderAndIssuer(wiring.Component):
+    """The device under test: what lies between the sequencer and the feeders."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        bits = address_bits(config)
+        super().__init__(
+            {
+                "write": In(write_signature(config)),
+                "run": In(stream.Signature(RUN)),
+                "row_taken": In(1),
+                "activation_address": Out(bits[Target.ACTIVATIONS]),
+                "load": Out(1),
+                "slot_address": Out(bits[Target.VALUES]),
+                "valid": Out(1),
+                "last": Out(1),
+                "end": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.reader = reader = ScheduleReader(self.config)
+        m.submodules.issuer = issuer = Issuer(self.config)
+        connect_checked(m, wiring.flipped(self.write), reader.write)
+        connect_checked(m, wiring.flipped(self.run), reader.run)
+        connect_checked(m, reader.records, issuer.records)
+        m.d.comb += issuer.row_taken.eq(self.row_taken)
+        for name in ("activation_address", "load", "slot_address", "valid", "last", "end"):
+            m.d.comb += getattr(self, name).eq(getattr(issuer, name))
+        return m
+
+
+def requests(config, run, records):
+    """The slots of a RUN: (activation address, load, slot address or None, last)."""
+    for block in range(run["row_blocks"]):
+        group, slot = 0, 0
+        for i, (count, skip) in enumerate(records):
+            group += skip
+            final = i == len(records) - 1
+            rounds = count or int(final)
+            for n in range(rounds):
+                for t in range(config.interleave):
+                    base = run["activation_base"] + block * run["activation_stride"]
+                    page = base & config.activation_groups
+                    yield (
+                        page | (base + group) % config.activation_groups,
+                        n == 0 and t == 0,
+                        run["slot_base"] // config.weight_slots * config.weight_slots
+                        + (run["slot_base"] + slot) % config.weight_slots
+                        if count
+                        else None,
+                        bool(final and n == rounds - 1 and run["finish"]),
+                    )
+                    slot += 1 if count else 0
+            group += 1
+
+
+@cocotb.test()
+async def slots_in_order(dut):
+    config, _ = configuration(), generator()
+    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    for name in ("run__valid", "write__valid", "row_taken"):
+        getattr(dut, name).value = 0
+    dut.rst.value = 1
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+    expected = []
+    schedule = config.schedule_records
+    tables = {}
+    for page in range(2):
+        base = page * schedule
+        for i in range(schedule):
+            count = random.choice((0, 0, 1, 2, config.group, random.randrange(config.group + 1)))
+            skip = random.choice((0, 0, 1, (1 << (8 - config.count_bits)) - 1))
+            tables[base + i] = (count, skip)
+            dut.write__valid.value = 1
+            dut.write__target.value = int(Target.SCHEDULE)
+            dut.write__address.value = base + i
+            dut.write__data.value = count | skip << config.count_bits
+            await FallingEdge(dut.clk)
+    dut.write__valid.value = 0
+
+    runs = []
+    for _ in range(60):
+        finish = random.random() < 0.7
+        count = random.randrange(1, 6)
+        base = random.randrange(2 * schedule)
+        base = min(base, base // schedule * schedule + schedule - count)
+        stride = random.randrange(20)
+        blocks = random.randrange(1, 4) if finish else 1
+        page = random.randrange(2) * config.activation_groups
+        run = {
+            "finish": finish,
+            "activation_base": page
+            + random.randrange(config.activation_groups - stride * (blocks - 1)),
+            "activation_stride": stride,
+            "row_blocks": blocks,
+            "slot_base": random.randrange(2 * config.weight_slots),
+            "schedule_base": base,
+            "schedule_count": count,
+        }
+        runs.append(run)
+        expected += requests(config, run, [tables[base + i] for i in range(count)])
+
+    async def send():
+        for run in runs:
+            while random.random() < 0.3:
+                await FallingEdge(dut.clk)
+            mode = int(run["finish"])
+            word, at = mode, 5
+            for name in list(run)[1:]:
+                word |= run[name] << at
+                at += 16
+            dut.run__payload.value = word
+            dut.run__valid.value = 1
+            while not int(dut.run__ready.value):
+                await FallingEdge(dut.clk)
+            await FallingEdge(dut.clk)
+            dut.run__valid.value = 0
+
+    cocotb.start_soon(send())
+    cycle, ends, stored, last_tile = 0, 0, 0, None
+    queue = list(reversed(expected))
+    while queue:
+        # The host takes rows whenever it likes: the issuer must not start what will not fit.
+        take = stored > 0 and random.random() < 0.5
+        dut.row_taken.value = take
+        valid, last = int(dut.valid.value), int(dut.last.value)
+        # The flush after reset is the only `last` that belongs to no RUN.
+        if (valid or last) and cycle >= config.interleave:
+            activation, load, slot, is_last = queue.pop()
+            assert int(dut.load.value) == load
+            if load:
+                assert int(dut.activation_address.value) == activation
+            assert valid == (slot is not None)
+            if valid:
+                assert int(dut.slot_address.value) == slot
+            assert last == is_last
+            if is_last and (last_tile is None or cycle - last_tile >= config.interleave):
+                assert last_tile is None or cycle - last_tile >= config.tile_rows
+                last_tile = cycle
+                stored += config.tile_rows
+                assert stored <= config.output_depth
+        ends += int(dut.end.value)
+        stored -= take
+        cycle += 1
+        await FallingEdge(dut.clk)
+        assert cycle < 200_000, "the issuer stopped"
+    assert ends == len(runs)

@@ -1,0 +1,91 @@
+"""One processing element: dot products of every N, bubbles anywhere, the drain chain passing."""
+
+import random
+
+import cocotb
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
+
+from hw.config import Accumulation
+from hw.pe import ProcessingElement
+from sim.golden import dot
+
+from .common import configuration, generator, join, operand_bits, random_elements
+
+
+@cocotb.test()
+async def dot_products(dut):
+    config = configuration()
+    rng = generator()
+    format, contexts = config.format, config.interleave
+    width = format.value_bits + format.step_bits
+    latency = ProcessingElement(config).latency
+    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    for port in ("west__load", "west__group", "north__weight", "north__index", "sum_north"):
+        getattr(dut, port).value = 0
+    # A round of `last` clears the accumulators, as the issuer does after a reset.
+    dut.rst.value = 1
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
+
+    cycle = 0
+    finished = {}  # cycle in which a sum is due at sum_south: its bits
+
+    async def step(group=None, weight=0, index=0, last=0):
+        nonlocal cycle
+        dut.west__load.value = group is not None
+        if group is not None:
+            dut.west__group.value = group
+        dut.north__weight.value = weight
+        dut.north__index.value = index
+        dut.north__last.value = last
+        passing = random.getrandbits(config.sum_bits)
+        dut.sum_north.value = passing
+        await FallingEdge(dut.clk)
+        # What was passing comes through unless this element's own sum took its place.
+        arrival = cycle + contexts + 1
+        finished.setdefault(arrival, passing)
+        cycle += 1
+        if cycle in finished:
+            assert int(dut.sum_south.value) == finished.pop(cycle), cycle
+
+    for _ in range(60):
+        groups = random.randrange(1, 6)
+        products = [([], []) for _ in range(contexts)]
+        kept = [random.randrange(config.group + 1) for _ in range(groups)]
+        kept[-1] = max(1, kept[-1])
+        for g, count in enumerate(kept):
+            elements = random_elements(format, rng, config.group)
+            packed = join([operand_bits(format, e) for e in elements], width)
+            places = [sorted(rng.permutation(config.group)[:count]) for _ in range(contexts)]
+            weights = random_elements(format, rng, (contexts, config.group))
+            for n in range(count):
+                while random.random() < 0.2:
+                    for _ in range(contexts):
+                        await step()
+                for t in range(contexts):
+                    place = places[t][n]
+                    products[t][0].append(elements[place])
+                    products[t][1].append(weights[t][n])
+                    last = g == groups - 1 and n == count - 1
+                    if last:
+                        finished[cycle + latency] = expected(config, *products[t])
+                    await step(
+                        packed if n == 0 and t == 0 else None,
+                        operand_bits(format, weights[t][n]),
+                        int(place),
+                        last,
+                    )
+    for _ in range(latency + 1):
+        await step()
+
+
+def expected(config, activations, weights) -> int:
+    """The finished sum's bits, by the golden model."""
+    import numpy as np
+
+    dtype = np.uint16 if config.format.bits == 16 else np.uint8
+    x, w = np.array([activations], dtype), np.array(weights, dtype)[:, None]
+    if config.accumulation is Accumulation.FP32:
+        return int(dot.fp32_matmul(x, w).view(np.uint32)[0, 0])
+    return int(dot.exact_matmul(config.format, x, w)[0, 0]) & ((1 << config.sum_bits) - 1)
