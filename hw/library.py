@@ -1,15 +1,16 @@
 """Modules that occur many times, converted to Verilog once.
 
-Amaranth writes every instance of a module out again: a 32 x 32 array of processing elements would be
-megabytes of identical text. With a `Library`, `instantiate` puts in an instance by name instead and
-keeps the component, to be converted once, beside the design. Without one the component becomes an
-ordinary submodule, which is what Amaranth's own simulator needs.
+Amaranth writes every instance of a module out again: a 32 x 32 array of processing elements would
+be megabytes of identical text. With a `Library`, `instantiate` puts in an instance by name instead
+and keeps the component, to be converted once, beside the design. Without one the component becomes
+an ordinary submodule, which is what Amaranth's own simulator needs.
 """
+
+import inspect
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
 from amaranth.lib import wiring
-
-from .config import Config
+from amaranth.lib.wiring import In
 
 
 class Library:
@@ -21,8 +22,11 @@ class Library:
         self._names: dict[tuple, str] = {}
 
     def add(self, component: wiring.Component) -> str:
-        """The name of the module for `component`; equal ones (class and parameters) share it."""
-        key = (type(component), _parameters(component))
+        """The name of the module for `component`; equal ones (class and parameters) share it.
+
+        Raises `TypeError` if the component does not keep its parameters (see `parameters`).
+        """
+        key = (type(component), *parameters(component))
         if key not in self._names:
             kind = type(component).__name__
             twins = sum(name.startswith(kind) for name in self.modules)
@@ -31,11 +35,35 @@ class Library:
         return self._names[key]
 
 
+def parameters(component: wiring.Component) -> tuple:
+    """What tells a component from others of its class: the arguments of its constructor.
+
+    Every argument must be kept as an attribute of its name and be hashable; a `library` does not
+    count, it changes no behaviour. Raises `TypeError` naming the argument that is not.
+    """
+    kind = type(component)
+    values = []
+    for name in inspect.signature(kind.__init__).parameters:
+        if name in ("self", "library"):
+            continue
+        try:
+            value = getattr(component, name)
+            hash(value)
+        except (AttributeError, TypeError) as reason:
+            raise TypeError(
+                f"{kind.__name__} cannot be shared: its argument {name!r} must be kept as a "
+                f"hashable attribute of the same name ({reason})"
+            ) from None
+        values.append(value)
+    return tuple(values)
+
+
 def instantiate(m: Module, name: str, component: wiring.Component, library: Library | None):
     """Add `component` to `m` as `name`; returns an object with the component's ports.
 
-    A component in a library is told apart by its class and the values in `parameters` (a tuple
-    that the component defines), or its `config`.
+    An instance is clocked and reset by the `sync` domain where it stands. `ResetInserter` and
+    `EnableInserter` do not reach into instances: around a design with a library use a clock
+    domain of its own and `DomainRenamer`.
     """
     if library is None:
         m.submodules[name] = component
@@ -43,15 +71,10 @@ def instantiate(m: Module, name: str, component: wiring.Component, library: Libr
     ports = component.signature.create(path=(name,))
     connections = {}
     for path, member, value in component.signature.flatten(ports):
-        direction = "i" if member.flow is wiring.In else "o"
+        direction = "i" if member.flow is In else "o"
         port = "__".join(str(part) for part in path)
         connections[f"{direction}_{port}"] = Value.cast(value)
     m.submodules[name] = Instance(
         library.add(component), i_clk=ClockSignal(), i_rst=ResetSignal(), **connections
     )
     return ports
-
-
-def _parameters(component: wiring.Component) -> tuple:
-    config: Config = component.config
-    return (config, *getattr(component, "parameters", ()))

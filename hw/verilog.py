@@ -1,0 +1,95 @@
+"""Standalone Verilog of a component, and of the whole accelerator with its description."""
+
+import json
+import warnings
+from pathlib import Path
+
+from amaranth import Value
+from amaranth.back import verilog
+from amaranth.hdl import UnusedElaboratable
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from .config import Config
+from .library import Library
+from .registers import ADDRESS, REGISTERS, constants
+
+TOP = "heddle"
+"""Name of the accelerator's top module."""
+
+
+def convert(component: wiring.Component, name: str, library: Library | None = None) -> str:
+    """Verilog of `component` as module `name`, with the modules of `library` that it needs.
+
+    The component must have been constructed with the same `library`. Ports keep their names,
+    joined by two underscores (``i__valid``); a component with registers also has `clk` and
+    `rst` (synchronous, active high). What a library holds must have registers.
+    """
+    texts = [_convert(component, name)]
+    # Converting a module may need further ones, which are added at the end.
+    converted: set[str] = set()
+    while library and (missing := [m for m in library.modules if m not in converted]):
+        for module in missing:
+            texts.append(_convert(library.modules[module], module))
+            converted.add(module)
+    return "\n".join(texts)
+
+
+def _convert(component: wiring.Component, name: str) -> str:
+    with warnings.catch_warnings():
+        # Of equal components in a library only the first is converted.
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        return verilog.convert(component, name=name, emit_src=False)
+
+
+def generate(config: Config) -> str:
+    """Verilog of the whole accelerator for `config`; the top module is `heddle`."""
+    from .top import Accelerator  # here, so that tests of one block need only that block
+
+    library = Library()
+    return convert(Accelerator(config, library), TOP, library)
+
+
+def describe(config: Config) -> dict:
+    """Ports, register map and configuration of the accelerator, as plain values for JSON."""
+    from .top import Accelerator
+
+    ports = [
+        {"name": "clk", "direction": "input", "width": 1},
+        {"name": "rst", "direction": "input", "width": 1},
+    ]
+    accelerator = Accelerator(config)
+    for path, member, value in accelerator.signature.flatten(accelerator):
+        ports.append(
+            {
+                "name": "__".join(str(part) for part in path),
+                "direction": "input" if member.flow is In else "output",
+                "width": len(Value.cast(value)),
+            }
+        )
+    constant = constants(config)
+    registers = [
+        {
+            "name": register.name,
+            "address": ADDRESS[register.name],
+            "access": register.access.value,
+            "text": register.text,
+            **({"value": constant[register.name]} if register.name in constant else {}),
+        }
+        for register in REGISTERS
+    ]
+    return {
+        "top": TOP,
+        "configuration": config.describe(),
+        "ports": ports,
+        "registers": registers,
+    }
+
+
+def write(config: Config, folder: Path) -> tuple[Path, Path]:
+    """Write ``<name>.v`` and, beside it, ``<name>.json`` (see `describe`); returns both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source, description = folder / f"{config.name}.v", folder / f"{config.name}.json"
+    source.write_text(generate(config))
+    description.write_text(json.dumps(describe(config), indent=2) + "\n")
+    return source, description
