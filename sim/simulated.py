@@ -1,0 +1,195 @@
+"""The accelerator in simulation, as a transport that the driver talks through (`sw/device.py`)."""
+
+import ctypes
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from hw import verilog
+from hw.config import Config
+from sw.errors import DeviceError
+
+from . import cache as store
+from . import verilator
+from .interpreted import AmaranthTransport
+from .packets import Inbox, Outbox, hang, longest_silence
+
+__all__ = ["AmaranthTransport", "SimulatedTransport", "Stalls", "compiled"]
+
+log = logging.getLogger(__name__)
+
+SLICE = 50_000
+"""Cycles that one call into the simulator runs: progress and Ctrl-C in between."""
+ROOM = 1 << 14
+"""Output beats that are taken from the simulator at once."""
+
+
+@dataclass(frozen=True)
+class Stalls:
+    """Random pauses on the device's streams: probabilities that a cycle is one."""
+
+    input: float = 0.0
+    output: float = 0.0
+    seed: int = 1
+
+
+class _Exchange(ctypes.Structure):
+    """`Exchange` of harness.cpp."""
+
+    _fields_ = [
+        ("input", ctypes.c_char_p),
+        ("input_last", ctypes.c_char_p),
+        ("input_beats", ctypes.c_uint64),
+        ("sent", ctypes.c_uint64),
+        ("output", ctypes.c_void_p),
+        ("output_last", ctypes.c_void_p),
+        ("output_beats", ctypes.c_uint64),
+        ("received", ctypes.c_uint64),
+        ("packets", ctypes.c_uint64),
+        ("idle", ctypes.c_uint64),
+        ("offered", ctypes.c_uint64),
+    ]
+
+
+class SimulatedTransport:
+    """A device of `config` in Verilator, built at the first use of a configuration.
+
+    `trace` names a waveform file, ``.fst`` or ``.vcd``. `stalls` disturbs both streams, for
+    verification. `text` is Verilog to simulate in place of what `hw` generates: a netlist, say;
+    its top module is `hw.verilog.TOP`. Raises `DeviceError` if the simulator cannot be built.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        trace: str | Path | None = None,
+        stalls: Stalls | None = None,
+        text: str | None = None,
+    ):
+        self.config = config
+        self._handle = None
+        kind = "" if trace is None else Path(trace).suffix
+        if kind not in ("", ".fst", ".vcd"):
+            raise DeviceError(f"a trace is an .fst or a .vcd file, not {str(trace)!r}")
+        # Asked first, for conversion takes seconds that would be in vain.
+        verilator.find_compiler()
+        self._library = load(compiled(text or _verilog(config), kind))
+        self._beat_bytes = self._library.heddle_beat_bytes()
+        stalls = stalls or Stalls()
+        path = None if trace is None else str(trace).encode()
+        self._handle = self._library.heddle_create(path, stalls.seed, stalls.input, stalls.output)
+        if not self._handle:
+            raise DeviceError(f"cannot write the trace {str(trace)!r}")
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles simulated so far."""
+        return self._library.heddle_cycles(self._device)
+
+    def read_register(self, address: int) -> int:
+        """The 32-bit register at `address`. Raises `DeviceError` if there is no answer."""
+        value = ctypes.c_uint32()
+        if not self._library.heddle_read(self._device, address, ctypes.byref(value)):
+            raise DeviceError(f"the simulated device did not answer a read of {address:#x}")
+        return value.value
+
+    def write_register(self, address: int, value: int):
+        """Write the 32-bit register at `address`. Raises `DeviceError` if there is no answer."""
+        if not self._library.heddle_write(self._device, address, value):
+            raise DeviceError(f"the simulated device did not answer a write of {address:#x}")
+
+    def exchange(
+        self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
+    ) -> list[bytes]:
+        """Send command packets and return their responses; see `sw.device.Transport`."""
+        outbox = Outbox(packets, self._beat_bytes)
+        inbox = Inbox(self._beat_bytes, on_response)
+        output = np.empty(ROOM * self._beat_bytes, np.uint8)
+        last = np.empty(ROOM, np.uint8)
+        state = _Exchange(
+            input=outbox.data,
+            input_last=outbox.last,
+            input_beats=outbox.beats,
+            output=output.ctypes.data,
+            output_last=last.ctypes.data,
+            output_beats=ROOM,
+            packets=len(packets),
+        )
+        limit = longest_silence(self.config)
+        while state.packets or state.sent < state.input_beats:
+            self._library.heddle_exchange(self._device, ctypes.byref(state), SLICE)
+            count = state.received
+            inbox.add(output[: count * self._beat_bytes].tobytes(), last[:count])
+            state.received = 0
+            if state.idle > limit:
+                raise hang(self.config, len(inbox.packets), len(packets))
+        return inbox.packets
+
+    def close(self):
+        """End the simulation and complete the trace. Closing again does nothing."""
+        if self._handle:
+            self._library.heddle_destroy(self._handle)
+            self._handle = None
+
+    def __del__(self):
+        self.close()
+
+    @property
+    def _device(self):
+        if not self._handle:
+            raise DeviceError("the simulated device is closed")
+        return self._handle
+
+
+def compiled(text: str, trace: str = "") -> Path:
+    """The shared library of the device in Verilog `text`, able to write `trace` files."""
+    return verilator.build(
+        verilator.Build(
+            verilog=text,
+            top=verilog.TOP,
+            sources=(verilator.HERE / "harness.cpp",),
+            output="libheddle.so",
+            verilate={"": (), ".fst": ("--trace-fst",), ".vcd": ("--trace-vcd",)}[trace],
+        )
+    )
+
+
+def _verilog(config: Config) -> str:
+    """The accelerator's Verilog, converted again only when the gateware has changed."""
+    name = f"{config.name}.v"
+
+    def make(folder: Path):
+        log.info("generating Verilog of %s", config.name)
+        (folder / name).write_text(verilog.generate(config))
+
+    key = store.digest(store.sources("hw"), repr(config))
+    return (store.cached(f"verilog-{config.name}", key, make) / name).read_text()
+
+
+@cache
+def load(path: Path) -> ctypes.CDLL:
+    """The library at `path` with its functions' types."""
+    library = ctypes.CDLL(str(path))
+    device, u64 = ctypes.c_void_p, ctypes.c_uint64
+    signatures = {
+        "heddle_create": (device, ctypes.c_char_p, u64, ctypes.c_double, ctypes.c_double),
+        "heddle_destroy": (None, device),
+        "heddle_cycles": (u64, device),
+        "heddle_beat_bytes": (u64,),
+        "heddle_read": (
+            ctypes.c_bool,
+            device,
+            ctypes.c_uint32,
+            ctypes.POINTER(ctypes.c_uint32),
+        ),
+        "heddle_write": (ctypes.c_bool, device, ctypes.c_uint32, ctypes.c_uint32),
+        "heddle_exchange": (None, device, ctypes.POINTER(_Exchange), u64),
+    }
+    for name, (result, *arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

@@ -1,0 +1,89 @@
+"""A stand-in for the accelerator: answers every packet with itself, inverted, and has a few
+registers. Small, so that the transports are tested without the real device."""
+
+from amaranth import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.config import Config
+from hw.fifo import Fifo
+from hw.layouts import beat
+
+REGISTERS = 4
+
+
+class Loopback(wiring.Component):
+    """Ports of `hw.top.Accelerator`. A packet whose first byte is 0xFF is swallowed; then nothing
+    more is accepted: a hang."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        width = 8 * config.stream_bytes
+        super().__init__(
+            {
+                "s_axis_tdata": In(width),
+                "s_axis_tvalid": In(1),
+                "s_axis_tready": Out(1),
+                "s_axis_tlast": In(1),
+                "m_axis_tdata": Out(width),
+                "m_axis_tvalid": Out(1),
+                "m_axis_tready": In(1),
+                "m_axis_tlast": Out(1),
+                "s_axil_awaddr": In(12),
+                "s_axil_awvalid": In(1),
+                "s_axil_awready": Out(1),
+                "s_axil_wdata": In(32),
+                "s_axil_wstrb": In(4),
+                "s_axil_wvalid": In(1),
+                "s_axil_wready": Out(1),
+                "s_axil_bresp": Out(2),
+                "s_axil_bvalid": Out(1),
+                "s_axil_bready": In(1),
+                "s_axil_araddr": In(12),
+                "s_axil_arvalid": In(1),
+                "s_axil_arready": Out(1),
+                "s_axil_rdata": Out(32),
+                "s_axil_rresp": Out(2),
+                "s_axil_rvalid": Out(1),
+                "s_axil_rready": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = Fifo(beat(self.config), 4)
+        stuck, inside = Signal(), Signal()
+        poison = ~inside & (self.s_axis_tdata[:8] == 0xFF)
+        accepted = self.s_axis_tvalid & self.s_axis_tready
+        with m.If(accepted):
+            m.d.sync += [inside.eq(~self.s_axis_tlast), stuck.eq(stuck | poison)]
+        m.d.comb += [
+            self.s_axis_tready.eq(queue.i.ready & ~stuck),
+            queue.i.valid.eq(self.s_axis_tvalid & ~stuck & ~poison),
+            queue.i.payload.data.eq(~self.s_axis_tdata),
+            queue.i.payload.last.eq(self.s_axis_tlast),
+            self.m_axis_tvalid.eq(queue.o.valid),
+            queue.o.ready.eq(self.m_axis_tready),
+            self.m_axis_tdata.eq(queue.o.payload.data),
+            self.m_axis_tlast.eq(queue.o.payload.last),
+        ]
+        registers = [Signal(32, name=f"register_{i}") for i in range(REGISTERS)]
+        m.d.comb += [
+            self.s_axil_awready.eq(self.s_axil_wvalid & ~self.s_axil_bvalid),
+            self.s_axil_wready.eq(self.s_axil_awvalid & ~self.s_axil_bvalid),
+            self.s_axil_arready.eq(~self.s_axil_rvalid),
+        ]
+        with m.If(self.s_axil_bvalid & self.s_axil_bready):
+            m.d.sync += self.s_axil_bvalid.eq(0)
+        with m.If(self.s_axil_awvalid & self.s_axil_awready):
+            m.d.sync += self.s_axil_bvalid.eq(1)
+        with m.If(self.s_axil_rvalid & self.s_axil_rready):
+            m.d.sync += self.s_axil_rvalid.eq(0)
+        with m.If(self.s_axil_arvalid & self.s_axil_arready):
+            m.d.sync += self.s_axil_rvalid.eq(1)
+        for i, register in enumerate(registers):
+            with m.If(self.s_axil_awvalid & self.s_axil_awready & (self.s_axil_awaddr == 4 * i)):
+                m.d.sync += register.eq(self.s_axil_wdata)
+            with m.If(self.s_axil_arvalid & self.s_axil_arready & (self.s_axil_araddr == 4 * i)):
+                m.d.sync += self.s_axil_rdata.eq(register)
+        return m

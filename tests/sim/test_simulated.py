@@ -1,0 +1,130 @@
+"""Both simulated transports carry packets and registers faithfully, against a loopback device."""
+
+import random
+
+import pytest
+
+from hw import verilog
+from hw.config import Config, preset
+from hw.formats import FP16, INT8
+from sim.packets import Outbox
+from sim.simulated import AmaranthTransport, SimulatedTransport, Stalls
+from sw.errors import DeviceError
+
+from .loopback import REGISTERS, Loopback
+
+NARROW = Config("narrow", 8, 4, INT8)
+WIDE = Config("wide", 8, 4, FP16, lanes=4)
+
+
+def in_verilator(config, **options):
+    text = verilog.convert(Loopback(config), verilog.TOP)
+    return SimulatedTransport(config, text=text, **options)
+
+
+def in_amaranth(config):
+    return AmaranthTransport(config, Loopback(config))
+
+
+@pytest.fixture(params=[in_verilator, in_amaranth])
+def transport(request):
+    device = request.param(NARROW)
+    yield device
+    device.close()
+
+
+def random_packets(config, count, seed=1) -> list[bytes]:
+    random.seed(seed)
+    return [
+        bytes([0]) + random.randbytes(random.randrange(5 * config.stream_bytes))
+        for _ in range(count)
+    ]
+
+
+def answer(packet: bytes, config) -> bytes:
+    padded = packet + bytes(-len(packet) % config.stream_bytes)
+    return bytes(byte ^ 0xFF for byte in padded)
+
+
+def test_packets_return_in_order(transport):
+    packets = random_packets(NARROW, 30)
+    reported = []
+    assert transport.exchange(packets, reported.append) == [answer(p, NARROW) for p in packets]
+    assert reported == sorted(reported) and reported[-1] == 30
+    assert transport.exchange([]) == []
+    assert transport.exchange(packets[:1]) == [answer(packets[0], NARROW)]
+
+
+def test_registers(transport):
+    random.seed(2)
+    values = [random.getrandbits(32) for _ in range(REGISTERS)]
+    for i, value in enumerate(values):
+        transport.write_register(4 * i, value)
+    transport.exchange([b"\0"])
+    assert [transport.read_register(4 * i) for i in range(REGISTERS)] == values
+
+
+def test_closed_device_says_so(transport):
+    transport.close()
+    transport.close()
+    with pytest.raises(DeviceError, match="closed"):
+        transport.exchange([b"\0"])
+
+
+def test_hang_is_reported():
+    device = in_verilator(NARROW)
+    with pytest.raises(DeviceError, match="1 of 3 commands answered"):
+        device.exchange([b"\0", b"\xff", b"\0"])
+
+
+@pytest.mark.parametrize("config", [NARROW, WIDE, Config("widest", 8, 4, FP16, group=16, lanes=2)])
+@pytest.mark.parametrize("stalls", [Stalls(0.6, 0.0, 1), Stalls(0.0, 0.7, 2), Stalls(0.3, 0.3, 3)])
+def test_stalls_change_the_time_but_not_the_data(config, stalls):
+    packets = random_packets(config, 200)
+    device, undisturbed = in_verilator(config, stalls=stalls), in_verilator(config)
+    assert device.exchange(packets) == undisturbed.exchange(packets)
+    beats = Outbox(packets, config.stream_bytes).beats
+    assert undisturbed.cycles < beats + 10
+    assert device.cycles > beats / (1 - max(stalls.input, stalls.output)) * 0.9
+
+
+def test_a_response_longer_than_the_buffer():
+    packet = bytes(1) + random.randbytes(300_000)
+    assert in_verilator(WIDE).exchange([packet]) == [answer(packet, WIDE)]
+
+
+@pytest.mark.parametrize("suffix", [".fst", ".vcd"])
+def test_trace(tmp_path, suffix):
+    path = tmp_path / f"out{suffix}"
+    device = in_verilator(NARROW, trace=path)
+    device.exchange(random_packets(NARROW, 20))
+    device.close()
+    content = path.read_bytes()
+    assert len(content) > 1000
+    if suffix == ".vcd":
+        assert b"s_axis_tdata" in content
+
+
+def test_trace_names_must_say_their_format(tmp_path):
+    with pytest.raises(DeviceError, match=r"an \.fst or a \.vcd file"):
+        in_verilator(NARROW, trace=tmp_path / "out.wave")
+    with pytest.raises(DeviceError, match="cannot write the trace"):
+        in_verilator(NARROW, trace=tmp_path / "missing" / "out.vcd")
+
+
+def test_amaranth_refuses_large_arrays():
+    with pytest.raises(DeviceError, match="16 x 16 processing elements: too many"):
+        AmaranthTransport(preset("medium"))
+
+
+def test_without_a_compiler_the_error_helps(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(DeviceError, match=r"no C\+\+ compiler was found"):
+        in_verilator(NARROW)
+
+
+def test_a_failed_build_leaves_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("HEDDLE_CACHE", str(tmp_path))
+    with pytest.raises(DeviceError, match="building the simulator failed"):
+        SimulatedTransport(NARROW, text="module heddle(input clk); nonsense endmodule")
+    assert [entry for entry in tmp_path.iterdir() if entry.is_dir()] == []
