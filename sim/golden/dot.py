@@ -1,0 +1,47 @@
+"""Dot products without rounding, and their float32 counterpart."""
+
+import numpy as np
+
+from hw.formats import Format
+
+from .numbers import significands
+
+LIMB = 20
+"""Bits of a limb: products of two limbs can be summed 2**22 times in an int64."""
+
+
+def exact_matmul(format: Format, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """``x[B, K] @ w[K, C]`` of raw elements as exact integers [B, C] (Python ints, dtype object)
+    in units of ``2**format.product_unit_log2``."""
+    a, b = significands(format, x), significands(format, w)
+    if format.bits == 8 and not format.is_float:
+        return (a @ b).astype(object)
+    # a = a1 * 2**20 + a0 with 0 <= a0 < 2**20: four small products instead of one large.
+    a1, b1 = a >> LIMB, b >> LIMB
+    a0, b0 = a - (a1 << LIMB), b - (b1 << LIMB)
+    high, low = _matmul(a1, b1).astype(object), _matmul(a0, b0).astype(object)
+    middle = (_matmul(a1, b0) + _matmul(a0, b1)).astype(object)
+    return (high << 2 * LIMB) + (middle << LIMB) + low
+
+
+def _matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Integer matmul with entries below 2**21: float64 (exact below 2**53) in blocks of K."""
+    total = np.zeros((a.shape[0], b.shape[1]), np.int64)
+    block = 1 << 11
+    for k in range(0, a.shape[1], block):
+        part = a[:, k : k + block].astype(float) @ b[k : k + block].astype(float)
+        total += part.astype(np.int64)
+    return total
+
+
+def fp32_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """FP16 ``x[B, K] @ w[K, C]`` added in binary32 in the order of K: float32 [B, C].
+
+    The order in which the array adds the kept products; zeros in between change nothing.
+    """
+    a = np.asarray(x, np.uint16).view(np.float16).astype(np.float32)
+    b = np.asarray(w, np.uint16).view(np.float16).astype(np.float32)
+    total = np.zeros((a.shape[0], b.shape[1]), np.float32)
+    for k in range(a.shape[1]):
+        total += a[:, k, None] * b[k]
+    return total
