@@ -153,6 +153,7 @@ def compiled(text: str, trace: str = "") -> Path:
             top=verilog.TOP,
             sources=(verilator.HERE / "harness.cpp",),
             output="libheddle.so",
+            compile=("-DVL_TIME_CONTEXT",),
             verilate={"": (), ".fst": ("--trace-fst",), ".vcd": ("--trace-vcd",)}[trace],
         )
     )

@@ -25,8 +25,7 @@ log = logging.getLogger(__name__)
 
 HERE = Path(__file__).resolve().parent
 COMPILE = (
-    "-std=c++17 -fPIC -w -DVERILATOR=1 -DVL_TIME_CONTEXT -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=0 "
-    "-DVM_TRACE_SAIF=0"
+    "-std=c++17 -fPIC -w -DVERILATOR=1 -DVM_COVERAGE=0 -DVM_SC=0 -DVM_TIMING=0 -DVM_TRACE_SAIF=0"
 ).split()
 VERILATE = (
     "--cc --make json --no-timing --x-assign fast --x-initial fast --output-split 10000 "

@@ -11,6 +11,7 @@ from amaranth.sim import Simulator
 
 from hw.library import Library, instantiate
 from hw.verilog import convert
+from sim.testbench import simulate
 
 
 class Delay(wiring.Component):
@@ -132,6 +133,11 @@ def test_behaviour_in_amaranth():
     simulator.add_testbench(testbench)
     simulator.run()
     assert outputs == expected(inputs)
+
+
+def test_behaviour_in_verilog_with_a_library():
+    library = Library()
+    simulate(Grid(library), "tests.hw.grid_bench", "grid", library=library)
 
 
 class Unshareable(wiring.Component):

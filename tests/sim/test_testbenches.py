@@ -1,0 +1,65 @@
+"""Every testbench of `sim/testbenches`, on the configurations that its block must work in."""
+
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from hw.config import Accumulation, Config
+from hw.formats import E4M3, E5M2, FP16, INT8
+from sim import testbenches
+from sim.testbench import simulate
+from sim.testbenches.common import environment
+
+
+def config(rows=4, columns=3, format=FP16, **fields) -> Config:
+    """A small array with small buffers."""
+    sizes = {"activation_groups": 32, "weight_slots": 64, "schedule_records": 32}
+    return Config("test", rows, columns, format, **(sizes | fields))
+
+
+FORMATS = [config(format=format) for format in (INT8, FP16, E4M3, E5M2)]
+FP32 = config(accumulation=Accumulation.FP32, interleave=4)
+ARRAYS = [*FORMATS, FP32, config(1, 5), config(5, 1), config(format=INT8, group=16, interleave=3)]
+STREAMS = [
+    config(4, 4, INT8),
+    config(4, 4, lanes=2),
+    config(8, 3, lanes=4, interleave=2),
+    config(4, 5, INT8, group=16),
+]
+
+RUNS = [
+    ("decoder", "hw.decoder:Decoder", [*FORMATS, config(group=16)]),
+    ("pe", "hw.pe:ProcessingElement", [*FORMATS, FP32, config(group=16, interleave=2)]),
+    ("array", "hw.array:Array", ARRAYS),
+    ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, *STREAMS]),
+    ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, *STREAMS]),
+    ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
+]
+"""Testbench, component, configurations."""
+
+
+def identify(value) -> str:
+    if isinstance(value, Config):
+        return (
+            f"{value.rows}x{value.columns}-{value.format.name}-m{value.group}-t{value.interleave}"
+            f"-l{value.lanes}-{value.accumulation.name.lower()}"
+        )
+    return value.partition(":")[2] or value
+
+
+@pytest.mark.parametrize(
+    ("bench", "component", "configuration"),
+    [(bench, component, c) for bench, component, configs in RUNS for c in configs],
+    ids=identify,
+)
+def test_block(bench, component, configuration):
+    module, _, name = component.partition(":")
+    factory = getattr(import_module(module), name)
+    simulate(factory(configuration), f"sim.testbenches.{bench}", name, environment(configuration))
+
+
+def test_every_testbench_is_run():
+    folder = Path(str(testbenches.__file__)).parent
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__", "common", "coverage"}
+    assert modules == {bench for bench, _, _ in RUNS}
