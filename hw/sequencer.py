@@ -1,0 +1,313 @@
+"""The sequencer: takes commands off the host stream, checks them, and sees that each is answered.
+
+    HEADER ─► CHECK ─► DECODE ─┬─► WAIT ─┬─► PAYLOAD ─┐
+                               │         ├─► channel  ├─► DISCARD ─► RESPOND ─► HEADER
+                               │         ├─► RUN      │  (to the packet's end)
+                               └─ error ─┴────────────┘
+
+A malformed or impossible command changes nothing (a payload of the wrong length: what was written
+stays written), is answered with a status, and the next packet is taken as if nothing had been.
+"""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .commands import (
+    CHANNEL_ALL,
+    COMMAND_FIELDS,
+    HEADER_BYTES,
+    HEADER_WORDS,
+    MODE_BITS,
+    Opcode,
+    OutputFormat,
+    Status,
+    Target,
+)
+from .config import Config
+from .crc import HeaderCrc
+from .dealer import Dealer
+from .fifo import Fifo
+from .layouts import (
+    RESPONSE,
+    RUN,
+    address_bits,
+    beat,
+    channel_signature,
+    connect_checked,
+    page_layout,
+    write_signature,
+)
+from .pages import PageGuard
+
+RUNS_AHEAD = 4
+"""RUNs that wait for the array while the host goes on loading."""
+
+
+class Sequencer(wiring.Component):
+    """Execute the command stream of `hw.commands`.
+
+    Latency: about 20 cycles from a header to what it asks for (its CRC is checked a halfword a
+    cycle). Throughput: payloads one chunk a cycle. Stall rule: the stream waits while a LOAD or
+    CHANNEL waits for its page, while the queue of RUNs is full, and while a SYNC waits.
+
+    Members
+    -------
+    i : In stream of layouts.beat
+    write, channel : Out, the buses to buffers and column outputs
+    run : Out stream of layouts.RUN
+    response : Out stream of layouts.RESPONSE, one a command, in order
+    idle : In(1), no RUN is under way
+    release : In({valid, pages}), a RUN has read its buffers
+    release_channel : In({valid, page}), a finishing RUN's rows have left
+    answered, errored : Out(1), pulses for the counters
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "i": In(stream.Signature(beat(config))),
+                "write": Out(write_signature(config)),
+                "channel": Out(channel_signature(config)),
+                "run": Out(stream.Signature(RUN)),
+                "response": Out(stream.Signature(RESPONSE)),
+                "idle": In(1),
+                "release": In(wiring.Signature({"valid": Out(1), "pages": Out(page_layout())})),
+                "release_channel": In(wiring.Signature({"valid": Out(1), "page": Out(1)})),
+                "answered": Out(1),
+                "errored": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.crc = crc = HeaderCrc()
+        m.submodules.dealer = dealer = Dealer(config)
+        m.submodules.guard = guard = PageGuard()
+        m.submodules.runs = runs = Fifo(RUN, RUNS_AHEAD)
+        m.submodules.responses = responses = Fifo(RESPONSE, RUNS_AHEAD)
+        connect_checked(m, runs.o, wiring.flipped(self.run))
+        connect_checked(m, responses.o, wiring.flipped(self.response))
+        connect_checked(m, dealer.write, wiring.flipped(self.write))
+        connect_checked(m, wiring.flipped(self.release), guard.release)
+        connect_checked(m, wiring.flipped(self.release_channel), guard.release_channel)
+
+        header = Signal(8 * HEADER_BYTES)
+        ended = Signal()
+        status = Signal(Status)
+        opcode, tag = header[:8], header[8:16]
+        word = [header.word_select(i, 16) for i in range(HEADER_WORDS)]
+
+        def field(op: Opcode, name: str):
+            return word[1 + COMMAND_FIELDS[op].index(name)]
+
+        run = self._run_of(field)
+        load_target = field(Opcode.LOAD, "target")
+        load_address = field(Opcode.LOAD, "address")
+        load_count = field(Opcode.LOAD, "count")
+        channel = field(Opcode.CHANNEL, "channel")
+        m.d.comb += [
+            dealer.target.eq(load_target),
+            dealer.address.eq(load_address),
+            dealer.count.eq(load_count),
+            dealer.i.payload.eq(self.i.payload),
+            self.channel.column.eq(field(Opcode.CHANNEL, "column")),
+            self.channel.all.eq(field(Opcode.CHANNEL, "column") == CHANNEL_ALL),
+            self.channel.channel.eq(channel),
+            self.channel.scale.eq(field(Opcode.CHANNEL, "scale")),
+            self.channel.exponent.eq(field(Opcode.CHANNEL, "exponent")),
+            self.channel.bias.eq(Cat(word[5:11])),
+            runs.i.payload.eq(run),
+            responses.i.payload.opcode.eq(opcode),
+            responses.i.payload.tag.eq(tag),
+            responses.i.payload.status.eq(status),
+            responses.i.payload.format.eq(run.mode.format),
+        ]
+        with m.If((opcode == Opcode.RUN) & (status == Status.OK) & run.mode.finish):
+            m.d.comb += responses.i.payload.rows.eq(run.row_blocks * config.tile_rows)
+
+        # What a command asks for, once its header is whole.
+        problem = Signal(Status)
+        self._judge(m, problem, field, opcode, ended, crc.crc != word[-1])
+        page_busy = Signal()
+        top = {target: bits - 1 for target, bits in address_bits(config).items()}
+        with m.Switch(load_target):
+            for target, busy in (
+                (Target.ACTIVATIONS, guard.busy.activations),
+                (Target.SCHEDULE, guard.busy.schedule),
+                (Target.INDICES, guard.busy.weights),
+                (Target.VALUES, guard.busy.weights),
+            ):
+                with m.Case(target):
+                    m.d.comb += page_busy.eq(busy.bit_select(load_address[top[target]], 1))
+        channel_page = channel >= config.interleave
+        m.d.comb += [
+            guard.acquire.pages.activations.eq(run.activation_base[top[Target.ACTIVATIONS]]),
+            guard.acquire.pages.weights.eq(run.slot_base[top[Target.VALUES]]),
+            guard.acquire.pages.schedule.eq(run.schedule_base[top[Target.SCHEDULE]]),
+            guard.acquire.pages.channel.eq(run.mode.channel_page),
+            guard.acquire.channel.eq(run.mode.finish),
+        ]
+
+        header_beats = max(1, HEADER_BYTES // config.stream_bytes)
+        beats = Signal(range(header_beats))
+        halfwords = Signal(range(HEADER_WORDS))
+        m.d.comb += [crc.halfword.eq(word[0]), crc.clear.eq(0)]
+        with m.FSM():
+            with m.State("HEADER"):
+                m.d.comb += [self.i.ready.eq(1), crc.clear.eq(1)]
+                with m.If(self.i.valid):
+                    kept = self.i.payload.data[: 8 * HEADER_BYTES]
+                    m.d.sync += [
+                        header.eq(Cat(header[len(kept) :], kept)),
+                        ended.eq(self.i.payload.last),
+                        beats.eq(beats + 1),
+                        halfwords.eq(0),
+                    ]
+                    with m.If(beats == header_beats - 1):
+                        m.d.sync += beats.eq(0)
+                        m.next = "CHECK"
+                    with m.Elif(self.i.payload.last):
+                        # Too short to have a tag; what came of it is answered as it stands.
+                        m.d.sync += [
+                            beats.eq(0),
+                            status.eq(Status.BAD_LENGTH),
+                            header.eq(0),
+                        ]
+                        m.next = "RESPOND"
+            with m.State("CHECK"):
+                # A full turn of the header past the CRC leaves it as it was.
+                m.d.sync += [
+                    header.eq(Cat(header[16:], header[:16])),
+                    halfwords.eq(halfwords + 1),
+                ]
+                m.d.comb += crc.valid.eq(halfwords != HEADER_WORDS - 1)
+                with m.If(halfwords == HEADER_WORDS - 1):
+                    m.next = "DECODE"
+            with m.State("DECODE"):
+                m.d.sync += status.eq(problem)
+                m.next = "WAIT"
+                with m.If(problem != Status.OK):
+                    m.next = "DISCARD"
+            with m.State("WAIT"), m.Switch(opcode):
+                with m.Case(Opcode.LOAD), m.If(~page_busy):
+                    m.d.comb += dealer.start.eq(1)
+                    m.next = "PAYLOAD"
+                with m.Case(Opcode.CHANNEL):
+                    with m.If(~guard.busy.channel.bit_select(channel_page, 1)):
+                        m.d.comb += self.channel.valid.eq(1)
+                        m.next = "RESPOND"
+                with m.Case(Opcode.RUN):
+                    m.d.comb += [
+                        runs.i.valid.eq(~guard.full),
+                        guard.acquire.valid.eq(runs.i.valid & runs.i.ready),
+                    ]
+                    with m.If(guard.acquire.valid):
+                        m.next = "RESPOND"
+                with m.Case(Opcode.SYNC), m.If(self.idle & ~runs.o.valid):
+                    m.next = "RESPOND"
+            with m.State("PAYLOAD"):
+                m.d.comb += [
+                    dealer.i.valid.eq(self.i.valid),
+                    self.i.ready.eq(dealer.i.ready),
+                ]
+                with m.If(dealer.done):
+                    m.d.sync += ended.eq(dealer.ended)
+                    with m.If(dealer.bad_length):
+                        m.d.sync += status.eq(Status.BAD_LENGTH)
+                    with m.Elif(dealer.bad_schedule):
+                        m.d.sync += status.eq(Status.BAD_SCHEDULE)
+                    m.next = "DISCARD"
+            with m.State("DISCARD"):
+                m.d.comb += self.i.ready.eq(~ended)
+                with m.If(self.i.valid & self.i.payload.last):
+                    m.d.sync += ended.eq(1)
+                with m.If(ended):
+                    m.next = "RESPOND"
+            with m.State("RESPOND"):
+                m.d.comb += responses.i.valid.eq(1)
+                with m.If(responses.i.ready):
+                    m.d.comb += [
+                        self.answered.eq(1),
+                        self.errored.eq(status != Status.OK),
+                    ]
+                    m.next = "HEADER"
+        return m
+
+    def _run_of(self, field):
+        """A RUN command's halfwords as layouts.RUN."""
+        return RUN(
+            Cat(
+                field(Opcode.RUN, "mode")[:MODE_BITS],
+                *(field(Opcode.RUN, name) for name in COMMAND_FIELDS[Opcode.RUN][1:]),
+            )
+        )
+
+    def _judge(self, m: Module, problem, field, opcode, ended, bad_check):
+        """Set `problem` to the first thing that is wrong with the command."""
+        config = self.config
+        last_page = address_bits(config)
+        with m.If(bad_check):
+            m.d.comb += problem.eq(Status.BAD_CHECK)
+        with m.Else(), m.Switch(opcode):
+            with m.Case(Opcode.LOAD):
+                address, count = field(Opcode.LOAD, "address"), field(Opcode.LOAD, "count")
+                outside = Signal()
+                with m.Switch(field(Opcode.LOAD, "target")):
+                    for target, bits in last_page.items():
+                        with m.Case(target):
+                            depth = 1 << (bits - 1)
+                            m.d.comb += outside.eq(
+                                (address >= 2 * depth)
+                                | (count == 0)
+                                | (address[: bits - 1] + count > depth)
+                            )
+                    with m.Default():
+                        m.d.comb += problem.eq(Status.BAD_TARGET)
+                with m.If(outside):
+                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                with m.If(ended):
+                    m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Case(Opcode.CHANNEL):
+                column = field(Opcode.CHANNEL, "column")
+                channel = field(Opcode.CHANNEL, "channel")
+                with m.If(
+                    ((column >= config.columns) & (column != CHANNEL_ALL))
+                    | (channel >= 2 * config.interleave)
+                ):
+                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                with m.If(~ended):
+                    m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Case(Opcode.RUN):
+                self._judge_run(m, problem, lambda name: field(Opcode.RUN, name))
+                with m.If(~ended):
+                    m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Case(Opcode.SYNC), m.If(~ended):
+                m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Default():
+                m.d.comb += problem.eq(Status.BAD_OPCODE)
+
+    def _judge_run(self, m: Module, problem, field):
+        """A RUN's own conditions; a later assignment here is the graver problem."""
+        config = self.config
+        mode, blocks = field("mode"), field("row_blocks")
+        base, count = field("schedule_base"), field("schedule_count")
+        depth = config.schedule_records
+        finish, format = mode[0], mode[2:4]
+        with m.If(
+            (field("activation_base") >= 2 * config.activation_groups)
+            | (field("slot_base") >= 2 * config.weight_slots)
+            | (base >= 2 * depth)
+            | (base[: depth.bit_length() - 1] + count > depth)
+        ):
+            m.d.comb += problem.eq(Status.BAD_ADDRESS)
+        with m.If(
+            (mode[MODE_BITS:] != 0)
+            | (format > max(OutputFormat))
+            | (blocks == 0)
+            | (count == 0)
+            | (~finish & (blocks != 1))
+        ):
+            m.d.comb += problem.eq(Status.BAD_FIELD)
