@@ -12,6 +12,8 @@ from .formats import FORMATS, FP16, INT8, Format
 
 MAX_TERMS = 1 << 15
 """Longest dot product (in kept products) whose accumulator is proven never to overflow."""
+FP32_ADDER_STAGES = 5
+"""Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""
 
 
 class ConfigError(ValueError):
@@ -72,6 +74,11 @@ class Config:
             "EXACT (FP32 accumulation is for fp16 only)",
         )
         check("interleave", 1 <= self.interleave <= 16, "from 1 to 16")
+        check(
+            "interleave",
+            self.accumulation is Accumulation.EXACT or self.interleave == FP32_ADDER_STAGES,
+            f"{FP32_ADDER_STAGES} with FP32 accumulation (the depth of its adder)",
+        )
         check(
             "lanes",
             self.lanes in (1, 2, 4, 8, 16) and self.rows % self.lanes == 0,

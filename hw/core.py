@@ -35,6 +35,7 @@ class Core(wiring.Component):
     -------
     i, o : streams of layouts.beat
     flags : In(8), the sticky flags that responses report
+    flush : In(1), with a reset: throw away what the column outputs still hold
     events : Out(counters.EVENTS(config))
     """
 
@@ -43,12 +44,13 @@ class Core(wiring.Component):
         self.library = library
         self._array = Array(config, library)
         self.drain_delay = 1 + self._array.latency
-        self.settle = self.drain_delay + config.tile_rows + config.columns + 32
+        self.settle = self.drain_delay + config.columns + config.output_depth + 32
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
                 "o": Out(stream.Signature(beat(config))),
                 "flags": In(8),
+                "flush": In(1),
                 "events": Out(EVENTS(config)),
             }
         )
@@ -65,7 +67,7 @@ class Core(wiring.Component):
         m.submodules.drain = drain = DrainControl(config, self.drain_delay)
         m.submodules.response = response = ResponseWriter(config)
         columns = [
-            instantiate(m, f"column_{c}", ColumnOutput(config, c), library)
+            instantiate(m, f"column_{c}", ColumnOutput(config), library)
             for c in range(config.columns)
         ]
 
@@ -92,12 +94,17 @@ class Core(wiring.Component):
             connect_checked(m, link, array.north[c])
         for c, column in enumerate(columns):
             m.d.comb += [
+                column.column.eq(c),
                 column.sum.eq(array.sums[c]),
                 column.valid.eq(drain.columns[c].valid),
                 column.mode.eq(drain.columns[c].mode),
                 column.context.eq(drain.columns[c].context),
             ]
-            connect_checked(m, column.o, response.columns[c])
+            m.d.comb += [
+                response.columns[c].valid.eq(column.o.valid),
+                response.columns[c].payload.eq(column.o.payload),
+                column.o.ready.eq(response.columns[c].ready | self.flush),
+            ]
 
         self._release_pages(m, sequencer, issuer, drain)
         self._count(m, sequencer, schedule, issuer, weights, response)

@@ -1,9 +1,9 @@
 """Multiply and accumulate without rounding: an integer product, shifted into a wide integer sum.
 
-    activation ─┐
-                × ─►[product]─► << 4·(steps) ─►[addend]─► + ─►[sum]
-    weight ─────┘                                         ▲     │
-                                                          └─────┘
+activation ─┐
+            × ─►[product]─► << 4·(steps) ─►[addend]─► + ─►[sum]
+weight ─────┘                                         ▲     │
+                                                      └─────┘
 """
 
 from amaranth import Const, Module, Mux, Signal, signed

@@ -244,5 +244,3 @@ class WeightFeeder(wiring.Component):
             request = later
         m.d.sync += self.nonzero.eq(sum(nonzero))
         return m
-
-

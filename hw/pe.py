@@ -1,13 +1,13 @@
 """The processing element: N:M decoder, multiply-accumulate, and one place in the drain chain.
 
-                        north: weight, index, last        sum_north
-                                   │                          │
-    west: group ──►[ group register ]──► east                 ▼
-                          │ select by index            ┌─► (mux) ─►[ T+1 registers ]─► sum_south
-                          ▼                            │
-                       ( MAC ) ── finished sum ────────┘
-                                   │
-                        south: weight, index, last
+                    north: weight, index, last        sum_north
+                               │                          │
+west: group ──►[ group register ]──► east                 ▼
+                      │ select by index            ┌─► (mux) ─►[ T+1 registers ]─► sum_south
+                      ▼                            │
+                   ( MAC ) ── finished sum ────────┘
+                               │
+                    south: weight, index, last
 """
 
 from amaranth import Module, Mux, Signal

@@ -64,7 +64,7 @@ class Accelerator(wiring.Component):
             m.d.sync += settle.eq(core.settle)
         with m.Elif(settle != 0):
             m.d.sync += settle.eq(settle - 1)
-        m.d.comb += reset.eq(settle != 0)
+        m.d.comb += [reset.eq(settle != 0), core.flush.eq(reset)]
         m.submodules.core = ResetInserter(reset)(core)
 
         for name in AXI_LITE_PORTS:

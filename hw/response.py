@@ -1,0 +1,137 @@
+"""The response writer: for each command a header, for each finished RUN its rows."""
+
+from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .commands import HEADER_BYTES, HEADER_WORDS, OutputFormat
+from .config import Config
+from .crc import HeaderCrc
+from .layouts import RESPONSE, beat
+
+
+class ResponseWriter(wiring.Component):
+    """Write responses in the order of the commands.
+
+    Latency: about 18 cycles from a response to its header, while the array still works on its
+    rows. Throughput: one beat a cycle; a row takes as many beats as its C outputs fill. Stall
+    rule: waits for the host, and for the columns' rows; never interleaves two packets.
+
+    Members
+    -------
+    response : In stream of layouts.RESPONSE
+    columns : C In streams of 32-bit results, narrow formats in the low bits
+    flags : In(8), the sticky flags, for the header
+    o : Out stream of layouts.beat
+    row_taken : Out(1), a row has left the columns' buffers
+    last_output : Out(1), the last beat of a row has been taken
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "response": In(stream.Signature(RESPONSE)),
+                "columns": In(stream.Signature(32)).array(config.columns),
+                "flags": In(8),
+                "o": Out(stream.Signature(beat(config))),
+                "row_taken": Out(1),
+                "last_output": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        beat_bits = 8 * config.stream_bytes
+        m.submodules.crc = crc = HeaderCrc()
+
+        header = Signal(8 * HEADER_BYTES)
+        header_beats = max(1, HEADER_BYTES // config.stream_bytes)
+        per_row = {f: -(-config.columns * f.bytes // config.stream_bytes) for f in OutputFormat}
+        row = Signal(beat_bits * per_row[OutputFormat.FP32])
+        row_valid = Signal()
+        beats = Signal(range(max(header_beats, *per_row.values())))
+        halfwords = Signal(range(HEADER_WORDS))
+        rows = Signal(32)
+        format = Signal(2)
+
+        packed = Signal.like(row)
+        last_beat = Signal()
+        with m.Switch(format):
+            for kind in OutputFormat:
+                with m.Case(kind):
+                    bits = 8 * kind.bytes
+                    m.d.comb += [
+                        packed.eq(Cat(column.payload[:bits] for column in self.columns)),
+                        last_beat.eq(beats == per_row[kind] - 1),
+                    ]
+        ready = Cat(column.valid for column in self.columns).all()
+        m.d.comb += [column.ready.eq(self.row_taken) for column in self.columns]
+        m.d.comb += crc.halfword.eq(header[:16])
+
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.comb += [self.response.ready.eq(1), crc.clear.eq(1)]
+                response = self.response.payload
+                m.d.sync += [
+                    header.eq(
+                        Cat(
+                            response.opcode,
+                            response.tag,
+                            response.status,
+                            response.rows,
+                            self.flags,
+                        )
+                    ),
+                    rows.eq(response.rows),
+                    format.eq(response.format),
+                    halfwords.eq(0),
+                    beats.eq(0),
+                ]
+                with m.If(self.response.valid):
+                    m.next = "CHECK"
+            with m.State("CHECK"):
+                # A full turn of the header puts its CRC behind it.
+                final = halfwords == HEADER_WORDS - 1
+                m.d.comb += crc.valid.eq(~final)
+                m.d.sync += [
+                    header.eq(Cat(header[16:], Mux(final, crc.crc, header[:16]))),
+                    halfwords.eq(halfwords + 1),
+                ]
+                with m.If(final):
+                    m.next = "HEADER"
+            with m.State("HEADER"):
+                final = beats == header_beats - 1
+                m.d.comb += [
+                    self.o.valid.eq(1),
+                    self.o.payload.data.eq(header),
+                    self.o.payload.last.eq(final & (rows == 0)),
+                ]
+                with m.If(self.o.ready):
+                    m.d.sync += [
+                        header.eq(Cat(header[beat_bits:], Const(0, beat_bits))),
+                        beats.eq(Mux(final, 0, beats + 1)),
+                    ]
+                    with m.If(final):
+                        m.next = "ROWS"
+                        with m.If(rows == 0):
+                            m.next = "IDLE"
+            with m.State("ROWS"):
+                row_done = row_valid & self.o.ready & last_beat
+                m.d.comb += [
+                    self.o.valid.eq(row_valid),
+                    self.o.payload.data.eq(row),
+                    self.o.payload.last.eq(last_beat & (rows == 0)),
+                    self.row_taken.eq(ready & (rows != 0) & (~row_valid | row_done)),
+                    self.last_output.eq(row_done),
+                ]
+                with m.If(row_valid & self.o.ready):
+                    m.d.sync += [row.eq(row[beat_bits:]), beats.eq(Mux(last_beat, 0, beats + 1))]
+                    with m.If(last_beat):
+                        m.d.sync += row_valid.eq(0)
+                with m.If(self.row_taken):
+                    m.d.sync += [row.eq(packed), row_valid.eq(1), rows.eq(rows - 1)]
+                with m.If(row_done & (rows == 0)):
+                    m.next = "IDLE"
+        return m
