@@ -1,0 +1,51 @@
+# Every target sets itself up on a machine with Python 3.11 or newer, make and a C++ compiler.
+
+PYTHON ?= python3
+ONLY ?=
+PRESET ?= small
+VENV := .venv
+READY := $(VENV)/.ready
+BIN := $(VENV)/bin
+
+.PHONY: help setup sim test test-full bench verilog lint docs clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|' 2>/dev/null \
+	  || sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1: \2/p' $(MAKEFILE_LIST)
+
+setup: $(READY) ## the virtual environment in .venv, exactly as in requirements.lock
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "$(PYTHON) is older than 3.11: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+sim: $(READY) ## a trained network through the simulated accelerator, with a report
+	$(BIN)/heddle demo
+
+test: $(READY) ## all tests but the long sweeps
+	$(BIN)/python -m pytest -n 2
+
+test-full: $(READY) ## all tests
+	$(BIN)/python -m pytest -n 2 -m ""
+
+bench: $(READY) ## measurements into build/bench.json (ONLY=prefix for some of them)
+	$(BIN)/python -m sim.bench --only "$(ONLY)"
+
+verilog: $(READY) ## standalone Verilog of one configuration (PRESET=small)
+	$(BIN)/heddle verilog --preset $(PRESET)
+
+lint: $(READY) ## style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+docs: $(READY) ## the pages that are generated from the code
+	$(BIN)/heddle docs
+
+clean: ## remove what was built, but not .venv
+	rm -rf build
