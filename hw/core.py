@@ -59,8 +59,8 @@ class Core(wiring.Component):
         m = Module()
         config, library = self.config, self.library
         m.submodules.sequencer = sequencer = Sequencer(config)
-        m.submodules.activations = activations = ActivationFeeder(config)
-        m.submodules.weights = weights = WeightFeeder(config)
+        m.submodules.activations = activations = ActivationFeeder(config, library)
+        m.submodules.weights = weights = WeightFeeder(config, library)
         m.submodules.schedule = schedule = ScheduleReader(config)
         m.submodules.issuer = issuer = Issuer(config)
         m.submodules.array = array = self._array

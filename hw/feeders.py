@@ -13,7 +13,7 @@ behind the first: the skew that a systolic array wants costs one register a bank
 The read and the write side never meet at one address: a LOAD waits until no RUN uses its page.
 """
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -28,33 +28,34 @@ from .layouts import (
     weight_signature,
     write_signature,
 )
+from .library import Library, instantiate
 from .operand import OperandDecoder
 
 
 class Bank(wiring.Component):
-    """A buffer with one write and one read port: simple dual-port block RAM.
+    """A buffer of raw words with one write and one read port: simple dual-port block RAM.
 
     Latency: 1 cycle from `read_en` to `read_data`, which then stays. Reading and writing one
     address in one cycle is not allowed.
     """
 
-    def __init__(self, shape, depth: int):
-        self._shape, self._depth = shape, depth
+    def __init__(self, width: int, depth: int):
+        self.width, self.depth = width, depth
         super().__init__(
             {
                 "write_en": In(1),
                 "write_address": In(range(depth)),
-                "write_data": In(shape),
+                "write_data": In(width),
                 "read_en": In(1),
                 "read_address": In(range(depth)),
-                "read_data": Out(shape),
+                "read_data": Out(width),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.memory = memory = Memory(
-            shape=self._shape, depth=self._depth, init=[], attrs={"no_rw_check": 1}
+            shape=self.width, depth=self.depth, init=[], attrs={"no_rw_check": 1}
         )
         write, read = memory.write_port(), memory.read_port()
         m.d.comb += [
@@ -128,8 +129,9 @@ class ActivationFeeder(wiring.Component):
     nonfinite : Out(1), an infinity or NaN was written
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, library: Library | None = None):
         self.config = config
+        self.library = library
         super().__init__(
             {
                 "write": In(write_signature(config)),
@@ -160,7 +162,8 @@ class ActivationFeeder(wiring.Component):
         )
         address, load = self.address, self.load
         for row in range(config.rows):
-            m.submodules[f"bank_{row}"] = bank = Bank(group, 2 * config.activation_groups)
+            bank = Bank(Shape.cast(group).width, 2 * config.activation_groups)
+            bank = instantiate(m, f"bank_{row}", bank, self.library)
             writer.drive(m, row, bank)
             next_address = Signal.like(address, name=f"address_{row}")
             next_load = Signal(name=f"load_{row}")
@@ -190,8 +193,9 @@ class WeightFeeder(wiring.Component):
     nonfinite : Out(1), an infinity or NaN was written
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, library: Library | None = None):
         self.config = config
+        self.library = library
         super().__init__(
             {
                 "write": In(write_signature(config)),
@@ -222,8 +226,10 @@ class WeightFeeder(wiring.Component):
         request = {"address": self.address, "valid": self.valid, "last": self.last}
         nonzero = []
         for column in range(config.columns):
-            m.submodules[f"values_{column}"] = value = Bank(operand(config.format), depth)
-            m.submodules[f"indices_{column}"] = index = Bank(config.index_bits, depth)
+            value = Bank(Shape.cast(operand(config.format)).width, depth)
+            value = instantiate(m, f"values_{column}", value, self.library)
+            index = Bank(config.index_bits, depth)
+            index = instantiate(m, f"indices_{column}", index, self.library)
             values.drive(m, column, value)
             indices.drive(m, column, index)
             later = {
