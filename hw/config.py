@@ -92,6 +92,12 @@ class Config:
                 "a power of two from 16 to 16384",
             )
 
+        check(
+            "weight_slots",
+            self.weight_slots >= self.group * self.interleave,
+            f"at least {self.group * self.interleave}, a group's slots",
+        )
+
     @property
     def accumulator_bits(self) -> int:
         """Width in bits of an exact sum, and of a bias."""

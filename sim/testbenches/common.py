@@ -57,7 +57,7 @@ def operand_bits(format: Format, raw) -> int:
     integer = int(numbers.significands(format, np.array([raw], dtype))[0])
     step = 0
     limit = 1 << (format.value_bits - 1)
-    while not -limit < integer < limit:
+    while not -limit <= integer < limit:
         assert integer % (1 << (1 << STEP_LOG2)) == 0
         integer >>= 1 << STEP_LOG2
         step += 1

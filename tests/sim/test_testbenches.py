@@ -19,7 +19,7 @@ def config(rows=4, columns=3, format=FP16, **fields) -> Config:
 
 
 FORMATS = [config(format=format) for format in (INT8, FP16, E4M3, E5M2)]
-FP32 = config(accumulation=Accumulation.FP32, interleave=4)
+FP32 = config(accumulation=Accumulation.FP32, interleave=5)
 ARRAYS = [*FORMATS, FP32, config(1, 5), config(5, 1), config(format=INT8, group=16, interleave=3)]
 STREAMS = [
     config(4, 4, INT8),

@@ -1,0 +1,162 @@
+"""A device, whatever carries its bytes: simulated, modelled, or (later) on a board.
+
+`open` gives a `Device`; the same script runs on every kind of it.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from hw.commands import Flag
+from hw.config import Config, preset
+from hw.registers import (
+    ADDRESS,
+    CONTROL_CLEAR_COUNTERS,
+    CONTROL_CLEAR_FLAGS,
+    CONTROL_RESET,
+    MAGIC,
+    VERSION,
+    config_from,
+)
+
+from .errors import DeviceError
+
+KINDS = ("sim", "amaranth", "model")
+COUNTERS = (
+    "cycles",
+    "total",
+    "macs",
+    "slots",
+    "tiles",
+    "commands",
+    "errors",
+    "stall_drain",
+    "stall_output",
+    "stall_schedule",
+    "stall_host",
+)
+
+
+class Transport(Protocol):
+    """What carries registers and packets to a device and back."""
+
+    def read_register(self, address: int) -> int:
+        """The 32-bit register at byte `address`."""
+        ...
+
+    def write_register(self, address: int, value: int) -> None:
+        """Write the 32-bit register at byte `address`."""
+        ...
+
+    def exchange(
+        self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
+    ) -> list[bytes]:
+        """Send command packets while taking the responses: one each, in order.
+
+        `on_response` is told how many have come. Raises `DeviceError` if the device stops.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Device:
+    """An accelerator that describes itself in its registers.
+
+    Raises `DeviceError` if what answers is no Heddle device, or one of another major version.
+    """
+
+    def __init__(self, transport: Transport, name: str = "device"):
+        self.transport = transport
+        magic, version = self.read("magic"), self.read("version")
+        if magic != MAGIC:
+            raise DeviceError(
+                f"what answers is no Heddle device (its first register is {magic:#010x}, not "
+                f"{MAGIC:#010x}); is it the right port, and is a bitstream loaded?"
+            )
+        if version >> 16 != VERSION >> 16:
+            raise DeviceError(
+                f"the device's interface is version {version >> 16}, this driver's is "
+                f"{VERSION >> 16}: load a bitstream of this release, or install the release "
+                "that made the bitstream"
+            )
+        names = ("array", "format", "stream", "activation_groups", "weight_slots")
+        names += ("schedule_records",)
+        self.config: Config = config_from({n: self.read(n) for n in names}, name)
+
+    def __enter__(self) -> "Device":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def read(self, register: str) -> int:
+        """A register by name; a 64-bit counter whole."""
+        value = self.transport.read_register(ADDRESS[register])
+        if f"{register}_high" in ADDRESS:
+            value |= self.transport.read_register(ADDRESS[f"{register}_high"]) << 32
+        return value
+
+    def counters(self) -> dict[str, int]:
+        return {name: self.read(name) for name in COUNTERS}
+
+    def flags(self) -> set[Flag]:
+        """The sticky flags that are set."""
+        value = self.read("flags")
+        return {flag for flag in Flag if value >> flag & 1}
+
+    def clear(self) -> None:
+        """Counters and sticky flags back to zero."""
+        self._control(CONTROL_CLEAR_COUNTERS | CONTROL_CLEAR_FLAGS)
+
+    def reset(self) -> None:
+        """Stop whatever is under way and empty the device."""
+        self._control(CONTROL_RESET)
+
+    def _control(self, value: int) -> None:
+        self.transport.write_register(ADDRESS["control"], value)
+
+    def matmul(self, x, weights, **options):
+        """``x @ weights`` on this device: see `sw.driver.matmul`."""
+        from .driver import matmul
+
+        return matmul(self, x, weights, **options)
+
+
+def open(
+    kind: str = "sim",
+    preset_name: str = "small",
+    *,
+    config: Config | None = None,
+    trace: str | Path | None = None,
+    **options,
+) -> Device:
+    """Open a device: "sim" (the generated Verilog in Verilator; without a C++ compiler Amaranth's
+    simulator), "amaranth" (that one), or "model" (the golden model behind the same commands).
+
+    `trace` names a waveform file (.fst, .vcd) for "sim". Raises `DeviceError`, `ConfigError`.
+    """
+    config = config or preset(preset_name)
+    if kind not in KINDS:
+        raise DeviceError(f"no device of kind {kind!r}; there are {', '.join(KINDS)}")
+    if trace is not None and kind != "sim":
+        raise DeviceError(f"waveforms come from the device 'sim', not from {kind!r}")
+    if kind == "model":
+        from sim.model import ModelTransport
+
+        return Device(ModelTransport(config), config.name)
+    from sim import simulated, verilator
+
+    if kind == "sim":
+        try:
+            verilator.find_compiler()
+        except DeviceError:
+            if trace is not None:
+                raise
+            kind = "amaranth"
+    if kind == "amaranth":
+        return Device(simulated.AmaranthTransport(config), config.name)
+    return Device(simulated.SimulatedTransport(config, trace=trace, **options), config.name)

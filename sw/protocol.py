@@ -1,0 +1,141 @@
+"""Commands as packets of bytes, and responses back (the command set: `hw/commands.py`)."""
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from hw.commands import (
+    CHANNEL_ALL,
+    COMMAND_FIELDS,
+    HEADER_BYTES,
+    MODE_CHANNEL_PAGE,
+    MODE_FINISH,
+    MODE_FORMAT_SHIFT,
+    MODE_RELU,
+    Opcode,
+    OutputFormat,
+    Status,
+    Target,
+    crc16,
+)
+from hw.config import Config
+
+from .errors import DeviceError
+
+HEADER = struct.Struct("<16H")
+BIAS_BITS = 96
+
+
+def command(config: Config, opcode: Opcode, fields: dict[str, int], tag: int = 0) -> bytes:
+    """A command's header, padded to whole beats."""
+    words = [opcode | tag << 8] + [fields[name] & 0xFFFF for name in COMMAND_FIELDS[opcode]]
+    body = struct.pack("<15H", *words, *[0] * (15 - len(words)))
+    return _padded(config, body + struct.pack("<H", crc16(body)))
+
+
+def load(config: Config, target: Target, address: int, words: int, payload: bytes) -> bytes:
+    """A LOAD of `words` words from `address` on; `payload` as from the functions below."""
+    fields = {"target": target, "address": address, "count": words}
+    return command(config, Opcode.LOAD, fields) + _padded(config, payload)
+
+
+def channel(
+    config: Config, column: int | None, channel: int, scale: int, exponent: int, bias: int
+) -> bytes:
+    """Set a column's channel, or with column None every column's."""
+    fields = {
+        "column": CHANNEL_ALL if column is None else column,
+        "channel": channel,
+        "scale": scale,
+        "exponent": exponent,
+    }
+    fields |= {f"bias_{i}": bias >> (16 * i) for i in range(BIAS_BITS // 16)}
+    return command(config, Opcode.CHANNEL, fields)
+
+
+def run(
+    config: Config,
+    *,
+    finish: bool,
+    relu: bool,
+    output: OutputFormat,
+    channel_page: int,
+    **fields: int,
+) -> bytes:
+    """A RUN; `fields` are those of the command but `mode`."""
+    mode = (
+        finish * MODE_FINISH
+        | relu * MODE_RELU
+        | output << MODE_FORMAT_SHIFT
+        | channel_page * MODE_CHANNEL_PAGE
+    )
+    return command(config, Opcode.RUN, fields | {"mode": mode})
+
+
+def sync(config: Config) -> bytes:
+    return command(config, Opcode.SYNC, {})
+
+
+def indices_payload(indices: np.ndarray) -> bytes:
+    """Indices [slots, C] as nibbles, the first in the low half of its byte."""
+    flat = np.pad(indices.ravel(), (0, indices.size % 2))
+    return (flat[0::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
+
+
+def activations_payload(config: Config, panel: np.ndarray) -> bytes:
+    """Raw activations [row blocks, R, groups, M] in the order of the buffer's words."""
+    return np.ascontiguousarray(panel.transpose(0, 2, 1, 3)).tobytes()
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response packet: its header, and its rows as bytes."""
+
+    opcode: int
+    tag: int
+    status: int
+    rows: int
+    flags: int
+    body: bytes
+
+    def check(self) -> "Response":
+        """Itself, if all is well. Raises `DeviceError` with the device's reason if not."""
+        if self.status != Status.OK:
+            known = self.status in list(Status)
+            reason = Status(self.status).name if known else "of an unknown kind"
+            kind = Opcode(self.opcode).name if self.opcode in list(Opcode) else "a command"
+            raise DeviceError(
+                f"the device refused {kind}: error {self.status}, {reason}; the driver and the "
+                "device may be of different versions"
+            )
+        return self
+
+    def outputs(self, config: Config, output: OutputFormat) -> np.ndarray:
+        """The rows as raw outputs [tiles, R, T * C]: back in order, padding cut off."""
+        line = -(-config.columns * output.bytes // config.stream_bytes) * config.stream_bytes
+        rows = np.frombuffer(self.body, np.uint8)[: self.rows * line].reshape(-1, line)
+        rows = np.ascontiguousarray(rows[:, : config.columns * output.bytes])
+        dtype = {4: "<u4", 2: "<u2", 1: "u1"}[output.bytes]
+        tiles = rows.view(dtype).reshape(-1, config.rows, config.tile_columns)
+        return tiles[:, ::-1]
+
+
+def response(config: Config, packet: bytes) -> Response:
+    """Take a response apart. Raises `DeviceError` if its check fails."""
+    head = packet[:HEADER_BYTES]
+    if len(head) < HEADER_BYTES or crc16(head[:-2]) != HEADER.unpack(head)[15]:
+        raise DeviceError("a response from the device is damaged; reset it and run again")
+    words = HEADER.unpack(head)
+    return Response(
+        opcode=words[0] & 0xFF,
+        tag=words[0] >> 8,
+        status=words[1],
+        rows=words[2] | words[3] << 16,
+        flags=words[4],
+        body=packet[max(HEADER_BYTES, config.stream_bytes) :],
+    )
+
+
+def _padded(config: Config, data: bytes) -> bytes:
+    return data + bytes(-len(data) % config.stream_bytes)
