@@ -7,10 +7,15 @@ an ordinary submodule, which is what Amaranth's own simulator needs.
 """
 
 import inspect
+import warnings
 
 from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
+
+# Of equal components only the first is converted, and some are made only for their latency.
+warnings.filterwarnings("ignore", category=UnusedElaboratable)
 
 
 class Library:

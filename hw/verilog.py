@@ -1,12 +1,10 @@
 """Standalone Verilog of a component, and of the whole accelerator with its description."""
 
 import json
-import warnings
 from pathlib import Path
 
 from amaranth import Value
 from amaranth.back import verilog
-from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -25,21 +23,14 @@ def convert(component: wiring.Component, name: str, library: Library | None = No
     joined by two underscores (``i__valid``); a component with registers also has `clk` and
     `rst` (synchronous, active high). What a library holds must have registers.
     """
-    texts = [_convert(component, name)]
+    texts = [verilog.convert(component, name=name, emit_src=False)]
     # Converting a module may need further ones, which are added at the end.
     converted: set[str] = set()
     while library and (missing := [m for m in library.modules if m not in converted]):
         for module in missing:
-            texts.append(_convert(library.modules[module], module))
+            texts.append(verilog.convert(library.modules[module], name=module, emit_src=False))
             converted.add(module)
     return "\n".join(texts)
-
-
-def _convert(component: wiring.Component, name: str) -> str:
-    with warnings.catch_warnings():
-        # Of equal components in a library only the first is converted.
-        warnings.simplefilter("ignore", UnusedElaboratable)
-        return verilog.convert(component, name=name, emit_src=False)
 
 
 def generate(config: Config) -> str:
