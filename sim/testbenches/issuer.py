@@ -58,7 +58,8 @@ def requests(config, run, records):
         for i, (count, skip) in enumerate(records):
             group += skip
             final = i == len(records) - 1
-            rounds = count or int(final)
+            # A tile without weights still ends; a RUN that does not finish it shows nothing.
+            rounds = count or int(final and run["finish"])
             for n in range(rounds):
                 for t in range(config.interleave):
                     base = run["activation_base"] + block * run["activation_stride"]
