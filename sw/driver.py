@@ -237,7 +237,15 @@ class Plan:
                     channel_page = self._channels(column)
                     for p in chunk:
                         self._run(
-                            p, column, block, pages[p], groups, slot_base, record, channel_page, True
+                            p,
+                            column,
+                            block,
+                            pages[p],
+                            groups,
+                            slot_base,
+                            record,
+                            channel_page,
+                            True,
                         )
                     slot += len(block.values)
                     record += len(block.records)

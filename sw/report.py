@@ -1,0 +1,86 @@
+"""The report of a run as one HTML page that needs nothing else."""
+
+import io
+from pathlib import Path
+
+from .errors import DataError
+
+TEMPLATE = Path(__file__).with_name("report.html")
+DENSE, SPARSE, IDEAL = "#9aa5b1", "#2f6f9f", "#d98e04"
+
+
+def render(report: dict) -> str:
+    """The page for a report of `sw.demo`. Raises `DataError` if the plotting packages miss."""
+    try:
+        import jinja2
+        import matplotlib
+    except ImportError as missing:
+        raise DataError(f"the report needs {missing.name}: pip install heddle[sim]") from None
+    matplotlib.use("svg")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(TEMPLATE.read_text())
+    return template.render(r=report, cycles=_cycles(report), stalls=_stalls(report))
+
+
+def _figure(height: float):
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7.2, height), layout="constrained")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure) -> str:
+    import matplotlib.pyplot as plt
+
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def _cycles(report: dict) -> str:
+    """Cycles of each layer: dense, sparse, and what N:M would give at best."""
+    rows = report["layers"]
+    figure, axes = _figure(0.9 + 0.8 * len(rows))
+    for i, row in enumerate(rows):
+        axes.barh(i - 0.2, row["dense"], 0.36, color=DENSE, label="dense" if not i else None)
+        axes.barh(i + 0.2, row["sparse"], 0.36, color=SPARSE, label="N:M" if not i else None)
+        axes.plot(
+            [row["dense"] / row["ideal"]] * 2,
+            [i + 0.02, i + 0.38],
+            color=IDEAL,
+            linewidth=2.5,
+            label="dense / ideal" if not i else None,
+        )
+        axes.annotate(f" {row['speedup']:.2f}×", (row["sparse"], i + 0.2), va="center", fontsize=9)
+    names = [f"{r['pattern']}   {r['shape'][1]} → {r['shape'][2]}" for r in rows]
+    axes.set_yticks(range(len(rows)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("cycles, by the hardware's counter")
+    axes.legend(frameon=False, loc="lower right")
+    return _svg(figure)
+
+
+def _stalls(report: dict) -> str:
+    """Where a layer's cycles went: useful slots, and each cause of waiting."""
+    rows = report["layers"]
+    figure, axes = _figure(0.9 + 0.5 * len(rows))
+    colours = {"drain": "#b23a48", "output": "#e07a5f", "schedule": "#f2cc8f", "host": "#81b29a"}
+    for i, row in enumerate(rows):
+        waited = sum(row["stalls"].values())
+        left = 0.0
+        parts = {"issuing": row["sparse"] - waited, **row["stalls"]}
+        for name, cycles in parts.items():
+            share = cycles / row["sparse"]
+            colour = SPARSE if name == "issuing" else colours[name]
+            axes.barh(i, share, 0.6, left=left, color=colour, label=name if not i else None)
+            left += share
+    axes.set_yticks(range(len(rows)), [f"layer {r['layer']}" for r in rows])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(lambda v, _: f"{v:.0%}")
+    axes.legend(frameon=False, ncols=5, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+    return _svg(figure)
