@@ -105,7 +105,7 @@ def hardware(
         weights = layer.weights.unpack() if dense else layer.weights
         progress = None
         if on_progress is not None:
-            progress = lambda part: on_progress(number, part)  # noqa: E731
+            progress = lambda part, report=on_progress: report(number, part)  # noqa: E731
         raw, counted = matmul(
             device,
             x,

@@ -1,0 +1,144 @@
+"""N:M, packing and the container: round trips, and every kind of bad input."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hw.formats import FORMATS, FP16
+from sim.golden import numbers
+from sw import container, nm, packing
+from sw.errors import FormatError
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 9),
+    st.sampled_from([(0, 8), (1, 8), (2, 8), (2, 4), (1, 2), (4, 8), (8, 8), None]),
+    st.sampled_from(list(FORMATS.values())),
+    st.integers(0, 2**32 - 1),
+)
+def test_what_is_packed_comes_back(rows, columns, pattern, format, seed):
+    rng = np.random.default_rng(seed)
+    dense = rng.standard_normal((rows, columns)) * 20
+    n, m = pattern or (None, 8)
+    if pattern:
+        dense = nm.prune(dense, n, m)
+    raw = packing.to_raw(dense, format)
+    packed = packing.pack(dense, format, n, m)
+    expected = np.where(numbers.to_float(format, raw) == 0, 0, numbers.to_float(format, raw))
+    assert np.array_equal(packing.to_dense(packed), expected)
+    for columns_of_array, contexts in ((1, 1), (3, 2), (8, 1)):
+        check_arranged(packed, columns_of_array, contexts)
+
+
+def check_arranged(packed, columns, contexts):
+    """Slots and records, read as the hardware reads them, give the matrix back."""
+    rebuilt = np.zeros((packed.counts.shape[0] * 8, packed.shape[1]), packed.values.dtype)
+    for number, block in enumerate(packed.blocks(columns, contexts)):
+        group = slot = 0
+        for record in block.records.tolist():
+            group += record >> 4
+            for _ in range(record & 15):
+                for context in range(contexts):
+                    for c in range(columns):
+                        output = number * columns * contexts + context * columns + c
+                        value = block.values[slot, c]
+                        if value:
+                            rebuilt[group * 8 + block.indices[slot, c], output] = value
+                    slot += 1
+            group += 1
+        assert slot == len(block.values)
+    assert np.array_equal(rebuilt[: packed.shape[0]], packed.unpack())
+
+
+def test_prune_keeps_the_largest_and_of_equals_the_first():
+    dense = np.array([[1.0, -1, 1, 1], [0, 5, -6, 4]]).T
+    assert nm.prune(dense, 2, 4).T.tolist() == [[1, -1, 0, 0], [0, 5, -6, 0]]
+    assert np.array_equal(nm.prune(dense.T, 2, 4, axis=1), nm.prune(dense, 2, 4).T)
+
+
+def test_check_says_where():
+    dense = np.zeros((20, 3))
+    dense[8:12, 1] = 1
+    nm.check(dense, 4, 8)
+    with pytest.raises(nm.NotSparse, match=r"1 groups.*\[8, 1\]") as caught:
+        nm.check(dense, 2, 8)
+    assert caught.value.position == (8, 1) and caught.value.groups == 1
+
+
+@pytest.mark.parametrize(
+    ("array", "n", "m", "words"),
+    [
+        (np.zeros(4), 2, 8, "matrix"),
+        (np.zeros((4, 4)), 9, 8, "N:M"),
+        (np.zeros((4, 4)), 1, 3, "M dividing 8"),
+        (np.ones((8, 1)), 2, 8, "not 2:8"),
+        (np.full((8, 1), np.nan), 8, 8, "nan at"),
+        (np.full((8, 1), 1e9), 8, 8, "not a finite fp16"),
+        (np.zeros((4, 4), np.int32), 2, 8, "int32"),
+        (np.zeros((4, 4), complex), 2, 8, "complex"),
+    ],
+)
+def test_bad_matrices_are_refused(array, n, m, words):
+    with pytest.raises(FormatError, match=words):
+        packing.pack(array, FP16, n, m)
+
+
+def test_packed_weights_are_compact():
+    packed = packing.pack(nm.prune(np.ones((64, 64)), 2, 8), FP16, 2, 8)
+    assert packed.nbytes == 64 * 64 // 4 * 2 + 64 * 64 // 8 + 64 * 8
+
+
+@pytest.fixture
+def saved(tmp_path):
+    dense = nm.prune(np.random.default_rng(1).standard_normal((30, 5)), 2, 8)
+    path = tmp_path / "weights.safetensors"
+    container.save(path, {"w": packing.pack(dense, FP16, 2, 8)}, {"b": np.arange(5.0)}, {"a": 1})
+    return path, dense
+
+
+def test_a_file_gives_back_what_was_saved(saved):
+    path, dense = saved
+    matrices, arrays, notes = container.load(path)
+    assert np.array_equal(packing.to_dense(matrices["w"]), dense.astype(np.float16))
+    assert arrays["b"].tolist() == [0, 1, 2, 3, 4] and notes == {"a": 1}
+
+
+def test_every_flipped_bit_and_every_cut_is_caught(saved):
+    path, _ = saved
+    whole = path.read_bytes()
+    rng = np.random.default_rng(1)
+    for at in rng.integers(0, len(whole), 150):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            reread = container.load(path)
+        except FormatError:
+            continue
+        # Only the padding of the header may change without a trace in what is read.
+        path.write_bytes(whole)
+        original = container.load(path)
+        assert np.array_equal(reread[0]["w"].values, original[0]["w"].values)
+        assert reread[2] == original[2]
+    for length in rng.integers(0, len(whole) - 1, 40):
+        path.write_bytes(whole[:length])
+        with pytest.raises(FormatError):
+            container.load(path)
+
+
+def test_other_files_and_versions_are_named(saved, tmp_path, monkeypatch):
+    path, _ = saved
+    with pytest.raises(FormatError, match="no file"):
+        container.load(tmp_path / "nothing")
+    with monkeypatch.context() as patch:
+        patch.setattr(container, "VERSION", 2)
+        with pytest.raises(FormatError, match="version 1"):
+            container.load(path)
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.zeros(3)}, str(path))
+    with pytest.raises(FormatError, match="no packed weights"):
+        container.load(path)
