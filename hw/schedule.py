@@ -4,7 +4,7 @@ A record is one byte: how many weights a group keeps (`count`) and how many empt
 it (`skip`). One list of records serves every column of a column block and all its tiles.
 """
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -97,10 +97,11 @@ class ScheduleReader(wiring.Component):
                 tile.eq(0),
             ]
 
+        page = self._page(Target.ACTIVATIONS)
         # A cycle later the record is here; what belongs to it comes along.
         fetched = Signal(RECORD)
         fetched_valid = Signal()
-        base = Signal(16)
+        base = Signal(page + 1)
         m.d.sync += [
             fetched_valid.eq(fetch),
             fetched.first.eq(record == 0),
@@ -109,7 +110,8 @@ class ScheduleReader(wiring.Component):
             fetched.mode.eq(run.mode),
             fetched.slot_base.eq(run.slot_base),
             fetched.schedule_page.eq(run.schedule_base[self._page(Target.SCHEDULE)]),
-            base.eq(tile_base),
+            # A stride may run out of the page; the RUN stays in the one that it holds.
+            base.eq(Cat(tile_base[:page], run.activation_base[page])),
         ]
         group = Signal(16)
         """Groups of this tile up to the record before."""
@@ -125,7 +127,6 @@ class ScheduleReader(wiring.Component):
 
         issued = Signal(RECORD)
         issued_valid = Signal()
-        page = self._page(Target.ACTIVATIONS)
         m.d.sync += [
             issued.eq(fetched),
             issued.count.eq(count),

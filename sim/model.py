@@ -150,15 +150,16 @@ class ModelTransport:
         if address >= 2 * page or count == 0 or address % page + count > page:
             return Status.BAD_ADDRESS
         needed = -(-count * word_bits // (8 * config.stream_bytes)) * config.stream_bytes
-        words = min(count, 8 * len(payload) // word_bits)
         data = np.frombuffer(payload, np.uint8)
-        units = int(np.prod(buffer.shape[1:]))
         if target is Target.INDICES:
             nibbles = np.stack([data & 15, data >> 4], axis=1).ravel()
-            elements = nibbles[: words * units] % config.group
+            elements = nibbles % config.group
         else:
-            elements = data.view(buffer.dtype)[: words * units]
-        buffer[address : address + words] = elements.reshape(words, *buffer.shape[1:])
+            elements = data.view(buffer.dtype)
+        # Of a payload that ends early, what came is written.
+        units = int(np.prod(buffer.shape[1:]))
+        elements = elements[: count * units]
+        buffer.reshape(-1)[address * units : address * units + len(elements)] = elements
         if target in (Target.ACTIVATIONS, Target.VALUES):
             if not numbers.is_finite(config.format, elements).all():
                 activations = target is Target.ACTIVATIONS
