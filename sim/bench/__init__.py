@@ -1,0 +1,1 @@
+"""Measurements: each module gives rows of one kind."""

@@ -1,0 +1,71 @@
+"""Utilisation and speed-up of matrix products, by the hardware's counters."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from hw.commands import OutputFormat
+from hw.config import Config, preset
+from hw.formats import FP16, INT8
+from sw import device, driver, nm, packing
+
+PATTERNS = (4, 2, 1)
+SHAPES = {
+    "8x8.gemm64": (64, 64, 64),
+    "16x16.gemm128": (128, 128, 128),
+    "16x16.gemm256x512x256": (256, 512, 256),
+    "8x8.gemm1x64x8": (1, 64, 8),
+    "8x8.gemm13x27x9": (13, 27, 9),
+}
+TARGETS = {
+    "8x8.gemm64.dense": 0.98,
+    "16x16.gemm128.dense": 0.99,
+    "16x16.gemm256x512x256.4of8.speedup": 1.97,
+    "16x16.gemm256x512x256.2of8.speedup": 3.9,
+    "16x16.gemm256x512x256.1of8.speedup": 7.7,
+}
+REASONS = {
+    "8x8.gemm1x64x8": "one row of eight is used, and one tile is mostly filling and draining",
+    "8x8.gemm13x27x9": "the second row and column blocks run nearly empty; K is padded to 32",
+}
+
+
+def configuration(array: str, format) -> Config:
+    config = preset({"8x8": "small", "16x16": "medium"}[array])
+    if format is FP16:
+        return config
+    # As wide a stream as FP16's has bytes for: twice the lanes.
+    return preset(config.name, name=f"{config.name}-int8", format=INT8, lanes=2 * config.lanes)
+
+
+def rows(only: str) -> Iterator[dict]:
+    rng = np.random.default_rng(1)
+    for format in (FP16, INT8):
+        for name, shape in SHAPES.items():
+            prefix = f"util.{format.name}.{name}"
+            if not (prefix.startswith(only) or only.startswith(prefix)):
+                continue
+            config = configuration(name.partition(".")[0], format)
+            output = OutputFormat.FP16 if format is FP16 else OutputFormat.INT8
+            x, w = rng.standard_normal(shape[:2]) * 20, rng.standard_normal(shape[1:]) * 20
+            with device.open("sim", config=config) as opened:
+                dense = 0
+                for n in (8, *PATTERNS):
+                    weights = packing.pack(nm.prune(w, n, 8), format, n, 8)
+                    _, stats = driver.matmul(opened, x, weights, output=output, scale=2.0**-12)
+                    dense = dense or stats.cycles
+                    what = "dense" if n == 8 else f"{n}of8.speedup"
+                    value = stats.utilisation if n == 8 else dense / stats.cycles
+                    note = REASONS.get(name, "")
+                    waits = {k: v for k, v in stats.stalls.items() if v}
+                    if waits:
+                        causes = ", ".join(f"{k} {v}" for k, v in waits.items())
+                        note = f"{note}; " * bool(note) + f"cycles waited: {causes}"
+                    yield {
+                        "name": f"{prefix}.{what}",
+                        "value": value,
+                        "unit": "share" if n == 8 else "x",
+                        "target": TARGETS.get(f"{name}.{what}"),
+                        "better": "higher",
+                        "note": note,
+                    }

@@ -1,0 +1,93 @@
+"""The `heddle` command, its files and its generated pages, as a user meets them."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sw import cli, data, docs, trainer
+from sw.errors import DataError
+from sw.network import Network, accuracy, from_trained
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def heddle(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["heddle", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out = capsys.readouterr()
+        assert "Traceback" not in out.err
+        return end.value.code or 0, " ".join((out.out + out.err).split())
+
+    return run
+
+
+def test_prune_check_pack_unpack(heddle):
+    dense = np.random.default_rng(1).standard_normal((20, 6))
+    np.save("w.npy", dense)
+    code, text = heddle("check", "w.npy")
+    assert code == 1 and "not 2:8" in text
+    assert heddle("prune", "w.npy", "s.npy")[0] == 0
+    assert heddle("check", "s.npy")[0] == 0
+    assert heddle("pack", "s.npy", "w.safetensors", "--nm", "2:8")[0] == 0
+    assert "2:8" in heddle("info", "w.safetensors")[1]
+    assert heddle("unpack", "w.safetensors", "back.npy")[0] == 0
+    assert np.array_equal(np.load("back.npy"), np.load("s.npy").astype(np.float16))
+
+
+def test_mistakes_are_one_line_and_change_nothing(heddle):
+    np.save("w.npy", np.ones((8, 2)))
+    Path("there.npy").write_text("precious")
+    for arguments, words in (
+        (("check", "missing.npy"), "cannot read"),
+        (("check", "w.npy", "--nm", "two"), "like 2:8"),
+        (("prune", "w.npy", "there.npy"), "--force"),
+        (("pack", "w.npy", "o.safetensors", "--nm", "2:8"), "not 2:8"),
+        (("pack", "w.npy", "o.safetensors", "--format", "fp12"), "no format"),
+        (("info", "w.npy"), "safetensors"),
+        (("verilog", "--preset", "huge"), "no preset"),
+        (("run", "--device", "toaster"), "no device"),
+        (("train", "--data", "cats"), "no data set"),
+    ):
+        code, text = heddle(*arguments)
+        assert code == 1 and words in text, (arguments, text)
+    assert Path("there.npy").read_text() == "precious"
+    assert not Path("o.safetensors").exists()
+
+
+def test_the_model_runs_the_network_and_reports(heddle):
+    code, text = heddle("run", "--device", "model", "--preset", "tiny")
+    assert code == 1 and "pack them again" in text
+
+
+def test_generated_pages_are_up_to_date():
+    for name, page in docs.PAGES.items():
+        assert (ROOT / "docs" / name).read_text() == page(), f"{name}: run `make docs`"
+
+
+def test_the_shipped_network_is_small_sparse_and_good():
+    network = Network.load()
+    digits = data.load()
+    assert [layer.weights.pattern for layer in network.layers] == [(2, 8), (2, 8), (8, 8)]
+    assert accuracy(network.float32(digits.test_x), digits.test_y) >= 0.965
+
+
+@pytest.mark.parametrize("method", trainer.METHODS)
+def test_training_is_seeded_and_learns(method):
+    digits = data.load()
+    recipe = trainer.Recipe(hidden=(32,), method=method, epochs=8)
+    first, second = (trainer.train(digits, recipe) for _ in range(2))
+    assert all(np.array_equal(a.weights, b.weights) for a, b in zip(first, second, strict=True))
+    network = from_trained(first, "digits")
+    assert accuracy(network.float32(digits.test_x), digits.test_y) > 0.7
+
+
+def test_missing_data_says_how_to_get_it(tmp_path):
+    with pytest.raises(DataError, match="apt install dataset-fashion-mnist"):
+        data.load("fashion-mnist", tmp_path / "nowhere")
