@@ -114,20 +114,20 @@ def show(report: dict, console: Console) -> None:
         title=f"{report['data']}, {report['images']} images on {config['name']} "
         f"({config['rows']} x {config['columns']} {config['format']})"
     )
-    for name in ("layer", "B x K x C", "N:M", "dense", "sparse", "utilised", "speed-up", "ideal"):
-        table.add_column(name, justify="right")
-    table.add_column("stalls: " + " / ".join(STALLS), justify="right")
+    for name in ("", "B x K x C", "N:M", "dense", "sparse", "used", "gain", "ideal"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("stalls by cause", justify="left")
     for row in report["layers"]:
         table.add_row(
             str(row["layer"]),
-            " x ".join(map(str, row["shape"])),
+            "x".join(map(str, row["shape"])),
             row["pattern"],
             f"{row['dense']:,}",
             f"{row['sparse']:,}",
             f"{row['utilisation']:.1%}",
             f"{row['speedup']:.2f}",
             f"{row['ideal']:.2f}",
-            " / ".join(str(row["stalls"][s]) for s in STALLS),
+            ", ".join(f"{s} {row['stalls'][s]:,}" for s in STALLS if row["stalls"][s]),
         )
     total = report["total"]
     table.add_section()

@@ -59,6 +59,7 @@ def _cycles(report: dict) -> str:
     names = [f"{r['pattern']}   {r['shape'][1]} → {r['shape'][2]}" for r in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
+    axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
     axes.set_xlabel("cycles, by the hardware's counter")
     axes.legend(frameon=False, loc="lower right")
     return _svg(figure)

