@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from . import area, util
+from . import util
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
     measured = []
-    for kind, module in {"util": util, "area": area}.items():
+    for kind, module in {"util": util}.items():
         if not (kind.startswith(options.only) or options.only.startswith(kind)):
             continue
         for row in module.rows(options.only):
