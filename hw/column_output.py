@@ -1,6 +1,6 @@
 """The way out of one column: its channels' settings, the epilogue, and a buffer of results."""
 
-from amaranth import Module, Mux, Signal, signed
+from amaranth import Module, Mux, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -10,6 +10,7 @@ from .epilogue import Epilogue
 from .fifo import Fifo
 from .fp32_mac import Fp32ToInteger
 from .layouts import MODE, channel_signature
+from .pipeline import register
 
 
 class ColumnOutput(wiring.Component):
@@ -82,10 +83,10 @@ class ColumnOutput(wiring.Component):
             m.submodules.to_integer = to_integer = Fp32ToInteger(config)
             m.d.comb += [to_integer.i.valid.eq(self.valid), to_integer.i.sum.eq(self.sum)]
             for stage in range(to_integer.latency):
-                entry = _later(m, entry, f"integer_{stage}")
+                entry = register(m, f"integer_{stage}", entry)
             entry |= {"valid": to_integer.o.valid, "sum": to_integer.o.sum}
         m.d.comb += [read.en.eq(1), read.addr.eq(entry.pop("address"))]
-        entry = _later(m, entry, "settings")
+        entry = register(m, "settings", entry)
         m.d.comb += [
             *(getattr(epilogue.i, name).eq(signal) for name, signal in entry.items()),
             epilogue.i.bias.eq(read.data.bias),
@@ -100,10 +101,3 @@ class ColumnOutput(wiring.Component):
             results.o.ready.eq(self.o.ready),
         ]
         return m
-
-
-def _later(m: Module, values: dict, name: str) -> dict[str, Signal]:
-    """The values a cycle later."""
-    later = {key: Signal.like(value, name=f"{name}_{key}") for key, value in values.items()}
-    m.d.sync += [later[key].eq(value) for key, value in values.items()]
-    return later

@@ -4,10 +4,10 @@
 that no second place can disagree. `PRESETS` names the configurations that are tested and measured.
 """
 
-import json
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from .commands import HEADER_BYTES, OutputFormat
 from .formats import FORMATS, FP16, INT8, Format
 
 MAX_TERMS = 1 << 15
@@ -124,6 +124,15 @@ class Config:
         return self.lanes * self.group * self.format.bytes
 
     @property
+    def header_beats(self) -> int:
+        """Beats of a command's or response's header, padded to a whole one."""
+        return max(1, HEADER_BYTES // self.stream_bytes)
+
+    def row_beats(self, output: OutputFormat) -> int:
+        """Beats of one row of a response: C outputs, padded to a whole one."""
+        return -(-self.columns * output.bytes // self.stream_bytes)
+
+    @property
     def tile_columns(self) -> int:
         """Outputs of one row of a tile: C * T."""
         return self.columns * self.interleave
@@ -160,9 +169,6 @@ class Config:
             "accumulator_bits": self.accumulator_bits,
             "stream_bytes": self.stream_bytes,
         }
-
-    def to_json(self) -> str:
-        return json.dumps(self.describe(), indent=2)
 
 
 PRESETS = {

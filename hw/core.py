@@ -1,6 +1,6 @@
 """Everything between the two host streams."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,8 +12,9 @@ from .counters import EVENTS
 from .drain import DrainControl
 from .feeders import ActivationFeeder, WeightFeeder
 from .issuer import Issuer
-from .layouts import address_bits, beat, connect_checked, page_layout
+from .layouts import PAGES, address_bits, beat, connect_checked
 from .library import Library, instantiate
+from .pipeline import delay
 from .response import ResponseWriter
 from .schedule import ScheduleReader
 from .sequencer import Sequencer
@@ -99,8 +100,6 @@ class Core(wiring.Component):
                 column.valid.eq(drain.columns[c].valid),
                 column.mode.eq(drain.columns[c].mode),
                 column.context.eq(drain.columns[c].context),
-            ]
-            m.d.comb += [
                 response.columns[c].valid.eq(column.o.valid),
                 response.columns[c].payload.eq(column.o.payload),
                 column.o.ready.eq(response.columns[c].ready | self.flush),
@@ -111,8 +110,8 @@ class Core(wiring.Component):
         m.d.comb += [
             self.events.flag_set[Flag.NONFINITE_ACTIVATION].eq(activations.nonfinite),
             self.events.flag_set[Flag.NONFINITE_WEIGHT].eq(weights.nonfinite),
-            self.events.flag_set[Flag.OVERFLOW].eq(_any(c.overflow for c in columns)),
-            self.events.flag_set[Flag.SATURATED].eq(_any(c.saturated for c in columns)),
+            self.events.flag_set[Flag.OVERFLOW].eq(Cat(c.overflow for c in columns).any()),
+            self.events.flag_set[Flag.SATURATED].eq(Cat(c.saturated for c in columns).any()),
         ]
         return m
 
@@ -120,7 +119,7 @@ class Core(wiring.Component):
         """A RUN's pages are free once the last, most skewed bank has read them."""
         config = self.config
         record = issuer.records.payload
-        token = Signal(data.StructLayout({"valid": 1, "pages": page_layout()}))
+        token = Signal(data.StructLayout({"valid": 1, "pages": PAGES}))
         top = {target: bits - 1 for target, bits in address_bits(config).items()}
         m.d.comb += [
             token.valid.eq(issuer.end),
@@ -128,10 +127,7 @@ class Core(wiring.Component):
             token.pages.weights.eq(record.slot_base[top[Target.VALUES]]),
             token.pages.schedule.eq(record.schedule_page),
         ]
-        for i in range(max(config.rows, config.columns)):
-            later = Signal(token.shape(), name=f"release_{i}")
-            m.d.sync += later.eq(token)
-            token = later
+        token = delay(m, "release", token, max(config.rows, config.columns))
         m.d.comb += [
             sequencer.release.valid.eq(token.valid),
             sequencer.release.pages.eq(token.pages),
@@ -163,10 +159,3 @@ class Core(wiring.Component):
             self.events.errored.eq(sequencer.errored),
             self.events.last_output.eq(response.last_output),
         ]
-
-
-def _any(signals):
-    value = 0
-    for signal in signals:
-        value = value | signal
-    return value

@@ -5,7 +5,8 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config
-from .layouts import MODE
+from .layouts import FINISH, MODE
+from .pipeline import delay
 
 
 class DrainControl(wiring.Component):
@@ -17,7 +18,7 @@ class DrainControl(wiring.Component):
 
     Members
     -------
-    finish : In({valid, mode, end}), the issuer's token
+    finish : In(layouts.FINISH), the issuer's token
     columns : C x Out({valid, mode, context}), a row of this column's sums is there
     channel_free : Out(1), the last row of a RUN has left; `channel_page` is no longer needed
     """
@@ -25,13 +26,12 @@ class DrainControl(wiring.Component):
     def __init__(self, config: Config, delay: int):
         self.config = config
         self.delay = delay
-        finish = wiring.Signature({"valid": Out(1), "mode": Out(MODE), "end": Out(1)})
         row = wiring.Signature(
             {"valid": Out(1), "mode": Out(MODE), "context": Out(range(config.interleave))}
         )
         super().__init__(
             {
-                "finish": In(finish),
+                "finish": In(FINISH),
                 "columns": Out(row).array(config.columns),
                 "channel_free": Out(1),
                 "channel_page": Out(1),
@@ -47,10 +47,7 @@ class DrainControl(wiring.Component):
             token.mode.eq(self.finish.mode),
             token.end.eq(self.finish.end),
         ]
-        for i in range(self.delay):
-            later = Signal(token.shape(), name=f"token_{i}")
-            m.d.sync += later.eq(token)
-            token = later
+        token = delay(m, "token", token, self.delay)
 
         left = Signal(range(config.tile_rows + 1))
         context = Signal(range(config.interleave))
@@ -88,9 +85,7 @@ class DrainControl(wiring.Component):
                 column.mode.eq(row.mode),
                 column.context.eq(row.context),
             ]
-            later = Signal(row.shape(), name=f"row_{c}")
-            m.d.sync += later.eq(row)
-            row = later
+            row = delay(m, f"row_{c}", row, 1)
         m.d.comb += [
             self.channel_free.eq(row.valid & row.end),
             self.channel_page.eq(row.mode.channel_page),

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from .commands import OutputFormat
 from .config import Config
+from .pipeline import register
 from .rounding import leading_one, shift_stage
 
 LIMB = 18
@@ -19,7 +20,6 @@ KEPT = 26
 GUARD = 25
 """Zeros put below the product, so that every shift is one to the right: 24 of significand at
 most, and the guard bit."""
-FP32, FP16, INT8 = OutputFormat.FP32, OutputFormat.FP16, OutputFormat.INT8
 
 
 class Epilogue(wiring.Component):
@@ -74,18 +74,14 @@ class Epilogue(wiring.Component):
         m = Module()
         stages = 0
 
-        def register(**values: Value) -> dict[str, Signal]:
+        def stage(**values: Value) -> dict[str, Signal]:
             """The values a cycle later, by name."""
             nonlocal stages
             stages += 1
-            later = {}
-            for name, value in values.items():
-                later[name] = Signal.like(value, name=f"{name}_{stages}", reset_less=True)
-                m.d.sync += later[name].eq(value)
-            return later
+            return register(m, f"stage_{stages}", values, reset_less=True)
 
         i = self.i
-        s = register(
+        s = stage(
             valid=i.valid,
             biased=i.sum + i.bias,
             scale=i.scale,
@@ -97,25 +93,25 @@ class Epilogue(wiring.Component):
         negative = biased < 0
         magnitude = Mux(negative, -biased, biased)[: len(biased)]
         dropped = s.pop("relu") & negative
-        s = register(**s, magnitude=Mux(dropped, 0, magnitude), negative=negative)
+        s = stage(**s, magnitude=Mux(dropped, 0, magnitude), negative=negative)
 
         # Multiply limb by limb; limbs two apart do not overlap, so one addition joins them all.
         magnitude, scale = s.pop("magnitude"), s.pop("scale")
         limbs = [magnitude[at : at + LIMB] for at in range(0, len(magnitude), LIMB)]
-        s = register(**s, **{f"limb{n}": limb * scale for n, limb in enumerate(limbs)})
+        s = stage(**s, **{f"limb{n}": limb * scale for n, limb in enumerate(limbs)})
         products = [s.pop(f"limb{n}") for n in range(len(limbs))]
         width = len(magnitude) + len(scale)
         even = Cat(Cat(p, *[0] * (2 * LIMB - len(p))) for p in products[0::2])
         odd = Cat(Cat(p, *[0] * (2 * LIMB - len(p))) for p in products[1::2])
-        s = register(**s, product=(even + (odd << LIMB))[:width])
+        s = stage(**s, product=(even + (odd << LIMB))[:width])
 
         product = s["product"]
-        s = register(**s, top=leading_one(product), nonzero=product.any())
+        s = stage(**s, top=leading_one(product), nonzero=product.any())
 
         # The exponent of the result: its leading one's, or a subnormal's.
-        is_int, is_half = s["format"] == INT8, s["format"] == FP16
+        is_int, is_half = s["format"] == OutputFormat.INT8, s["format"] == OutputFormat.FP16
         lowest = Mux(is_half, -14, -126)
-        s = register(
+        s = stage(
             **s,
             high=s["top"] + s["exponent"],
             below=(lowest - s["exponent"]).as_signed(),
@@ -137,7 +133,7 @@ class Epilogue(wiring.Component):
         most = width + GUARD
         field = (high + Mux(s["is_half"], 14, 126)).as_signed()
         limit = Mux(s["is_half"], 31, 255)
-        s = register(
+        s = stage(
             valid=s["valid"],
             product=s["product"],
             is_int=s["is_int"],
@@ -153,12 +149,12 @@ class Epilogue(wiring.Component):
         for group in (bits[:2], bits[2:4], bits[4:]):
             for bit in group:
                 value, sticky = shift_stage(value, sticky, s["amount"], bit, KEPT + (1 << bit) - 1)
-            s = register(**{**s, "value": value, "sticky": sticky})
+            s = stage(**s | {"value": value, "sticky": sticky})
             value, sticky = s["value"], s["sticky"]
 
         # The guard bit decides, the sticky bit breaks what would be a tie, the even one wins.
         rounded = value[1:] + (value[0] & (sticky | value[1]))
-        s = register(
+        s = stage(
             valid=s["valid"],
             is_int=s["is_int"],
             is_half=s["is_half"],

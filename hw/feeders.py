@@ -30,6 +30,7 @@ from .layouts import (
 )
 from .library import Library, instantiate
 from .operand import OperandDecoder
+from .pipeline import register
 
 
 class Bank(wiring.Component):
@@ -80,9 +81,9 @@ class _ChunkWriter:
         self.data = Signal(
             data.ArrayLayout(decoded_shape, self.chunks.size), name=f"{target.name.lower()}_data"
         )
-        selected = bus.valid & (bus.target == target)
+        self.selected = bus.valid & (bus.target == target)
         m.d.sync += [
-            self.enable.eq(selected),
+            self.enable.eq(self.selected),
             self.address.eq(bus.address),
             self.chunk.eq(bus.chunk),
         ]
@@ -156,24 +157,21 @@ class ActivationFeeder(wiring.Component):
             return Cat(elements)
 
         writer = _ChunkWriter(m, config, Target.ACTIVATIONS, self.write, group, decode)
-        nonfinite = Cat(decoders.nonfinite).any()
-        m.d.sync += self.nonfinite.eq(
-            self.write.valid & (self.write.target == Target.ACTIVATIONS) & nonfinite
-        )
-        address, load = self.address, self.load
+        m.d.sync += self.nonfinite.eq(writer.selected & Cat(decoders.nonfinite).any())
+        request = {"address": self.address, "load": self.load}
         for row in range(config.rows):
             bank = Bank(Shape.cast(group).width, 2 * config.activation_groups)
             bank = instantiate(m, f"bank_{row}", bank, self.library)
             writer.drive(m, row, bank)
-            next_address = Signal.like(address, name=f"address_{row}")
-            next_load = Signal(name=f"load_{row}")
-            m.d.comb += [bank.read_address.eq(address), bank.read_en.eq(load)]
-            m.d.sync += [next_address.eq(address), next_load.eq(load)]
+            m.d.comb += [
+                bank.read_address.eq(request["address"]),
+                bank.read_en.eq(request["load"]),
+            ]
+            request = register(m, f"row_{row}", request)
             m.d.comb += [
                 self.groups[row].group.eq(bank.read_data),
-                self.groups[row].load.eq(next_load),
+                self.groups[row].load.eq(request["load"]),
             ]
-            address, load = next_address, next_load
         return m
 
 
@@ -218,10 +216,7 @@ class WeightFeeder(wiring.Component):
         indices = _ChunkWriter(
             m, config, Target.INDICES, self.write, config.index_bits, lambda _, raw: raw
         )
-        nonfinite = Cat(decoders.nonfinite).any()
-        m.d.sync += self.nonfinite.eq(
-            self.write.valid & (self.write.target == Target.VALUES) & nonfinite
-        )
+        m.d.sync += self.nonfinite.eq(values.selected & Cat(decoders.nonfinite).any())
         depth = 2 * config.weight_slots
         request = {"address": self.address, "valid": self.valid, "last": self.last}
         nonzero = []
@@ -232,21 +227,16 @@ class WeightFeeder(wiring.Component):
             index = instantiate(m, f"indices_{column}", index, self.library)
             values.drive(m, column, value)
             indices.drive(m, column, index)
-            later = {
-                name: Signal.like(signal, name=f"{name}_{column}")
-                for name, signal in request.items()
-            }
             for bank in (value, index):
                 m.d.comb += [
                     bank.read_address.eq(request["address"]),
                     bank.read_en.eq(request["valid"]),
                 ]
-            m.d.sync += [later[name].eq(signal) for name, signal in request.items()]
+            request = register(m, f"column_{column}", request)
             link = self.weights[column]
-            with m.If(later["valid"]):
+            with m.If(request["valid"]):
                 m.d.comb += link.weight.eq(value.read_data)
-            m.d.comb += [link.index.eq(index.read_data), link.last.eq(later["last"])]
+            m.d.comb += [link.index.eq(index.read_data), link.last.eq(request["last"])]
             nonzero.append(link.weight.value.any())
-            request = later
         m.d.sync += self.nonzero.eq(sum(nonzero))
         return m

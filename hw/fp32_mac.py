@@ -15,6 +15,7 @@ from .config import FP32_ADDER_STAGES as ADDER_STAGES
 from .config import Config
 from .formats import STEP_LOG2
 from .layouts import operand
+from .pipeline import register
 from .rounding import leading_one
 
 MANTISSA = 24
@@ -24,13 +25,6 @@ BIAS = 127
 
 FLOAT = data.StructLayout({"mantissa": MANTISSA, "exponent": 7, "sign": 1})
 """``mantissa * 2**(exponent - 23 - 48)``, mantissa's top bit set, or all zero for zero."""
-
-
-def _register(m: Module, stage: str, values: dict) -> dict[str, Signal]:
-    """The values a cycle later, by name."""
-    later = {key: Signal.like(value, name=f"{stage}_{key}") for key, value in values.items()}
-    m.d.sync += [later[key].eq(value) for key, value in values.items()]
-    return later
 
 
 class Fp32Mac(wiring.Component):
@@ -64,7 +58,7 @@ class Fp32Mac(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         value_bits = self.config.format.value_bits
-        product = _register(
+        product = register(
             m,
             "product",
             {
@@ -88,7 +82,7 @@ class Fp32Mac(wiring.Component):
         ]
         with m.If(magnitude == 0):
             m.d.sync += addend.eq(0)
-        last = _register(m, "addend", {"last": product["last"]})
+        last = register(m, "addend", {"last": product["last"]})
 
         total, finished = Signal(FLOAT), Signal()
         augend = Signal(FLOAT)
@@ -116,7 +110,7 @@ class Fp32Mac(wiring.Component):
         swap = Cat(b.mantissa, b.exponent) > Cat(a.mantissa, a.exponent)
         large = FLOAT(Mux(swap, b.as_value(), a.as_value()))
         small = FLOAT(Mux(swap, a.as_value(), b.as_value()))
-        s = _register(
+        s = register(
             m,
             "swapped",
             {
@@ -136,11 +130,11 @@ class Fp32Mac(wiring.Component):
         aligned = wide >> Mux(near > MANTISSA + 2, MANTISSA + 2, near)
         low = MANTISSA
         kept = Cat(aligned[:low].any(), aligned[low:])
-        s = _register(m, "aligned", {**s, "small": kept[: MANTISSA + 3]})
+        s = register(m, "aligned", {**s, "small": kept[: MANTISSA + 3]})
 
         large = Cat(Const(0, 3), s.pop("large"))
         small, subtract = s.pop("small"), s.pop("subtract")
-        s = _register(
+        s = register(
             m, "added", {**s, "sum": Mux(subtract, large - small, large + small)[: MANTISSA + 4]}
         )
 
@@ -149,7 +143,7 @@ class Fp32Mac(wiring.Component):
         m.d.comb += place.eq(leading_one(result))
         left = (result << (MANTISSA + 3 - place).as_unsigned()[: len(place)])[: MANTISSA + 4]
         exponent = (s.pop("exponent") + place - (MANTISSA + 2)).as_unsigned()[:7]
-        s = _register(m, "normal", {**s, "exponent": exponent, "result": left})
+        s = register(m, "normal", {**s, "exponent": exponent, "result": left})
 
         result = s["result"]
         mantissa, below = result[4:], result[:4]
@@ -195,7 +189,7 @@ class Fp32ToInteger(wiring.Component):
         exponent = word[MANTISSA - 1 : 31]
         place = (exponent - (BIAS - UNIT)).as_unsigned()[:7]
         mantissa = Cat(word[: MANTISSA - 1], exponent.any())
-        s = _register(
+        s = register(
             m,
             "shifted",
             {

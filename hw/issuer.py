@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from .commands import Target
 from .config import Config
-from .layouts import MODE, RECORD, address_bits
+from .layouts import FINISH, RECORD, address_bits
 
 
 class Issuer(wiring.Component):
@@ -28,8 +28,8 @@ class Issuer(wiring.Component):
     records : In stream of layouts.RECORD
     activation_address, load : Out, read request to the activation feeder
     slot_address, valid, last : Out, read request to the weight feeder
-    finish : Out({valid, mode, end}), with the first `last` of a finished tile
-    end : Out({valid, finish}), the last slot of a RUN goes out in this cycle
+    finish : Out(layouts.FINISH), with the first `last` of a finished tile
+    end : Out(1), the last slot of a RUN goes out in this cycle; `end_finish` if it finishes
     row_taken : In(1), a row of C results left the output buffers
     stall_drain, stall_output : Out(1), a round waits, and why
     """
@@ -44,9 +44,7 @@ class Issuer(wiring.Component):
                 "slot_address": Out(address_bits(config)[Target.VALUES]),
                 "valid": Out(1),
                 "last": Out(1),
-                "finish": Out(
-                    wiring.Signature({"valid": Out(1), "mode": Out(MODE), "end": Out(1)})
-                ),
+                "finish": Out(FINISH),
                 "end": Out(1),
                 "end_finish": Out(1),
                 "row_taken": In(1),

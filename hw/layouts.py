@@ -156,9 +156,17 @@ RECORD = data.StructLayout(
 is the `first` or the `last` of its tile, and whether that tile is the `end` of its RUN."""
 
 
-def page_layout() -> data.StructLayout:
-    """One bit for each kind of page: which of the two a RUN uses."""
-    return data.StructLayout({"activations": 1, "weights": 1, "schedule": 1, "channel": 1})
+PAGES = data.StructLayout({"activations": 1, "weights": 1, "schedule": 1, "channel": 1})
+"""One bit for each kind of page: which of the two a RUN uses."""
+
+RELEASE = wiring.Signature({"valid": Out(1), "pages": Out(PAGES)})
+"""The buffer pages of a RUN are free (its channel page is not meant)."""
+
+RELEASE_CHANNEL = wiring.Signature({"valid": Out(1), "page": Out(1)})
+"""A page of channel settings is free of a RUN."""
+
+FINISH = wiring.Signature({"valid": Out(1), "mode": Out(MODE), "end": Out(1)})
+"""The end of a finished tile is issued; `end` if the tile is the last of its RUN."""
 
 
 def connect_checked(m: Module, source, *sinks):

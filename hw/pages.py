@@ -8,9 +8,9 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import page_layout
+from .layouts import PAGES, RELEASE, RELEASE_CHANNEL
 
-KINDS = ("activations", "weights", "schedule", "channel")
+KINDS = tuple(PAGES.members)
 MOST = 15
 """RUNs that may hold one page; `full` asks for patience before it is reached."""
 
@@ -30,14 +30,13 @@ class PageGuard(wiring.Component):
     """
 
     def __init__(self):
-        pages = page_layout()
         super().__init__(
             {
                 "acquire": In(
-                    wiring.Signature({"valid": Out(1), "pages": Out(pages), "channel": Out(1)})
+                    wiring.Signature({"valid": Out(1), "pages": Out(PAGES), "channel": Out(1)})
                 ),
-                "release": In(wiring.Signature({"valid": Out(1), "pages": Out(pages)})),
-                "release_channel": In(wiring.Signature({"valid": Out(1), "page": Out(1)})),
+                "release": In(RELEASE),
+                "release_channel": In(RELEASE_CHANNEL),
                 "busy": Out(wiring.Signature({kind: Out(2) for kind in KINDS})),
                 "full": Out(1),
             }

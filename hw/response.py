@@ -47,11 +47,10 @@ class ResponseWriter(wiring.Component):
         m.submodules.crc = crc = HeaderCrc()
 
         header = Signal(8 * HEADER_BYTES)
-        header_beats = max(1, HEADER_BYTES // config.stream_bytes)
-        per_row = {f: -(-config.columns * f.bytes // config.stream_bytes) for f in OutputFormat}
+        per_row = {output: config.row_beats(output) for output in OutputFormat}
         row = Signal(beat_bits * per_row[OutputFormat.FP32])
         row_valid = Signal()
-        beats = Signal(range(max(header_beats, *per_row.values())))
+        beats = Signal(range(max(config.header_beats, *per_row.values())))
         halfwords = Signal(range(HEADER_WORDS))
         rows = Signal(32)
         format = Signal(2)
@@ -102,7 +101,7 @@ class ResponseWriter(wiring.Component):
                 with m.If(final):
                     m.next = "HEADER"
             with m.State("HEADER"):
-                final = beats == header_beats - 1
+                final = beats == config.header_beats - 1
                 m.d.comb += [
                     self.o.valid.eq(1),
                     self.o.payload.data.eq(header),

@@ -127,18 +127,18 @@ class ScheduleReader(wiring.Component):
 
         issued = Signal(RECORD)
         issued_valid = Signal()
+        pending_first = Signal()
         m.d.sync += [
             issued.eq(fetched),
             issued.count.eq(count),
             issued.address.eq(base),
             issued.address[:page].eq(base + here),
+            # `first` belongs to the first record that issues anything.
+            issued.first.eq(fetched.first | pending_first),
             issued_valid.eq(fetched_valid & ~dropped),
         ]
-        # `first` belongs to the first record that issues anything.
-        pending_first = Signal()
         with m.If(fetched_valid):
             m.d.sync += group.eq(here + 1)
             m.d.sync += pending_first.eq(dropped & (fetched.first | pending_first))
-            m.d.sync += issued.first.eq(fetched.first | pending_first)
         m.d.comb += [ahead.i.payload.eq(issued), ahead.i.valid.eq(issued_valid)]
         return m

@@ -29,13 +29,14 @@ from .crc import HeaderCrc
 from .dealer import Dealer
 from .fifo import Fifo
 from .layouts import (
+    RELEASE,
+    RELEASE_CHANNEL,
     RESPONSE,
     RUN,
     address_bits,
     beat,
     channel_signature,
     connect_checked,
-    page_layout,
     write_signature,
 )
 from .pages import PageGuard
@@ -73,8 +74,8 @@ class Sequencer(wiring.Component):
                 "run": Out(stream.Signature(RUN)),
                 "response": Out(stream.Signature(RESPONSE)),
                 "idle": In(1),
-                "release": In(wiring.Signature({"valid": Out(1), "pages": Out(page_layout())})),
-                "release_channel": In(wiring.Signature({"valid": Out(1), "page": Out(1)})),
+                "release": In(RELEASE),
+                "release_channel": In(RELEASE_CHANNEL),
                 "answered": Out(1),
                 "errored": Out(1),
             }
@@ -151,10 +152,9 @@ class Sequencer(wiring.Component):
             guard.acquire.channel.eq(run.mode.finish),
         ]
 
-        header_beats = max(1, HEADER_BYTES // config.stream_bytes)
-        beats = Signal(range(header_beats))
+        beats = Signal(range(config.header_beats))
         halfwords = Signal(range(HEADER_WORDS))
-        m.d.comb += [crc.halfword.eq(word[0]), crc.clear.eq(0)]
+        m.d.comb += crc.halfword.eq(word[0])
         with m.FSM():
             with m.State("HEADER"):
                 m.d.comb += [self.i.ready.eq(1), crc.clear.eq(1)]
@@ -166,7 +166,7 @@ class Sequencer(wiring.Component):
                         beats.eq(beats + 1),
                         halfwords.eq(0),
                     ]
-                    with m.If(beats == header_beats - 1):
+                    with m.If(beats == config.header_beats - 1):
                         m.d.sync += beats.eq(0)
                         m.next = "CHECK"
                     with m.Elif(self.i.payload.last):
@@ -248,7 +248,6 @@ class Sequencer(wiring.Component):
     def _judge(self, m: Module, problem, field, opcode, ended, bad_check):
         """Set `problem` to the first thing that is wrong with the command."""
         config = self.config
-        last_page = address_bits(config)
         with m.If(bad_check):
             m.d.comb += problem.eq(Status.BAD_CHECK)
         with m.Else(), m.Switch(opcode):
@@ -256,7 +255,7 @@ class Sequencer(wiring.Component):
                 address, count = field(Opcode.LOAD, "address"), field(Opcode.LOAD, "count")
                 outside = Signal()
                 with m.Switch(field(Opcode.LOAD, "target")):
-                    for target, bits in last_page.items():
+                    for target, bits in address_bits(config).items():
                         with m.Case(target):
                             depth = 1 << (bits - 1)
                             m.d.comb += outside.eq(

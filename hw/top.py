@@ -20,6 +20,22 @@ from .core import Core
 from .library import Library
 
 
+def ports(config: Config) -> dict[str, wiring.Member]:
+    """The ports of an accelerator, by the names of AMBA's specifications."""
+    width = 8 * config.stream_bytes
+    return {
+        "s_axis_tdata": In(width),
+        "s_axis_tvalid": In(1),
+        "s_axis_tready": Out(1),
+        "s_axis_tlast": In(1),
+        "m_axis_tdata": Out(width),
+        "m_axis_tvalid": Out(1),
+        "m_axis_tready": In(1),
+        "m_axis_tlast": Out(1),
+        **AXI_LITE_PORTS,
+    }
+
+
 class Accelerator(wiring.Component):
     """The device as a block with AXI ports of standard names (AMBA AXI4-Stream, AXI4-Lite).
 
@@ -37,20 +53,7 @@ class Accelerator(wiring.Component):
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
-        width = 8 * config.stream_bytes
-        super().__init__(
-            {
-                "s_axis_tdata": In(width),
-                "s_axis_tvalid": In(1),
-                "s_axis_tready": Out(1),
-                "s_axis_tlast": In(1),
-                "m_axis_tdata": Out(width),
-                "m_axis_tvalid": Out(1),
-                "m_axis_tready": In(1),
-                "m_axis_tlast": Out(1),
-                **AXI_LITE_PORTS,
-            }
-        )
+        super().__init__(ports(config))
 
     def elaborate(self, platform):
         m = Module()

@@ -35,7 +35,7 @@ from hw.registers import (
     constants,
 )
 
-from .golden import epilogue, numbers
+from .golden import dot, epilogue, numbers
 
 COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")
 
@@ -96,7 +96,7 @@ class ModelTransport:
         return np.zeros(shape, object)
 
     def _answer(self, packet: bytes) -> bytes:
-        header_bytes = max(HEADER_BYTES, self.config.stream_bytes)
+        header_bytes = self.config.header_beats * self.config.stream_bytes
         opcode = tag = rows = 0
         body = b""
         if len(packet) < header_bytes:
@@ -264,9 +264,7 @@ class ModelTransport:
         config = self.config
         sums, self._sums = self._sums, self._zeros()
         if config.accumulation is Accumulation.FP32:
-            unit = config.format.product_unit_log2
-            scaled = np.ldexp(sums.astype(np.float64), -unit)
-            sums = np.vectorize(int, otypes=[object])(scaled)
+            sums = dot.as_integers(config.format, sums)
         page = config.interleave if mode & MODE_CHANNEL_PAGE else 0
         entries = [
             self._channels[page + context][column]
@@ -276,7 +274,7 @@ class ModelTransport:
         bias, scale, exponent = (np.array(v, object) for v in zip(*entries, strict=True))
         done = epilogue.finish(sums, bias, scale, exponent, bool(mode & MODE_RELU), output)
         self._flags |= done.overflow << Flag.OVERFLOW | done.saturated << Flag.SATURATED
-        line = -(-config.columns * output.bytes // config.stream_bytes) * config.stream_bytes
+        line = config.row_beats(output) * config.stream_bytes
         rows = done.raw[::-1].reshape(config.tile_rows, config.columns)
         packed = np.zeros((config.tile_rows, line), np.uint8)
         packed[:, : config.columns * output.bytes] = np.ascontiguousarray(rows).view(np.uint8)

@@ -15,7 +15,7 @@ from . import container, demo, nm, packing, trainer
 from . import data as datasets
 from . import device as devices
 from .errors import FormatError, HeddleError
-from .network import DEFAULT, Network, from_trained
+from .network import DEFAULT, Network, accuracy, from_trained
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -67,11 +67,11 @@ def _classify(network: Network, dataset, kind: str, preset_name: str, trace, fol
     with console.status("building the simulated accelerator (once for each configuration)"):
         device = devices.open(kind, preset_name, trace=trace)
     with device:
-        outcome = demo.run(network, dataset, device, console)
-    demo.show(outcome.report, console)
-    for path in demo.write(outcome.report, folder):
+        report = demo.run(network, dataset, device, console)
+    demo.show(report, console)
+    for path in demo.write(report, folder):
         console.print(f"wrote {path}")
-    if not outcome.exact:
+    if report["mismatches"]:
         raise typer.Exit(1)
 
 
@@ -130,8 +130,6 @@ def train(
     layers = trainer.train(dataset, recipe, lambda *_: next(epoch_bar, None))
     notes = {"method": method, "nm": nm, "epochs": epochs, "seed": seed}
     network = from_trained(layers, data, notes)
-    from .network import accuracy
-
     network.save(out)
     score = accuracy(network.float32(dataset.test_x), dataset.test_y)
     console.print(f"test accuracy {score:.2%} (float32); wrote {out}, {out.stat().st_size:,} bytes")

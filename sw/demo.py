@@ -1,7 +1,6 @@
 """The main job: a trained N:M-sparse network, streamed to the accelerator, every bit compared."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +13,12 @@ from . import network as networks
 from .device import Device
 from .network import Network
 
-STALLS = ("drain", "output", "schedule", "host")
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a run measured, as plain values for JSON (`report`)."""
-
-    report: dict
-
-    @property
-    def exact(self) -> bool:
-        return self.report["mismatches"] == 0
-
-
-def run(network: Network, dataset: datasets.Dataset, device: Device, console: Console) -> Outcome:
+def run(network: Network, dataset: datasets.Dataset, device: Device, console: Console) -> dict:
     """Classify the test images on `device`, dense and sparse, and compare with the golden model.
 
     "Dense" is the same network on the same array with every weight issued, zeros included.
+    Returns the report: what was measured, as plain values for JSON.
     """
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
@@ -67,27 +54,25 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
         for i, (layer, s, d) in enumerate(zip(network.layers, sparse, dense, strict=True))
     ]
     total_dense, total_sparse = (sum(row[k] for row in layers) for k in ("dense", "sparse"))
-    return Outcome(
-        {
-            "data": dataset.name,
-            "images": len(x),
-            "configuration": device.config.describe(),
-            "layers": layers,
-            "total": {
-                "dense": total_dense,
-                "sparse": total_sparse,
-                "speedup": total_dense / total_sparse,
-            },
-            "accuracy": {
-                "hardware": networks.accuracy(outputs["sparse"][-1], labels),
-                "golden": networks.accuracy(golden[-1], labels),
-                "float32": networks.accuracy(network.float32(x), labels),
-            },
-            "compared": compared,
-            "mismatches": mismatches,
-            "training": network.notes,
-        }
-    )
+    return {
+        "data": dataset.name,
+        "images": len(x),
+        "configuration": device.config.describe(),
+        "layers": layers,
+        "total": {
+            "dense": total_dense,
+            "sparse": total_sparse,
+            "speedup": total_dense / total_sparse,
+        },
+        "accuracy": {
+            "hardware": networks.accuracy(outputs["sparse"][-1], labels),
+            "golden": networks.accuracy(golden[-1], labels),
+            "float32": networks.accuracy(network.float32(x), labels),
+        },
+        "compared": compared,
+        "mismatches": mismatches,
+        "training": network.notes,
+    }
 
 
 def _layer(number: int, layer, sparse, dense) -> dict:
@@ -127,7 +112,7 @@ def show(report: dict, console: Console) -> None:
             f"{row['utilisation']:.1%}",
             f"{row['speedup']:.2f}",
             f"{row['ideal']:.2f}",
-            ", ".join(f"{s} {row['stalls'][s]:,}" for s in STALLS if row["stalls"][s]),
+            ", ".join(f"{cause} {waited:,}" for cause, waited in row["stalls"].items() if waited),
         )
     total = report["total"]
     table.add_section()

@@ -15,25 +15,19 @@ from hw.registers import (
     CONTROL_CLEAR_FLAGS,
     CONTROL_RESET,
     MAGIC,
+    REGISTERS,
     VERSION,
+    Access,
     config_from,
 )
 
 from .errors import DeviceError
 
 KINDS = ("sim", "amaranth", "model")
-COUNTERS = (
-    "cycles",
-    "total",
-    "macs",
-    "slots",
-    "tiles",
-    "commands",
-    "errors",
-    "stall_drain",
-    "stall_output",
-    "stall_schedule",
-    "stall_host",
+COUNTERS = tuple(
+    r.name
+    for r in REGISTERS
+    if r.access is Access.READ and r.name not in ("status", "flags") and r.name[-5:] != "_high"
 )
 
 
@@ -68,7 +62,8 @@ class Device:
 
     def __init__(self, transport: Transport, name: str = "device"):
         self.transport = transport
-        magic, version = self.read("magic"), self.read("version")
+        constants = {r.name: self.read(r.name) for r in REGISTERS if r.access is Access.CONSTANT}
+        magic, version = constants["magic"], constants["version"]
         if magic != MAGIC:
             raise DeviceError(
                 f"what answers is no Heddle device (its first register is {magic:#010x}, not "
@@ -80,9 +75,7 @@ class Device:
                 f"{VERSION >> 16}: load a bitstream of this release, or install the release "
                 "that made the bitstream"
             )
-        names = ("array", "format", "stream", "activation_groups", "weight_slots")
-        names += ("schedule_records",)
-        self.config: Config = config_from({n: self.read(n) for n in names}, name)
+        self.config: Config = config_from(constants, name)
 
     def __enter__(self) -> "Device":
         return self
@@ -150,13 +143,8 @@ def open(
         return Device(ModelTransport(config), config.name)
     from sim import simulated, verilator
 
-    if kind == "sim":
-        try:
-            verilator.find_compiler()
-        except DeviceError:
-            if trace is not None:
-                raise
-            kind = "amaranth"
+    if kind == "sim" and trace is None and not verilator.available():
+        kind = "amaranth"
     if kind == "amaranth":
         return Device(simulated.AmaranthTransport(config), config.name)
     return Device(simulated.SimulatedTransport(config, trace=trace, **options), config.name)

@@ -30,6 +30,14 @@ NOTES = {
     Opcode.SYNC: "Answered when everything before has finished.",
 }
 
+WORDS = {
+    Target.ACTIVATIONS: "R groups of M elements, one group for each row",
+    Target.SCHEDULE: "one group record: a byte, `count` in the low bits (4 for M = 8), above it "
+    "`skip`",
+    Target.INDICES: "C nibbles: the place of each column's weight in its group",
+    Target.VALUES: "C elements: each column's weight",
+}
+
 
 def commands() -> str:
     """docs/commands.md from `hw/commands.py`."""
@@ -54,11 +62,7 @@ def commands() -> str:
         "## Buffers (LOAD's target)\n",
         "| value | name | one word |",
         "|---|---|---|",
-        "| 0 | ACTIVATIONS | R groups of M elements, one group for each row |",
-        "| 1 | SCHEDULE | one group record: a byte, `count` in the low bits (4 for M = 8), above "
-        "it `skip` |",
-        "| 2 | INDICES | C nibbles: the place of each column's weight in its group |",
-        "| 3 | VALUES | C elements: each column's weight |",
+        *(f"| {t.value} | {t.name} | {text} |" for t, text in WORDS.items()),
         "",
         "Words follow each other densely. A record passes `skip` empty groups, then issues `count` "
         "rounds of T slots with the next group, and passes it. A count of 0 issues nothing, but "
@@ -84,7 +88,6 @@ def commands() -> str:
         *(f"| {f.value} | {f.name} |" for f in Flag),
         "",
     ]
-    assert len(Target) == 4
     return "\n".join(lines)
 
 

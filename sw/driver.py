@@ -77,14 +77,11 @@ def settings(config: Config, channels: int, bias=None, scale=None) -> Settings:
         return np.broadcast_to(values, channels)
 
     unit = config.format.product_unit_log2
+    limit = 1 << (config.accumulator_bits - 1)
     biases, scales, exponents = [], [], []
     for offset, factor in zip(spread(bias, 0.0, "bias"), spread(scale, 1.0, "scale"), strict=True):
         integer = round(math.ldexp(offset, -unit)) if offset else 0
-        if (
-            not -(1 << (config.accumulator_bits - 1))
-            <= integer
-            < 1 << (config.accumulator_bits - 1)
-        ):
+        if not -limit <= integer < limit:
             raise FormatError(f"a bias of {offset} does not fit into the accumulator")
         if factor < 0:
             raise FormatError(f"a scale cannot be negative ({factor}); negate the weights")
@@ -135,7 +132,7 @@ def matmul(
     if on_progress is not None:
         progress = lambda count: on_progress(count / len(packets))  # noqa: E731
     answers = device.transport.exchange(packets, progress)
-    result = np.zeros((plan.row_blocks * config.rows, plan.padded_columns), _dtype(output))
+    result = np.zeros((plan.row_blocks * config.rows, plan.padded_columns), f"u{output.bytes}")
     for packet, place in zip(answers, places, strict=True):
         response = protocol.response(config, packet).check()
         if place is not None:
@@ -169,10 +166,6 @@ def check_fits(weights: PackedWeights, config: Config) -> None:
         )
 
 
-def _dtype(output: OutputFormat):
-    return {4: np.uint32, 2: np.uint16, 1: np.uint8}[output.bytes]
-
-
 class Plan:
     """The commands for one product, and where each response's rows go."""
 
@@ -193,8 +186,8 @@ class Plan:
 
         # K is split where a part's activations, slots or records would not fit into a page.
         slots = config.weight_slots // (config.interleave * max(1, weights.most()))
-        self.part = min(groups, config.activation_groups, config.schedule_records, slots)
-        self.parts = [(k, min(k + self.part, groups)) for k in range(0, groups, self.part)]
+        part = min(groups, config.activation_groups, config.schedule_records, slots)
+        self.parts = [(k, min(k + part, groups)) for k in range(0, groups, part)]
 
     def packets(self) -> tuple[list[bytes], list[tuple[slice, slice] | None]]:
         """Command packets, and for each the rows and columns of its response's outputs."""

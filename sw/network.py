@@ -61,7 +61,7 @@ class Network:
             raise FormatError(f"{path} holds packed matrices, but no network ({reason})") from None
         return cls(layers, data, notes)
 
-    def run(self, x: np.ndarray, product: Callable, **options) -> list[np.ndarray]:
+    def run(self, x: np.ndarray, product: Callable) -> list[np.ndarray]:
         """Raw outputs of every layer: FP16, the last FP32.
 
         `product(x, layer, output, number)` does one layer: `hardware`, `golden` below.
@@ -70,7 +70,7 @@ class Network:
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
             output = OutputFormat.FP32 if last else OutputFormat.FP16
-            outputs.append(product(outputs[-1], layer, output, i, **options))
+            outputs.append(product(outputs[-1], layer, output, i))
         return outputs[1:]
 
     def float32(self, x: np.ndarray) -> np.ndarray:

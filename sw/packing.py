@@ -180,13 +180,19 @@ def _arrange(packed: PackedWeights, columns: int, interleave: int) -> Iterator[C
     first = np.repeat(ends - packed.counts.ravel(), packed.counts.ravel())
     round_of = np.arange(len(packed.values)) - first
     count_bits = packed.group.bit_length()
-    for start in range(0, packed.shape[1], wide):
+    # One sort puts every block's elements together; each block then looks at its own only.
+    block_of = column_of // wide
+    order = np.argsort(block_of, kind="stable")
+    blocks = -(-packed.shape[1] // wide)
+    bounds = np.searchsorted(block_of[order], np.arange(blocks + 1))
+    for block in range(blocks):
+        start = block * wide
         fullest = packed.counts[:, start : start + wide].max(axis=1).astype(np.int64)
         offsets = np.cumsum(fullest) - fullest
         rounds = int(fullest.sum())
         values = np.zeros((rounds, wide), packed.values.dtype)
         indices = np.zeros((rounds, wide), np.uint8)
-        mine = (column_of >= start) & (column_of < start + wide)
+        mine = order[bounds[block] : bounds[block + 1]]
         row = offsets[group_of[mine]] + round_of[mine]
         values[row, column_of[mine] - start] = packed.values[mine]
         indices[row, column_of[mine] - start] = packed.indices[mine]

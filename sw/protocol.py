@@ -113,11 +113,10 @@ class Response:
 
     def outputs(self, config: Config, output: OutputFormat) -> np.ndarray:
         """The rows as raw outputs [tiles, R, T * C]: back in order, padding cut off."""
-        line = -(-config.columns * output.bytes // config.stream_bytes) * config.stream_bytes
+        line = config.row_beats(output) * config.stream_bytes
         rows = np.frombuffer(self.body, np.uint8)[: self.rows * line].reshape(-1, line)
         rows = np.ascontiguousarray(rows[:, : config.columns * output.bytes])
-        dtype = {4: "<u4", 2: "<u2", 1: "u1"}[output.bytes]
-        tiles = rows.view(dtype).reshape(-1, config.rows, config.tile_columns)
+        tiles = rows.view(f"<u{output.bytes}").reshape(-1, config.rows, config.tile_columns)
         return tiles[:, ::-1]
 
 
@@ -133,7 +132,7 @@ def response(config: Config, packet: bytes) -> Response:
         status=words[1],
         rows=words[2] | words[3] << 16,
         flags=words[4],
-        body=packet[max(HEADER_BYTES, config.stream_bytes) :],
+        body=packet[config.header_beats * config.stream_bytes :],
     )
 
 

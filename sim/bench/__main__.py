@@ -17,13 +17,10 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
     measured = []
-    for kind, module in {"util": util}.items():
-        if not (kind.startswith(options.only) or options.only.startswith(kind)):
-            continue
-        for row in module.rows(options.only):
-            if row["name"].startswith(options.only):
-                measured.append(row)
-                console.print(f"{row['name']}  {row['value']:.4g}", highlight=False)
+    for row in util.rows(options.only):
+        if row["name"].startswith(options.only):
+            measured.append(row)
+            console.print(f"{row['name']}  {row['value']:.4g}", highlight=False)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(measured, indent=2) + "\n")
 

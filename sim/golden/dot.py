@@ -24,6 +24,12 @@ def exact_matmul(format: Format, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     return (high << 2 * LIMB) + (middle << LIMB) + low
 
 
+def as_integers(format: Format, sums: np.ndarray) -> np.ndarray:
+    """float32 sums of products as exact integers in units of ``2**format.product_unit_log2``."""
+    scaled = np.ldexp(sums.astype(np.float64), -format.product_unit_log2)
+    return np.vectorize(int, otypes=[object])(scaled)
+
+
 def _matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Integer matmul with entries below 2**21: float64 (exact below 2**53) in blocks of K."""
     total = np.zeros((a.shape[0], b.shape[1]), np.int64)

@@ -25,8 +25,7 @@ def finish(sums, bias, scale, exponent, relu: bool, output: OutputFormat) -> Fin
     sums = np.asarray(sums, object)
     product = (sums + np.asarray(bias, object)) * np.asarray(scale, object)
     exponents = np.broadcast_to(np.asarray(exponent, object), product.shape)
-    dtype = {4: np.uint32, 2: np.uint16, 1: np.uint8}[output.bytes]
-    raw = np.empty(product.shape, dtype)
+    raw = np.empty(product.shape, f"u{output.bytes}")
     overflow = saturated = False
     for place, integer in np.ndenumerate(product):
         if relu and integer < 0:

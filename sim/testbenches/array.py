@@ -4,14 +4,13 @@ import random
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from hw.array import Array
 from hw.config import Accumulation
 from sim.golden import dot
 
-from .common import configuration, generator, join, operand_bits, random_elements
+from .common import configuration, generator, join, operand_bits, random_elements, start
 
 
 def slots_of(config, rng):
@@ -58,7 +57,6 @@ async def tiles(dut):
     rows, columns, contexts = config.rows, config.columns, config.interleave
     width = config.format.value_bits + config.format.step_bits
     latency = Array(config).latency
-    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
 
     # Lay the slots out in time: phases aligned, tiles R*T apart, bubbles anywhere else.
     program, due = {}, {}
@@ -82,9 +80,7 @@ async def tiles(dut):
             cycle += contexts
     end = cycle + latency + columns + config.tile_rows
 
-    dut.rst.value = 1
-    await FallingEdge(dut.clk)
-    dut.rst.value = 0
+    await start(dut)
     west = [
         (getattr(dut, f"west__{r}__group"), getattr(dut, f"west__{r}__load")) for r in range(rows)
     ]

@@ -5,7 +5,10 @@ import os
 import random
 from dataclasses import asdict
 
+import cocotb
 import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge
 
 from hw.config import Accumulation, Config
 from hw.formats import FORMATS, STEP_LOG2, Format
@@ -34,6 +37,16 @@ def generator() -> np.random.Generator:
     seed = int(os.environ[SEED])
     random.seed(seed)
     return np.random.default_rng(seed)
+
+
+async def start(dut, *quiet: str):
+    """Start the clock and reset the device, with the inputs named `quiet` at zero."""
+    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
+    for name in quiet:
+        getattr(dut, name).value = 0
+    dut.rst.value = 1
+    await FallingEdge(dut.clk)
+    dut.rst.value = 0
 
 
 def random_elements(format: Format, rng: np.random.Generator, shape) -> np.ndarray:

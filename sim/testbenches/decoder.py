@@ -3,12 +3,11 @@
 import random
 
 import cocotb
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from hw.decoder import Decoder
 
-from .common import configuration, generator, join
+from .common import configuration, generator, join, start
 
 
 @cocotb.test()
@@ -16,10 +15,7 @@ async def selects_by_index(dut):
     config = configuration()
     generator()
     width = config.format.value_bits + config.format.step_bits
-    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
-    dut.rst.value = 1
-    await FallingEdge(dut.clk)
-    dut.rst.value = 0
+    await start(dut)
 
     group = [0] * config.group
     expected = []

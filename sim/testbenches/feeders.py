@@ -4,22 +4,13 @@ import random
 
 import cocotb
 import numpy as np
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from hw.commands import Target
 from hw.layouts import chunks
 from sim.golden import numbers
 
-from .common import configuration, generator, join, random_elements, signed_value
-
-
-async def start(dut):
-    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
-    dut.rst.value = 1
-    dut.write__valid.value = 0
-    await FallingEdge(dut.clk)
-    dut.rst.value = 0
+from .common import configuration, generator, join, random_elements, signed_value, start
 
 
 async def load(dut, config, target, address, units):
@@ -58,8 +49,7 @@ async def activations(dut):
     width = config.format.value_bits + config.format.step_bits
     words = 2 * config.activation_groups
     x = random_elements(config.format, rng, (words, config.rows, config.group))
-    await start(dut)
-    dut.load.value = 0
+    await start(dut, "write__valid", "load")
     for address in rng.permutation(words):
         units = [join(group, config.format.bits) for group in x[address]]
         await load(dut, config, Target.ACTIVATIONS, int(address), units)
@@ -95,9 +85,7 @@ async def weights(dut):
     slots = 2 * config.weight_slots
     values = random_elements(config.format, rng, (slots, config.columns))
     indices = rng.integers(0, config.group, (slots, config.columns))
-    await start(dut)
-    dut.valid.value = 0
-    dut.last.value = 0
+    await start(dut, "write__valid", "valid", "last")
     for address in rng.permutation(slots):
         await load(dut, config, Target.VALUES, int(address), list(values[address]))
         await load(dut, config, Target.INDICES, int(address), list(indices[address]))

@@ -6,7 +6,6 @@ import cocotb
 from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
-from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge
 
 from hw.commands import Target
@@ -15,7 +14,7 @@ from hw.issuer import Issuer
 from hw.layouts import RUN, address_bits, connect_checked, write_signature
 from hw.schedule import ScheduleReader
 
-from .common import configuration, generator
+from .common import configuration, generator, start
 
 
 class ReaderAndIssuer(wiring.Component):
@@ -80,12 +79,7 @@ def requests(config, run, records):
 @cocotb.test()
 async def slots_in_order(dut):
     config, _ = configuration(), generator()
-    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
-    for name in ("run__valid", "write__valid", "row_taken"):
-        getattr(dut, name).value = 0
-    dut.rst.value = 1
-    await FallingEdge(dut.clk)
-    dut.rst.value = 0
+    await start(dut, "run__valid", "write__valid", "row_taken")
 
     expected = []
     schedule = config.schedule_records

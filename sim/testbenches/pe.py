@@ -3,14 +3,14 @@
 import random
 
 import cocotb
-from cocotb.clock import Clock
+import numpy as np
 from cocotb.triggers import FallingEdge
 
 from hw.config import Accumulation
 from hw.pe import ProcessingElement
 from sim.golden import dot
 
-from .common import configuration, generator, join, operand_bits, random_elements
+from .common import configuration, generator, join, operand_bits, random_elements, start
 
 
 @cocotb.test()
@@ -20,13 +20,7 @@ async def dot_products(dut):
     format, contexts = config.format, config.interleave
     width = format.value_bits + format.step_bits
     latency = ProcessingElement(config).latency
-    cocotb.start_soon(Clock(dut.clk, 10, "ns").start())
-    for port in ("west__load", "west__group", "north__weight", "north__index", "sum_north"):
-        getattr(dut, port).value = 0
-    # A round of `last` clears the accumulators, as the issuer does after a reset.
-    dut.rst.value = 1
-    await FallingEdge(dut.clk)
-    dut.rst.value = 0
+    await start(dut, "west__load", "west__group", "north__weight", "north__index", "sum_north")
 
     cycle = 0
     finished = {}  # cycle in which a sum is due at sum_south: its bits
@@ -82,8 +76,6 @@ async def dot_products(dut):
 
 def expected(config, activations, weights) -> int:
     """The finished sum's bits, by the golden model."""
-    import numpy as np
-
     dtype = np.uint16 if config.format.bits == 16 else np.uint8
     x, w = np.array([activations], dtype), np.array(weights, dtype)[:, None]
     if config.accumulation is Accumulation.FP32:

@@ -3,11 +3,11 @@ registers. Small, so that the transports are tested without the real device."""
 
 from amaranth import Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 
 from hw.config import Config
 from hw.fifo import Fifo
 from hw.layouts import beat
+from hw.top import ports
 
 REGISTERS = 4
 
@@ -18,36 +18,7 @@ class Loopback(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        width = 8 * config.stream_bytes
-        super().__init__(
-            {
-                "s_axis_tdata": In(width),
-                "s_axis_tvalid": In(1),
-                "s_axis_tready": Out(1),
-                "s_axis_tlast": In(1),
-                "m_axis_tdata": Out(width),
-                "m_axis_tvalid": Out(1),
-                "m_axis_tready": In(1),
-                "m_axis_tlast": Out(1),
-                "s_axil_awaddr": In(12),
-                "s_axil_awvalid": In(1),
-                "s_axil_awready": Out(1),
-                "s_axil_wdata": In(32),
-                "s_axil_wstrb": In(4),
-                "s_axil_wvalid": In(1),
-                "s_axil_wready": Out(1),
-                "s_axil_bresp": Out(2),
-                "s_axil_bvalid": Out(1),
-                "s_axil_bready": In(1),
-                "s_axil_araddr": In(12),
-                "s_axil_arvalid": In(1),
-                "s_axil_arready": Out(1),
-                "s_axil_rdata": Out(32),
-                "s_axil_rresp": Out(2),
-                "s_axil_rvalid": Out(1),
-                "s_axil_rready": In(1),
-            }
-        )
+        super().__init__(ports(config))
 
     def elaborate(self, platform):
         m = Module()

@@ -7,7 +7,7 @@ commands is the scoreboard.
 import numpy as np
 import pytest
 
-from hw.commands import Opcode, OutputFormat, Status, Target
+from hw.commands import Opcode, OutputFormat, Status, Target, crc16
 from hw.config import Accumulation, Config
 from hw.formats import E4M3, E5M2, FP16, INT8
 from sim.golden import dot, epilogue
@@ -31,9 +31,7 @@ def expected(config, x, weights, bias, scale, relu, output):
     """The product by the golden model alone, without driver or device."""
     raw = packing.to_raw(x, config.format)
     if config.accumulation is Accumulation.FP32:
-        sums = dot.fp32_matmul(raw, weights.unpack()).astype(float)
-        scaled = np.ldexp(sums, -config.format.product_unit_log2)
-        sums = np.vectorize(int, otypes=[object])(scaled)
+        sums = dot.as_integers(config.format, dot.fp32_matmul(raw, weights.unpack()))
     else:
         sums = dot.exact_matmul(config.format, raw, weights.unpack())
     s = driver.settings(config, weights.shape[1], bias, scale)
@@ -167,8 +165,6 @@ def packet(config, rng) -> bytes:
     if kind == 7:
         body = bytearray(protocol.command(config, Opcode.SYNC, {})[:30])
         body[0] = 99
-        from hw.commands import crc16
-
         head = bytes(body) + crc16(bytes(body)).to_bytes(2, "little")
         return head + bytes(-len(head) % config.stream_bytes)
     return protocol.run(
