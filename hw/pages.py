@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from .layouts import PAGES, RELEASE, RELEASE_CHANNEL
 
 KINDS = tuple(PAGES.members)
-MOST = 15
+MOST = 31
 """RUNs that may hold one page; `full` asks for patience before it is reached."""
 
 

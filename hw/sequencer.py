@@ -41,7 +41,7 @@ from .layouts import (
 )
 from .pages import PageGuard
 
-RUNS_AHEAD = 4
+RUNS_AHEAD = 16
 """RUNs that wait for the array while the host goes on loading."""
 
 
