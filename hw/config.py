@@ -47,6 +47,9 @@ class Config:
     accumulation: Accumulation = Accumulation.EXACT
     interleave: int = 1
     """T: outputs that a processing element works on in turn (hides an adder's latency)."""
+    columns_per_epilogue: int = 1
+    """S: columns that share one epilogue; more take fewer multipliers, and S times as many cycles
+    to let a tile out."""
     lanes: int = 1
     """Groups of activations in one beat of the host stream; sets the stream's width."""
     activation_groups: int = 512
@@ -80,6 +83,12 @@ class Config:
             f"{FP32_ADDER_STAGES} with FP32 accumulation (the depth of its adder)",
         )
         check(
+            "columns_per_epilogue",
+            self.columns_per_epilogue in (1, 2, 4, 8, 16)
+            and self.columns % self.columns_per_epilogue == 0,
+            f"a power of two to 16 that divides columns ({self.columns})",
+        )
+        check(
             "lanes",
             self.lanes in (1, 2, 4, 8, 16) and self.rows % self.lanes == 0,
             f"a power of two to 16 that divides rows ({self.rows})",
@@ -100,8 +109,8 @@ class Config:
 
     @property
     def accumulator_bits(self) -> int:
-        """Width in bits of an exact sum, and of a bias."""
-        return self.format.accumulator_bits(MAX_TERMS)
+        """Width in bits of an exact sum, and of a bias: at least an int32."""
+        return max(32, self.format.accumulator_bits(MAX_TERMS))
 
     @property
     def sum_bits(self) -> int:
@@ -162,6 +171,7 @@ class Config:
             "group": self.group,
             "accumulation": self.accumulation.name.lower(),
             "interleave": self.interleave,
+            "columns_per_epilogue": self.columns_per_epilogue,
             "lanes": self.lanes,
             "activation_groups": self.activation_groups,
             "weight_slots": self.weight_slots,

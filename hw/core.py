@@ -5,7 +5,6 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array import Array
-from .column_output import ColumnOutput
 from .commands import Flag, Target
 from .config import Config
 from .counters import EVENTS
@@ -14,6 +13,7 @@ from .feeders import ActivationFeeder, WeightFeeder
 from .issuer import Issuer
 from .layouts import PAGES, address_bits, beat, connect_checked
 from .library import Library, instantiate
+from .output_group import OutputGroup
 from .pipeline import delay
 from .response import ResponseWriter
 from .schedule import ScheduleReader
@@ -24,19 +24,20 @@ class Core(wiring.Component):
     """The accelerator without its registers.
 
         i ─► Sequencer ─┬─ write bus ─► activation, weight and schedule buffers
-                        ├─ channel bus ─► column outputs
+                        ├─ channel bus ─► output groups
                         └─ RUNs ─► ScheduleReader ─► Issuer ─► feeders ─► Array
                                                                            │ sums
-        o ◄─ ResponseWriter ◄──────────────────────── C x ColumnOutput ◄───┘
+        o ◄─ ResponseWriter ◄─────────────────────────── OutputGroups ◄───┘
 
-    Nothing on the array's way ever stalls: the issuer starts only what can finish. A reset must
-    last `settle` cycles, until what was on its way has left the parts that keep no state.
+    An output group is one epilogue and the columns that share it. Nothing on the array's way ever
+    stalls: the issuer starts only what can finish. A reset must last `settle` cycles, until what
+    was on its way has left the parts that keep no state.
 
     Members
     -------
     i, o : streams of layouts.beat
     flags : In(8), the sticky flags that responses report
-    flush : In(1), with a reset: throw away what the column outputs still hold
+    flush : In(1), with a reset: throw away what the output groups still hold
     events : Out(counters.EVENTS(config))
     """
 
@@ -45,7 +46,7 @@ class Core(wiring.Component):
         self.library = library
         self._array = Array(config, library)
         self.drain_delay = 1 + self._array.latency
-        self.settle = self.drain_delay + config.columns + config.output_depth + 32
+        self.settle = self.drain_delay + config.columns + OutputGroup.settle + 16
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
@@ -67,9 +68,10 @@ class Core(wiring.Component):
         m.submodules.array = array = self._array
         m.submodules.drain = drain = DrainControl(config, self.drain_delay)
         m.submodules.response = response = ResponseWriter(config)
-        columns = [
-            instantiate(m, f"column_{c}", ColumnOutput(config), library)
-            for c in range(config.columns)
+        shared = config.columns_per_epilogue
+        groups = [
+            instantiate(m, f"output_{g}", OutputGroup(config), library)
+            for g in range(config.columns // shared)
         ]
 
         connect_checked(m, wiring.flipped(self.i), sequencer.i)
@@ -79,7 +81,7 @@ class Core(wiring.Component):
         connect_checked(m, sequencer.response, response.response)
         connect_checked(m, response.o, wiring.flipped(self.o))
         connect_checked(m, sequencer.write, activations.write, weights.write, schedule.write)
-        connect_checked(m, sequencer.channel, *(column.channel for column in columns))
+        connect_checked(m, sequencer.channel, *(group.channel for group in groups))
         m.d.comb += [
             activations.address.eq(issuer.activation_address),
             activations.load.eq(issuer.load),
@@ -93,25 +95,28 @@ class Core(wiring.Component):
             connect_checked(m, link, array.west[r])
         for c, link in enumerate(weights.weights):
             connect_checked(m, link, array.north[c])
-        for c, column in enumerate(columns):
+        for g, group in enumerate(groups):
             m.d.comb += [
-                column.column.eq(c),
-                column.sum.eq(array.sums[c]),
-                column.valid.eq(drain.columns[c].valid),
-                column.mode.eq(drain.columns[c].mode),
-                column.context.eq(drain.columns[c].context),
-                response.columns[c].valid.eq(column.o.valid),
-                response.columns[c].payload.eq(column.o.payload),
-                column.o.ready.eq(response.columns[c].ready | self.flush),
+                group.number.eq(g),
+                group.flush.eq(self.flush),
+                group.o.ready.eq(response.row_taken),
             ]
+            for i in range(shared):
+                column = g * shared + i
+                connect_checked(m, drain.columns[column], group.rows[i])
+                m.d.comb += [
+                    group.sums[i].eq(array.sums[column]),
+                    response.columns[column].valid.eq(group.o.valid),
+                    response.columns[column].payload.eq(group.o.payload[i]),
+                ]
 
         self._release_pages(m, sequencer, issuer, drain)
         self._count(m, sequencer, schedule, issuer, weights, response)
         m.d.comb += [
             self.events.flag_set[Flag.NONFINITE_ACTIVATION].eq(activations.nonfinite),
             self.events.flag_set[Flag.NONFINITE_WEIGHT].eq(weights.nonfinite),
-            self.events.flag_set[Flag.OVERFLOW].eq(Cat(c.overflow for c in columns).any()),
-            self.events.flag_set[Flag.SATURATED].eq(Cat(c.saturated for c in columns).any()),
+            self.events.flag_set[Flag.OVERFLOW].eq(Cat(g.overflow for g in groups).any()),
+            self.events.flag_set[Flag.SATURATED].eq(Cat(g.saturated for g in groups).any()),
         ]
         return m
 

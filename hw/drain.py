@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config
-from .layouts import FINISH, MODE
+from .layouts import DRAINED, FINISH, MODE
 from .pipeline import delay
 
 
@@ -26,13 +26,10 @@ class DrainControl(wiring.Component):
     def __init__(self, config: Config, delay: int):
         self.config = config
         self.delay = delay
-        row = wiring.Signature(
-            {"valid": Out(1), "mode": Out(MODE), "context": Out(range(config.interleave))}
-        )
         super().__init__(
             {
                 "finish": In(FINISH),
-                "columns": Out(row).array(config.columns),
+                "columns": Out(DRAINED(config)).array(config.columns),
                 "channel_free": Out(1),
                 "channel_page": Out(1),
             }

@@ -4,12 +4,16 @@ from amaranth import Module, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+LARGEST_LUT_RAM = 2048
+"""Bits above which a queue is worth a block RAM and the cycle that this takes."""
+
 
 class Fifo(wiring.Component):
     """First in, first out, for payloads of any shape.
 
-    Latency: 1 cycle when empty. Throughput: one a cycle at any depth from 2 (`depth` payloads are
-    held). Stall rule: `i.ready` falls only when it is full, and does not depend on `o.ready`.
+    Latency: 1 cycle when empty, a few if it is in block RAM. Throughput: one a cycle at any depth
+    from 2 (`depth` payloads are held). Stall rule: `i.ready` falls only when it is full, and does
+    not depend on `o.ready`.
 
     Members
     -------
@@ -34,8 +38,9 @@ class Fifo(wiring.Component):
         m = Module()
         raw = Signal(data.StructLayout({"payload": self.shape}))
         width = len(raw.as_value())
-        # The plain queue reads without latency; the buffered one is block RAM for the deep.
-        queue = fifo.SyncFIFO if self.depth <= 64 else fifo.SyncFIFOBuffered
+        # The plain queue reads from LUT RAM without latency; what is large goes to block RAM.
+        small = width * self.depth <= LARGEST_LUT_RAM
+        queue = fifo.SyncFIFO if small else fifo.SyncFIFOBuffered
         m.submodules.queue = queue = queue(width=width, depth=self.depth)
         out = Signal(raw.shape())
         m.d.comb += [

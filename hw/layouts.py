@@ -107,7 +107,10 @@ def write_signature(config: Config) -> wiring.Signature:
 
 
 def channel_signature(config: Config) -> wiring.Signature:
-    """The bus that sets bias and scale of one column's channel (or all): never refused."""
+    """The bus that sets bias and scale of one column's channel: never refused.
+
+    With `all` the column of that place in every group of S columns is set.
+    """
     return wiring.Signature(
         {
             "valid": Out(1),
@@ -164,6 +167,14 @@ RELEASE = wiring.Signature({"valid": Out(1), "pages": Out(PAGES)})
 
 RELEASE_CHANNEL = wiring.Signature({"valid": Out(1), "page": Out(1)})
 """A page of channel settings is free of a RUN."""
+
+
+def DRAINED(config: Config) -> wiring.Signature:
+    """A row of a column's sums leaves the array: what its tile wants done, and which context's."""
+    return wiring.Signature(
+        {"valid": Out(1), "mode": Out(MODE), "context": Out(range(config.interleave))}
+    )
+
 
 FINISH = wiring.Signature({"valid": Out(1), "mode": Out(MODE), "end": Out(1)})
 """The end of a finished tile is issued; `end` if the tile is the last of its RUN."""

@@ -37,7 +37,7 @@ REGISTERS = (
     Register("version", Access.CONSTANT, "interface version: major << 16 | minor"),
     Register("array", Access.CONSTANT, "rows | columns << 16"),
     Register("format", Access.CONSTANT, "format | accumulation << 8 | group << 16 | T << 24"),
-    Register("stream", Access.CONSTANT, "lanes | accumulator bits << 16"),
+    Register("stream", Access.CONSTANT, "lanes | S << 8 | accumulator bits << 16"),
     Register("activation_groups", Access.CONSTANT, "activation groups a row holds in a page"),
     Register("weight_slots", Access.CONSTANT, "weights a column holds in a page"),
     Register("schedule_records", Access.CONSTANT, "group records the schedule holds in a page"),
@@ -79,7 +79,7 @@ def constants(config: Config) -> dict[str, int]:
         | config.accumulation << 8
         | config.group << 16
         | config.interleave << 24,
-        "stream": config.lanes | config.accumulator_bits << 16,
+        "stream": config.lanes | config.columns_per_epilogue << 8 | config.accumulator_bits << 16,
         "activation_groups": config.activation_groups,
         "weight_slots": config.weight_slots,
         "schedule_records": config.schedule_records,
@@ -97,7 +97,8 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         accumulation=Accumulation(word >> 8 & 0xFF),
         group=word >> 16 & 0xFF,
         interleave=word >> 24,
-        lanes=read["stream"] & 0xFFFF,
+        lanes=read["stream"] & 0xFF,
+        columns_per_epilogue=read["stream"] >> 8 & 0xFF,
         activation_groups=read["activation_groups"],
         weight_slots=read["weight_slots"],
         schedule_records=read["schedule_records"],

@@ -9,7 +9,7 @@ A malformed or impossible command changes nothing (a payload of the wrong length
 stays written), is answered with a status, and the next packet is taken as if nothing had been.
 """
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -109,13 +109,15 @@ class Sequencer(wiring.Component):
         load_address = field(Opcode.LOAD, "address")
         load_count = field(Opcode.LOAD, "count")
         channel = field(Opcode.CHANNEL, "channel")
+        every_column = field(Opcode.CHANNEL, "column") == CHANNEL_ALL
+        place = Signal(range(config.columns_per_epilogue))
         m.d.comb += [
             dealer.target.eq(load_target),
             dealer.address.eq(load_address),
             dealer.count.eq(load_count),
             dealer.i.payload.eq(self.i.payload),
-            self.channel.column.eq(field(Opcode.CHANNEL, "column")),
-            self.channel.all.eq(field(Opcode.CHANNEL, "column") == CHANNEL_ALL),
+            self.channel.all.eq(every_column),
+            self.channel.column.eq(Mux(every_column, place, field(Opcode.CHANNEL, "column"))),
             self.channel.channel.eq(channel),
             self.channel.scale.eq(field(Opcode.CHANNEL, "scale")),
             self.channel.exponent.eq(field(Opcode.CHANNEL, "exponent")),
@@ -197,8 +199,12 @@ class Sequencer(wiring.Component):
                     m.next = "PAYLOAD"
                 with m.Case(Opcode.CHANNEL):
                     with m.If(~guard.busy.channel.bit_select(channel_page, 1)):
+                        # An epilogue's columns share a memory: one of them a cycle.
                         m.d.comb += self.channel.valid.eq(1)
-                        m.next = "RESPOND"
+                        m.d.sync += place.eq(place + every_column)
+                        with m.If(~every_column | (place == config.columns_per_epilogue - 1)):
+                            m.d.sync += place.eq(0)
+                            m.next = "RESPOND"
                 with m.Case(Opcode.RUN):
                     m.d.comb += [
                         runs.i.valid.eq(~guard.full),

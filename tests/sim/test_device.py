@@ -20,8 +20,17 @@ from sw.errors import DeviceError, FormatError
 PAGES = {"activation_groups": 16, "weight_slots": 64, "schedule_records": 16}
 CONFIGS = [
     Config("int8", 4, 3, INT8, **PAGES | {"weight_slots": 16}),
-    Config("fp16", 2, 4, FP16, lanes=2, interleave=2, **PAGES),
-    Config("fp32", 2, 2, FP16, accumulation=Accumulation.FP32, interleave=5, **PAGES),
+    Config("fp16", 2, 4, FP16, lanes=2, interleave=2, columns_per_epilogue=4, **PAGES),
+    Config(
+        "fp32",
+        2,
+        2,
+        FP16,
+        accumulation=Accumulation.FP32,
+        interleave=5,
+        columns_per_epilogue=2,
+        **PAGES,
+    ),
     Config("e4m3", 3, 5, E4M3, **PAGES),
     Config("e5m2", 1, 1, E5M2, **PAGES),
 ]

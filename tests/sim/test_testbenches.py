@@ -27,6 +27,12 @@ STREAMS = [
     config(8, 3, lanes=4, interleave=2),
     config(4, 5, INT8, group=16),
 ]
+GROUPS = [
+    config(2, 1),
+    config(3, 4, columns_per_epilogue=4),
+    config(4, 2, INT8, columns_per_epilogue=2, interleave=3),
+    config(2, 2, accumulation=Accumulation.FP32, interleave=5, columns_per_epilogue=2),
+]
 
 RUNS = [
     ("decoder", "hw.decoder:Decoder", [*FORMATS, config(group=16)]),
@@ -34,6 +40,7 @@ RUNS = [
     ("array", "hw.array:Array", ARRAYS),
     ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, *STREAMS]),
     ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, *STREAMS]),
+    ("output_group", "hw.output_group:OutputGroup", GROUPS),
     ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
 ]
 """Testbench, component, configurations."""

@@ -1,0 +1,169 @@
+"""The way out of the array: sums wait in their columns' queues, a shared epilogue finishes them.
+
+sums of column 0 ─►[queue]─┐                      channels' settings
+sums of column 1 ─►[queue]─┼─► one in turn ─► bias, scale, ReLU, rounding ─►[results]─► row of S
+…                 ─►[queue]─┘
+"""
+
+from amaranth import Array, Cat, Module, Mux, ResetInserter, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .config import Accumulation, Config
+from .epilogue import Epilogue
+from .fifo import Fifo
+from .fp32_mac import Fp32ToInteger
+from .layouts import DRAINED, MODE, channel_signature
+from .pipeline import register
+
+RESULTS = 32
+"""Results that wait to be put into rows; more than the epilogue has on its way."""
+
+
+class OutputGroup(wiring.Component):
+    """Finish the sums of S = `config.columns_per_epilogue` columns with one epilogue.
+
+    A channel is one context's bias, scale and exponent in one of two pages, for each column. They
+    start as: bias 0, and the scale that leaves a sum as it is.
+
+    Latency: some cycles more than the epilogue's. Throughput: one sum a cycle, so a row of S in S
+    cycles. Stall rule: rows wait for the response writer; sums never wait, the issuer has made
+    room in the queues before a tile ends.
+
+    Members
+    -------
+    number : In(8), which group this is, for the channel bus
+    sums, rows : S x In, a drained sum and what its tile wants
+    channel : the channel bus; column S·`number` + i is the group's i-th, and its i-th alone is
+        set in a cycle
+    flush : In(1), forget all sums (the settings stay); to be held for `settle` cycles
+    o : Out stream of rows of S 32-bit results
+    overflow, saturated : Out(1), pulses
+    """
+
+    settle = Fp32ToInteger.latency + 1 + Epilogue.latency
+
+    def __init__(self, config: Config):
+        self.config = config
+        columns = config.columns_per_epilogue
+        super().__init__(
+            {
+                "number": In(8),
+                "sums": In(config.sum_bits).array(columns),
+                "rows": In(DRAINED(config)).array(columns),
+                "channel": In(channel_signature(config)),
+                "flush": In(1),
+                "o": Out(stream.Signature(data.ArrayLayout(32, columns))),
+                "overflow": Out(1),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.epilogue = epilogue = Epilogue(self.config)
+        m.submodules.results = results = Fifo(32, RESULTS)
+        entry = self._next_sum(m, results)
+        self._finish(m, entry, epilogue)
+        m.d.comb += [
+            results.i.valid.eq(epilogue.o.valid),
+            results.i.payload.eq(epilogue.o.data),
+            self.overflow.eq(epilogue.o.overflow),
+            self.saturated.eq(epilogue.o.saturated),
+        ]
+        self._gather(m, results)
+        return ResetInserter(self.flush)(m)
+
+    def _next_sum(self, m: Module, results: Fifo) -> dict:
+        """Queue the columns' sums; row by row, one column's sum after the other is handed on."""
+        config = self.config
+        waiting = data.StructLayout(
+            {"sum": config.sum_bits, "mode": MODE, "context": range(config.interleave)}
+        )
+        queues = []
+        for c, (value, row) in enumerate(zip(self.sums, self.rows, strict=True)):
+            m.submodules[f"queue_{c}"] = queue = Fifo(waiting, config.output_depth)
+            m.d.comb += [
+                queue.i.valid.eq(row.valid),
+                queue.i.payload.sum.eq(value),
+                queue.i.payload.mode.eq(row.mode),
+                queue.i.payload.context.eq(row.context),
+            ]
+            queues.append(queue)
+
+        turn = Signal(range(len(queues)))
+        room = Signal(range(RESULTS + 1), init=RESULTS)
+        start = Signal()
+        head = Signal(waiting)
+        m.d.comb += [
+            start.eq(Array(q.o.valid for q in queues)[turn] & (room != 0)),
+            head.eq(Array(q.o.payload.as_value() for q in queues)[turn]),
+            *(q.o.ready.eq(start & (turn == c)) for c, q in enumerate(queues)),
+        ]
+        m.d.sync += room.eq(room - start + (results.o.valid & results.o.ready))
+        with m.If(start):
+            m.d.sync += turn.eq(turn + 1)
+        page = Mux(head.mode.channel_page, config.interleave, 0)
+        return {
+            "valid": start,
+            "sum": head.sum.as_signed(),
+            "relu": head.mode.relu,
+            "format": head.mode.format,
+            "address": turn * 2 * config.interleave + page + head.context,
+        }
+
+    def _finish(self, m: Module, entry: dict, epilogue: Epilogue):
+        """Send a sum through the epilogue with its channel's settings."""
+        config = self.config
+        settings = data.StructLayout(
+            {"bias": signed(config.accumulator_bits), "scale": 16, "exponent": signed(16)}
+        )
+        plain = {"bias": 0, "scale": 1 << 15, "exponent": config.format.product_unit_log2 - 15}
+        columns = config.columns_per_epilogue
+        channels = 2 * config.interleave
+        m.submodules.settings = memory = Memory(
+            shape=settings, depth=columns * channels, init=[plain] * (columns * channels)
+        )
+        write, read = memory.write_port(), memory.read_port()
+        group = self.channel.column // columns
+        m.d.comb += [
+            write.en.eq(self.channel.valid & (self.channel.all | (group == self.number))),
+            write.addr.eq(self.channel.column % columns * channels + self.channel.channel),
+            write.data.bias.eq(self.channel.bias),
+            write.data.scale.eq(self.channel.scale),
+            write.data.exponent.eq(self.channel.exponent),
+        ]
+        if config.accumulation is Accumulation.FP32:
+            m.submodules.to_integer = to_integer = Fp32ToInteger(config)
+            m.d.comb += [
+                to_integer.i.valid.eq(entry["valid"]),
+                to_integer.i.sum.eq(entry["sum"]),
+            ]
+            for stage in range(to_integer.latency):
+                entry = register(m, f"integer_{stage}", entry)
+            entry |= {"valid": to_integer.o.valid, "sum": to_integer.o.sum}
+        m.d.comb += [read.en.eq(1), read.addr.eq(entry.pop("address"))]
+        entry = register(m, "settings", entry)
+        m.d.comb += [
+            *(getattr(epilogue.i, name).eq(signal) for name, signal in entry.items()),
+            epilogue.i.bias.eq(read.data.bias),
+            epilogue.i.scale.eq(read.data.scale),
+            epilogue.i.exponent.eq(read.data.exponent),
+        ]
+
+    def _gather(self, m: Module, results: Fifo):
+        """Put S results together to a row."""
+        row = Signal(self.o.payload.shape())
+        filled = Signal(range(len(self.sums) + 1))
+        full = filled == len(self.sums)
+        taken = full & self.o.ready
+        added = results.o.valid & results.o.ready
+        m.d.comb += [
+            results.o.ready.eq(~full | taken),
+            self.o.valid.eq(full),
+            self.o.payload.eq(row),
+        ]
+        m.d.sync += filled.eq(Mux(taken, 0, filled) + added)
+        with m.If(added):
+            m.d.sync += row.eq(Cat(row.as_value()[32:], results.o.payload))
