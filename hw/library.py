@@ -9,9 +9,9 @@ an ordinary submodule, which is what Amaranth's own simulator needs.
 import inspect
 import warnings
 
-from amaranth import ClockSignal, Instance, Module, ResetSignal, Value
+from amaranth import ClockSignal, Instance, Module, ResetSignal, Signal, Value
 from amaranth.hdl import UnusedElaboratable
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 # Of equal components only the first is converted, and some are made only for their latency.
@@ -78,8 +78,23 @@ def instantiate(m: Module, name: str, component: wiring.Component, library: Libr
     for path, member, value in component.signature.flatten(ports):
         direction = "i" if member.flow is In else "o"
         port = "__".join(str(part) for part in path)
+        if isinstance(member.shape, data.Layout):
+            value = _plain(ports, path, member.shape, f"{name}__{port}")
         connections[f"{direction}_{port}"] = Value.cast(value)
     m.submodules[name] = Instance(
         library.add(component), i_clk=ClockSignal(), i_rst=ResetSignal(), **connections
     )
     return ports
+
+
+def _plain(ports, path: tuple, layout: data.Layout, name: str) -> Signal:
+    """Replace the member at `path` by a view of a signal of plain bits, and return that.
+
+    Of a signal of the layout's shape Amaranth writes every field as a wire of its own.
+    """
+    *owners, last = path
+    for part in owners:
+        ports = ports[part] if isinstance(part, int) else getattr(ports, part)
+    bits = Signal(layout.size, name=name)
+    setattr(ports, last, data.View(layout, bits))
+    return bits
