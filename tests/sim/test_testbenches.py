@@ -34,6 +34,7 @@ RUNS = [
     ("array", "hw.array:Array", ARRAYS),
     ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, *STREAMS]),
     ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, *STREAMS]),
+    ("epilogue", "hw.epilogue:Epilogue", FORMATS),
     ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
 ]
 """Testbench, component, configurations."""
