@@ -35,6 +35,7 @@ RUNS = [
     ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, *STREAMS]),
     ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, *STREAMS]),
     ("epilogue", "hw.epilogue:Epilogue", FORMATS),
+    ("response", "hw.response:ResponseWriter", [config(2, 1), STREAMS[2], config(2, 9, E4M3)]),
     ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
 ]
 """Testbench, component, configurations."""
