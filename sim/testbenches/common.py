@@ -47,6 +47,8 @@ async def start(dut, *quiet: str):
     for name in quiet:
         getattr(dut, name).value = 0
     dut.rst.value = 1
+    for _ in range(2):
+        await RisingEdge(dut.clk)
     await FallingEdge(dut.clk)
     dut.rst.value = 0
 

@@ -66,8 +66,7 @@ async def packets(dut):
             "format": int(random.choice(list(OutputFormat))),
         }
         rows = [
-            [random.getrandbits(32) for _ in range(config.columns)]
-            for _ in range(response["rows"])
+            [random.getrandbits(32) for _ in range(config.columns)] for _ in range(response["rows"])
         ]
         sent.append((response, rows))
         word, at = 0, 0

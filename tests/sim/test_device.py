@@ -7,9 +7,10 @@ commands is the scoreboard.
 import numpy as np
 import pytest
 
-from hw.commands import Opcode, OutputFormat, Status, Target, crc16
+from hw.commands import OutputFormat, Status, Target
 from hw.config import Accumulation, Config
 from hw.formats import E4M3, E5M2, FP16, INT8
+from sim import traffic
 from sim.golden import dot, epilogue
 from sim.model import ModelTransport
 from sim.simulated import SimulatedTransport, Stalls
@@ -96,7 +97,7 @@ def test_every_crossing_of_features(config):
 def test_packets_good_and_bad(config):
     """Every response equals the model's; the device goes on after each error."""
     rng = np.random.default_rng(9)
-    packets = [packet(config, rng) for _ in range(300)]
+    packets = [traffic.command(config, rng) for _ in range(400)]
     simulated, model = transport("sim", config), transport("model", config)
     got, want = simulated.exchange(packets), model.exchange(packets)
     statuses = set()
@@ -111,75 +112,6 @@ def test_packets_good_and_bad(config):
         statuses.add(Status(first.status))
     assert statuses == set(Status)
     simulated.close()
-
-
-def packet(config, rng) -> bytes:
-    """A random command: mostly sensible, sometimes wrong in one of the ways there are."""
-    kind = rng.integers(10)
-    depth = {
-        Target.ACTIVATIONS: config.activation_groups,
-        Target.SCHEDULE: config.schedule_records,
-        Target.INDICES: config.weight_slots,
-        Target.VALUES: config.weight_slots,
-    }
-    if kind < 5:
-        target = Target(int(rng.integers(4)))
-        count = int(rng.integers(1, 6))
-        address = int(rng.integers(2)) * depth[target] + int(rng.integers(depth[target] - 5))
-        word = {
-            Target.ACTIVATIONS: config.rows * config.group * config.format.bits,
-            Target.SCHEDULE: 8,
-            Target.INDICES: 4 * config.columns,
-            Target.VALUES: config.columns * config.format.bits,
-        }[target]
-        size = -(-count * word // 8)
-        payload = rng.integers(0, 4, size, np.uint8).tobytes()  # finite, and counts below M
-        fault = rng.integers(12)
-        if fault == 0:
-            payload += bytes(3 * config.stream_bytes)
-        elif fault == 1 and size > config.stream_bytes:
-            payload = payload[: config.stream_bytes]
-        elif fault == 2:
-            payload = b""
-        elif fault == 3:
-            address = 2 * depth[target]
-        elif fault == 4 and target is Target.SCHEDULE:
-            payload = bytes([9]) * size
-        if fault == 5:
-            fields = {"target": 7, "address": 0, "count": count}
-            return protocol.command(config, Opcode.LOAD, fields) + payload
-        return protocol.load(config, target, address, count, payload)
-    if kind == 5:
-        column = [None, 0, config.columns][rng.integers(3)]
-        return protocol.channel(config, column, 0, int(rng.integers(1 << 16)), -20, 5)
-    if kind == 6:
-        command = bytearray(protocol.sync(config))
-        fault = rng.integers(4)
-        if fault == 0:
-            command[int(rng.integers(30))] ^= 1 << int(rng.integers(8))
-        elif fault == 1 and config.stream_bytes < 32:
-            return bytes(command[: config.stream_bytes])
-        elif fault == 2:
-            command += bytes(config.stream_bytes)
-        return bytes(command)
-    if kind == 7:
-        body = bytearray(protocol.command(config, Opcode.SYNC, {})[:30])
-        body[0] = 99
-        head = bytes(body) + crc16(bytes(body)).to_bytes(2, "little")
-        return head + bytes(-len(head) % config.stream_bytes)
-    return protocol.run(
-        config,
-        finish=bool(rng.integers(4)),
-        relu=bool(rng.integers(2)),
-        output=OutputFormat(int(rng.integers(3))),
-        channel_page=int(rng.integers(2)),
-        activation_base=int(rng.integers(2 * config.activation_groups)),
-        activation_stride=int(rng.integers(3)),
-        row_blocks=int(rng.integers(0, 3)),
-        slot_base=int(rng.integers(2 * config.weight_slots)),
-        schedule_base=int(rng.integers(config.schedule_records)),
-        schedule_count=int(rng.integers(1, 4)),
-    )
 
 
 def test_infinities_are_reported_and_a_reset_recovers():
