@@ -37,6 +37,7 @@ RUNS = [
     ("epilogue", "hw.epilogue:Epilogue", FORMATS),
     ("response", "hw.response:ResponseWriter", [config(2, 1), STREAMS[2], config(2, 9, E4M3)]),
     ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], *STREAMS[2:]]),
+    ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
     ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
 ]
 """Testbench, component, configurations."""
