@@ -27,6 +27,11 @@ STREAMS = [
     config(8, 3, lanes=4, interleave=2),
     config(4, 5, INT8, group=16),
 ]
+TOPS = [
+    config(2, 3),
+    config(4, 4, INT8),
+    config(2, 2, lanes=2, accumulation=FP32.accumulation, interleave=5),
+]
 
 RUNS = [
     ("decoder", "hw.decoder:Decoder", [*FORMATS, config(group=16)]),
@@ -38,6 +43,7 @@ RUNS = [
     ("response", "hw.response:ResponseWriter", [config(2, 1), STREAMS[2], config(2, 9, E4M3)]),
     ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], *STREAMS[2:]]),
     ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
+    ("top", "hw.top:Accelerator", TOPS),
     ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
 ]
 """Testbench, component, configurations."""
