@@ -108,6 +108,8 @@ class Core(wiring.Component):
         self._release_pages(m, sequencer, issuer, drain)
         self._count(m, sequencer, schedule, issuer, weights, response)
         m.d.comb += [
+            # A tile's sums drain only after its own last slot.
+            self.events.overlap.eq(drain.columns[0].valid & (issuer.valid | issuer.finish.valid)),
             self.events.flag_set[Flag.NONFINITE_ACTIVATION].eq(activations.nonfinite),
             self.events.flag_set[Flag.NONFINITE_WEIGHT].eq(weights.nonfinite),
             self.events.flag_set[Flag.OVERFLOW].eq(Cat(c.overflow for c in columns).any()),

@@ -8,57 +8,21 @@ import numpy as np
 import pytest
 
 from hw.commands import OutputFormat, Status, Target
-from hw.config import Accumulation, Config
-from hw.formats import E4M3, E5M2, FP16, INT8
-from sim import traffic
-from sim.golden import dot, epilogue
+from hw.formats import E4M3
+from sim import crossing, traffic
+from sim.coverage import format_of
+from sim.crossing import CONFIGS, random_product
 from sim.model import ModelTransport
-from sim.simulated import SimulatedTransport, Stalls
-from sw import driver, nm, packing, protocol
+from sim.simulated import SimulatedTransport
+from sw import driver, packing, protocol
 from sw.device import Device
 from sw.errors import DeviceError, FormatError
-
-PAGES = {"activation_groups": 16, "weight_slots": 64, "schedule_records": 16}
-CONFIGS = [
-    Config("int8", 4, 3, INT8, **PAGES | {"weight_slots": 16}),
-    Config("fp16", 2, 4, FP16, lanes=2, interleave=2, **PAGES),
-    Config("fp32", 2, 2, FP16, accumulation=Accumulation.FP32, interleave=5, **PAGES),
-    Config("e4m3", 3, 5, E4M3, **PAGES),
-    Config("e5m2", 1, 1, E5M2, **PAGES),
-]
-
-
-def expected(config, x, weights, bias, scale, relu, output):
-    """The product by the golden model alone, without driver or device."""
-    raw = packing.to_raw(x, config.format)
-    if config.accumulation is Accumulation.FP32:
-        sums = dot.as_integers(config.format, dot.fp32_matmul(raw, weights.unpack()))
-    else:
-        sums = dot.exact_matmul(config.format, raw, weights.unpack())
-    s = driver.settings(config, weights.shape[1], bias, scale)
-    columns = (np.array(v, object) for v in (s.bias, s.scale, s.exponent))
-    return epilogue.finish(sums, *columns, relu, output).raw
-
-
-def product(device, rng, n, output, relu, shape, real_scale):
-    config = device.config
-    rows, inner, outputs = shape
-    x, w = rng.standard_normal((rows, inner)), rng.standard_normal((inner, outputs))
-    if config.format is INT8:
-        x, w = x * 40, w * 40
-    w = np.where(rng.random(w.shape) < 0.3, w, 0) if n is None else nm.prune(w, n, 8)
-    weights = packing.pack(w, config.format, n, 8)
-    bias = rng.standard_normal(outputs) if real_scale else None
-    scale = rng.random(outputs) + 0.1 if real_scale else None
-    got, stats = driver.matmul(device, x, weights, bias=bias, scale=scale, relu=relu, output=output)
-    assert np.array_equal(got, expected(config, x, weights, bias, scale, relu, output))
-    return stats
 
 
 def transport(kind, config):
     if kind == "model":
         return ModelTransport(config)
-    return SimulatedTransport(config, stalls=Stalls(0.3, 0.3, seed=5))
+    return SimulatedTransport(config, stalls=crossing.STALLS)
 
 
 @pytest.mark.parametrize("kind", ["model", "sim"])
@@ -71,26 +35,19 @@ def test_products_of_random_shapes(kind, config):
             shape = (int(rng.integers(1, 20)), inner, int(rng.integers(1, 14)))
             n = [None, 0, 1, 2, 3, 4, 8][rng.integers(7)]
             output = OutputFormat(int(rng.integers(3)))
-            product(device, rng, n, output, bool(rng.integers(2)), shape, bool(rng.integers(2)))
+            options = {"output": output, "relu": bool(rng.integers(2))}
+            if rng.integers(2):
+                options["bias"] = rng.standard_normal(shape[2])
+                options["scale"] = rng.random(shape[2]) + 0.1
+            random_product(device, rng, n, shape, **options)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
 def test_every_crossing_of_features(config):
     """Formats x N x K aligned or not x drain overlapped or not x epilogue modes, all exact."""
-    rng = np.random.default_rng(8)
-    seen = set()
-    with Device(transport("sim", config), config.name) as device:
-        for n in range(9):
-            for aligned in (True, False):
-                for overlapped in (True, False):
-                    for output in OutputFormat:
-                        for relu in (True, False):
-                            blocks = 3 if overlapped else 1
-                            shape = (blocks * config.rows, 16 if aligned else 13, 2)
-                            stats = product(device, rng, n, output, relu, shape, False)
-                            assert stats.counters["tiles"] >= blocks
-                            seen.add((n, aligned, overlapped, output, relu))
-    assert len(seen) == 9 * 2 * 2 * 3 * 2
+    seen = crossing.cross(config)
+    assert not seen.missing(format_of(config))
+    assert seen.hits.total() == 9 * 2 * 2 * 3 * 2
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
@@ -125,7 +82,7 @@ def test_infinities_are_reported_and_a_reset_recovers():
         device.clear()
         assert not device.flags()
         rng = np.random.default_rng(1)
-        product(device, rng, 2, OutputFormat.FP32, False, (5, 20, 6), True)
+        random_product(device, rng, 2, (5, 20, 6), bias=0.5, scale=0.3)
 
 
 @pytest.mark.parametrize(
