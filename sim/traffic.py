@@ -40,7 +40,7 @@ def _load(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     target = Target(int(rng.integers(len(Target))))
     depth = 1 << (address_bits(config)[target] - 1)
     count = int(rng.integers(1, 7))
-    address = int(rng.integers(2)) * depth + int(rng.integers(depth - 6))
+    address = int(rng.integers(2)) * depth + int(rng.integers(depth - count + 1))
     size = -(-count * payload_bits(config)[target] // 8)
     # Bytes that are finite numbers in every format, and counts below M.
     payload = rng.integers(0, 4, size, np.uint8).tobytes()
@@ -90,7 +90,7 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
         "activation_stride": int(rng.integers(3)),
         "row_blocks": int(rng.integers(1, 4)) if finish else 1,
         "slot_base": int(rng.integers(2 * config.weight_slots)),
-        "schedule_base": int(rng.integers(2)) * depth + int(rng.integers(depth - 3)),
+        "schedule_base": int(rng.integers(2)) * depth + int(rng.integers(depth - count + 1)),
         "schedule_count": count,
     }
     if wrong:

@@ -11,7 +11,8 @@ from hw.commands import OutputFormat, Status, Target
 from hw.formats import E4M3
 from sim import crossing, traffic
 from sim.coverage import format_of
-from sim.crossing import CONFIGS, random_product
+from sim.crossing import CONFIGS, compare, random_product
+from sim.golden import numbers
 from sim.model import ModelTransport
 from sim.simulated import SimulatedTransport
 from sw import driver, packing, protocol
@@ -48,6 +49,67 @@ def test_every_crossing_of_features(config):
     seen = crossing.cross(config)
     assert not seen.missing(format_of(config))
     assert seen.hits.total() == 9 * 2 * 2 * 3 * 2
+
+
+def directed(config, rng):
+    """Products (name, raw activations, raw weights, n) whose answers are easy to get wrong."""
+    format, group = config.format, config.group
+    codes = np.arange(1 << format.bits).astype(numbers.raw_dtype(format))
+    codes = codes[numbers.is_finite(format, codes)]
+    order = np.argsort(np.abs(numbers.significands(format, codes)), kind="stable")
+    small, large = codes[order[:6]], codes[order[-4:]]
+    edges = np.concatenate([small, large])
+
+    def negative(raw):
+        return raw ^ (1 << (format.bits - 1)) if format.is_float else 0 - raw
+
+    def pick(choice, *shape):
+        return rng.choice(choice, shape)
+
+    rows, columns, inner = config.rows + 1, config.tile_columns + 1, 2 * group + 3
+    yield "one row", pick(codes, 1, inner), pick(codes, inner, columns), 8
+    yield "one column", pick(codes, rows, inner), pick(codes, inner, 1), 8
+    yield "one product", pick(codes, 1, 1), pick(codes, 1, 1), 8
+    yield "just a tile", pick(codes, rows - 1, group), pick(codes, group, columns - 1), 8
+    yield "just over it", pick(codes, rows, group + 1), pick(codes, group + 1, columns), 8
+    yield "zeros, subnormals, largest", pick(edges, rows, inner), pick(edges, inner, columns), 8
+    yield "smallest", pick(small, rows, inner), pick(small, inner, columns), 8
+    yield "largest", pick(large[-1:], rows, inner), pick(large[-1:], inner, columns), 8
+    zeros = small[numbers.significands(format, small) == 0]
+    yield "zeros of both signs", pick(zeros, rows, inner), pick(zeros, inner, columns), 8
+
+    # What the first half adds the second takes away; the smallest product there is remains.
+    x, w = pick(codes, rows, group), pick(codes, group, columns)
+    if not format.is_float:
+        w = np.where(w == 128, 127, w).astype(w.dtype)  # the one without a negative
+    tiny = small[numbers.significands(format, small) == 1]
+    x, w = np.hstack([x, x]), np.vstack([w, negative(w)])
+    yield "cancellation", x, w, 8
+    x = np.hstack([x, pick(tiny, rows, 1)])
+    w = np.vstack([w, pick(tiny, 1, columns)])
+    yield "all but cancellation", x, w, 8
+
+    # Groups without weights: first, between, last, all; and more than a record can skip.
+    w = pick(codes, 5 * group, columns)
+    w[:group] = w[2 * group : 3 * group] = w[-group:] = 0
+    yield "empty groups", pick(codes, rows, 5 * group), w, None
+    yield "no weights", pick(codes, rows, inner), np.zeros((inner, columns), codes.dtype), 0
+    long = 2 * config.activation_groups * group + 5
+    w = np.zeros((long, columns), codes.dtype)
+    w[-2:] = pick(codes, 2, columns)
+    yield "a long way to the last group", pick(codes, rows, long), w, None
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+def test_directed_products(config):
+    rng = np.random.default_rng(10)
+    with Device(transport("sim", config), config.name) as device:
+        for name, x, w, n in directed(config, rng):
+            weights = packing.pack(w, config.format, n, config.group)
+            for output in OutputFormat:
+                for relu in (False, True):
+                    print(name, output.name, relu)  # shown if it fails
+                    compare(device, x, weights, output=output, relu=relu)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
