@@ -13,7 +13,7 @@ from hw.formats import INT8
 from hw.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
 from sim import traffic
 from sim.model import ModelTransport
-from sw import driver, nm, packing
+from sw import driver, nm, packing, protocol
 
 from .common import configuration, generator, stable, start, until
 
@@ -118,7 +118,10 @@ async def reset_under_way(dut):
     config = bench.config
     settle = Core(config).settle + 4
     for _ in range(6):
-        for packet in product(config, rng, OutputFormat.FP32, 1.0):
+        # What it loads stays loaded, in the model too.
+        packets = product(config, rng, OutputFormat.FP32, 1.0)
+        bench.model.exchange(packets)
+        for packet in packets:
             await bench.source.send(packet)
         bench.source.set_pause_generator(None)
         bench.source.pause = False
@@ -132,6 +135,6 @@ async def reset_under_way(dut):
             await RisingEdge(dut.clk)
         # A response that was cut short ends with the first one after the reset: drop both.
         bench.sink.clear()
-        await bench.exchange(product(config, rng, OutputFormat.FP32, 1.0)[:1])
+        await bench.exchange([protocol.sync(config)])
         bench.pauses()
         await bench.same(product(config, rng, OutputFormat.FP16, 2.0**-14))
