@@ -26,11 +26,20 @@ PAGES = {"activation_groups": 16, "weight_slots": 64, "schedule_records": 16}
 CONFIGS = (
     Config("int8", 4, 3, INT8, **PAGES | {"weight_slots": 16}),
     Config("fp16", 2, 4, FP16, lanes=2, interleave=2, **PAGES),
-    Config("fp32", 2, 2, FP16, accumulation=Accumulation.FP32, interleave=5, **PAGES),
+    Config(
+        "fp32",
+        2,
+        2,
+        FP16,
+        accumulation=Accumulation.FP32,
+        interleave=5,
+        **PAGES | {"weight_slots": 128},
+    ),
     Config("e4m3", 3, 5, E4M3, **PAGES),
     Config("e5m2", 1, 1, E5M2, **PAGES),
 )
-"""One small array for each arithmetic, of different shapes, stream widths and interleaving."""
+"""One small array for each arithmetic, of different shapes, stream widths and interleaving. All of
+a crossing's K fits into a page: its tiles follow each other without the host."""
 STALLS = Stalls(0.3, 0.3, seed=5)
 
 

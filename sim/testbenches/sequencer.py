@@ -274,6 +274,23 @@ class Bench:
             dut.idle.value = not self._at_work()
 
 
+def run_in(config, page: int) -> bytes:
+    """A RUN of one tile in the given page of every buffer."""
+    return protocol.run(
+        config,
+        finish=True,
+        relu=False,
+        output=OutputFormat.FP32,
+        channel_page=page,
+        activation_base=page * config.activation_groups,
+        activation_stride=0,
+        row_blocks=1,
+        slot_base=page * config.weight_slots,
+        schedule_base=page * config.schedule_records,
+        schedule_count=1,
+    )
+
+
 QUIET = ("release__valid", "release_channel__valid")
 
 
@@ -312,21 +329,7 @@ async def pages_under_a_run(dut):
     for kind in (*Target, "channel"):
         for page in range(2):
             bench.held = True
-            bench.send(
-                protocol.run(
-                    config,
-                    finish=True,
-                    relu=False,
-                    output=OutputFormat.FP32,
-                    channel_page=page,
-                    activation_base=page * config.activation_groups,
-                    activation_stride=0,
-                    row_blocks=1,
-                    slot_base=page * config.weight_slots,
-                    schedule_base=page * config.schedule_records,
-                    schedule_count=1,
-                )
-            )
+            bench.send(run_in(config, page))
             change(kind, 1 - page)
             answers = len(bench.commands)
             await until(
@@ -342,3 +345,27 @@ async def pages_under_a_run(dut):
             assert len(bench.responses.received) == answers
             bench.held = False
             await bench.finish()
+
+
+@cocotb.test()
+async def sync_waits(dut):
+    """A SYNC is answered neither while a RUN is queued nor while one is under way."""
+    config, _ = configuration(), generator()
+    await start(dut, *QUIET)
+    dut.idle.value = 1
+    bench = Bench(dut, config, 0, 2)
+
+    async def silence():
+        for _ in range(200):
+            await RisingEdge(dut.clk)
+        assert len(bench.responses.received) == len(bench.commands) - 1
+
+    for _ in range(3):
+        bench.runs.pause, bench.held = 1, True
+        bench.send(run_in(config, 0))
+        bench.send(protocol.sync(config))
+        await silence()
+        bench.runs.pause = 0
+        await silence()
+        bench.held = False
+        await bench.finish()
