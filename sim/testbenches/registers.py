@@ -99,6 +99,7 @@ class Bench:
             signals = [getattr(dut, f"s_axil_{name}") for name in (valid, ready, *payload)]
             cocotb.start_soon(stable(dut.clk, *signals))
         self.drive()
+        self.resume()
 
     def drive(self):
         """The events of the next cycle."""
@@ -108,12 +109,16 @@ class Bench:
             word |= self.events[name] << field.offset
         self.dut.events.value = word
 
+    def resume(self):
+        """Watch from the next cycle on; `running` is the task."""
+        self.running = cocotb.start_soon(self._run())
+
     def _draw(self, name: str) -> int:
         if name == "nonzero":
             return random.randrange(self.config.columns + 1)
         return 1 << random.randrange(len(Flag)) if name == "flag_set" else 1
 
-    async def run(self):
+    async def _run(self):
         """Every cycle: what was read, what was written, what happened."""
         dut, model = self.dut, self.model
         reset_due = 0
@@ -166,16 +171,12 @@ async def opened(dut) -> Bench:
     config = configuration()
     generator()
     await start(dut, "events")
-    bench = Bench(dut, config)
-    await RisingEdge(dut.clk)
-    await RisingEdge(dut.clk)
-    return bench
+    return Bench(dut, config)
 
 
 @cocotb.test()
 async def constants_and_unknown_addresses(dut):
     bench = await opened(dut)
-    cocotb.start_soon(bench.run())
     for name, value in constants(bench.config).items():
         assert await bench.read(ADDRESS[name]) == value, name
         await bench.write(ADDRESS[name], b"\xff\xff\xff\xff")
@@ -190,7 +191,6 @@ async def constants_and_unknown_addresses(dut):
 @cocotb.test()
 async def random_events_and_accesses(dut):
     bench = await opened(dut)
-    cocotb.start_soon(bench.run())
     control = ADDRESS["control"]
     resets = 0
     for _ in range(60):
@@ -232,19 +232,17 @@ async def wide_counters(dut):
     model, config = bench.model, bench.config
     each = config.columns * config.rows
     bench.rates = dict.fromkeys(bench.rates, 0)
-    await RisingEdge(dut.clk)
-    running = cocotb.start_soon(bench.run())
     # To within a few hundred cycles of 2**32, without Python in between.
     for boundary in (1, 2):
         bench.rates |= {"issue": 1, "nonzero": 1}
         bench._draw = lambda name: config.columns if name == "nonzero" else 1
         for _ in range(3):
             await FallingEdge(dut.clk)
-        running.cancel()
+        bench.running.cancel()
         cycles = ((boundary << 32) - model.counters["macs"]) // each - 60
         await Timer(cycles * PERIOD, "ns")
         model.step(bench.events, 0, cycles)
-        running = cocotb.start_soon(bench.run())
+        bench.resume()
         highs = set()
         for _ in range(40):
             low = await bench.read(ADDRESS["macs"])

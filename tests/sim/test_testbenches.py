@@ -41,7 +41,7 @@ RUNS = [
     ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, *STREAMS]),
     ("epilogue", "hw.epilogue:Epilogue", FORMATS),
     ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3)]),
-    ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], *STREAMS[2:]]),
+    ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], STREAMS[2]]),
     ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
