@@ -7,7 +7,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help setup sim test test-full bench verilog lint docs clean
+.PHONY: help setup sim test test-full bench coverage verilog lint docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +35,9 @@ test-full: $(READY) ## all tests
 
 bench: $(READY) ## measurements into build/bench.json (ONLY=prefix for some of them)
 	$(BIN)/python -m sim.bench --only "$(ONLY)"
+
+coverage: $(READY) ## functional coverage of the hardware into build/coverage.json
+	$(BIN)/python -m sim.crossing
 
 verilog: $(READY) ## standalone Verilog of one configuration (PRESET=small)
 	$(BIN)/heddle verilog --preset $(PRESET)

@@ -110,9 +110,13 @@ class Core(wiring.Component):
                     response.columns[column].payload.eq(group.o.payload[i]),
                 ]
 
-        self._release_pages(m, sequencer, issuer, drain)
+        # The last group finishes a row no earlier than the others: its sums come last.
+        connect_checked(m, groups[-1].release, sequencer.release_channel)
+        self._release_pages(m, sequencer, issuer)
         self._count(m, sequencer, schedule, issuer, weights, response)
         m.d.comb += [
+            # A tile's sums drain only after its own last slot.
+            self.events.overlap.eq(drain.columns[0].valid & (issuer.valid | issuer.finish.valid)),
             self.events.flag_set[Flag.NONFINITE_ACTIVATION].eq(activations.nonfinite),
             self.events.flag_set[Flag.NONFINITE_WEIGHT].eq(weights.nonfinite),
             self.events.flag_set[Flag.OVERFLOW].eq(Cat(g.overflow for g in groups).any()),
@@ -120,7 +124,7 @@ class Core(wiring.Component):
         ]
         return m
 
-    def _release_pages(self, m: Module, sequencer, issuer, drain):
+    def _release_pages(self, m: Module, sequencer, issuer):
         """A RUN's pages are free once the last, most skewed bank has read them."""
         config = self.config
         record = issuer.records.payload
@@ -136,8 +140,6 @@ class Core(wiring.Component):
         m.d.comb += [
             sequencer.release.valid.eq(token.valid),
             sequencer.release.pages.eq(token.pages),
-            sequencer.release_channel.valid.eq(drain.channel_free),
-            sequencer.release_channel.page.eq(drain.channel_page),
         ]
 
     def _count(self, m: Module, sequencer, schedule, issuer, weights, response):

@@ -10,7 +10,7 @@ from .config import Config
 STALLS = ("stall_drain", "stall_output", "stall_schedule", "stall_host")
 WIDE = ("cycles", "total", "macs", "slots")
 """Counters of 64 bits; the others have 32."""
-NARROW = ("commands", "errors", "tiles", *STALLS)
+NARROW = ("commands", "errors", "tiles", *STALLS, "overlap")
 
 
 def EVENTS(config: Config) -> data.StructLayout:
@@ -25,6 +25,7 @@ def EVENTS(config: Config) -> data.StructLayout:
             "answered": 1,
             "errored": 1,
             "last_output": 1,
+            "overlap": 1,
             "flag_set": len(Flag),
         }
     )
@@ -83,6 +84,7 @@ class Counters(wiring.Component):
                 self.tiles.eq(self.tiles + events.tile),
                 self.stall_drain.eq(self.stall_drain + events.stall_drain),
                 self.stall_output.eq(self.stall_output + events.stall_output),
+                self.overlap.eq(self.overlap + events.overlap),
             ]
             with m.If(events.issue):
                 m.d.sync += started.eq(1)

@@ -19,8 +19,7 @@ class DrainControl(wiring.Component):
     Members
     -------
     finish : In(layouts.FINISH), the issuer's token
-    columns : C x Out({valid, mode, context}), a row of this column's sums is there
-    channel_free : Out(1), the last row of a RUN has left; `channel_page` is no longer needed
+    columns : C x Out(layouts.DRAINED), a row of this column's sums is there
     """
 
     def __init__(self, config: Config, delay: int):
@@ -30,8 +29,6 @@ class DrainControl(wiring.Component):
             {
                 "finish": In(FINISH),
                 "columns": Out(DRAINED(config)).array(config.columns),
-                "channel_free": Out(1),
-                "channel_page": Out(1),
             }
         )
 
@@ -81,10 +78,7 @@ class DrainControl(wiring.Component):
                 column.valid.eq(row.valid),
                 column.mode.eq(row.mode),
                 column.context.eq(row.context),
+                column.end.eq(row.end),
             ]
             row = delay(m, f"row_{c}", row, 1)
-        m.d.comb += [
-            self.channel_free.eq(row.valid & row.end),
-            self.channel_page.eq(row.mode.channel_page),
-        ]
         return m

@@ -170,9 +170,15 @@ RELEASE_CHANNEL = wiring.Signature({"valid": Out(1), "page": Out(1)})
 
 
 def DRAINED(config: Config) -> wiring.Signature:
-    """A row of a column's sums leaves the array: what its tile wants done, and which context's."""
+    """A row of a column's sums leaves the array: what its tile wants done, which context's it is,
+    and whether it is the `end` of its RUN."""
     return wiring.Signature(
-        {"valid": Out(1), "mode": Out(MODE), "context": Out(range(config.interleave))}
+        {
+            "valid": Out(1),
+            "mode": Out(MODE),
+            "context": Out(range(config.interleave)),
+            "end": Out(1),
+        }
     )
 
 

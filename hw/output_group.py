@@ -14,7 +14,7 @@ from .config import Accumulation, Config
 from .epilogue import Epilogue
 from .fifo import Fifo
 from .fp32_mac import Fp32ToInteger
-from .layouts import DRAINED, MODE, channel_signature
+from .layouts import DRAINED, MODE, RELEASE_CHANNEL, channel_signature
 from .pipeline import register
 
 RESULTS = 32
@@ -39,6 +39,7 @@ class OutputGroup(wiring.Component):
         set in a cycle
     flush : In(1), forget all sums (the settings stay); to be held for `settle` cycles
     o : Out stream of rows of S 32-bit results
+    release : Out(RELEASE_CHANNEL), the settings have been read for a RUN's last sum
     overflow, saturated : Out(1), pulses
     """
 
@@ -55,6 +56,7 @@ class OutputGroup(wiring.Component):
                 "channel": In(channel_signature(config)),
                 "flush": In(1),
                 "o": Out(stream.Signature(data.ArrayLayout(32, columns))),
+                "release": Out(RELEASE_CHANNEL),
                 "overflow": Out(1),
                 "saturated": Out(1),
             }
@@ -79,7 +81,12 @@ class OutputGroup(wiring.Component):
         """Queue the columns' sums; row by row, one column's sum after the other is handed on."""
         config = self.config
         waiting = data.StructLayout(
-            {"sum": config.sum_bits, "mode": MODE, "context": range(config.interleave)}
+            {
+                "sum": config.sum_bits,
+                "mode": MODE,
+                "context": range(config.interleave),
+                "end": 1,
+            }
         )
         queues = []
         for c, (value, row) in enumerate(zip(self.sums, self.rows, strict=True)):
@@ -89,6 +96,7 @@ class OutputGroup(wiring.Component):
                 queue.i.payload.sum.eq(value),
                 queue.i.payload.mode.eq(row.mode),
                 queue.i.payload.context.eq(row.context),
+                queue.i.payload.end.eq(row.end),
             ]
             queues.append(queue)
 
@@ -110,6 +118,8 @@ class OutputGroup(wiring.Component):
             "sum": head.sum.as_signed(),
             "relu": head.mode.relu,
             "format": head.mode.format,
+            "end": start & head.end & (turn == len(queues) - 1),
+            "page": head.mode.channel_page,
             "address": turn * 2 * config.interleave + page + head.context,
         }
 
@@ -146,6 +156,8 @@ class OutputGroup(wiring.Component):
         m.d.comb += [read.en.eq(1), read.addr.eq(entry.pop("address"))]
         entry = register(m, "settings", entry)
         m.d.comb += [
+            self.release.valid.eq(entry.pop("end")),
+            self.release.page.eq(entry.pop("page")),
             *(getattr(epilogue.i, name).eq(signal) for name, signal in entry.items()),
             epilogue.i.bias.eq(read.data.bias),
             epilogue.i.scale.eq(read.data.scale),

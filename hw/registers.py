@@ -12,7 +12,7 @@ from .formats import FORMATS
 
 MAGIC = 0x48_44_4C_45
 """Identification: "HDLE"."""
-VERSION = 0x0001_0000
+VERSION = 0x0001_0001
 """Interface version, major in the upper half. A driver talks to its own major version."""
 
 
@@ -59,6 +59,7 @@ REGISTERS = (
     Register("stall_output", Access.READ, "cycles a tile waited for room in the output buffers"),
     Register("stall_schedule", Access.READ, "cycles the array waited for group records"),
     Register("stall_host", Access.READ, "cycles between tiles without a RUN to execute"),
+    Register("overlap", Access.READ, "cycles in which a tile drained while another was issued"),
 )
 """In address order, four bytes each."""
 

@@ -5,7 +5,7 @@
                                │         ├─► RUN      │  (to the packet's end)
                                └─ error ─┴────────────┘
 
-A malformed or impossible command changes nothing (a payload of the wrong length: what was written
+A malformed or impossible command changes nothing (of a payload that is refused, what was written
 stays written), is answered with a status, and the next packet is taken as if nothing had been.
 """
 

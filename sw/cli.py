@@ -63,15 +63,20 @@ def _writable(path: Path, force: bool) -> Path:
     return path
 
 
-def _classify(network: Network, dataset, kind: str, preset_name: str, trace, folder: Path) -> None:
+def _classify(
+    network: Network, dataset, kind: str, preset_name: str, trace, folder: Path, cover: bool = False
+) -> None:
     with console.status("building the simulated accelerator (once for each configuration)"):
         device = devices.open(kind, preset_name, trace=trace)
     with device:
         report = demo.run(network, dataset, device, console)
     demo.show(report, console)
+    if cover:
+        report["coverage"] = demo.coverage(console)
+        demo.show_coverage(report["coverage"], console)
     for path in demo.write(report, folder):
         console.print(f"wrote {path}")
-    if report["mismatches"]:
+    if report["mismatches"] or (cover and report["coverage"]["missing"]):
         raise typer.Exit(1)
 
 
@@ -80,14 +85,21 @@ def demo_(
     preset: Preset = "small",
     trace: Trace = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/sim"),
+    coverage: Annotated[bool, typer.Option(help="Measure functional coverage too.")] = True,
 ):
     """The main job: the network that ships with Heddle through the simulated accelerator.
 
     Builds the simulator (once), streams the compact weights, classifies the test images, compares
-    every output with the golden model, and writes report.json and report.html.
+    every output with the golden model, measures functional coverage on small arrays, and writes
+    report.json and report.html.
     """
+    from sim import verilator
+
     network = Network.load(DEFAULT)
-    _classify(network, datasets.load(network.data), "sim", preset, trace, out)
+    cover = coverage and verilator.available()
+    if coverage and not cover:
+        console.print("Functional coverage is not measured: it needs a C++ compiler.")
+    _classify(network, datasets.load(network.data), "sim", preset, trace, out, cover)
 
 
 @app.command()

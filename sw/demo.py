@@ -13,6 +13,22 @@ from . import network as networks
 from .device import Device
 from .network import Network
 
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    TextColumn("{task.percentage:>3.0f} %"),
+    TimeElapsedColumn(),
+)
+"""Of every progress bar here."""
+COVERED = {
+    "n": "N",
+    "aligned": "K aligned",
+    "overlapped": "drain overlap",
+    "output": "output",
+    "relu": "ReLU",
+}
+"""Dimensions of functional coverage, as the report calls them."""
+
 
 def run(network: Network, dataset: datasets.Dataset, device: Device, console: Console) -> dict:
     """Classify the test images on `device`, dense and sparse, and compare with the golden model.
@@ -22,13 +38,7 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
     """
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        console=console,
-    ) as progress:
+    with Progress(*COLUMNS, console=console) as progress:
         outputs = {}
         for name, stats in (("sparse", sparse), ("dense", dense)):
             task = progress.add_task(f"hardware, {name}", total=len(network.layers))
@@ -90,6 +100,35 @@ def _layer(number: int, layer, sparse, dense) -> dict:
         "stalls": sparse.stalls,
         "packed_bytes": layer.weights.nbytes,
     }
+
+
+def coverage(console: Console) -> dict:
+    """Functional coverage of the hardware, measured now on small arrays (`sim.crossing`).
+
+    Raises `DeviceError` without a C++ compiler, `sim.crossing.Mismatch` if a product is wrong.
+    """
+    from sim import crossing
+
+    with Progress(*COLUMNS, console=console) as progress:
+        task = progress.add_task("functional coverage", total=len(crossing.CONFIGS))
+        measured = crossing.measure(lambda done: progress.update(task, completed=done))
+    return measured.summary()
+
+
+def show_coverage(summary: dict, console: Console) -> None:
+    """Functional coverage in the terminal: bins hit, and full values of each dimension."""
+    table = Table(
+        title=f"Functional coverage: {summary['hit']:,} of {summary['bins']:,} crossings, "
+        f"{summary['products']:,} products"
+    )
+    for name in ("", "crossings", *COVERED.values()):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    for name, row in summary["formats"].items():
+        parts = (f"{row[field]['full']}/{row[field]['values']}" for field in COVERED)
+        table.add_row(name, f"{row['hit']}/{row['bins']}", *parts)
+    console.print(table)
+    if summary["missing"]:
+        console.print(f"[red]{len(summary['missing']):,} crossings were not seen[/red]")
 
 
 def show(report: dict, console: Console) -> None:

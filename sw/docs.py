@@ -49,7 +49,7 @@ def commands() -> str:
         "0x1021, initial 0xFFFF) of the thirty bytes before it. Unused halfwords are zero.\n",
         "Every command is answered, in order, by one packet: a header of the same size with the "
         "fields below from halfword 1 on and the same CRC, then the RUN's rows. A command that is "
-        "refused changes nothing (a payload of the wrong length: what was written stays) and the "
+        "refused changes nothing (of a payload that is refused, what was written stays) and the "
         "device goes on with the next packet.\n",
     ]
     for opcode in Opcode:

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+from .demo import COVERED
 from .errors import DataError
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -19,7 +20,9 @@ def render(report: dict) -> str:
     matplotlib.use("svg")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(TEMPLATE.read_text())
-    return template.render(r=report, cycles=_cycles(report), stalls=_stalls(report))
+    return template.render(
+        r=report, covered=COVERED, cycles=_cycles(report), stalls=_stalls(report)
+    )
 
 
 def _figure(height: float):

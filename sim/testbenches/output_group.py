@@ -29,8 +29,14 @@ async def rows_of_all_columns(dut):
     settings = await channels(dut, config)
 
     rows = [Row(config) for _ in range(ROWS)]
-    sent, received, waiting = [0] * columns, 0, 0
+    ends = [i for i, row in enumerate(rows) if row.end]
+    sent, received, waiting, released = [0] * columns, 0, 0, 0
     while received < ROWS:
+        if int(dut.release__valid.value):
+            # Not before the RUN's last sum of the last column has been here.
+            assert sent[-1] > ends[released]
+            assert int(dut.release__page.value) == rows[ends[released]].page
+            released += 1
         # Sums cannot wait: rows begin only while the queues have room, as the issuer sees to.
         for c in range(columns):
             limit = sent[c - 1] if c else min(ROWS, received + config.output_depth)
@@ -50,6 +56,7 @@ async def rows_of_all_columns(dut):
         await FallingEdge(dut.clk)
         waiting += 1
         assert waiting < 200, "the group stopped"
+    assert released == len(ends)
 
 
 class Row:
@@ -60,6 +67,7 @@ class Row:
         self.context = random.randrange(config.interleave)
         self.page = random.randrange(2)
         self.relu = random.random() < 0.5
+        self.end = random.random() < 0.3
         self.output = random.choice(list(OutputFormat))
         self.mode = 1 | self.relu << 1 | self.output << 2 | self.page << 4
         columns = config.columns_per_epilogue
@@ -94,6 +102,7 @@ def offer(dut, column: int, row: Row):
     """Put the column's sum of a row on its inputs."""
     getattr(dut, f"sums__{column}").value = row.bits[column]
     getattr(dut, f"rows__{column}__mode").value = row.mode
+    getattr(dut, f"rows__{column}__end").value = row.end
     if row.config.interleave > 1:
         getattr(dut, f"rows__{column}__context").value = row.context
 

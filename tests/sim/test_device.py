@@ -7,66 +7,23 @@ commands is the scoreboard.
 import numpy as np
 import pytest
 
-from hw.commands import Opcode, OutputFormat, Status, Target, crc16
-from hw.config import Accumulation, Config
-from hw.formats import E4M3, E5M2, FP16, INT8
-from sim.golden import dot, epilogue
+from hw.commands import OutputFormat, Status, Target
+from hw.formats import E4M3
+from sim import crossing, traffic
+from sim.coverage import format_of
+from sim.crossing import CONFIGS, compare, random_product
+from sim.golden import numbers
 from sim.model import ModelTransport
-from sim.simulated import SimulatedTransport, Stalls
-from sw import driver, nm, packing, protocol
+from sim.simulated import SimulatedTransport
+from sw import driver, packing, protocol
 from sw.device import Device
 from sw.errors import DeviceError, FormatError
-
-PAGES = {"activation_groups": 16, "weight_slots": 64, "schedule_records": 16}
-CONFIGS = [
-    Config("int8", 4, 3, INT8, **PAGES | {"weight_slots": 16}),
-    Config("fp16", 2, 4, FP16, lanes=2, interleave=2, columns_per_epilogue=4, **PAGES),
-    Config(
-        "fp32",
-        2,
-        2,
-        FP16,
-        accumulation=Accumulation.FP32,
-        interleave=5,
-        columns_per_epilogue=2,
-        **PAGES,
-    ),
-    Config("e4m3", 3, 5, E4M3, **PAGES),
-    Config("e5m2", 1, 1, E5M2, **PAGES),
-]
-
-
-def expected(config, x, weights, bias, scale, relu, output):
-    """The product by the golden model alone, without driver or device."""
-    raw = packing.to_raw(x, config.format)
-    if config.accumulation is Accumulation.FP32:
-        sums = dot.as_integers(config.format, dot.fp32_matmul(raw, weights.unpack()))
-    else:
-        sums = dot.exact_matmul(config.format, raw, weights.unpack())
-    s = driver.settings(config, weights.shape[1], bias, scale)
-    columns = (np.array(v, object) for v in (s.bias, s.scale, s.exponent))
-    return epilogue.finish(sums, *columns, relu, output).raw
-
-
-def product(device, rng, n, output, relu, shape, real_scale):
-    config = device.config
-    rows, inner, outputs = shape
-    x, w = rng.standard_normal((rows, inner)), rng.standard_normal((inner, outputs))
-    if config.format is INT8:
-        x, w = x * 40, w * 40
-    w = np.where(rng.random(w.shape) < 0.3, w, 0) if n is None else nm.prune(w, n, 8)
-    weights = packing.pack(w, config.format, n, 8)
-    bias = rng.standard_normal(outputs) if real_scale else None
-    scale = rng.random(outputs) + 0.1 if real_scale else None
-    got, stats = driver.matmul(device, x, weights, bias=bias, scale=scale, relu=relu, output=output)
-    assert np.array_equal(got, expected(config, x, weights, bias, scale, relu, output))
-    return stats
 
 
 def transport(kind, config):
     if kind == "model":
         return ModelTransport(config)
-    return SimulatedTransport(config, stalls=Stalls(0.3, 0.3, seed=5))
+    return SimulatedTransport(config, stalls=crossing.STALLS)
 
 
 @pytest.mark.parametrize("kind", ["model", "sim"])
@@ -79,33 +36,87 @@ def test_products_of_random_shapes(kind, config):
             shape = (int(rng.integers(1, 20)), inner, int(rng.integers(1, 14)))
             n = [None, 0, 1, 2, 3, 4, 8][rng.integers(7)]
             output = OutputFormat(int(rng.integers(3)))
-            product(device, rng, n, output, bool(rng.integers(2)), shape, bool(rng.integers(2)))
+            options = {"output": output, "relu": bool(rng.integers(2))}
+            if rng.integers(2):
+                options["bias"] = rng.standard_normal(shape[2])
+                options["scale"] = rng.random(shape[2]) + 0.1
+            random_product(device, rng, n, shape, **options)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
 def test_every_crossing_of_features(config):
     """Formats x N x K aligned or not x drain overlapped or not x epilogue modes, all exact."""
-    rng = np.random.default_rng(8)
-    seen = set()
+    seen = crossing.cross(config)
+    assert not seen.missing(format_of(config))
+    assert seen.hits.total() == 9 * 2 * 2 * 3 * 2
+
+
+def directed(config, rng):
+    """Products (name, raw activations, raw weights, n) whose answers are easy to get wrong."""
+    format, group = config.format, config.group
+    codes = np.arange(1 << format.bits).astype(numbers.raw_dtype(format))
+    codes = codes[numbers.is_finite(format, codes)]
+    order = np.argsort(np.abs(numbers.significands(format, codes)), kind="stable")
+    small, large = codes[order[:6]], codes[order[-4:]]
+    edges = np.concatenate([small, large])
+
+    def negative(raw):
+        return raw ^ (1 << (format.bits - 1)) if format.is_float else 0 - raw
+
+    def pick(choice, *shape):
+        return rng.choice(choice, shape)
+
+    rows, columns, inner = config.rows + 1, config.tile_columns + 1, 2 * group + 3
+    yield "one row", pick(codes, 1, inner), pick(codes, inner, columns), 8
+    yield "one column", pick(codes, rows, inner), pick(codes, inner, 1), 8
+    yield "one product", pick(codes, 1, 1), pick(codes, 1, 1), 8
+    yield "just a tile", pick(codes, rows - 1, group), pick(codes, group, columns - 1), 8
+    yield "just over it", pick(codes, rows, group + 1), pick(codes, group + 1, columns), 8
+    yield "zeros, subnormals, largest", pick(edges, rows, inner), pick(edges, inner, columns), 8
+    yield "smallest", pick(small, rows, inner), pick(small, inner, columns), 8
+    yield "largest", pick(large[-1:], rows, inner), pick(large[-1:], inner, columns), 8
+    zeros = small[numbers.significands(format, small) == 0]
+    yield "zeros of both signs", pick(zeros, rows, inner), pick(zeros, inner, columns), 8
+
+    # What the first half adds the second takes away; the smallest product there is remains.
+    x, w = pick(codes, rows, group), pick(codes, group, columns)
+    if not format.is_float:
+        w = np.where(w == 128, 127, w).astype(w.dtype)  # the one without a negative
+    tiny = small[numbers.significands(format, small) == 1]
+    x, w = np.hstack([x, x]), np.vstack([w, negative(w)])
+    yield "cancellation", x, w, 8
+    x = np.hstack([x, pick(tiny, rows, 1)])
+    w = np.vstack([w, pick(tiny, 1, columns)])
+    yield "all but cancellation", x, w, 8
+
+    # Groups without weights: first, between, last, all; and more than a record can skip.
+    w = pick(codes, 5 * group, columns)
+    w[:group] = w[2 * group : 3 * group] = w[-group:] = 0
+    yield "empty groups", pick(codes, rows, 5 * group), w, None
+    yield "no weights", pick(codes, rows, inner), np.zeros((inner, columns), codes.dtype), 0
+    long = 2 * config.activation_groups * group + 5
+    w = np.zeros((long, columns), codes.dtype)
+    w[-2:] = pick(codes, 2, columns)
+    yield "a long way to the last group", pick(codes, rows, long), w, None
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+def test_directed_products(config):
+    rng = np.random.default_rng(10)
     with Device(transport("sim", config), config.name) as device:
-        for n in range(9):
-            for aligned in (True, False):
-                for overlapped in (True, False):
-                    for output in OutputFormat:
-                        for relu in (True, False):
-                            blocks = 3 if overlapped else 1
-                            shape = (blocks * config.rows, 16 if aligned else 13, 2)
-                            stats = product(device, rng, n, output, relu, shape, False)
-                            assert stats.counters["tiles"] >= blocks
-                            seen.add((n, aligned, overlapped, output, relu))
-    assert len(seen) == 9 * 2 * 2 * 3 * 2
+        for name, x, w, n in directed(config, rng):
+            weights = packing.pack(w, config.format, n, config.group)
+            for output in OutputFormat:
+                for relu in (False, True):
+                    print(name, output.name, relu)  # shown if it fails
+                    compare(device, x, weights, output=output, relu=relu)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
 def test_packets_good_and_bad(config):
     """Every response equals the model's; the device goes on after each error."""
     rng = np.random.default_rng(9)
-    packets = [packet(config, rng) for _ in range(300)]
+    packets = [traffic.command(config, rng) for _ in range(400)]
     simulated, model = transport("sim", config), transport("model", config)
     got, want = simulated.exchange(packets), model.exchange(packets)
     statuses = set()
@@ -122,75 +133,6 @@ def test_packets_good_and_bad(config):
     simulated.close()
 
 
-def packet(config, rng) -> bytes:
-    """A random command: mostly sensible, sometimes wrong in one of the ways there are."""
-    kind = rng.integers(10)
-    depth = {
-        Target.ACTIVATIONS: config.activation_groups,
-        Target.SCHEDULE: config.schedule_records,
-        Target.INDICES: config.weight_slots,
-        Target.VALUES: config.weight_slots,
-    }
-    if kind < 5:
-        target = Target(int(rng.integers(4)))
-        count = int(rng.integers(1, 6))
-        address = int(rng.integers(2)) * depth[target] + int(rng.integers(depth[target] - 5))
-        word = {
-            Target.ACTIVATIONS: config.rows * config.group * config.format.bits,
-            Target.SCHEDULE: 8,
-            Target.INDICES: 4 * config.columns,
-            Target.VALUES: config.columns * config.format.bits,
-        }[target]
-        size = -(-count * word // 8)
-        payload = rng.integers(0, 4, size, np.uint8).tobytes()  # finite, and counts below M
-        fault = rng.integers(12)
-        if fault == 0:
-            payload += bytes(3 * config.stream_bytes)
-        elif fault == 1 and size > config.stream_bytes:
-            payload = payload[: config.stream_bytes]
-        elif fault == 2:
-            payload = b""
-        elif fault == 3:
-            address = 2 * depth[target]
-        elif fault == 4 and target is Target.SCHEDULE:
-            payload = bytes([9]) * size
-        if fault == 5:
-            fields = {"target": 7, "address": 0, "count": count}
-            return protocol.command(config, Opcode.LOAD, fields) + payload
-        return protocol.load(config, target, address, count, payload)
-    if kind == 5:
-        column = [None, 0, config.columns][rng.integers(3)]
-        return protocol.channel(config, column, 0, int(rng.integers(1 << 16)), -20, 5)
-    if kind == 6:
-        command = bytearray(protocol.sync(config))
-        fault = rng.integers(4)
-        if fault == 0:
-            command[int(rng.integers(30))] ^= 1 << int(rng.integers(8))
-        elif fault == 1 and config.stream_bytes < 32:
-            return bytes(command[: config.stream_bytes])
-        elif fault == 2:
-            command += bytes(config.stream_bytes)
-        return bytes(command)
-    if kind == 7:
-        body = bytearray(protocol.command(config, Opcode.SYNC, {})[:30])
-        body[0] = 99
-        head = bytes(body) + crc16(bytes(body)).to_bytes(2, "little")
-        return head + bytes(-len(head) % config.stream_bytes)
-    return protocol.run(
-        config,
-        finish=bool(rng.integers(4)),
-        relu=bool(rng.integers(2)),
-        output=OutputFormat(int(rng.integers(3))),
-        channel_page=int(rng.integers(2)),
-        activation_base=int(rng.integers(2 * config.activation_groups)),
-        activation_stride=int(rng.integers(3)),
-        row_blocks=int(rng.integers(0, 3)),
-        slot_base=int(rng.integers(2 * config.weight_slots)),
-        schedule_base=int(rng.integers(config.schedule_records)),
-        schedule_count=int(rng.integers(1, 4)),
-    )
-
-
 def test_infinities_are_reported_and_a_reset_recovers():
     config = CONFIGS[1]
     with Device(transport("sim", config), config.name) as device:
@@ -202,7 +144,7 @@ def test_infinities_are_reported_and_a_reset_recovers():
         device.clear()
         assert not device.flags()
         rng = np.random.default_rng(1)
-        product(device, rng, 2, OutputFormat.FP32, False, (5, 20, 6), True)
+        random_product(device, rng, 2, (5, 20, 6), bias=0.5, scale=0.3)
 
 
 @pytest.mark.parametrize(

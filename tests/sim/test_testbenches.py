@@ -33,6 +33,11 @@ GROUPS = [
     config(4, 2, INT8, columns_per_epilogue=2, interleave=3),
     config(2, 2, accumulation=Accumulation.FP32, interleave=5, columns_per_epilogue=2),
 ]
+TOPS = [
+    config(2, 3),
+    config(4, 4, INT8, columns_per_epilogue=4),
+    config(2, 2, lanes=2, accumulation=FP32.accumulation, interleave=5),
+]
 
 RUNS = [
     ("decoder", "hw.decoder:Decoder", [*FORMATS, config(group=16)]),
@@ -41,6 +46,11 @@ RUNS = [
     ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, *STREAMS]),
     ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, *STREAMS]),
     ("output_group", "hw.output_group:OutputGroup", GROUPS),
+    ("epilogue", "hw.epilogue:Epilogue", FORMATS),
+    ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3)]),
+    ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], STREAMS[2]]),
+    ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
+    ("top", "hw.top:Accelerator", TOPS),
     ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
 ]
 """Testbench, component, configurations."""

@@ -1,0 +1,103 @@
+"""The response writer: packets put together again, whole, in order, nothing lost or doubled."""
+
+import random
+import struct
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from hw.commands import HEADER_BYTES, OutputFormat, crc16
+
+from .common import Sink, Source, configuration, generator, join, start, until
+
+
+def packet(config, response: dict[str, int], flags: int, rows: list[list[int]]) -> list[int]:
+    """The beats of a response, `last` above the data."""
+    head = struct.pack(
+        "<BBHIH20x",
+        response["opcode"],
+        response["tag"],
+        response["status"],
+        response["rows"],
+        flags,
+    )
+    head += struct.pack("<H", crc16(head))
+    width = config.stream_bytes
+    output = OutputFormat(response["format"])
+    lines = [head + bytes(-HEADER_BYTES % width)]
+    for row in rows:
+        line = join(row, 8 * output.bytes).to_bytes(output.bytes * config.columns, "little")
+        lines.append(line + bytes(-len(line) % width))
+    data = b"".join(lines)
+    beats = [int.from_bytes(data[at : at + width], "little") for at in range(0, len(data), width)]
+    beats[-1] |= 1 << (8 * width)
+    return beats
+
+
+@cocotb.test()
+async def packets(dut):
+    config = configuration()
+    generator()
+    await start(dut, "flags")
+    responses = Source(dut, "response")
+    columns = [Source(dut, f"columns__{c}", random.random() * 0.6) for c in range(config.columns)]
+    sink = Sink(dut, "o", 0.4)
+    seen_flags, rows_taken, rows_sent = [], 0, 0
+
+    async def watch():
+        """The flags that a header must carry are those of the cycle that took the response."""
+        nonlocal rows_taken, rows_sent
+        while True:
+            await RisingEdge(dut.clk)
+            if int(dut.response__valid.value) and int(dut.response__ready.value):
+                seen_flags.append(int(dut.flags.value))
+            rows_taken += int(dut.row_taken.value)
+            rows_sent += int(dut.last_output.value)
+            dut.flags.value = random.getrandbits(8)
+
+    cocotb.start_soon(watch())
+    sent = []
+    for i in range(120):
+        response = {
+            "opcode": random.getrandbits(8),
+            "tag": random.getrandbits(8),
+            "status": random.getrandbits(16),
+            "rows": random.choice((0, 0, 1, 2, random.randrange(3, 12))),
+            "format": int(random.choice(list(OutputFormat))),
+        }
+        rows = [
+            [random.getrandbits(32) for _ in range(config.columns)] for _ in range(response["rows"])
+        ]
+        sent.append((response, rows))
+        word, at = 0, 0
+        for value, width in zip(response.values(), (8, 8, 16, 32, 2), strict=True):
+            word |= value << at
+            at += width
+        responses.queue.append(word)
+        for c, column in enumerate(columns):
+            column.queue.extend(row[c] for row in rows)
+        if i % 20 == 0:
+            # Long silences of either side, and none at all.
+            columns[0].pause, sink.pause = random.choice(((0.95, 0), (0, 0.95), (0, 0), (0.3, 0.3)))
+            responses.pause = random.choice((0, 0.5))
+            await until(dut.clk, lambda: not responses.queue, 20_000, "responses")
+
+    def beats():
+        return sum(
+            config.header_beats + r["rows"] * config.row_beats(OutputFormat(r["format"]))
+            for r, _ in sent
+        )
+
+    await until(dut.clk, lambda: len(sink.received) >= beats(), 60_000, "the last beat")
+    for _ in range(50):
+        await RisingEdge(dut.clk)
+    expected = [
+        beat
+        for (response, rows), flags in zip(sent, seen_flags, strict=True)
+        for beat in packet(config, response, flags, rows)
+    ]
+    assert len(sink.received) == len(expected)
+    for number, (got, want) in enumerate(zip(sink.received, expected, strict=True)):
+        assert got == want, f"beat {number}: {got:#x}, not {want:#x}"
+    total = sum(response["rows"] for response, _ in sent)
+    assert (rows_taken, rows_sent) == (total, total)

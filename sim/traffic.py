@@ -1,0 +1,133 @@
+"""Random commands for verification: mostly sensible, some wrong in one of the ways there are."""
+
+import struct
+
+import numpy as np
+
+from hw.commands import CHANNEL_ALL, HEADER_BYTES, MODE_BITS, Opcode, OutputFormat, Target, crc16
+from hw.config import Config
+from hw.layouts import address_bits
+from sw import protocol
+
+
+def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> bytes:
+    """A packet with a random tag; with probability `faults` something may be wrong with it."""
+    wrong = rng.random() < faults
+    kind = rng.integers(10)
+    if kind < 5:
+        packet = _load(config, rng, wrong)
+    elif kind == 5:
+        packet = _channel(config, rng, wrong)
+    elif kind == 6:
+        packet = protocol.sync(config)
+    else:
+        packet = _run(config, rng, wrong)
+    packet = _tagged(packet, int(rng.integers(256)))
+    return _damaged(config, rng, packet) if wrong and rng.random() < 0.4 else packet
+
+
+def payload_bits(config: Config) -> dict[Target, int]:
+    """Size in bits of one word of each buffer's payload."""
+    return {
+        Target.ACTIVATIONS: config.rows * config.group * config.format.bits,
+        Target.SCHEDULE: 8,
+        Target.INDICES: 4 * config.columns,
+        Target.VALUES: config.columns * config.format.bits,
+    }
+
+
+def _load(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+    target = Target(int(rng.integers(len(Target))))
+    depth = 1 << (address_bits(config)[target] - 1)
+    count = int(rng.integers(1, 7))
+    address = int(rng.integers(2)) * depth + int(rng.integers(depth - count + 1))
+    size = -(-count * payload_bits(config)[target] // 8)
+    # Bytes that are finite numbers in every format, and counts below M.
+    payload = rng.integers(0, 4, size, np.uint8).tobytes()
+    number = int(target)
+    if wrong and target is Target.SCHEDULE and rng.random() < 0.5:
+        payload = bytes([config.group + 1]) * size
+    elif wrong:
+        match rng.integers(5):
+            case 0:
+                payload += bytes(int(rng.integers(1, 4)) * config.stream_bytes)
+            case 1:
+                payload = payload[: int(rng.integers(2)) * config.stream_bytes]
+            case 2:
+                address = int(rng.choice([2 * depth, 2 * depth - 1 + count, 0xFFFF]))
+            case 3:
+                address = address // depth * depth + depth - count + 1
+            case 4:
+                number = int(rng.choice([len(Target), 0xFFFF]))
+    fields = {"target": number, "address": address, "count": count}
+    header = protocol.command(config, Opcode.LOAD, fields)
+    return header + payload + bytes(-len(payload) % config.stream_bytes)
+
+
+def _channel(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+    column = None if rng.random() < 0.3 else int(rng.integers(config.columns))
+    channel = int(rng.integers(2 * config.interleave))
+    if wrong and rng.random() < 0.5:
+        column = int(rng.choice([config.columns, 256, CHANNEL_ALL - 1]))
+    elif wrong:
+        channel = int(rng.choice([2 * config.interleave, 0xFFFF]))
+    scale, exponent = int(rng.integers(1 << 16)), int(rng.integers(-60, 20))
+    limit = 1 << (config.accumulator_bits - 1)
+    bias = int.from_bytes(rng.bytes(12), "little") % (2 * limit) - limit
+    return protocol.channel(config, column, channel, scale, exponent, bias)
+
+
+def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+    finish = bool(rng.integers(4))
+    depth = config.schedule_records
+    count = int(rng.integers(1, 4))
+    fields = {
+        "mode": int(finish)
+        | int(rng.integers(2)) << 1
+        | int(rng.integers(len(OutputFormat))) << 2
+        | int(rng.integers(2)) << 4,
+        "activation_base": int(rng.integers(2 * config.activation_groups)),
+        "activation_stride": int(rng.integers(3)),
+        "row_blocks": int(rng.integers(1, 4)) if finish else 1,
+        "slot_base": int(rng.integers(2 * config.weight_slots)),
+        "schedule_base": int(rng.integers(2)) * depth + int(rng.integers(depth - count + 1)),
+        "schedule_count": count,
+    }
+    if wrong:
+        name, value = [
+            ("mode", fields["mode"] | 1 << int(rng.integers(MODE_BITS, 16))),
+            ("mode", fields["mode"] | 3 << 2),
+            ("activation_base", 2 * config.activation_groups),
+            ("row_blocks", 0 if finish else 2),
+            ("slot_base", 2 * config.weight_slots),
+            ("schedule_base", 2 * depth),
+            ("schedule_base", fields["schedule_base"] // depth * depth + depth - count + 1),
+            ("schedule_count", 0),
+        ][rng.integers(8)]
+        fields[name] = value
+    return protocol.command(config, Opcode.RUN, fields)
+
+
+def _tagged(packet: bytes, tag: int, opcode: int | None = None) -> bytes:
+    """The packet with another tag (and opcode), its check made right."""
+    head = bytearray(packet[: HEADER_BYTES - 2])
+    head[1] = tag
+    if opcode is not None:
+        head[0] = opcode
+    return bytes(head) + struct.pack("<H", crc16(bytes(head))) + packet[HEADER_BYTES:]
+
+
+def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:
+    """A packet whose header is wrong in a way that any command's can be."""
+    match rng.integers(4):
+        case 0:
+            bit = int(rng.integers(8 * HEADER_BYTES))
+            flipped = packet[bit // 8] ^ 1 << bit % 8
+            return packet[: bit // 8] + bytes([flipped]) + packet[bit // 8 + 1 :]
+        case 1:
+            unknown = int(rng.choice([0, max(Opcode) + 1, 255]))
+            return _tagged(packet, packet[1], unknown)
+        case 2 if config.header_beats > 1:
+            return packet[: int(rng.integers(1, config.header_beats)) * config.stream_bytes]
+        case _:
+            return packet + bytes(config.stream_bytes)

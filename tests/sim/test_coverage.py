@@ -1,0 +1,87 @@
+"""Functional coverage counts what was observed, says what is missing, and the report shows it."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from hw.commands import OutputFormat
+from sim.coverage import BINS, DIMENSIONS, Coverage
+from sim.crossing import CONFIGS
+from sw import demo, report
+
+
+def observe(coverage, config, n=2, inner=16, overlap=3, output=OutputFormat.FP16, relu=True):
+    weights = SimpleNamespace(most=lambda: n)
+    stats = SimpleNamespace(shape=(4, inner, 2), counters={"overlap": overlap})
+    coverage.observe(config, weights, stats, output, relu)
+
+
+def test_a_bin_is_what_was_observed():
+    coverage = Coverage()
+    for config in CONFIGS:
+        observe(coverage, config)
+    observe(coverage, CONFIGS[0], inner=13, overlap=0, relu=False)
+    assert {b.format for b in coverage.hits} == set(DIMENSIONS["format"])
+    assert ("int8", 2, False, False, "fp16", False) in coverage.hits
+    assert ("fp16+fp32", 2, True, True, "fp16", True) in coverage.hits
+    with pytest.raises(ValueError, match="no crossing"):
+        observe(coverage, CONFIGS[0], n=9)
+
+
+def test_one_missing_bin_shows_everywhere():
+    coverage = Coverage()
+    coverage.hits.update(BINS)
+    assert not coverage.missing()
+    lost = next(b for b in BINS if b.format == "e4m3" and b.n == 5)
+    del coverage.hits[lost]
+    assert coverage.missing() == coverage.missing("e4m3") == [lost]
+    assert not coverage.missing("int8")
+    summary = coverage.summary()
+    assert (summary["bins"], summary["hit"]) == (1080, 1079)
+    assert summary["formats"]["int8"]["n"] == {"values": 9, "full": 9}
+    row = summary["formats"]["e4m3"]
+    assert row["hit"] == 215 and row["n"]["full"] == 8 and row["overlapped"]["full"] == 1
+    assert summary["missing"] == [lost._asdict()]
+
+
+@pytest.fixture
+def measured():
+    """A report such as `sw.demo.run` makes."""
+    layer = {
+        "layer": 0,
+        "shape": [2, 16, 4],
+        "pattern": "2:8",
+        "dense": 40,
+        "sparse": 10,
+        "dense_utilisation": 0.9,
+        "utilisation": 0.8,
+        "speedup": 4.0,
+        "ideal": 4.0,
+        "stalls": dict.fromkeys(("drain", "output", "schedule", "host"), 0),
+        "packed_bytes": 64,
+    }
+    return {
+        "data": "digits",
+        "images": 2,
+        "configuration": CONFIGS[0].describe(),
+        "layers": [layer],
+        "total": {"dense": 40, "sparse": 10, "speedup": 4.0},
+        "accuracy": dict.fromkeys(("hardware", "golden", "float32"), 0.97),
+        "compared": 8,
+        "mismatches": 0,
+        "training": {},
+    }
+
+
+def test_the_page_shows_coverage_where_it_was_measured(measured):
+    assert "Functional coverage" not in report.render(measured)
+    coverage = Coverage()
+    coverage.hits.update(BINS)
+    page = report.render(measured | {"coverage": coverage.summary()})
+    assert "1,080 of 1,080 crossings" in page and page.count("216 / 216") == 5
+    assert all(f"<th>{name}</th>" in page for name in demo.COVERED.values())
+    assert set(demo.COVERED) == set(DIMENSIONS) - {"format"}
+
+    del coverage.hits[BINS[0]]
+    page = report.render(measured | {"coverage": coverage.summary()})
+    assert "1,079 of 1,080 crossings" in page and 'class="bad"' in page and "215 / 216" in page
