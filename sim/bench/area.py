@@ -1,7 +1,7 @@
-"""What a processing element costs on an FPGA, how fast an array of them is, and what exactness buys.
+"""What a processing element costs on an FPGA, how fast they are, and what exact sums buy.
 
-Areas are Yosys' (`sim/synthesis.py`), of one processing element flattened. Frequencies are those of
-a routed 3 x 3 array between registers, the median over seeds of the placer.
+Areas are Yosys' (`sim/synthesis.py`), of one processing element flattened. Frequencies are of a
+routed 3 x 3 array between registers, the median over seeds of the placer.
 """
 
 from collections.abc import Callable, Iterator
@@ -70,10 +70,8 @@ def _measurements() -> dict[str, Callable[[], dict]]:
             rows[f"{prefix}.sparse_over_dense.lut"] = lambda c=EXACT[name], f=family: _over_dense(
                 _area(ProcessingElement, c, f).lut, _area(DenseProcessingElement, c, f).lut, 1.10
             )
-            rows[f"{prefix}.sparse_over_dense.array3x3.lut"] = (
-                lambda c=EXACT[name], f=family: _over_dense(
-                    _array_lut(Array, c, f), _array_lut(DenseArray, c, f), 1.10
-                )
+            rows[f"{prefix}.sparse_over_dense.array3x3.lut"] = lambda c=EXACT[name], f=family: (
+                _over_dense(_array_lut(Array, c, f), _array_lut(DenseArray, c, f), 1.10)
             )
         rows[f"area.{device}.pe.fp16.exact_over_fp32.lut"] = lambda f=family: {
             "value": _area(ProcessingElement, EXACT["fp16"], f).lut

@@ -10,7 +10,9 @@ module adder(input clk, input [7:0] a, b, output reg [7:0] o);
   always @(posedge clk) o <= a + b;
 endmodule
 """
-MULTIPLIER = "module mul(input signed [15:0] a, b, output signed [31:0] o); assign o = a * b; endmodule"
+MULTIPLIER = (
+    "module mul(input signed [15:0] a, b, output signed [31:0] o); assign o = a * b; endmodule"
+)
 
 
 def test_area_of_an_adder():
