@@ -31,7 +31,7 @@ SIDE = 3
 """Rows and columns of the array that is routed, and that edge effects are averaged over."""
 AREA_TARGETS = {"ecp5.pe.fp16.lut": 700, "ecp5.pe.int8.lut": 160}
 FMAX_TARGETS = {"fp16": 100, "int8": 125}
-SELECT = "an 8:1 selection of every operand bit, 4 LUT4s at the very least, is all that is added"
+SELECT = "all that is added is the 8:1 selection of each bit of an activation"
 
 
 def configuration(format: Format) -> Config:
