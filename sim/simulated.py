@@ -60,7 +60,9 @@ class SimulatedTransport:
 
     `trace` names a waveform file, ``.fst`` or ``.vcd``. `stalls` disturbs both streams, for
     verification. `text` is Verilog to simulate in place of what `hw` generates: a netlist, say;
-    its top module is `hw.verilog.TOP`. Raises `DeviceError` if the simulator cannot be built.
+    its top module is `hw.verilog.TOP`. `optimise` is for the C++ compiler: "-O0" builds large
+    texts several times faster, to run slower. Raises `DeviceError` if the simulator cannot be
+    built.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SimulatedTransport:
         trace: str | Path | None = None,
         stalls: Stalls | None = None,
         text: str | None = None,
+        optimise: str = "-O2",
     ):
         self.config = config
         self._handle = None
@@ -77,7 +80,7 @@ class SimulatedTransport:
             raise DeviceError(f"a trace is an .fst or a .vcd file, not {str(trace)!r}")
         # Asked first, for conversion takes seconds that would be in vain.
         verilator.find_compiler()
-        self._library = load(compiled(text or _verilog(config), kind))
+        self._library = load(compiled(text or _verilog(config), kind, optimise))
         self._beat_bytes = self._library.heddle_beat_bytes()
         stalls = stalls or Stalls()
         path = None if trace is None else str(trace).encode()
@@ -145,7 +148,7 @@ class SimulatedTransport:
         return self._handle
 
 
-def compiled(text: str, trace: str = "") -> Path:
+def compiled(text: str, trace: str = "", optimise: str = "-O2") -> Path:
     """The shared library of the device in Verilog `text`, able to write `trace` files."""
     return verilator.build(
         verilator.Build(
@@ -155,6 +158,7 @@ def compiled(text: str, trace: str = "") -> Path:
             output="libheddle.so",
             compile=("-DVL_TIME_CONTEXT",),
             verilate={"": (), ".fst": ("--trace-fst",), ".vcd": ("--trace-vcd",)}[trace],
+            optimise=optimise,
         )
     )
 

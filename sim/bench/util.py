@@ -1,6 +1,7 @@
 """Utilisation and speed-up of matrix products, by the hardware's counters."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def configuration(array: str, format) -> Config:
     if format is FP16:
         return config
     # As wide a stream as FP16's has bytes for: twice the lanes.
-    return preset(config.name, name=f"{config.name}-int8", format=INT8, lanes=2 * config.lanes)
+    return replace(config, name=f"{config.name}-int8", format=INT8, lanes=2 * config.lanes)
 
 
 def rows(only: str) -> Iterator[dict]:

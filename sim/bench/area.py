@@ -1,0 +1,171 @@
+"""What a processing element costs on an FPGA, how fast they are, and what exact sums buy.
+
+Areas are Yosys' (`sim/synthesis.py`), of one processing element flattened. Frequencies are of a
+routed 3 x 3 array between registers, the median over seeds of the placer.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from statistics import median
+
+import numpy as np
+from amaranth.lib import wiring
+
+from hw import verilog
+from hw.array import Array
+from hw.config import FP32_ADDER_STAGES, Accumulation, Config
+from hw.formats import FORMATS, FP16, Format
+from hw.library import Library
+from hw.pe import ProcessingElement
+from sim import synthesis
+from sim.golden import dot
+from sim.synthesis import Family
+from sw import data
+from sw.network import Network, golden
+
+from .dense_pe import DenseArray, DenseProcessingElement
+from .isolated import Isolated
+
+SEEDS = (1, 2, 3)
+SIDE = 3
+"""Rows and columns of the array that is routed, and that edge effects are averaged over."""
+AREA_TARGETS = {"ecp5.pe.fp16.lut": 700, "ecp5.pe.int8.lut": 160}
+FMAX_TARGETS = {"fp16": 100, "int8": 125}
+SELECT = "all that is added is the 8:1 selection of each bit of an activation"
+
+
+def configuration(format: Format) -> Config:
+    return Config(format.name, SIDE, SIDE, format)
+
+
+EXACT = {name: configuration(format) for name, format in FORMATS.items()}
+FP32 = Config(
+    "fp32", SIDE, SIDE, FP16, accumulation=Accumulation.FP32, interleave=FP32_ADDER_STAGES
+)
+CONFIGS = {**EXACT, "fp32": FP32}
+"""Processing elements by the name in a row: exact ones by format, FP16 with FP32 accumulation."""
+
+
+def rows(only: str) -> Iterator[dict]:
+    for name, measure in _measurements().items():
+        if name.startswith(only):
+            yield {"name": name, "target": None, "better": "lower", "note": "", **measure()}
+
+
+def _measurements() -> dict[str, Callable[[], dict]]:
+    """What can be measured, by name; nothing is until its function is called."""
+    rows: dict[str, Callable[[], dict]] = {}
+    for family in Family:
+        device = family.name.lower()
+        for name, config in CONFIGS.items():
+            for what in ("lut", "ff", "dsp"):
+                row = f"{device}.pe.{name}.{what}"
+                rows[f"area.{row}"] = lambda c=config, f=family, w=what, r=row: {
+                    "value": getattr(_area(ProcessingElement, c, f), w),
+                    "unit": w.upper(),
+                    "target": AREA_TARGETS.get(r, 1 if w == "dsp" else None),
+                }
+        for name in ("fp16", "int8"):
+            prefix = f"area.{device}.pe.{name}"
+            rows[f"{prefix}.sparse_over_dense.lut"] = lambda c=EXACT[name], f=family: _over_dense(
+                _area(ProcessingElement, c, f).lut, _area(DenseProcessingElement, c, f).lut, 1.10
+            )
+            rows[f"{prefix}.sparse_over_dense.array3x3.lut"] = lambda c=EXACT[name], f=family: (
+                _over_dense(_array_lut(Array, c, f), _array_lut(DenseArray, c, f), 1.10)
+            )
+        rows[f"area.{device}.pe.fp16.exact_over_fp32.lut"] = lambda f=family: {
+            "value": _area(ProcessingElement, EXACT["fp16"], f).lut
+            / _area(ProcessingElement, FP32, f).lut,
+            "unit": "x",
+            "target": 1.0,
+        }
+    for name, config in CONFIGS.items():
+        rows[f"fmax.ecp5.{name}"] = lambda c=config, n=name: _fmax_row(c, FMAX_TARGETS.get(n))
+    for name in ("fp16", "int8"):
+        rows[f"fmax.ecp5.{name}.sparse_over_dense"] = lambda c=EXACT[name]: {
+            "value": median(_fmax(Array, c)) / median(_fmax(DenseArray, c)),
+            "unit": "x",
+            "target": 0.95,
+            "better": "higher",
+            "note": f"sparse {_list(_fmax(Array, c))}; dense only {_list(_fmax(DenseArray, c))}",
+        }
+    for layer in range(len(_network().layers)):
+        for what in ("max", "mean"):
+            rows[f"error.fp32.digits.layer{layer}.{what}"] = lambda i=layer, w=what: {
+                "value": _errors()[i][w],
+                "unit": "ulp",
+                "note": "FP32 accumulation against the exact sum, in units of the sum's last "
+                f"FP32 place; {_errors()[i]['wrong']:.0%} of the sums are not the nearest FP32",
+            }
+    return rows
+
+
+def _over_dense(sparse: float, dense: float, target: float) -> dict:
+    note = f"{sparse:.0f} against {dense:.0f}"
+    if sparse / dense > target:
+        note += f": {SELECT}"
+    return {"value": sparse / dense, "unit": "x", "target": target, "note": note}
+
+
+def _fmax_row(config: Config, target: float | None) -> dict:
+    found = _fmax(Array, config)
+    return {
+        "value": median(found),
+        "unit": "MHz",
+        "target": target,
+        "better": "higher",
+        "note": f"{SIDE}x{SIDE} routed, by seed: {_list(found)}",
+    }
+
+
+def _list(values) -> str:
+    return ", ".join(f"{value:.0f}" for value in values)
+
+
+@cache
+def _area(kind: type[wiring.Component], config: Config, family: Family) -> synthesis.Area:
+    return synthesis.area(verilog.convert(kind(config), "pe"), "pe", family)
+
+
+@cache
+def _array_lut(kind: type[wiring.Component], config: Config, family: Family) -> float:
+    """LUTs of a processing element inside an array."""
+    library = Library()
+    text = verilog.convert(kind(config, library), "array", library)
+    return synthesis.area(text, "array", family).lut / SIDE**2
+
+
+@cache
+def _fmax(kind: type[wiring.Component], config: Config) -> list[float]:
+    library = Library()
+    text = verilog.convert(Isolated(kind(config, library)), "isolated", library)
+    return [synthesis.route(text, "isolated", seed).fmax for seed in SEEDS]
+
+
+@cache
+def _network() -> Network:
+    return Network.load()
+
+
+@cache
+def _errors() -> list[dict]:
+    """By layer of the shipped network on its test images: error of binary32 sums in units of
+    the exact sum's last place, largest and mean, and the share of sums not rounded right."""
+    network = _network()
+    inputs = []
+
+    def product(x, layer, output, number):
+        inputs.append((x, layer))
+        return golden(FP32)(x, layer, output, number)
+
+    network.run(data.load(network.data).test_x, product)
+    return [_error(x, layer.weights.unpack()) for x, layer in inputs]
+
+
+def _error(x: np.ndarray, w: np.ndarray) -> dict:
+    exact = dot.exact_matmul(FP16, x, w)
+    rounded = dot.as_integers(FP16, dot.fp32_matmul(x, w))
+    # A sum of b bits has a last place of 2**(b - 24) units: exact integers, then one division.
+    place = np.vectorize(lambda s: 2 ** max(0, abs(s).bit_length() - 24), otypes=[object])(exact)
+    error = (np.abs(rounded - exact) / place).astype(float)
+    return {"max": error.max(), "mean": error.mean(), "wrong": (error > 0.5).mean()}
