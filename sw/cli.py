@@ -30,6 +30,7 @@ Preset = Annotated[str, typer.Option(help=f"Configuration: {', '.join(PRESETS)}.
 Pattern = Annotated[str, typer.Option("--nm", help="N:M, for example 2:8.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
 Kind = Annotated[str, typer.Option("--device", help=f"One of {', '.join(devices.KINDS)}.")]
+Images = Annotated[int | None, typer.Option(min=1, help="Only so many test images.")]
 Trace = Annotated[Path | None, typer.Option(help="Write waveforms to this .fst or .vcd file.")]
 
 
@@ -83,6 +84,7 @@ def _classify(
 @app.command("demo")
 def demo_(
     preset: Preset = "small",
+    images: Images = None,
     trace: Trace = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/sim"),
     coverage: Annotated[bool, typer.Option(help="Measure functional coverage too.")] = True,
@@ -99,7 +101,7 @@ def demo_(
     cover = coverage and verilator.available()
     if coverage and not cover:
         console.print("Functional coverage is not measured: it needs a C++ compiler.")
-    _classify(network, datasets.load(network.data), "sim", preset, trace, out, cover)
+    _classify(network, datasets.load(network.data).first(images), "sim", preset, trace, out, cover)
 
 
 @app.command()
@@ -108,12 +110,13 @@ def run(
     device: Kind = "sim",
     preset: Preset = "small",
     folder: Annotated[Path | None, typer.Option(help="Where a 28 x 28 set's files are.")] = None,
+    images: Images = None,
     trace: Trace = None,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/run"),
 ):
     """Run a packed network on a device: `heddle run --network mine.safetensors --device sim`."""
     packed = Network.load(network)
-    _classify(packed, datasets.load(packed.data, folder), device, preset, trace, out)
+    _classify(packed, datasets.load(packed.data, folder).first(images), device, preset, trace, out)
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 import gzip
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,10 @@ class Dataset:
     train_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+
+    def first(self, images: int | None) -> "Dataset":
+        """The set with only so many test images; None: with all."""
+        return replace(self, test_x=self.test_x[:images], test_y=self.test_y[:images])
 
 
 def load(name: str = "digits", folder: str | Path | None = None) -> Dataset:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -136,11 +137,15 @@ def show(report: dict, console: Console) -> None:
     config = report["configuration"]
     table = Table(
         title=f"{report['data']}, {report['images']} images on {config['name']} "
-        f"({config['rows']} x {config['columns']} {config['format']})"
+        f"({config['rows']} x {config['columns']} {config['format']}): cycles, and those waited",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
     )
-    for name in ("", "B x K x C", "N:M", "dense", "sparse", "used", "gain", "ideal"):
+    stalls = ("drain", "output", "schedule", "host")
+    names = ("", "B x K x C", "N:M", "dense", "sparse", "used", "gain", "ideal", *stalls)
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("stalls by cause", justify="left")
     for row in report["layers"]:
         table.add_row(
             str(row["layer"]),
@@ -151,7 +156,7 @@ def show(report: dict, console: Console) -> None:
             f"{row['utilisation']:.1%}",
             f"{row['speedup']:.2f}",
             f"{row['ideal']:.2f}",
-            ", ".join(f"{cause} {waited:,}" for cause, waited in row["stalls"].items() if waited),
+            *(f"{row['stalls'][cause]:,}" for cause in stalls),
         )
     total = report["total"]
     table.add_section()
