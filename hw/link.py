@@ -282,10 +282,12 @@ class Link(wiring.Component):
                     m.d.sync += data_sent.eq(1)
                 with m.If(self.s_axil_bvalid):
                     respond(LinkStatus.OK)
+                    # A beat from before a reset must not reach the emptied accelerator.
+                    control = self.s_axil_awaddr == ADDRESS["control"]
+                    with m.If(control & (value & CONTROL_RESET).any()):
+                        m.d.sync += held.eq(0)
                     with m.If(hello):
-                        # A beat of the session before must not reach the emptied accelerator.
                         m.d.sync += [
-                            held.eq(0),
                             head.count.eq(STORE_LOG2),
                             head.value.eq(HELLO_MARK | PROTOCOL_VERSION << 8 | beat_bytes << 16),
                         ]
