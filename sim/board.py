@@ -58,7 +58,7 @@ class BoardPort:
     Time is the board's: `read` gives up after `PATIENCE` cycles without a byte.
     """
 
-    PATIENCE = 200_000
+    PATIENCE = 20_000
 
     def __init__(self, config: Config):
         self.name = f"a simulated board ({config.name})"
