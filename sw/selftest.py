@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.commands import Opcode, OutputFormat, Status, Target
+from hw.commands import HEADER_BYTES, Opcode, OutputFormat, Status, Target, crc16
 from hw.formats import INT8
 from hw.registers import REGISTERS, Access, constants
 from sim.golden import numbers
@@ -156,13 +156,18 @@ def _errors(device: Device) -> str:
     config = device.config
     good = protocol.sync(config)
     damaged = bytes([good[0] ^ 1]) + good[1:]
-    top = protocol.load(config, Target.SCHEDULE, 2 * config.schedule_records - 1, 2, bytes(2))
+    payload = bytes(config.stream_bytes)
+    # No driver's function makes an unknown opcode: the first byte is changed, the check with it.
+    strange = bytes([9]) + good[1 : HEADER_BYTES - 2]
+    strange += crc16(strange).to_bytes(2, "little") + good[HEADER_BYTES:]
+    target = {"target": 9, "address": 0, "count": 1}
+    outside = 2 * config.schedule_records - 1
     cases = {
         Status.BAD_CHECK: damaged,
-        Status.BAD_TARGET: protocol.command(
-            config, Opcode.LOAD, {"target": 9, "address": 0, "count": 1}
-        ),
-        Status.BAD_ADDRESS: top,
+        Status.BAD_OPCODE: strange,
+        Status.BAD_TARGET: protocol.command(config, Opcode.LOAD, target) + payload,
+        Status.BAD_ADDRESS: protocol.load(config, Target.SCHEDULE, outside, 2, payload),
+        Status.BAD_LENGTH: good + payload,
         Status.OK: good,
     }
     answers = device.transport.exchange(list(cases.values()))
