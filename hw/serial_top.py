@@ -27,9 +27,7 @@ class SerialAccelerator(wiring.Component):
     error : Out(1), the last frame was damaged or refused
     """
 
-    def __init__(
-        self, config: Config, clock_hz: float, baud: int, library: Library | None = None
-    ):
+    def __init__(self, config: Config, clock_hz: float, baud: int, library: Library | None = None):
         self.config = config
         self.clock_hz = clock_hz
         self.baud = baud

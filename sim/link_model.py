@@ -108,7 +108,8 @@ class LinkModel:
                 for response in self.device.exchange([bytes(self._packet)]):
                     starts = range(0, len(response), size)
                     self._out += [
-                        response[s : s + size].ljust(size, b"\0") + bytes([s + size >= len(response)])
+                        response[s : s + size].ljust(size, b"\0")
+                        + bytes([s + size >= len(response)])
                         for s in starts
                     ]
                 self._packet.clear()

@@ -7,7 +7,7 @@ import numpy as np
 
 from hw.commands import HEADER_BYTES, Opcode, OutputFormat, Status, Target, crc16
 from hw.formats import INT8
-from hw.registers import REGISTERS, Access, constants
+from hw.registers import REGISTERS, constants
 from sim.golden import numbers
 from sim.model import ModelTransport
 

@@ -47,7 +47,11 @@ def test_selftest_through_the_pins(board):
     assert f"all {len(selftest.UNITS)} units pass" in done.output
 
 
-@pytest.mark.parametrize("board", [Config("board-fp16", 2, 4, FP16, **SIZES)], indirect=True)
+@pytest.mark.parametrize(
+    "board",
+    [Config("board-fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64)],
+    indirect=True,
+)
 def test_digits_through_the_pins(board):
     net = network.Network.load(network.DEFAULT)
     x = load(net.data).test_x[:16]
