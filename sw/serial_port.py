@@ -13,7 +13,7 @@ BAUD = 1_000_000
 
 
 class SerialPort:
-    """`path`, for this process alone. Raises `DeviceError`, with what to do, if it cannot be had."""
+    """`path`, for this process alone; `DeviceError` says what to do if it cannot be had."""
 
     def __init__(self, path: str, baud: int = BAUD):
         self.name = path

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from . import util
+from . import link, util
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     options = parser.parse_args()
     console = Console()
     measured = []
-    for row in util.rows(options.only):
+    for row in (row for module in (util, link) for row in module.rows(options.only)):
         if row["name"].startswith(options.only):
             measured.append(row)
             console.print(f"{row['name']}  {row['value']:.4g}", highlight=False)

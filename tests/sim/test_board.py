@@ -20,6 +20,9 @@ from sw.serial_link import LinkTransport
 from sw.serial_port import SerialPort
 
 SIZES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
+DIGITS = Config(
+    "board-fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64
+)
 TINY = Config("board-int8", 2, 2, INT8, **SIZES)
 
 
