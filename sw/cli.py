@@ -29,8 +29,11 @@ console = Console()
 Preset = Annotated[str, typer.Option(help=f"Configuration: {', '.join(PRESETS)}.")]
 Pattern = Annotated[str, typer.Option("--nm", help="N:M, for example 2:8.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.")]
-Kind = Annotated[str, typer.Option("--device", help=f"One of {', '.join(devices.KINDS)}.")]
 Images = Annotated[int | None, typer.Option(min=1, help="Only so many test images.")]
+Kind = Annotated[
+    str,
+    typer.Option("--device", help=f"One of {', '.join(devices.KINDS)}, or a serial port's path."),
+]
 Trace = Annotated[Path | None, typer.Option(help="Write waveforms to this .fst or .vcd file.")]
 
 
@@ -117,6 +120,66 @@ def run(
     """Run a packed network on a device: `heddle run --network mine.safetensors --device sim`."""
     packed = Network.load(network)
     _classify(packed, datasets.load(packed.data, folder).first(images), device, preset, trace, out)
+
+
+@app.command()
+def selftest(device: Kind = "sim", preset: Preset = "small"):
+    """Exercise every unit of a device and compare with the golden model, bit for bit."""
+    from . import selftest as tests
+
+    table = Table(title=f"self-test of {device}")
+    for column in ("unit", "", "what"):
+        table.add_column(column)
+    with console.status("opening the device") as status, devices.open(device, preset) as opened:
+        status.update("testing")
+
+        def show(result: tests.Result) -> None:
+            status.update(f"tested: {result.unit}")
+            verdict = "[green]pass[/green]" if result.passed else "[red]FAIL[/red]"
+            table.add_row(result.unit, verdict, result.note)
+
+        results = tests.run(opened, show)
+    console.print(table)
+    failed = sum(not result.passed for result in results)
+    if failed:
+        console.print(f"[red]{failed} of {len(results)} units failed[/red]")
+        raise typer.Exit(1)
+    console.print(f"[green]all {len(results)} units pass[/green]")
+
+
+@app.command("devices")
+def devices_():
+    """List the Heddle devices on serial ports, and the simulated kinds."""
+    from .serial_port import paths
+
+    table = Table()
+    for column in ("device", "what"):
+        table.add_column(column)
+    for path in paths():
+        try:
+            with devices.open(path, timeout=0.1, retries=2) as found:
+                c = found.config
+                what = f"{c.rows} x {c.columns} {c.format.name}, M = {c.group}"
+        except HeddleError as reason:
+            what = f"[dim]{reason}[/dim]"
+        table.add_row(path, what)
+    for kind in devices.KINDS:
+        table.add_row(kind, "in simulation, any --preset")
+    console.print(table)
+
+
+@app.command("board-sim")
+def board_sim(preset_name: Annotated[str, typer.Option("--preset")] = "tiny"):
+    """Simulate a board down to its serial pins, behind a pseudo-terminal; Ctrl-C ends it."""
+    from sim import board
+
+    def announce(path: str) -> None:
+        console.print(f"{preset_name} at {path}: heddle selftest --device {path}", soft_wrap=True)
+
+    try:
+        board.serve(preset(preset_name), announce)
+    except KeyboardInterrupt:
+        console.print("ended")
 
 
 @app.command()

@@ -128,13 +128,21 @@ def open(
     **options,
 ) -> Device:
     """Open a device: "sim" (the generated Verilog in Verilator; without a C++ compiler Amaranth's
-    simulator), "amaranth" (that one), or "model" (the golden model behind the same commands).
+    simulator), "amaranth" (that one), "model" (the golden model behind the same commands), or the
+    path of a serial port with a board ("/dev/ttyUSB0", "COM3"; `baud` sets its rate). A board
+    knows its own configuration; the preset is for the others.
 
     `trace` names a waveform file (.fst, .vcd) for "sim". Raises `DeviceError`, `ConfigError`.
     """
+    if is_port(kind):
+        if trace is not None:
+            raise DeviceError(f"waveforms come from the device 'sim', not from {kind!r}")
+        return _open_port(kind, **options)
     config = config or preset(preset_name)
     if kind not in KINDS:
-        raise DeviceError(f"no device of kind {kind!r}; there are {', '.join(KINDS)}")
+        raise DeviceError(
+            f"no device of kind {kind!r}; there are {', '.join(KINDS)}, and serial ports by path"
+        )
     if trace is not None and kind != "sim":
         raise DeviceError(f"waveforms come from the device 'sim', not from {kind!r}")
     if kind == "model":
@@ -148,3 +156,20 @@ def open(
     if kind == "amaranth":
         return Device(simulated.AmaranthTransport(config), config.name)
     return Device(simulated.SimulatedTransport(config, trace=trace, **options), config.name)
+
+
+def is_port(kind: str) -> bool:
+    """Whether `kind` names a serial port: a path, or one of Windows' names."""
+    return "/" in kind or kind.upper().startswith("COM")
+
+
+def _open_port(path: str, baud: int | None = None, **link) -> Device:
+    from .serial_link import LinkTransport
+    from .serial_port import BAUD, SerialPort
+
+    transport = LinkTransport(SerialPort(path, baud or BAUD), **link)
+    try:
+        return Device(transport, path)
+    except BaseException:
+        transport.close()
+        raise

@@ -14,7 +14,7 @@ from sim.coverage import format_of
 from sim.crossing import CONFIGS, compare, random_product
 from sim.golden import numbers
 from sim.model import ModelTransport
-from sim.simulated import SimulatedTransport
+from sim.simulated import SimulatedTransport, Stalls
 from sw import driver, packing, protocol
 from sw.device import Device
 from sw.errors import DeviceError, FormatError
@@ -41,6 +41,17 @@ def test_products_of_random_shapes(kind, config):
                 options["bias"] = rng.standard_normal(shape[2])
                 options["scale"] = rng.random(shape[2]) + 0.1
             random_product(device, rng, n, shape, **options)
+
+
+@pytest.mark.parametrize("stalls", [Stalls(0.97, 0.97, 3), Stalls(0, 0.97, 4)], ids=["both", "out"])
+def test_a_slow_host(stalls):
+    """As slow as a serial line: sums wait in their queues long after their tile has drained."""
+    config = crossing.CONFIGS[1]
+    rng = np.random.default_rng(3)
+    with Device(SimulatedTransport(config, stalls=stalls)) as device:
+        for n in (2, 8):
+            bias, shape = rng.standard_normal(40), (9, 40, 40)
+            random_product(device, rng, n, shape, bias=bias, output=OutputFormat.FP16)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)

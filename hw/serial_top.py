@@ -1,0 +1,61 @@
+"""The accelerator behind a serial line: what a board with a UART instantiates."""
+
+from amaranth import Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import Config
+from .library import Library
+from .link import Link, link_ports
+from .top import Accelerator
+from .uart import FRAME_BITS, Receiver, Transmitter, divisor
+
+WATCHDOG_SECONDS = 0.1
+WATCHDOG_BYTES = 1000
+"""A frame may pause this long, whichever is longer."""
+
+
+class SerialAccelerator(wiring.Component):
+    """Receiver, transmitter, link and accelerator in the `sync` domain of `clock_hz`.
+
+    Raises `ConfigError` if the clock cannot make `baud`.
+
+    Members
+    -------
+    rx, tx : In(1), Out(1), the serial line: 8 data bits, no parity, 1 stop bit; idle is high
+    busy : Out(1), a request is under way
+    error : Out(1), the last frame was damaged or refused
+    """
+
+    def __init__(self, config: Config, clock_hz: float, baud: int, library: Library | None = None):
+        self.config = config
+        self.clock_hz = clock_hz
+        self.baud = baud
+        self.library = library
+        self.divisor = divisor(clock_hz, baud)
+        super().__init__(
+            {"rx": In(1, init=1), "tx": Out(1, init=1), "busy": Out(1), "error": Out(1)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        watchdog = max(
+            round(self.clock_hz * WATCHDOG_SECONDS), WATCHDOG_BYTES * FRAME_BITS * self.divisor
+        )
+        m.submodules.receiver = receiver = Receiver(self.divisor)
+        m.submodules.transmitter = transmitter = Transmitter(self.divisor)
+        m.submodules.link = link = Link(self.config, watchdog)
+        m.submodules.accelerator = accelerator = Accelerator(self.config, self.library)
+        wiring.connect(m, link.o, transmitter.i)
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            self.tx.eq(transmitter.tx),
+            link.i_valid.eq(receiver.valid),
+            link.i_data.eq(receiver.data),
+            self.busy.eq(link.busy),
+            self.error.eq(link.error),
+        ]
+        for name, member in link_ports(self.config).items():
+            source, target = (link, accelerator) if member.flow is Out else (accelerator, link)
+            m.d.comb += getattr(target, name).eq(getattr(source, name))
+        return m

@@ -1,0 +1,181 @@
+"""The host's end of the serial link (docs/link.md), over anything that carries bytes."""
+
+import secrets
+import struct
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from hw.link_protocol import (
+    FLAG,
+    HEAD_BYTES,
+    HELLO_MARK,
+    PROTOCOL_VERSION,
+    RESPONSE,
+    STORE_BYTES,
+    Kind,
+    LinkStatus,
+    beats_in,
+    beats_out,
+    decode,
+    encode,
+)
+
+from .errors import DeviceError
+
+HEAD = struct.Struct("<BHB")
+ANSWER = struct.Struct("<BHBBBI")
+RETRIES = 20
+"""Times that a request is sent before the device is given up."""
+IDLE_LIMIT = 2_000
+"""EXCHANGEs in a row that move nothing before the device is taken to hang."""
+MOST_NOISE = 16 * STORE_BYTES
+"""Bytes that may come in answer to one request without being its response."""
+
+
+class Port(Protocol):
+    """What carries bytes to a device and back, and may lose or change them."""
+
+    name: str
+
+    def write(self, data: bytes) -> None: ...
+
+    def read(self, timeout: float) -> bytes:
+        """What has come, at least a byte; b"" if none came within `timeout` seconds."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class LinkTransport:
+    """A device behind a serial link (`sw.device.Transport`).
+
+    Opening begins a new session, which resets link and accelerator. `timeout` is the silence in
+    seconds after which a request is sent again, at most `retries` times. Raises `DeviceError` if
+    nothing answers, or what answers speaks another version.
+    """
+
+    def __init__(self, port: Port, timeout: float = 0.3, retries: int = RETRIES):
+        self.port = port
+        self.timeout = timeout
+        self.retries = retries
+        self.resent = 0
+        """Requests that had to be sent again."""
+        self._session = secrets.randbits(16)
+        self._sequence = 0
+        self._buffer = bytearray()
+        try:
+            count, value, _ = self._request(Kind.HELLO, struct.pack("<H", PROTOCOL_VERSION))
+            mark, version, self._beat_bytes = value & 0xFF, value >> 8 & 0xFF, value >> 16
+            if mark != HELLO_MARK:
+                raise DeviceError(f"what answers at {port.name} is no Heddle device")
+            if version != PROTOCOL_VERSION or 1 << count != STORE_BYTES:
+                raise DeviceError(
+                    f"the device at {port.name} speaks version {version} of the serial link, this "
+                    f"driver {PROTOCOL_VERSION}: load a bitstream of this release, or install the "
+                    "release that made the bitstream"
+                )
+        except BaseException:
+            port.close()
+            raise
+
+    def read_register(self, address: int) -> int:
+        return self._next(Kind.READ, struct.pack("<H", address))[1]
+
+    def write_register(self, address: int, value: int) -> None:
+        self._next(Kind.WRITE, struct.pack("<HI", address, value))
+
+    def exchange(
+        self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
+    ) -> list[bytes]:
+        """Send command packets and return their responses; see `sw.device.Transport`."""
+        size = self._beat_bytes
+        beats = [
+            packet[i : i + size].ljust(size, b"\0") + bytes([i + size >= len(packet)])
+            for packet in packets
+            for i in range(0, len(packet), size)
+        ]
+        most, sent, idle = beats_in(size), 0, 0
+        responses: list[bytes] = []
+        open_response = bytearray()
+        window = most
+        while sent < len(beats) or len(responses) < len(packets):
+            offered = beats[sent : sent + window]
+            arguments = bytes([beats_out(size), 0]) + b"".join(offered)
+            accepted, _, out = self._next(Kind.EXCHANGE, arguments)
+            if accepted > len(offered) or len(out) % (size + 1):
+                raise DeviceError(f"the device at {self.port.name} answers nonsense; reset it")
+            sent += accepted
+            # A stalled device gets one beat at a time, until it takes all that it is offered.
+            window = most if accepted == len(offered) else 1
+            for i in range(0, len(out), size + 1):
+                open_response += out[i : i + size]
+                if out[i + size] & 1:
+                    responses.append(bytes(open_response))
+                    open_response.clear()
+                    if on_response:
+                        on_response(len(responses))
+            idle = 0 if accepted or out else idle + 1
+            if idle > IDLE_LIMIT:
+                raise DeviceError(
+                    f"the device at {self.port.name} stopped: {len(responses)} of {len(packets)} "
+                    "commands answered, then nothing; open it again"
+                )
+        return responses
+
+    def close(self) -> None:
+        self.port.close()
+
+    def _next(self, kind: Kind, arguments: bytes) -> tuple[int, int, bytes]:
+        self._sequence = self._sequence + 1 & 0xFF
+        return self._request(kind, arguments)
+
+    def _request(self, kind: Kind, arguments: bytes) -> tuple[int, int, bytes]:
+        """Count, value and beats of the response. Raises `DeviceError` with what went wrong."""
+        frame = encode(HEAD.pack(kind, self._session, self._sequence) + arguments)
+        wanted = HEAD.pack(kind | RESPONSE, self._session, self._sequence)
+        for attempt in range(self.retries):
+            self.resent += attempt > 0
+            self.port.write(frame)
+            for content in self._frames():
+                if len(content) >= HEAD_BYTES and content.startswith(wanted):
+                    *_, status, count, value = ANSWER.unpack_from(content)
+                    self._check(status)
+                    return count, value, content[HEAD_BYTES:]
+        raise DeviceError(
+            f"nothing answers at {self.port.name} ({self.retries} attempts): is the board powered, "
+            "is a Heddle bitstream loaded, and is this its port and its rate?"
+            if kind is Kind.HELLO
+            else f"the device at {self.port.name} no longer answers ({self.retries} attempts): "
+            "check the cable, then open it again"
+        )
+
+    def _frames(self) -> Iterator[bytes]:
+        """Intact frames as they come, until a silence, or so much noise that time is up."""
+        noise, deadline = 0, time.monotonic() + 20 * self.timeout
+        while noise < MOST_NOISE and time.monotonic() < deadline:
+            data = self.port.read(self.timeout)
+            if not data:
+                return
+            noise += len(data)
+            self._buffer += data
+            *bodies, rest = self._buffer.split(bytes([FLAG]))
+            # Only noise is longer than the longest frame.
+            self._buffer = bytearray(rest[-2 * STORE_BYTES :])
+            for body in bodies:
+                content = decode(bytes(body))
+                if content is not None:
+                    yield content
+
+    def _check(self, status: int) -> None:
+        if status == LinkStatus.OK:
+            return
+        if status == LinkStatus.BAD_SESSION:
+            raise DeviceError(
+                f"the device at {self.port.name} has forgotten this session: it was reset, or "
+                "another program has opened it; open it again"
+            )
+        known = LinkStatus(status).name if status in list(LinkStatus) else f"error {status}"
+        raise DeviceError(
+            f"the device at {self.port.name} refused a request ({known}); open it again"
+        )

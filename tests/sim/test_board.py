@@ -1,0 +1,107 @@
+"""A board at its pins: the same script and the self-test, through a pseudo-terminal."""
+
+import threading
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hw.config import Config
+from hw.formats import FP16, INT8
+from hw.link_protocol import PROTOCOL_VERSION
+from sim.board import serve
+from sim.link_model import ModelPort
+from sim.model import ModelTransport
+from sw import cli, device, network, selftest
+from sw.data import load
+from sw.device import Device
+from sw.errors import DeviceError
+from sw.serial_link import LinkTransport
+from sw.serial_port import SerialPort
+
+SIZES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
+DIGITS = Config(
+    "board-fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64
+)
+TINY = Config("board-int8", 2, 2, INT8, **SIZES)
+
+
+@pytest.fixture
+def board(request):
+    """The path of a board of the parameter's configuration."""
+    ready, stop, path = threading.Event(), threading.Event(), []
+
+    def announce(name):
+        path.append(name)
+        ready.set()
+
+    thread = threading.Thread(target=serve, args=(request.param, announce, stop.is_set))
+    thread.start()
+    assert ready.wait(120)
+    yield path[0]
+    stop.set()
+    thread.join()
+
+
+@pytest.mark.parametrize("board", [TINY], indirect=True)
+def test_selftest_through_the_pins(board):
+    done = CliRunner().invoke(cli.app, ["selftest", "--device", board])
+    assert done.exit_code == 0, done.output
+    assert f"all {len(selftest.UNITS)} units pass" in done.output
+
+
+@pytest.mark.parametrize(
+    "board",
+    [Config("board-fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64)],
+    indirect=True,
+)
+def test_digits_through_the_pins(board):
+    net = network.Network.load(network.DEFAULT)
+    x = load(net.data).test_x[:16]
+    with device.open(board) as opened:
+        got = net.run(x, network.hardware(opened, []))
+        want = net.run(x, network.golden(opened.config))
+    assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
+
+
+@pytest.mark.parametrize("board", [TINY], indirect=True)
+def test_a_port_in_use(board):
+    port = SerialPort(board)
+    with pytest.raises(DeviceError, match="in use"):
+        SerialPort(board)
+    port.close()
+
+
+def test_no_such_port():
+    with pytest.raises(DeviceError, match="there is no port /dev/ttyNONE9"):
+        device.open("/dev/ttyNONE9")
+
+
+def test_another_version_of_the_link(monkeypatch):
+    monkeypatch.setattr("sim.link_model.PROTOCOL_VERSION", PROTOCOL_VERSION + 1)
+    with pytest.raises(DeviceError, match="speaks version 2 of the serial link"):
+        LinkTransport(ModelPort(TINY))
+
+
+class Broken(ModelTransport):
+    """A device one of whose units is broken."""
+
+    def __init__(self, unit):
+        super().__init__(TINY)
+        self.unit = unit
+
+    def read_register(self, address):
+        return 0 if self.unit == "counters" and address >= 44 else super().read_register(address)
+
+    def _run(self, field):
+        if self.unit == "processing elements":
+            self._values[:, 1] &= 0x7F
+        if self.unit == "decoders":
+            self._indices[:, 0] &= ~np.uint8(1)
+        return super()._run(field)
+
+
+@pytest.mark.parametrize("unit", ["decoders", "processing elements", "counters"])
+def test_a_broken_unit_fails(unit):
+    results = {r.unit: r.passed for r in selftest.run(Device(Broken(unit)))}
+    assert not results[unit]

@@ -1,0 +1,113 @@
+"""The serial link under faults: the right bits or a clear error, never a hang or a wrong result."""
+
+import numpy as np
+import pytest
+
+from hw.config import Config
+from hw.formats import INT8
+from sim.bench.link import CONFIG, survive
+from sim.board import BoardPort
+from sim.link_model import LinkModel, ModelPort
+from sw.errors import DeviceError
+from sw.serial_link import LinkTransport
+
+
+def test_faults_on_the_model_of_the_link():
+    result = survive(ModelPort, faults=3_000, seed=1)
+    assert result.faults >= 3_000 and result.jobs > 10 * result.errors
+
+
+def test_faults_on_the_gateware():
+    result = survive(BoardPort, faults=400, seed=2)
+    assert result.faults >= 400 and result.jobs > 10 * result.errors
+
+
+def test_a_dead_line_is_an_error():
+    class Dead:
+        name = "nothing"
+
+        def write(self, data):
+            pass
+
+        def read(self, timeout):
+            return b""
+
+        def close(self):
+            pass
+
+    with pytest.raises(DeviceError, match="nothing answers"):
+        LinkTransport(Dead())
+
+
+@pytest.mark.parametrize("port", [ModelPort, BoardPort])
+def test_a_new_session_resets_a_half_sent_packet(port):
+    line = port(CONFIG)
+    transport = LinkTransport(line)
+    size = CONFIG.stream_bytes
+    # One beat of a packet whose end never comes.
+    assert transport._next(4, bytes([0, 0]) + bytes(size + 1))[0] == 1
+    again = LinkTransport(line)
+    from sw import protocol
+
+    (response,) = again.exchange([protocol.sync(CONFIG)])
+    assert protocol.response(CONFIG, response).check().rows == 0
+    with pytest.raises(DeviceError, match="forgotten this session"):
+        transport.read_register(0)
+
+
+def test_gateware_answers_as_the_model_does():
+    """Requests good and bad, whole and damaged: the same bytes back."""
+    from hw.link_protocol import encode
+    from hw.registers import ADDRESS
+
+    rng = np.random.default_rng(3)
+    board, model = BoardPort(CONFIG), LinkModel(CONFIG)
+    sequence = 0
+    answers = 0
+    for i in range(250):
+        kind = int(rng.choice([1, 2, 2, 3, 4, 4, 5, 0, 200]))
+        fresh = i == 0 or rng.random() < 0.8
+        sequence = sequence + 1 & 0xFF if fresh else int(rng.integers(256))
+        # Any address but those of counters of time, which the model has not.
+        address = int(rng.choice([0, 4, 8, 12, 16, 20, 24, 28, ADDRESS["flags"], 0x200]))
+        arguments = address.to_bytes(2, "little")
+        if kind == 3:
+            arguments = ADDRESS["control"].to_bytes(2, "little") + bytes([2, 0, 0, 0])
+        if kind == 4:
+            beats = int(rng.integers(0, 4))
+            arguments = bytes([int(rng.integers(256)), 0])
+            # Packets of noise: refused by the accelerator, one response each.
+            for _ in range(beats):
+                arguments += rng.bytes(CONFIG.stream_bytes) + bytes([0])
+        if rng.random() < 0.1 and kind != 4:
+            arguments += bytes(int(rng.integers(1, 5)))
+        session = 0x1234 if rng.random() < 0.95 else 0x4321
+        kind = 1 if i == 0 else kind
+        head = bytes([kind]) + session.to_bytes(2, "little") + bytes([sequence])
+        frame = bytearray(encode(head + arguments))
+        if rng.random() < 0.1:
+            frame[int(rng.integers(len(frame)))] ^= 1 << int(rng.integers(8))
+        frame += b"\x7e"
+        expected = model.feed(bytes(frame))
+        board.write(bytes(frame))
+        got = b""
+        while part := board.read(0) if expected else b"":
+            got += part
+            if len(got) >= len(expected):
+                break
+        # The value of a response without one is not defined.
+        assert bool(got) == bool(expected)
+        if expected and kind in (1, 2) and expected[5] == 0:
+            assert got == expected
+        answers += bool(expected)
+        if not fresh and expected:
+            sequence = model._sequence
+    assert answers > 150
+
+
+def test_config_is_read_through_the_line():
+    from sw.device import Device
+
+    with Device(LinkTransport(BoardPort(CONFIG)), CONFIG.name) as device:
+        assert device.config == CONFIG
+    assert isinstance(CONFIG, Config) and CONFIG.format is INT8
