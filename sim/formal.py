@@ -10,14 +10,14 @@ from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Module, Value
 
 SCRIPT = (
-    "read_rtlil top.il; prep -flatten -top top; memory_nordff; async2sync; chformal -lower; dffunmap; "
-    "write_smt2 -wires top.smt2"
+    "read_rtlil top.il; prep -flatten -top top; memory_nordff; async2sync; "
+    "chformal -lower; dffunmap; write_smt2 -wires top.smt2"
 )
 MODES = {"bounded": [], "induction": ["-i"], "cover": ["-c"]}
 
 
 class ProofError(Exception):
-    """A property does not hold, or a cover is not reached; the message has the solver's trace."""
+    """A property does not hold, a cover is not reached or a tool failed: its output follows."""
 
 
 def check(component, mode: str, depth: int) -> None:

@@ -11,7 +11,7 @@ from sim.proofs.fifo import FifoProof
 def make(request, monkeypatch):
     if request.param == "block":
         monkeypatch.setattr(fifo, "LARGEST_LUT_RAM", 0)
-    return lambda: FifoProof(fifo.Fifo(4, 3), latency=2)
+    return lambda: FifoProof(fifo.Fifo(4, 3), latency=int(request.param == "block"))
 
 
 def test_fifo(make):
