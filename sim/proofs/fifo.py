@@ -1,0 +1,55 @@
+"""Fifo: a payload entered at any time leaves in its turn, unchanged; nothing stalls for ever."""
+
+from amaranth import Module, Signal
+from amaranth.hdl import Assert, Cover
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw.fifo import Fifo
+
+
+class FifoProof(wiring.Component):
+    """Watches one payload, the one entered at a cycle that the solver chooses."""
+
+    def __init__(self, fifo: Fifo, latency: int):
+        self.fifo = fifo
+        self.latency = latency
+        super().__init__({"valid": In(1), "payload": In(fifo.shape), "ready": In(1), "pick": In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.fifo = fifo = self.fifo
+        m.d.comb += [
+            fifo.i.valid.eq(self.valid),
+            fifo.i.payload.eq(self.payload),
+            fifo.o.ready.eq(self.ready),
+        ]
+        entered, left = Signal(16), Signal(16)
+        push = fifo.i.valid & fifo.i.ready
+        pop = fifo.o.valid & fifo.o.ready
+        m.d.sync += [entered.eq(entered + push), left.eq(left + pop)]
+        # The first payload entered in a cycle with `pick` is the one watched.
+        chosen, watched, value = Signal(), Signal(16), Signal(fifo.shape)
+        with m.If(push & self.pick & ~chosen):
+            m.d.sync += [chosen.eq(1), watched.eq(entered), value.eq(fifo.i.payload)]
+        with m.If(pop & chosen & (left == watched)):
+            m.d.comb += [Assert(fifo.o.payload == value), Cover(watched == fifo.depth)]
+        m.d.comb += [
+            Assert(entered - left <= fifo.depth),
+            Assert(fifo.level == (entered - left)),
+            Assert(~fifo.o.valid | (entered != left)),
+            Assert(fifo.i.ready | (entered != left)),
+        ]
+        # Stable while stalled.
+        stalled, before = Signal(), Signal(fifo.shape)
+        m.d.sync += [stalled.eq(fifo.o.valid & ~fifo.o.ready), before.eq(fifo.o.payload)]
+        with m.If(stalled):
+            m.d.comb += [Assert(fifo.o.valid), Assert(fifo.o.payload == before)]
+        # What is held shows within `latency` cycles.
+        waited = Signal(range(self.latency + 2))
+        with m.If(fifo.o.valid | (entered == left)):
+            m.d.sync += waited.eq(0)
+        with m.Else():
+            m.d.sync += waited.eq(waited + 1)
+        m.d.comb += Assert(waited <= self.latency)
+        return m
