@@ -12,6 +12,7 @@ MODULES = {
     "util": ("util",),
     "area": ("area", "fmax", "error"),
     "simspeed": ("simspeed",),
+    "host": ("host",),
     "link": ("board",),
 }
 """Modules of this package, each with the first parts of its rows' names."""

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from hw.commands import OutputFormat, Status, Target
-from hw.formats import E4M3
+from hw.config import Config
+from hw.formats import E4M3, INT8
 from sim import crossing, traffic
 from sim.coverage import format_of
 from sim.crossing import CONFIGS, compare, random_product
 from sim.golden import numbers
 from sim.model import ModelTransport
 from sim.simulated import SimulatedTransport, Stalls
-from sw import driver, packing, protocol
+from sw import device, driver, packing, protocol
 from sw.device import Device
 from sw.errors import DeviceError, FormatError
 
@@ -41,6 +42,13 @@ def test_products_of_random_shapes(kind, config):
                 options["bias"] = rng.standard_normal(shape[2])
                 options["scale"] = rng.random(shape[2]) + 0.1
             random_product(device, rng, n, shape, **options)
+
+
+def test_amaranths_own_simulator():
+    """The fallback for machines without a C++ compiler: the same bits by the same API."""
+    config = Config("two", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
+    with device.open("amaranth", config=config) as opened:
+        random_product(opened, np.random.default_rng(1), 2, (3, 11, 3), bias=np.ones(3))
 
 
 @pytest.mark.parametrize("stalls", [Stalls(0.97, 0.97, 3), Stalls(0, 0.97, 4)], ids=["both", "out"])

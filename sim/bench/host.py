@@ -1,0 +1,30 @@
+"""What the host takes for its own part."""
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from sw import nm, packing
+
+ROW = "host.pack.fp16.4096x4096"
+
+
+def rows(only: str) -> Iterator[dict]:
+    if not (ROW.startswith(only) or only.startswith(ROW)):
+        return
+    dense = np.random.default_rng(1).standard_normal((4096, 4096)).astype(np.float16)
+    sparse = nm.prune(dense, 2, 8)
+    times = []
+    for _ in range(3):
+        start = time.perf_counter()
+        packing.pack(sparse, "fp16", 2, 8)
+        times.append(time.perf_counter() - start)
+    yield {
+        "name": ROW,
+        "value": min(times),
+        "unit": "s",
+        "target": 1.0,
+        "better": "lower",
+        "note": "2:8; the best of three",
+    }
