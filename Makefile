@@ -3,11 +3,13 @@
 PYTHON ?= python3
 ONLY ?=
 PRESET ?= small
+BOARD ?= ulx3s-85f
+CONFIG ?=
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help setup sim test test-full bench coverage verilog lint docs clean
+.PHONY: help setup sim test test-full bench coverage verilog bitstream load lint docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +43,12 @@ coverage: $(READY) ## functional coverage of the hardware into build/coverage.js
 
 verilog: $(READY) ## standalone Verilog of one configuration (PRESET=small)
 	$(BIN)/heddle verilog --preset $(PRESET)
+
+bitstream: $(READY) ## a file to load into a board (BOARD=ulx3s-85f, CONFIG=int8_4x4)
+	$(BIN)/heddle bitstream --board $(BOARD) $(if $(CONFIG),--config $(CONFIG))
+
+load: $(READY) ## load it (BOARD=ulx3s-85f, CONFIG=…); needs openFPGALoader
+	$(BIN)/heddle load --board $(BOARD) $(if $(CONFIG),--config $(CONFIG))
 
 lint: $(READY) ## style, formatting and types
 	$(BIN)/ruff check .

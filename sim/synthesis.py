@@ -103,7 +103,8 @@ def synthesise(
     """
     script = [
         "read_verilog design.v",
-        f"hierarchy -check -top {top}",
+        # The family's own cells are known only to its command, which checks the hierarchy again.
+        f"hierarchy -top {top}",
         # Without these, net names with brackets trip the return from the LUT mapper.
         "proc",
         "flatten",

@@ -10,6 +10,8 @@ from rich.table import Table
 
 from hw.config import PRESETS, ConfigError, preset
 from hw.formats import FORMATS
+from hw.platforms import BOARDS
+from hw.platforms import board as find_board
 
 from . import container, demo, nm, packing, trainer
 from . import data as datasets
@@ -304,6 +306,54 @@ def verilog(
         paths = writer.write(config, out)
     for path in paths:
         console.print(f"wrote {path}")
+
+
+Board = Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")]
+Carried = Annotated[str | None, typer.Option("--config", help="What the board is to carry.")]
+BUILD = Path("build")
+
+
+@app.command()
+def bitstream(
+    board: Board,
+    config: Carried = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder, one below it a board.")] = BUILD,
+):
+    """Make a board's bitstream with the open tools: `heddle bitstream --board ulx3s-85f`."""
+    from . import bitstream as maker
+
+    chosen = find_board(board)
+    build = chosen.build(config)
+    with console.status("") as status:
+        report = maker.make(chosen, build, out / board, range(1, seeds + 1), on_step=status.update)
+    table = Table(title=f"{report.configuration} on {report.title}")
+    for column in ("cells", "used", "of"):
+        table.add_column(column, justify="right")
+    for kind, (used, available) in report.used.items():
+        table.add_row(kind, f"{used:,}", f"{available:,}")
+    console.print(table)
+    verdict = "met" if report.met else "[red]missed[/red]"
+    console.print(
+        f"clock {report.mhz:g} MHz, highest {report.fmax:g} MHz (seed {report.seed}): {verdict}"
+    )
+    console.print(f"wrote {out / board / report.file} and {out / board / 'report.json'}")
+    if not report.met:
+        raise typer.Exit(1)
+
+
+@app.command()
+def load(
+    board: Board,
+    config: Carried = None,
+    out: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
+):
+    """Load a bitstream into a connected board, by openFPGALoader."""
+    from . import bitstream as maker
+
+    chosen = find_board(board)
+    name = chosen.build(config).config.name
+    maker.load(chosen, out / board / name / f"{name}.{chosen.bitstream}")
 
 
 @app.command()

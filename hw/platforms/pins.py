@@ -1,0 +1,84 @@
+"""Where a board's signals are: from amaranth-boards, written as the place-and-route tools want."""
+
+import importlib
+from dataclasses import dataclass, field
+
+from amaranth.build import Attrs, Pins
+
+from ..config import ConfigError
+from .boards import Board
+
+
+@dataclass(frozen=True)
+class Pin:
+    """One port of the top level on the board."""
+
+    site: str
+    invert: bool = False
+    attributes: dict = field(default_factory=dict)
+
+
+def _resource(platform, name: str, number: int = 0):
+    for resource in platform.resources:
+        if (resource.name, resource.number) == (name, number):
+            return resource
+    raise ConfigError(f"amaranth-boards' {platform.__name__} has no {name} {number}")
+
+
+def _pin(pins: Pins, *attributes: Attrs) -> Pin:
+    (site,) = pins.names
+    merged = {name: value for attrs in attributes for name, value in attrs.items()}
+    return Pin(site, pins.invert, merged)
+
+
+def platform_of(board: Board):
+    """The board's class in amaranth-boards; raises `ConfigError` if that is not installed."""
+    module, _, name = board.platform.partition(":")
+    try:
+        return getattr(importlib.import_module(f"amaranth_boards.{module}"), name)
+    except ImportError:
+        raise ConfigError("pins come from amaranth-boards: pip install 'heddle[fpga]'") from None
+
+
+def clock_hz(board: Board) -> float:
+    """Frequency of the board's oscillator."""
+    platform = platform_of(board)
+    return _resource(platform, platform.default_clk).clock.frequency
+
+
+def pins(board: Board) -> dict[str, Pin]:
+    """The pins of `clk`, `rx`, `tx`, `busy` and `error` of a board in amaranth-boards."""
+    platform = platform_of(board)
+    clock = _resource(platform, platform.default_clk)
+    uart = _resource(platform, "uart")
+    found = {"clk": _pin(clock.ios[0], clock.attrs)}
+    for line in uart.ios:
+        if line.name in ("rx", "tx"):
+            found[line.name] = _pin(line.ios[0], uart.attrs, line.attrs)
+    for number, name in enumerate(("busy", "error")):
+        lamp = _lamp(platform, number)
+        if lamp is not None:
+            found[name] = lamp
+    return found
+
+
+def _lamp(platform, number: int) -> Pin | None:
+    """A board's LED, or the red or green one of its first coloured LED."""
+    for resource in platform.resources:
+        if (resource.name, resource.number) == ("led", number):
+            return _pin(resource.ios[0], resource.attrs)
+        if (resource.name, resource.number) == ("rgb_led", 0):
+            line = resource.ios[number]
+            return _pin(line.ios[0], resource.attrs, line.attrs)
+    return None
+
+
+def constraints(board: Board) -> str:
+    """The text of the constraint file (LPF) for place and route."""
+    lines = []
+    for port, pin in pins(board).items():
+        values = " ".join(f"{name}={value}" for name, value in pin.attributes.items())
+        lines.append(f'LOCATE COMP "{port}" SITE "{pin.site}";')
+        lines.append(f'IOBUF PORT "{port}" {values};')
+    lines.append(f'FREQUENCY PORT "clk" {clock_hz(board) / 1e6:g} MHZ;')
+    return "\n".join([*lines, ""])

@@ -1,0 +1,62 @@
+"""The top level of a board with a serial link: PLL, reset, accelerator, lamps."""
+
+from amaranth import ClockDomain, ClockSignal, Module
+from amaranth.lib import wiring
+from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.wiring import In, Out
+
+from ..library import Library
+from ..serial_top import SerialAccelerator
+from ..verilog import convert
+from .boards import Board, Build
+from .pins import clock_hz, pins
+from .pll import Dividers, add_pll, dividers
+
+TOP = "top"
+
+
+class BoardTop(wiring.Component):
+    """What the pins of a board see.
+
+    The PLL makes the only clock. The reset ends two of its cycles after it has locked.
+
+    Members
+    -------
+    clk : In(1), the board's oscillator
+    rx, tx : the serial line, as the FPGA names them
+    busy, error : Out(1), lamps, as the board's polarity wants them
+    """
+
+    def __init__(self, board: Board, build: Build, library: Library | None = None):
+        self.board = board
+        self.build = build
+        self.library = library
+        self._inverted = {name for name, pin in pins(board).items() if pin.invert}
+        super().__init__({"clk": In(1), "rx": In(1), "tx": Out(1), "busy": Out(1), "error": Out(1)})
+
+    @property
+    def dividers(self) -> Dividers:
+        """The PLL's."""
+        return dividers(self.board.pll, clock_hz(self.board), self.build.mhz * 1e6)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.domains.sync = ClockDomain()
+        chosen = self.dividers
+        clock, locked = add_pll(m, self.board.pll, self.clk, chosen)
+        m.d.comb += ClockSignal().eq(clock)
+        m.submodules.reset = ResetSynchronizer(~locked)
+        m.submodules.device = device = SerialAccelerator(
+            self.build.config, chosen.output_hz, self.board.baud, self.library
+        )
+        m.d.comb += [device.rx.eq(self.rx), self.tx.eq(device.tx)]
+        for name in ("busy", "error"):
+            lamp = getattr(device, name)
+            m.d.comb += getattr(self, name).eq(~lamp if name in self._inverted else lamp)
+        return m
+
+
+def generate(board: Board, build: Build) -> str:
+    """Verilog of the board's top level, module `top`."""
+    library = Library()
+    return convert(BoardTop(board, build, library), TOP, library)
