@@ -58,7 +58,7 @@ class BoardPort:
     Time is the board's: `read` gives up after `PATIENCE` cycles without a byte.
     """
 
-    PATIENCE = 20_000
+    PATIENCE = 6_000
 
     def __init__(self, config: Config):
         self.name = f"a simulated board ({config.name})"
@@ -67,15 +67,16 @@ class BoardPort:
 
     def write(self, data: bytes) -> None:
         while data:
-            taken, out = self.board.run(data)
+            # No longer than the bytes take (start, 8 and stop bit each): most of a run is waiting.
+            taken, out = self.board.run(data, 10 * DIVISOR * len(data))
             data = data[taken:]
             self._out += out
 
     def read(self, timeout: float) -> bytes:
         waited = 0
         while not self._out and waited < self.PATIENCE:
-            _, self._out = self.board.run(b"", 2_000)
-            waited += 2_000
+            _, self._out = self.board.run(b"", 500)
+            waited += 500
         out, self._out = self._out, b""
         return out
 

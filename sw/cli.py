@@ -16,7 +16,7 @@ from hw.platforms import board as find_board
 from . import container, demo, nm, packing, trainer
 from . import data as datasets
 from . import device as devices
-from .errors import FormatError, HeddleError
+from .errors import DeviceError, FormatError, HeddleError
 from .network import DEFAULT, Network, accuracy, from_trained
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ Kind = Annotated[
     str,
     typer.Option("--device", help=f"One of {', '.join(devices.KINDS)}, or a serial port's path."),
 ]
+Baud = Annotated[int | None, typer.Option(min=1, help="Rate of a serial port [1000000].")]
 Trace = Annotated[Path | None, typer.Option(help="Write waveforms to this .fst or .vcd file.")]
 
 
@@ -46,6 +47,15 @@ def main() -> None:
     except (HeddleError, ConfigError) as mistake:
         Console(stderr=True).print(f"[red]heddle:[/red] {mistake}", highlight=False, soft_wrap=True)
         raise SystemExit(1) from None
+
+
+def _rate(device: str, baud: int | None) -> dict[str, int]:
+    """The option of `devices.open` for the serial port's rate, if one is given."""
+    if baud is None:
+        return {}
+    if not devices.is_port(device):
+        raise DeviceError(f"--baud is for a serial port's path, not for the device {device!r}")
+    return {"baud": baud}
 
 
 def _pattern(text: str) -> tuple[int, int]:
@@ -70,10 +80,17 @@ def _writable(path: Path, force: bool) -> Path:
 
 
 def _classify(
-    network: Network, dataset, kind: str, preset_name: str, trace, folder: Path, cover: bool = False
+    network: Network,
+    dataset,
+    kind: str,
+    preset_name: str,
+    trace: Path | None,
+    folder: Path,
+    cover: bool = False,
+    baud: int | None = None,
 ) -> None:
     with console.status("building the simulated accelerator (once for each configuration)"):
-        device = devices.open(kind, preset_name, trace=trace)
+        device = devices.open(kind, preset_name, trace=trace, **_rate(kind, baud))
     with device:
         report = demo.run(network, dataset, device, console)
     demo.show(report, console)
@@ -114,6 +131,7 @@ def run(
     network: Annotated[Path, typer.Option(help="A packed network (heddle train).")] = DEFAULT,
     device: Kind = "sim",
     preset: Preset = "small",
+    baud: Baud = None,
     folder: Annotated[Path | None, typer.Option(help="Where a 28 x 28 set's files are.")] = None,
     images: Images = None,
     trace: Trace = None,
@@ -121,18 +139,22 @@ def run(
 ):
     """Run a packed network on a device: `heddle run --network mine.safetensors --device sim`."""
     packed = Network.load(network)
-    _classify(packed, datasets.load(packed.data, folder).first(images), device, preset, trace, out)
+    chosen = datasets.load(packed.data, folder).first(images)
+    _classify(packed, chosen, device, preset, trace, out, baud=baud)
 
 
 @app.command()
-def selftest(device: Kind = "sim", preset: Preset = "small"):
+def selftest(device: Kind = "sim", preset: Preset = "small", baud: Baud = None):
     """Exercise every unit of a device and compare with the golden model, bit for bit."""
     from . import selftest as tests
 
     table = Table(title=f"self-test of {device}")
     for column in ("unit", "", "what"):
         table.add_column(column)
-    with console.status("opening the device") as status, devices.open(device, preset) as opened:
+    with (
+        console.status("opening the device") as status,
+        devices.open(device, preset, **_rate(device, baud)) as opened,
+    ):
         status.update("testing")
 
         def show(result: tests.Result) -> None:
@@ -150,7 +172,7 @@ def selftest(device: Kind = "sim", preset: Preset = "small"):
 
 
 @app.command("devices")
-def devices_():
+def devices_(baud: Baud = None):
     """List the Heddle devices on serial ports, and the simulated kinds."""
     from .serial_port import paths
 
@@ -159,7 +181,7 @@ def devices_():
         table.add_column(column)
     for path in paths():
         try:
-            with devices.open(path, timeout=0.1, retries=2) as found:
+            with devices.open(path, baud=baud, timeout=0.1, retries=2) as found:
                 c = found.config
                 what = f"{c.rows} x {c.columns} {c.format.name}, M = {c.group}"
         except HeddleError as reason:

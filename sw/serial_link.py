@@ -29,6 +29,8 @@ RETRIES = 20
 """Times that a request is sent before the device is given up."""
 IDLE_LIMIT = 2_000
 """EXCHANGEs in a row that move nothing before the device is taken to hang."""
+FIRST_BEATS = 8
+"""Beats of a session's first EXCHANGE: twice as many next, until one is lost."""
 MOST_NOISE = 16 * STORE_BYTES
 """Bytes that may come in answer to one request without being its response."""
 
@@ -64,6 +66,8 @@ class LinkTransport:
         self._session = secrets.randbits(16)
         self._sequence = 0
         self._buffer = bytearray()
+        self._limit = FIRST_BEATS
+        """Most beats each way in one EXCHANGE: short frames get through a bad line."""
         try:
             count, value, _ = self._request(Kind.HELLO, struct.pack("<H", PROTOCOL_VERSION))
             mark, version, self._beat_bytes = value & 0xFF, value >> 8 & 0xFF, value >> 16
@@ -100,14 +104,15 @@ class LinkTransport:
         open_response = bytearray()
         window = most
         while sent < len(beats) or len(responses) < len(packets):
-            offered = beats[sent : sent + window]
-            arguments = bytes([beats_out(size), 0]) + b"".join(offered)
-            accepted, _, out = self._next(Kind.EXCHANGE, arguments)
+            limit, resent = min(window, self._limit), self.resent
+            offered = beats[sent : sent + limit]
+            accepted, _, out = self._exchange(offered)
             if accepted > len(offered) or len(out) % (size + 1):
                 raise DeviceError(f"the device at {self.port.name} answers nonsense; reset it")
             sent += accepted
-            # A stalled device gets one beat at a time, until it takes all that it is offered.
-            window = most if accepted == len(offered) else 1
+            # A stalled device gets one beat at a time, until it takes all that it is offered. A
+            # request sent again may have taken fewer for being shorter.
+            window = most if accepted == len(offered) or self.resent > resent else 1
             for i in range(0, len(out), size + 1):
                 open_response += out[i : i + size]
                 if out[i + size] & 1:
@@ -126,17 +131,45 @@ class LinkTransport:
     def close(self) -> None:
         self.port.close()
 
-    def _next(self, kind: Kind, arguments: bytes) -> tuple[int, int, bytes]:
+    def _exchange(self, beats: Sequence[bytes]) -> tuple[int, int, bytes]:
+        """Offer `beats`, fewer at each failed try, and ask for as few; see `_request`.
+
+        The device executes the first that arrives whole, and repeats its response to the others:
+        the count tells which it was.
+        """
+        size, first = self._beat_bytes, self.resent
+
+        def arguments(attempt: int) -> bytes:
+            if attempt:
+                self._limit = max(1, self._limit // 2)
+            wanted = min(self._limit, beats_out(size))
+            return bytes([wanted, 0]) + b"".join(beats[: self._limit])
+
+        answer = self._next(Kind.EXCHANGE, arguments)
+        if self.resent == first:
+            self._limit += 1 if self.resent else self._limit
+            self._limit = min(self._limit, beats_in(size))
+        return answer
+
+    def _next(
+        self, kind: Kind, arguments: bytes | Callable[[int], bytes]
+    ) -> tuple[int, int, bytes]:
         self._sequence = self._sequence + 1 & 0xFF
         return self._request(kind, arguments)
 
-    def _request(self, kind: Kind, arguments: bytes) -> tuple[int, int, bytes]:
-        """Count, value and beats of the response. Raises `DeviceError` with what went wrong."""
-        frame = encode(HEAD.pack(kind, self._session, self._sequence) + arguments)
+    def _request(
+        self, kind: Kind, arguments: bytes | Callable[[int], bytes]
+    ) -> tuple[int, int, bytes]:
+        """Count, value and beats of the response. Raises `DeviceError` with what went wrong.
+
+        `arguments` may depend on the attempt, from 0.
+        """
+        head = HEAD.pack(kind, self._session, self._sequence)
         wanted = HEAD.pack(kind | RESPONSE, self._session, self._sequence)
         for attempt in range(self.retries):
             self.resent += attempt > 0
-            self.port.write(frame)
+            these = arguments(attempt) if callable(arguments) else arguments
+            self.port.write(encode(head + these))
             for content in self._frames():
                 if len(content) >= HEAD_BYTES and content.startswith(wanted):
                     *_, status, count, value = ANSWER.unpack_from(content)

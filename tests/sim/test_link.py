@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from hw.config import Config
 from hw.formats import INT8
+from hw.link_protocol import encode
+from hw.registers import ADDRESS
 from sim.bench.link import CONFIG, survive
 from sim.board import BoardPort
 from sim.link_model import LinkModel, ModelPort
@@ -14,12 +18,13 @@ from sw.serial_link import LinkTransport
 
 def test_faults_on_the_model_of_the_link():
     result = survive(ModelPort, faults=3_000, seed=1)
-    assert result.faults >= 3_000 and result.jobs > 10 * result.errors
+    # A request executed twice shows as errors, a missing check of the FCS as wrong bits.
+    assert result.faults >= 3_000 and result.jobs > 100 and result.errors == 0
 
 
 def test_faults_on_the_gateware():
     result = survive(BoardPort, faults=400, seed=2)
-    assert result.faults >= 400 and result.jobs > 10 * result.errors
+    assert result.faults >= 400 and result.jobs > 20 and result.errors == 0
 
 
 def test_a_dead_line_is_an_error():
@@ -57,8 +62,6 @@ def test_a_new_session_resets_a_half_sent_packet(port):
 
 def test_gateware_answers_as_the_model_does():
     """Requests good and bad, whole and damaged: the same bytes back."""
-    from hw.link_protocol import encode
-    from hw.registers import ADDRESS
 
     rng = np.random.default_rng(3)
     board, model = BoardPort(CONFIG), LinkModel(CONFIG)
@@ -111,3 +114,25 @@ def test_config_is_read_through_the_line():
     with Device(LinkTransport(BoardPort(CONFIG)), CONFIG.name) as device:
         assert device.config == CONFIG
     assert isinstance(CONFIG, Config) and CONFIG.format is INT8
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=60),
+            st.binary(min_size=1, max_size=40).map(encode),
+            st.sampled_from([b"\x7e", b"\x7d", b"\x7e\x7d\x7e", bytes(2_000)]),
+        ),
+        max_size=6,
+    )
+)
+def test_no_bytes_wedge_the_gateware(parts):
+    line = BoardPort(CONFIG)
+    for part in parts:
+        line.write(part)
+        line.read(0)
+    transport = LinkTransport(line)
+    model = LinkTransport(ModelPort(CONFIG))
+    assert transport.read_register(ADDRESS["magic"]) == model.read_register(ADDRESS["magic"])
+    transport.close()
