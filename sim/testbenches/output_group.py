@@ -18,14 +18,19 @@ NUMBER = 3
 ROWS = 400
 
 
+async def begin(dut, columns: int):
+    """Reset the group, with no sum and no setting on its way."""
+    dut.number.value = NUMBER
+    quiet = [f"rows__{c}__valid" for c in range(columns)]
+    await start(dut, *quiet, "channel__valid", "flush", "o__ready")
+
+
 @cocotb.test()
 async def rows_of_all_columns(dut):
     config = configuration()
     generator()
     columns = config.columns_per_epilogue
-    dut.number.value = NUMBER
-    quiet = [f"rows__{c}__valid" for c in range(columns)]
-    await start(dut, *quiet, "channel__valid", "flush", "o__ready")
+    await begin(dut, columns)
     settings = await channels(dut, config)
 
     rows = [Row(config) for _ in range(ROWS)]
@@ -140,10 +145,7 @@ async def a_flush_forgets_the_sums(dut):
     config = configuration()
     generator()
     columns = config.columns_per_epilogue
-    dut.number.value = NUMBER
-    for c in range(columns):
-        getattr(dut, f"rows__{c}__valid").value = 0
-    await start(dut, "channel__valid", "flush", "o__ready")
+    await begin(dut, columns)
     # Columns are left unequal, as when the array is reset in the middle of a tile.
     for c in range(columns):
         offer(dut, c, Row(config))
