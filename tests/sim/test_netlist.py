@@ -11,11 +11,10 @@ from hw import verilog
 from hw.commands import OutputFormat
 from hw.config import Config
 from hw.formats import FP16, INT8
-from sim import synthesis
+from sim import synthesis, traffic
+from sim.crossing import random_product
 from sim.simulated import SimulatedTransport, Stalls
 from sw.device import Device
-
-from .test_device import packet, product
 
 PAGES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
 INT8_CONFIG = Config("int8", 2, 2, INT8, **PAGES)
@@ -48,14 +47,15 @@ def test_products(netlist):
         for n in (None, 0, 1, 2, 4, 8):
             for output in OutputFormat:
                 shape = (int(rng.integers(1, 7)), int(rng.integers(1, 70)), int(rng.integers(1, 6)))
-                product(device, rng, n, output, bool(rng.integers(2)), shape, n != 2)
+                relu, bias = bool(rng.integers(2)), rng.standard_normal(shape[2])
+                random_product(device, rng, n, shape, bias=bias, relu=relu, output=output)
 
 
 def test_packets_good_and_bad(netlist):
     """Byte for byte and cycle for cycle what the source answers."""
     config, text = netlist
     rng = np.random.default_rng(12)
-    packets = [packet(config, rng) for _ in range(150)]
+    packets = [traffic.command(config, rng) for _ in range(150)]
     source = SimulatedTransport(config, stalls=STALLS)
     other = mapped(config, text)
     assert other.exchange(packets) == source.exchange(packets)
