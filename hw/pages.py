@@ -41,20 +41,23 @@ class PageGuard(wiring.Component):
                 "full": Out(1),
             }
         )
+        self.counts = {
+            (kind, page): Signal(range(MOST + 1), name=f"{kind}_{page}")
+            for kind in KINDS
+            for page in range(2)
+        }
 
     def elaborate(self, platform):
         m = Module()
-        for kind in KINDS:
-            for page in range(2):
-                count = Signal(range(MOST + 1), name=f"{kind}_{page}")
-                acquire = self.acquire.valid & (self.acquire.pages[kind] == page)
-                if kind == "channel":
-                    acquire = acquire & self.acquire.channel
-                    release = self.release_channel.valid & (self.release_channel.page == page)
-                else:
-                    release = self.release.valid & (self.release.pages[kind] == page)
-                m.d.sync += count.eq(count + acquire - release)
-                m.d.comb += getattr(self.busy, kind)[page].eq(count != 0)
-                with m.If(count == MOST):
-                    m.d.comb += self.full.eq(1)
+        for (kind, page), count in self.counts.items():
+            acquire = self.acquire.valid & (self.acquire.pages[kind] == page)
+            if kind == "channel":
+                acquire = acquire & self.acquire.channel
+                release = self.release_channel.valid & (self.release_channel.page == page)
+            else:
+                release = self.release.valid & (self.release.pages[kind] == page)
+            m.d.sync += count.eq(count + acquire - release)
+            m.d.comb += getattr(self.busy, kind)[page].eq(count != 0)
+            with m.If(count == MOST):
+                m.d.comb += self.full.eq(1)
         return m

@@ -1,0 +1,86 @@
+"""Registers: the handshake rules of AXI4-Lite, and one response for each request."""
+
+from amaranth import Module, Signal
+from amaranth.hdl import Assert, Cover
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw.axi_lite import ADDRESS_BITS, Registers
+from hw.config import Config
+from hw.counters import EVENTS
+from hw.registers import ADDRESS, MAGIC
+
+
+class RegistersProof(wiring.Component):
+    """A bus master that may do anything, and events that are free."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "awaddr": In(ADDRESS_BITS),
+                "awvalid": In(1),
+                "wdata": In(32),
+                "wstrb": In(4),
+                "wvalid": In(1),
+                "bready": In(1),
+                "araddr": In(ADDRESS_BITS),
+                "arvalid": In(1),
+                "rready": In(1),
+                "events": In(EVENTS(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.bus = bus = Registers(self.config)
+        for name in self.signature.members:
+            port = name if name == "events" else f"s_axil_{name}"
+            m.d.comb += getattr(bus, port).eq(getattr(self, name))
+
+        # What is accepted and not yet answered: nothing, or the one request in response.
+        takes = {
+            "aw": self.awvalid & bus.s_axil_awready,
+            "w": self.wvalid & bus.s_axil_wready,
+            "b": bus.s_axil_bvalid & self.bready,
+            "ar": self.arvalid & bus.s_axil_arready,
+            "r": bus.s_axil_rvalid & self.rready,
+        }
+        counts = {name: Signal(16, name=f"taken_{name}") for name in takes}
+        for name, take in takes.items():
+            m.d.sync += counts[name].eq(counts[name] + take)
+        for request, response in (("aw", "b"), ("w", "b"), ("ar", "r")):
+            open = (counts[request] - counts[response])[:16]
+            m.d.comb += [
+                Assert(open == getattr(bus, f"s_axil_{response}valid")),
+                Cover(counts[response] == 2),
+            ]
+
+        # An answer stays until it is taken.
+        for channel, ready, values in (
+            ("b", self.bready, [bus.s_axil_bresp]),
+            ("r", self.rready, [bus.s_axil_rdata, bus.s_axil_rresp]),
+        ):
+            valid = getattr(bus, f"s_axil_{channel}valid")
+            stalled = Signal(name=f"{channel}_stalled")
+            m.d.sync += stalled.eq(valid & ~ready)
+            for value in values:
+                before = Signal.like(value, name=f"{value.name}_before")
+                m.d.sync += before.eq(value)
+                with m.If(stalled):
+                    m.d.comb += [Assert(valid), Assert(value == before)]
+
+        # Progress: with no answer under way a request is taken at once.
+        with m.If(self.awvalid & self.wvalid & ~bus.s_axil_bvalid):
+            m.d.comb += Assert(bus.s_axil_awready & bus.s_axil_wready)
+        with m.If(self.arvalid & ~bus.s_axil_rvalid):
+            m.d.comb += Assert(bus.s_axil_arready)
+
+        # The answer is the one to the address asked.
+        was_read, address = Signal(), Signal(ADDRESS_BITS)
+        m.d.sync += [was_read.eq(takes["ar"]), address.eq(self.araddr)]
+        with m.If(was_read & (address == ADDRESS["magic"])):
+            m.d.comb += [Assert(bus.s_axil_rdata == MAGIC), Cover(bus.s_axil_rvalid)]
+        with m.If(was_read & (address > max(ADDRESS.values()))):
+            m.d.comb += Assert(bus.s_axil_rdata == 0)
+        return m
