@@ -11,7 +11,7 @@ LARGEST_LUT_RAM = 2048
 class Fifo(wiring.Component):
     """First in, first out, for payloads of any shape.
 
-    Latency: 1 cycle when empty, a few if it is in block RAM. Throughput: one a cycle at any depth
+    Latency: 1 cycle when empty, 3 if it is in block RAM. Throughput: one a cycle at any depth
     from 2 (`depth` payloads are held). Stall rule: `i.ready` falls only when it is full, and does
     not depend on `o.ready`.
 
@@ -38,20 +38,34 @@ class Fifo(wiring.Component):
         m = Module()
         raw = Signal(data.StructLayout({"payload": self.shape}))
         width = len(raw.as_value())
-        # The plain queue reads from LUT RAM without latency; what is large goes to block RAM.
-        small = width * self.depth <= LARGEST_LUT_RAM
-        queue = fifo.SyncFIFO if small else fifo.SyncFIFOBuffered
-        m.submodules.queue = queue = queue(width=width, depth=self.depth)
+        # The plain queue reads from LUT RAM without latency. What is large goes to block RAM, which
+        # answers late in its cycle, so its word goes into a register first.
+        small = width * self.depth <= LARGEST_LUT_RAM or self.depth < 4
+        if small:
+            queue = fifo.SyncFIFO(width=width, depth=self.depth)
+        else:
+            queue = fifo.SyncFIFOBuffered(width=width, depth=self.depth - 1)
+        m.submodules.queue = queue
         out = Signal(raw.shape())
         m.d.comb += [
             raw.payload.eq(self.i.payload),
             queue.w_data.eq(raw),
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
-            out.eq(queue.r_data),
             self.o.payload.eq(out.payload),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-            self.level.eq(queue.level),
         ]
+        if small:
+            m.d.comb += [
+                out.eq(queue.r_data),
+                self.o.valid.eq(queue.r_rdy),
+                queue.r_en.eq(self.o.ready),
+                self.level.eq(queue.level),
+            ]
+        else:
+            m.d.comb += [
+                queue.r_en.eq(~self.o.valid | self.o.ready),
+                self.level.eq(queue.level + self.o.valid),
+            ]
+            with m.If(queue.r_en):
+                m.d.sync += [out.eq(queue.r_data), self.o.valid.eq(queue.r_rdy)]
         return m

@@ -63,7 +63,7 @@ _SMALL = {"activation_groups": 64, "weight_slots": 64, "schedule_records": 16}
 _ECP5_85 = (
     Build(_fp16(8, 8, columns_per_epilogue=8), 80),
     Build(_int8(12, 12, columns_per_epilogue=4), 100),
-    Build(_int8(4, 4, columns_per_epilogue=4, **_SMALL), 70),
+    Build(_int8(4, 4, columns_per_epilogue=4, **_SMALL), 100),
 )
 
 BOARDS = {

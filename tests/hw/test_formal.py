@@ -25,7 +25,7 @@ def mutate(monkeypatch, component, change):
 def make(request, monkeypatch):
     if request.param == "block":
         monkeypatch.setattr(fifo, "LARGEST_LUT_RAM", 0)
-    return lambda: FifoProof(fifo.Fifo(4, 3), latency=int(request.param == "block"))
+    return lambda: FifoProof(fifo.Fifo(4, 4), latency=2 * (request.param == "block"))
 
 
 def test_fifo(make):
