@@ -11,7 +11,8 @@ LARGEST_LUT_RAM = 2048
 class Fifo(wiring.Component):
     """First in, first out, for payloads of any shape.
 
-    Latency: 1 cycle when empty, 3 if it is in block RAM. Throughput: one a cycle at any depth
+    Latency: 1 cycle when empty; 2 if `registered`, when `o` comes straight from a register, and 3
+    from block RAM, which always does. Throughput: one a cycle at any depth
     from 2 (`depth` payloads are held). Stall rule: `i.ready` falls only when it is full, and does
     not depend on `o.ready`.
 
@@ -21,11 +22,12 @@ class Fifo(wiring.Component):
     level : Out(range(depth + 1)), payloads held
     """
 
-    def __init__(self, shape, depth: int):
+    def __init__(self, shape, depth: int, registered: bool = False):
         if depth < 2:
             raise ValueError(f"a Fifo holds at least 2 payloads, not {depth!r}")
         self.shape = shape
         self.depth = depth
+        self.registered = registered
         super().__init__(
             {
                 "i": In(stream.Signature(shape)),
@@ -41,11 +43,9 @@ class Fifo(wiring.Component):
         # The plain queue reads from LUT RAM without latency. What is large goes to block RAM, which
         # answers late in its cycle, so its word goes into a register first.
         small = width * self.depth <= LARGEST_LUT_RAM or self.depth < 4
-        if small:
-            queue = fifo.SyncFIFO(width=width, depth=self.depth)
-        else:
-            queue = fifo.SyncFIFOBuffered(width=width, depth=self.depth - 1)
-        m.submodules.queue = queue
+        registered = self.registered or not small
+        queue = fifo.SyncFIFO if small else fifo.SyncFIFOBuffered
+        m.submodules.queue = queue = queue(width=width, depth=self.depth - registered)
         out = Signal(raw.shape())
         m.d.comb += [
             raw.payload.eq(self.i.payload),
@@ -54,7 +54,7 @@ class Fifo(wiring.Component):
             self.i.ready.eq(queue.w_rdy),
             self.o.payload.eq(out.payload),
         ]
-        if small:
+        if not registered:
             m.d.comb += [
                 out.eq(queue.r_data),
                 self.o.valid.eq(queue.r_rdy),

@@ -33,6 +33,7 @@ from .link_protocol import (
     LinkStatus,
     beats_out,
 )
+from .pipeline import delay
 from .registers import ADDRESS, CONTROL_RESET
 
 HEAD = data.StructLayout(
@@ -46,6 +47,9 @@ HEAD = data.StructLayout(
     }
 )
 """A response's head. A request's has its arguments from `status` on."""
+
+CHOSEN = data.StructLayout({"byte": 8, "counts": 1, "written": 1, "address": range(STORE_BYTES)})
+"""A byte on its way into the FCS (`counts`), or the response store (`written`), or both."""
 
 
 def link_ports(config: Config) -> dict[str, wiring.Member]:
@@ -137,12 +141,13 @@ class Link(wiring.Component):
 
         # One register file of a head, and one FCS, for both directions.
         head = Signal(HEAD)
-        # A byte enters the FCS the cycle after it was chosen: a store answers late in its cycle.
-        crc, crc_byte, crc_step = Signal(32), Signal(8), Signal()
-        crc_next, crc_pending = Signal(8), Signal()
-        m.d.sync += [crc_next.eq(crc_byte), crc_pending.eq(crc_step)]
-        with m.If(crc_pending):
-            m.d.sync += crc.eq(fcs32_next(crc, crc_next))
+        # A byte enters the FCS and the response store the cycle after it was chosen: a store
+        # answers late in its cycle, and the accelerator's bytes come a long way.
+        crc = Signal(32)
+        chosen = Signal(CHOSEN)
+        late = delay(m, "chosen", chosen, 1)
+        with m.If(late.counts):
+            m.d.sync += crc.eq(fcs32_next(crc, late.byte))
         at = Signal(range(STORE_BYTES + 2))
         end = Signal(range(STORE_BYTES))  # one behind the response that is being written
         kept = Signal(range(STORE_BYTES))  # the same of the last response
@@ -189,13 +194,16 @@ class Link(wiring.Component):
         m.d.comb += [
             fetch.addr.eq(at),
             resend.addr.eq(at),
-            answer.addr.eq(end),
+            chosen.address.eq(end),
+            answer.addr.eq(late.address),
+            answer.data.eq(late.byte),
+            answer.en.eq(late.written),
             self.busy.eq(1),
         ]
 
-        def write(byte):
-            """Append `byte` to the response."""
-            m.d.comb += [answer.en.eq(1), answer.data.eq(byte)]
+        def write(byte, counts=1):
+            """Append `byte` to the response; `counts`: the FCS covers it."""
+            m.d.comb += [chosen.byte.eq(byte), chosen.counts.eq(counts), chosen.written.eq(1)]
             m.d.sync += end.eq(end + 1)
 
         def respond(status: LinkStatus, count=0):
@@ -224,7 +232,7 @@ class Link(wiring.Component):
             with m.State("CHECK"):
                 # The store answers one cycle after its address.
                 m.d.sync += at.eq(at + 1)
-                m.d.comb += [crc_byte.eq(fetch.data), crc_step.eq(at != 0)]
+                m.d.comb += [chosen.byte.eq(fetch.data), chosen.counts.eq(at != 0)]
                 with m.If((at != 0) & (at <= HEAD_BYTES)):
                     m.d.sync += head.eq(Cat(head.as_value()[8:], fetch.data))
                 with m.If(at == length):
@@ -339,7 +347,6 @@ class Link(wiring.Component):
                         respond(LinkStatus.BAD_LENGTH, head.count)
             with m.State("HEAD"):
                 write(head.as_value()[:8])
-                m.d.comb += [crc_step.eq(1), crc_byte.eq(answer.data)]
                 m.d.sync += [head.eq(head.as_value()[8:]), at.eq(at + 1)]
                 with m.If(at == HEAD_BYTES - 1):
                     m.d.sync += at.eq(0)
@@ -354,12 +361,11 @@ class Link(wiring.Component):
                     m.next = "FCS"
                 with m.Elif(self.m_axis_tvalid):
                     write(Mux(flag_byte, self.m_axis_tlast, self.m_axis_tdata.word_select(byte, 8)))
-                    m.d.comb += [crc_step.eq(1), crc_byte.eq(answer.data)]
                     m.d.sync += [patience.eq(0), byte.eq(byte + 1)]
                     with m.If(flag_byte):
                         m.d.sync += [byte.eq(0), at.eq(at + 1), accepted.eq(1)]
             with m.State("FCS"):
-                write(~crc[:8])
+                write(~crc[:8], counts=0)
                 m.d.sync += [crc.eq(crc[8:]), at.eq(at + 1)]
                 with m.If(at == FCS_BYTES - 1):
                     m.d.comb += taken.eq(1)

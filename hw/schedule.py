@@ -15,14 +15,14 @@ from .fifo import Fifo
 from .layouts import RECORD, RUN, address_bits, connect_checked, write_signature
 from .pipeline import delay
 
-AHEAD = 5
+AHEAD = 6
 """Records read ahead: covers the memory's latency and a hand-over between RUNs."""
 
 
 class ScheduleReader(wiring.Component):
     """Read a RUN's records for each of its tiles, and turn skips into addresses.
 
-    Latency: 5 cycles from a RUN to its first record. Throughput: one record a cycle (a record
+    Latency: 6 cycles from a RUN to its first record. Throughput: one record a cycle (a record
     without weights costs its cycle and gives nothing), RUN after RUN without a gap. Stalls when
     `records` does; never drops one.
 
@@ -53,7 +53,7 @@ class ScheduleReader(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.bank = bank = Bank(8, 2 * config.schedule_records)
-        m.submodules.ahead = ahead = Fifo(RECORD, AHEAD)
+        m.submodules.ahead = ahead = Fifo(RECORD, AHEAD, registered=True)
         connect_checked(m, ahead.o, wiring.flipped(self.records))
         m.d.comb += [
             bank.write_en.eq(self.write.valid & (self.write.target == Target.SCHEDULE)),
