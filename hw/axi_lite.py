@@ -1,6 +1,6 @@
 """The registers on the AXI4-Lite bus: identification, configuration, control, counters."""
 
-from amaranth import Module, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -92,26 +92,29 @@ class Registers(wiring.Component):
             m.d.sync += flags.eq(flags | self.events.flag_set)
 
         # Reads.
+        high = Signal(32)
         values = {
             **constants(self.config),
             "status": self.events.busy,
             "flags": flags,
             **{name: getattr(counters, name)[:32] for name in (*WIDE, *NARROW)},
+            **{f"{name}_high": high for name in WIDE},
         }
-        high = Signal(32)
+        # One word after the other, so that selecting by address makes a small multiplexer.
+        words = Cat(Cat(values.get(name, 0), Const(0, 32))[:32] for name in ADDRESS)
+        index = self.s_axil_araddr[2 : 2 + (len(ADDRESS) - 1).bit_length()]
+        outside = self.s_axil_araddr[:2].any() | (self.s_axil_araddr >> 2 >= len(ADDRESS))
         read = self.s_axil_arvalid & self.s_axil_arready
         m.d.comb += self.s_axil_arready.eq(~self.s_axil_rvalid)
         with m.If(read):
-            m.d.sync += [self.s_axil_rvalid.eq(1), self.s_axil_rdata.eq(0)]
+            m.d.sync += [
+                self.s_axil_rvalid.eq(1),
+                self.s_axil_rdata.eq(Mux(outside, 0, words.word_select(index, 32))),
+            ]
             with m.Switch(self.s_axil_araddr):
-                for name, address in ADDRESS.items():
-                    with m.Case(address):
-                        if name in values:
-                            m.d.sync += self.s_axil_rdata.eq(values[name])
-                        elif name.endswith("_high"):
-                            m.d.sync += self.s_axil_rdata.eq(high)
-                        if name in WIDE:
-                            m.d.sync += high.eq(getattr(counters, name)[32:])
+                for name in WIDE:
+                    with m.Case(ADDRESS[name]):
+                        m.d.sync += high.eq(getattr(counters, name)[32:])
         with m.Elif(self.s_axil_rready):
             m.d.sync += self.s_axil_rvalid.eq(0)
         return m

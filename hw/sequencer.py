@@ -1,9 +1,9 @@
 """The sequencer: takes commands off the host stream, checks them, and sees that each is answered.
 
-    HEADER ─► CHECK ─► DECODE ─┬─► WAIT ─┬─► PAYLOAD ─┐
-                               │         ├─► channel  ├─► DISCARD ─► RESPOND ─► HEADER
-                               │         ├─► RUN      │  (to the packet's end)
-                               └─ error ─┴────────────┘
+    HEADER ─► CHECK ─► JUDGE ─► DECODE ─┬─► WAIT ─┬─► PAYLOAD ─┐
+                                        │         ├─► channel  ├─► DISCARD ─► RESPOND ─► HEADER
+                                        │         ├─► RUN      │  (to the packet's end)
+                                        └─ error ─┴────────────┘
 
 A malformed or impossible command changes nothing (of a payload that is refused, what was written
 stays written), is answered with a status, and the next packet is taken as if nothing had been.
@@ -40,6 +40,7 @@ from .layouts import (
     write_signature,
 )
 from .pages import PageGuard
+from .pipeline import register
 
 RUNS_AHEAD = 16
 """RUNs that wait for the array while the host goes on loading."""
@@ -194,7 +195,9 @@ class Sequencer(wiring.Component):
                 ]
                 m.d.comb += crc.valid.eq(halfwords != HEADER_WORDS - 1)
                 with m.If(halfwords == HEADER_WORDS - 1):
-                    m.next = "DECODE"
+                    m.next = "JUDGE"
+            with m.State("JUDGE"):
+                m.next = "DECODE"
             with m.State("DECODE"):
                 m.d.sync += status.eq(problem)
                 m.next = "WAIT"
@@ -259,41 +262,39 @@ class Sequencer(wiring.Component):
         )
 
     def _judge(self, m: Module, problem, field, opcode, ended, bad_check):
-        """Set `problem` to the first thing that is wrong with the command."""
-        config = self.config
-        with m.If(bad_check):
+        """Set `problem`, a cycle late, to the first thing that is wrong with the command."""
+        found = register(
+            m,
+            "found",
+            {
+                "check": bad_check,
+                "load": self._load_outside(m, lambda name: field(Opcode.LOAD, name)),
+                "channel": self._channel_outside(lambda name: field(Opcode.CHANNEL, name)),
+                "run": self._run_outside(lambda name: field(Opcode.RUN, name)),
+                "field": self._run_wrong(lambda name: field(Opcode.RUN, name)),
+            },
+        )
+        with m.If(found["check"]):
             m.d.comb += problem.eq(Status.BAD_CHECK)
+        # A later assignment is the graver problem.
         with m.Else(), m.Switch(opcode):
             with m.Case(Opcode.LOAD):
-                address, count = field(Opcode.LOAD, "address"), field(Opcode.LOAD, "count")
-                outside = Signal()
-                with m.Switch(field(Opcode.LOAD, "target")):
-                    for target, bits in address_bits(config).items():
-                        with m.Case(target):
-                            depth = 1 << (bits - 1)
-                            m.d.comb += outside.eq(
-                                (address >= 2 * depth)
-                                | (count == 0)
-                                | (address[: bits - 1] + count > depth)
-                            )
-                    with m.Default():
-                        m.d.comb += problem.eq(Status.BAD_TARGET)
-                with m.If(outside):
+                with m.If(field(Opcode.LOAD, "target") > max(Target)):
+                    m.d.comb += problem.eq(Status.BAD_TARGET)
+                with m.If(found["load"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
                 with m.If(ended):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Case(Opcode.CHANNEL):
-                column = field(Opcode.CHANNEL, "column")
-                channel = field(Opcode.CHANNEL, "channel")
-                with m.If(
-                    ((column >= config.columns) & (column != CHANNEL_ALL))
-                    | (channel >= 2 * config.interleave)
-                ):
+                with m.If(found["channel"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
                 with m.If(~ended):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Case(Opcode.RUN):
-                self._judge_run(m, problem, lambda name: field(Opcode.RUN, name))
+                with m.If(found["run"]):
+                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                with m.If(found["field"]):
+                    m.d.comb += problem.eq(Status.BAD_FIELD)
                 with m.If(~ended):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Case(Opcode.SYNC), m.If(~ended):
@@ -301,25 +302,46 @@ class Sequencer(wiring.Component):
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
 
-    def _judge_run(self, m: Module, problem, field):
-        """A RUN's own conditions; a later assignment here is the graver problem."""
-        config = self.config
-        mode, blocks = field("mode"), field("row_blocks")
-        base, count = field("schedule_base"), field("schedule_count")
-        depth = config.schedule_records
-        finish, format = mode[0], mode[2:4]
-        with m.If(
-            (field("activation_base") >= 2 * config.activation_groups)
-            | (field("slot_base") >= 2 * config.weight_slots)
+    def _load_outside(self, m: Module, field):
+        """A LOAD reaches beyond its page; never for a target that there is not."""
+        address, count = field("address"), field("count")
+        outside = Signal()
+        with m.Switch(field("target")):
+            for target, bits in address_bits(self.config).items():
+                with m.Case(target):
+                    depth = 1 << (bits - 1)
+                    m.d.comb += outside.eq(
+                        (address >= 2 * depth)
+                        | (count == 0)
+                        | (address[: bits - 1] + count > depth)
+                    )
+        return outside
+
+    def _channel_outside(self, field):
+        """There is no such channel, or column."""
+        column = field("column")
+        return ((column >= self.config.columns) & (column != CHANNEL_ALL)) | (
+            field("channel") >= 2 * self.config.interleave
+        )
+
+    def _run_outside(self, field):
+        """A RUN begins outside a buffer, or its records leave their page."""
+        base, depth = field("schedule_base"), self.config.schedule_records
+        return (
+            (field("activation_base") >= 2 * self.config.activation_groups)
+            | (field("slot_base") >= 2 * self.config.weight_slots)
             | (base >= 2 * depth)
-            | (base[: depth.bit_length() - 1] + count > depth)
-        ):
-            m.d.comb += problem.eq(Status.BAD_ADDRESS)
-        with m.If(
+            | (base[: depth.bit_length() - 1] + field("schedule_count") > depth)
+        )
+
+    def _run_wrong(self, field):
+        """A RUN's mode does not exist, or it has nothing to do."""
+        mode, blocks = field("mode"), field("row_blocks")
+        finish, format = mode[0], mode[2:4]
+        return (
             (mode[MODE_BITS:] != 0)
             | (format > max(OutputFormat))
             | (blocks == 0)
-            | (count == 0)
+            | (field("schedule_count") == 0)
             | (~finish & (blocks != 1))
-        ):
-            m.d.comb += problem.eq(Status.BAD_FIELD)
+        )
