@@ -1,6 +1,6 @@
 """The registers on the AXI4-Lite bus: identification, configuration, control, counters."""
 
-from amaranth import Cat, Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -101,7 +101,7 @@ class Registers(wiring.Component):
             **{f"{name}_high": high for name in WIDE},
         }
         # One word after the other, so that selecting by address makes a small multiplexer.
-        words = Cat(Cat(values.get(name, 0), Const(0, 32))[:32] for name in ADDRESS)
+        words = Cat(Cat(Value.cast(values.get(name, 0)), Const(0, 32))[:32] for name in ADDRESS)
         index = self.s_axil_araddr[2 : 2 + (len(ADDRESS) - 1).bit_length()]
         outside = self.s_axil_araddr[:2].any() | (self.s_axil_araddr >> 2 >= len(ADDRESS))
         read = self.s_axil_arvalid & self.s_axil_arready
