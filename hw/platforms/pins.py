@@ -1,12 +1,17 @@
-"""Where a board's signals are: from amaranth-boards, written as the place-and-route tools want."""
+"""Where a board's signals are: from amaranth-boards, or from a file in `constraints/`."""
 
 import importlib
+import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from amaranth.build import Attrs, Pins
 
 from ..config import ConfigError
 from .boards import Board
+
+WIRES = Path(__file__).resolve().parents[2] / "constraints"
+"""Folder of the pins that amaranth-boards does not name: wires to a header, for example."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,17 @@ def clock_hz(board: Board) -> float:
 
 
 def pins(board: Board) -> dict[str, Pin]:
-    """The pins of `clk`, `rx`, `tx`, `busy` and `error` of a board in amaranth-boards."""
+    """The pins of a board's `clk`, `rx` and `tx`, and of the lamps `busy` and `error` it has."""
     platform = platform_of(board)
     clock = _resource(platform, platform.default_clk)
-    uart = _resource(platform, "uart")
     found = {"clk": _pin(clock.ios[0], clock.attrs)}
-    for line in uart.ios:
-        if line.name in ("rx", "tx"):
-            found[line.name] = _pin(line.ios[0], uart.attrs, line.attrs)
+    if board.wires:
+        found |= _wires(WIRES / board.wires)
+    else:
+        uart = _resource(platform, "uart")
+        for line in uart.ios:
+            if line.name in ("rx", "tx"):
+                found[line.name] = _pin(line.ios[0], uart.attrs, line.attrs)
     for number, name in enumerate(("busy", "error")):
         lamp = _lamp(platform, number)
         if lamp is not None:
@@ -73,12 +81,10 @@ def _lamp(platform, number: int) -> Pin | None:
     return None
 
 
-def constraints(board: Board) -> str:
-    """The text of the constraint file (LPF) for place and route."""
-    lines = []
-    for port, pin in pins(board).items():
-        values = " ".join(f"{name}={value}" for name, value in pin.attributes.items())
-        lines.append(f'LOCATE COMP "{port}" SITE "{pin.site}";')
-        lines.append(f'IOBUF PORT "{port}" {values};')
-    lines.append(f'FREQUENCY PORT "clk" {clock_hz(board) / 1e6:g} MHZ;')
-    return "\n".join([*lines, ""])
+def _wires(file: Path) -> dict[str, Pin]:
+    """Pins by port, from a file of ours. Raises `ConfigError` if it is missing or damaged."""
+    try:
+        tables = tomllib.loads(file.read_text())
+        return {port: Pin(table.pop("site"), attributes=table) for port, table in tables.items()}
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as reason:
+        raise ConfigError(f"{file}: no pins to be read here ({reason})") from None
