@@ -63,22 +63,21 @@ def pins(board: Board) -> dict[str, Pin]:
         for line in uart.ios:
             if line.name in ("rx", "tx"):
                 found[line.name] = _pin(line.ios[0], uart.attrs, line.attrs)
-    for number, name in enumerate(("busy", "error")):
-        lamp = _lamp(platform, number)
+    for number, (name, colour) in enumerate((("busy", "g"), ("error", "r"))):
+        lamp = _lamp(platform, colour, number)
         if lamp is not None:
             found[name] = lamp
     return found
 
 
-def _lamp(platform, number: int) -> Pin | None:
-    """A board's LED, or the red or green one of its first coloured LED."""
-    for resource in platform.resources:
-        if (resource.name, resource.number) == ("led", number):
-            return _pin(resource.ios[0], resource.attrs)
-        if (resource.name, resource.number) == ("rgb_led", 0):
-            line = resource.ios[number]
-            return _pin(line.ios[0], resource.attrs, line.attrs)
-    return None
+def _lamp(platform, colour: str, number: int) -> Pin | None:
+    """A board's LED of that colour, alone or in its first coloured one, else of that number."""
+    resources = {(resource.name, resource.number): resource for resource in platform.resources}
+    if rgb := resources.get(("rgb_led", 0)):
+        (line,) = (line for line in rgb.ios if line.name == colour)
+        return _pin(line.ios[0], rgb.attrs, line.attrs)
+    lamp = resources.get((f"led_{colour}", 0)) or resources.get(("led", number))
+    return lamp and _pin(lamp.ios[0], lamp.attrs)
 
 
 def _wires(file: Path) -> dict[str, Pin]:
