@@ -148,9 +148,11 @@ class Core(wiring.Component):
         # A RUN that sends nothing out has ended with its last slot.
         silent_end = issuer.end & ~issuer.end_finish
         in_flight = Signal(8)
-        m.d.sync += in_flight.eq(
-            in_flight + accepted - silent_end - sequencer.release_channel.valid
-        )
+        ended = Signal(2)
+        m.d.sync += [
+            ended.eq(silent_end + sequencer.release_channel.valid),
+            in_flight.eq(in_flight + accepted - ended),
+        ]
         started = issuer.valid | issuer.finish.valid
         m.d.comb += [
             sequencer.idle.eq(in_flight == 0),

@@ -44,7 +44,7 @@ class Counters(wiring.Component):
     Waiting for the host or the schedule counts only between two issues: neither the time before
     the first nor after the last is the array's loss.
 
-    Latency: an event shows in the next cycle.
+    Latency: an event shows two cycles later.
 
     Members
     -------
@@ -66,7 +66,8 @@ class Counters(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        events = self.events
+        events = Signal.like(self.events)
+        m.d.sync += events.eq(self.events)
         started = Signal()
         elapsed = Signal(64)
         # Waiting that counts once something is issued after it.

@@ -53,18 +53,17 @@ class Dealer(wiring.Component):
         chunk = Signal(8)
         position = Signal(range(max(kind.per_beat for kind in kinds.values())))
         held = Signal(beat(config))
+        # The target's numbers, looked up once.
+        last_position, last_chunk = Signal.like(position), Signal.like(chunk)
+        last_word = Signal()
 
-        beat_done, word_done = Signal(), Signal()
+        beat_done, word_done = position == last_position, chunk == last_chunk
         shifted = Signal.like(held.data)
         with m.Switch(target):
             for kind, dealt in kinds.items():
                 with m.Case(kind):
-                    m.d.comb += [
-                        beat_done.eq(position == dealt.per_beat - 1),
-                        word_done.eq(chunk == dealt.per_word - 1),
-                        shifted.eq(held.data >> dealt.bits),
-                    ]
-        payload_done = word_done & (words == 1)
+                    m.d.comb += shifted.eq(held.data >> dealt.bits)
+        payload_done = word_done & last_word
         finishing = full & (payload_done | (beat_done & held.last))
         over_full = Signal()
         bad_schedule = Signal()
@@ -92,7 +91,11 @@ class Dealer(wiring.Component):
                 bad_schedule.eq(self.bad_schedule),
             ]
             with m.If(word_done):
-                m.d.sync += [address.eq(address + 1), words.eq(words - 1)]
+                m.d.sync += [
+                    address.eq(address + 1),
+                    words.eq(words - 1),
+                    last_word.eq(words == 2),
+                ]
             with m.If(beat_done):
                 m.d.sync += full.eq(0)
         with m.If(self.i.ready & self.i.valid):
@@ -108,5 +111,13 @@ class Dealer(wiring.Component):
                 chunk.eq(0),
                 position.eq(0),
                 bad_schedule.eq(0),
+                last_word.eq(self.count == 1),
             ]
+            with m.Switch(self.target):
+                for kind, dealt in kinds.items():
+                    with m.Case(kind):
+                        m.d.sync += [
+                            last_position.eq(dealt.per_beat - 1),
+                            last_chunk.eq(dealt.per_word - 1),
+                        ]
         return m

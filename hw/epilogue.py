@@ -37,7 +37,7 @@ class Epilogue(wiring.Component):
     o : Out({valid, data, overflow, saturated}), data in the low bits
     """
 
-    latency = 12
+    latency = 15
 
     def __init__(self, config: Config):
         self.config = config
@@ -124,24 +124,27 @@ class Epilogue(wiring.Component):
 
         # How far to shift right, from below the guard zeros, and the exponent field.
         top, below, high = s.pop("top"), s.pop("below"), s.pop("high")
+        s = stage(
+            **s,
+            lowest_kept=Mux(below > top, below, top),
+            huge=s["nonzero"] & (high >= 8),
+            field=(high + Mux(s["is_half"], 14, 126)).as_signed(),
+        )
         fraction = Mux(s["is_half"], 10, 23)
         shift = Mux(
             s["is_int"],
-            GUARD - 1 - s["exponent"],
-            Mux(below > top, below, top) + (GUARD - 1) - fraction,
-        ).as_signed()
-        most = width + GUARD
-        field = (high + Mux(s["is_half"], 14, 126)).as_signed()
-        limit = Mux(s["is_half"], 31, 255)
+            GUARD - 1 - s.pop("exponent"),
+            s.pop("lowest_kept") + (GUARD - 1) - fraction,
+        )
+        nonzero, field, limit = s.pop("nonzero"), s.pop("field"), Mux(s["is_half"], 31, 255)
         s = stage(
-            valid=s["valid"],
-            product=s["product"],
-            is_int=s["is_int"],
-            is_half=s["is_half"],
-            sign=s["sign"],
-            huge=s["nonzero"] & (high >= 8),
-            amount=Mux(shift < 0, 0, Mux(shift > most, most, shift))[: most.bit_length()],
-            field=Mux(s["nonzero"] & (field > 0), Mux(field > limit, limit, field), 0)[:8],
+            **s,
+            shift=shift.as_signed(),
+            field=Mux(nonzero & (field > 0), Mux(field > limit, limit, field), 0)[:8],
+        )
+        shift, most = s.pop("shift"), width + GUARD
+        s = stage(
+            **s, amount=Mux(shift < 0, 0, Mux(shift > most, most, shift))[: most.bit_length()]
         )
 
         value, sticky = Cat(*[0] * GUARD, s.pop("product")), Cat(0)
@@ -164,18 +167,25 @@ class Epilogue(wiring.Component):
             rounded=rounded,
         )
 
+        # A carry out of the fraction runs into the exponent, as it should.
+        rounded, field, sign = s.pop("rounded"), s.pop("field"), s["sign"]
+        clipped = s.pop("huge") | (rounded > 127 + sign)
+        s = stage(
+            **s,
+            single=rounded + (field << 23),
+            half=rounded[:12] + (field[:5] << 10),
+            clipped=clipped,
+            integer=rounded[:8],
+        )
         self._encode(m, s)
         assert stages + 1 == self.latency
         return m
 
     def _encode(self, m: Module, s: dict[str, Signal]):
-        """A carry out of the fraction runs into the exponent, as it should."""
-        rounded, field, sign = s["rounded"], s["field"], s["sign"]
-        single = rounded + (field << 23)
-        half = rounded[:12] + (field[:5] << 10)
+        """Clip what is out of range, and give it its sign."""
+        single, half, clipped, sign = s["single"], s["half"], s["clipped"], s["sign"]
         single_over, half_over = single >= 0xFF << 23, half >= 0x1F << 10
-        clipped = s["huge"] | (rounded > 127 + sign)
-        integer = Mux(clipped, 127 + sign, rounded[:8])[:8]
+        integer = Mux(clipped, 127 + sign, s["integer"])[:8]
         data = Mux(
             s["is_int"],
             Mux(sign, -integer, integer)[:8],

@@ -187,7 +187,7 @@ class WeightFeeder(wiring.Component):
     write : the write bus
     address, valid, last : In, read request
     weights : C weight links
-    nonzero : Out(range(C + 1)), weights that are not zero on the links in this cycle
+    nonzero : Out(range(C + 1)), weights that were not zero on the links two cycles ago
     nonfinite : Out(1), an infinity or NaN was written
     """
 
@@ -237,6 +237,9 @@ class WeightFeeder(wiring.Component):
             with m.If(request["valid"]):
                 m.d.comb += link.weight.eq(value.read_data)
             m.d.comb += [link.index.eq(index.read_data), link.last.eq(request["last"])]
-            nonzero.append(link.weight.value.any())
+            # A block RAM answers late in its cycle, so the count is a cycle's work of its own.
+            some = Signal(name=f"nonzero_{column}")
+            m.d.sync += some.eq(link.weight.value.any())
+            nonzero.append(some)
         m.d.sync += self.nonzero.eq(sum(nonzero))
         return m

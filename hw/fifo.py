@@ -11,7 +11,8 @@ LARGEST_LUT_RAM = 2048
 class Fifo(wiring.Component):
     """First in, first out, for payloads of any shape.
 
-    Latency: 1 cycle when empty, a few if it is in block RAM. Throughput: one a cycle at any depth
+    Latency: 1 cycle when empty; 2 if `registered`, when `o` comes straight from a register, and 3
+    from block RAM, which always does. Throughput: one a cycle at any depth
     from 2 (`depth` payloads are held). Stall rule: `i.ready` falls only when it is full, and does
     not depend on `o.ready`.
 
@@ -21,11 +22,12 @@ class Fifo(wiring.Component):
     level : Out(range(depth + 1)), payloads held
     """
 
-    def __init__(self, shape, depth: int):
+    def __init__(self, shape, depth: int, registered: bool = False):
         if depth < 2:
             raise ValueError(f"a Fifo holds at least 2 payloads, not {depth!r}")
         self.shape = shape
         self.depth = depth
+        self.registered = registered
         super().__init__(
             {
                 "i": In(stream.Signature(shape)),
@@ -38,20 +40,32 @@ class Fifo(wiring.Component):
         m = Module()
         raw = Signal(data.StructLayout({"payload": self.shape}))
         width = len(raw.as_value())
-        # The plain queue reads from LUT RAM without latency; what is large goes to block RAM.
-        small = width * self.depth <= LARGEST_LUT_RAM
+        # The plain queue reads from LUT RAM without latency. What is large goes to block RAM, which
+        # answers late in its cycle, so its word goes into a register first.
+        small = width * self.depth <= LARGEST_LUT_RAM or self.depth < 4
+        registered = self.registered or not small
         queue = fifo.SyncFIFO if small else fifo.SyncFIFOBuffered
-        m.submodules.queue = queue = queue(width=width, depth=self.depth)
+        m.submodules.queue = queue = queue(width=width, depth=self.depth - registered)
         out = Signal(raw.shape())
         m.d.comb += [
             raw.payload.eq(self.i.payload),
             queue.w_data.eq(raw),
             queue.w_en.eq(self.i.valid),
             self.i.ready.eq(queue.w_rdy),
-            out.eq(queue.r_data),
             self.o.payload.eq(out.payload),
-            self.o.valid.eq(queue.r_rdy),
-            queue.r_en.eq(self.o.ready),
-            self.level.eq(queue.level),
         ]
+        if not registered:
+            m.d.comb += [
+                out.eq(queue.r_data),
+                self.o.valid.eq(queue.r_rdy),
+                queue.r_en.eq(self.o.ready),
+                self.level.eq(queue.level),
+            ]
+        else:
+            m.d.comb += [
+                queue.r_en.eq(~self.o.valid | self.o.ready),
+                self.level.eq(queue.level + self.o.valid),
+            ]
+            with m.If(queue.r_en):
+                m.d.sync += [out.eq(queue.r_data), self.o.valid.eq(queue.r_rdy)]
         return m

@@ -70,9 +70,11 @@ class Issuer(wiring.Component):
 
         # What the last round of a tile waits for.
         drain = Signal(range(config.tile_rows + 1))
-        reserved = Signal(range(config.output_depth + 1))
+        # Rows that would still fit after one more tile; negative: it does not fit.
+        spare = config.output_depth - config.tile_rows
+        room = Signal(range(-config.tile_rows, spare + 1), init=spare)
         drain_free = drain == 0
-        output_free = reserved <= config.output_depth - config.tile_rows
+        output_free = room >= 0
 
         round_number = Signal(range(config.group + 1))
         last_round = (round_number + 1 >= record.count) & record.last
@@ -93,9 +95,7 @@ class Issuer(wiring.Component):
             m.d.sync += drain.eq(config.tile_rows - 1)
         with m.Elif(~drain_free):
             m.d.sync += drain.eq(drain - 1)
-        m.d.sync += reserved.eq(
-            reserved + Mux(start & finishing, config.tile_rows, 0) - self.row_taken
-        )
+        m.d.sync += room.eq(room + self.row_taken - Mux(start & finishing, config.tile_rows, 0))
 
         # Read requests.
         page = len(self.slot_address) - 1

@@ -33,6 +33,7 @@ from .link_protocol import (
     LinkStatus,
     beats_out,
 )
+from .pipeline import delay
 from .registers import ADDRESS, CONTROL_RESET
 
 HEAD = data.StructLayout(
@@ -46,6 +47,9 @@ HEAD = data.StructLayout(
     }
 )
 """A response's head. A request's has its arguments from `status` on."""
+
+CHOSEN = data.StructLayout({"byte": 8, "counts": 1, "written": 1, "address": range(STORE_BYTES)})
+"""A byte on its way into the FCS (`counts`), or the response store (`written`), or both."""
 
 
 def link_ports(config: Config) -> dict[str, wiring.Member]:
@@ -137,19 +141,31 @@ class Link(wiring.Component):
 
         # One register file of a head, and one FCS, for both directions.
         head = Signal(HEAD)
-        crc, crc_byte, crc_step = Signal(32), Signal(8), Signal()
-        with m.If(crc_step):
-            m.d.sync += crc.eq(fcs32_next(crc, crc_byte))
+        # A byte enters the FCS and the response store the cycle after it was chosen: a store
+        # answers late in its cycle, and the accelerator's bytes come a long way.
+        crc = Signal(32)
+        chosen = Signal(CHOSEN)
+        late = delay(m, "chosen", chosen, 1)
+        with m.If(late.counts):
+            m.d.sync += crc.eq(fcs32_next(crc, late.byte))
         at = Signal(range(STORE_BYTES + 2))
         end = Signal(range(STORE_BYTES))  # one behind the response that is being written
         kept = Signal(range(STORE_BYTES))  # the same of the last response
         session, sequence, open_ = Signal(16), Signal(8), Signal()
         rejected = Signal()
+        intact, known, again, next_one = Signal(), Signal(), Signal(), Signal()  # of a request
         patience = Signal(range(PATIENCE))
         patient = patience != PATIENCE - 1
         byte = Signal(range(beat_bytes + 1))  # of a beat
         flag_byte = byte == beat_bytes
         wanted = Signal(8)
+        sent = Signal(8)
+        body_end = Signal(range(STORE_BYTES))
+        m.d.sync += body_end.eq(length - FCS_BYTES)
+
+        # A beat is taken the cycle after its last byte, so that ready comes from a register.
+        accepted = Signal()
+        m.d.comb += self.m_axis_tready.eq(accepted)
 
         held = Signal()
         beat = Signal(8 * beat_bytes)
@@ -178,13 +194,16 @@ class Link(wiring.Component):
         m.d.comb += [
             fetch.addr.eq(at),
             resend.addr.eq(at),
-            answer.addr.eq(end),
+            chosen.address.eq(end),
+            answer.addr.eq(late.address),
+            answer.data.eq(late.byte),
+            answer.en.eq(late.written),
             self.busy.eq(1),
         ]
 
-        def write(byte):
-            """Append `byte` to the response."""
-            m.d.comb += [answer.en.eq(1), answer.data.eq(byte)]
+        def write(byte, counts=1):
+            """Append `byte` to the response; `counts`: the FCS covers it."""
+            m.d.comb += [chosen.byte.eq(byte), chosen.counts.eq(counts), chosen.written.eq(1)]
             m.d.sync += end.eq(end + 1)
 
         def respond(status: LinkStatus, count=0):
@@ -213,14 +232,25 @@ class Link(wiring.Component):
             with m.State("CHECK"):
                 # The store answers one cycle after its address.
                 m.d.sync += at.eq(at + 1)
-                m.d.comb += [crc_byte.eq(fetch.data), crc_step.eq(at != 0)]
+                m.d.comb += [chosen.byte.eq(fetch.data), chosen.counts.eq(at != 0)]
                 with m.If((at != 0) & (at <= HEAD_BYTES)):
                     m.d.sync += head.eq(Cat(head.as_value()[8:], fetch.data))
                 with m.If(at == length):
-                    m.next = "DECIDE"
-            with m.State("DECIDE"):
+                    m.next = "FINISH"
+            with m.State("FINISH"):
+                # The last byte enters the FCS.
+                m.next = "COMPARE"
+            with m.State("COMPARE"):
                 following = Signal(8)
                 m.d.comb += following.eq(sequence + 1)
+                m.d.sync += [
+                    intact.eq(crc == FCS_RESIDUE),
+                    known.eq(open_ & (head.session == session)),
+                    again.eq(head.sequence == sequence),
+                    next_one.eq(head.sequence == following),
+                ]
+                m.next = "DECIDE"
+            with m.State("DECIDE"):
                 m.d.sync += [
                     rejected.eq(0),
                     self.error.eq(0),
@@ -232,18 +262,17 @@ class Link(wiring.Component):
                     address_sent.eq(0),
                     data_sent.eq(0),
                 ]
-                arguments = length - 4 - FCS_BYTES
-                with m.If(crc != FCS_RESIDUE):
+                with m.If(~intact):
                     m.d.comb += taken.eq(1)
                     m.d.sync += self.error.eq(1)
                     m.next = "IDLE"
-                with m.Elif(~hello & (~open_ | (head.session != session))):
+                with m.Elif(~hello & ~known):
                     reject(LinkStatus.BAD_SESSION)
-                with m.Elif(~hello & (head.sequence == sequence)):
+                with m.Elif(~hello & again):
                     m.d.comb += taken.eq(1)
                     m.d.sync += [end.eq(kept), at.eq(0)]
                     m.next = "FETCH"
-                with m.Elif(~hello & (head.sequence != following)):
+                with m.Elif(~hello & ~next_one):
                     reject(LinkStatus.BAD_SEQUENCE)
                 with m.Else():
                     m.d.sync += [sequence.eq(head.sequence), session.eq(head.session), open_.eq(1)]
@@ -255,7 +284,7 @@ class Link(wiring.Component):
                         ):
                             with m.Case(kind):
                                 m.next = state
-                                with m.If(arguments != size):
+                                with m.If(body_end != size + 4):
                                     respond(LinkStatus.BAD_LENGTH)
                         with m.Case(Kind.EXCHANGE):
                             m.d.sync += wanted.eq(head.status)
@@ -294,7 +323,7 @@ class Link(wiring.Component):
             with m.State("BEAT"):
                 # Between beats: the one before must have been taken.
                 m.d.sync += patience.eq(patience + 1)
-                with m.If(at == length - FCS_BYTES):
+                with m.If(at == body_end):
                     respond(LinkStatus.OK, head.count)
                 with m.Elif(~held):
                     m.d.sync += at.eq(at + 1)
@@ -314,11 +343,10 @@ class Link(wiring.Component):
                     m.next = "BEAT"
                 with m.Else():
                     m.d.sync += beat.eq(Cat(beat, fetch.data)[8:])
-                    with m.If(at == length - FCS_BYTES):
+                    with m.If(at == body_end):
                         respond(LinkStatus.BAD_LENGTH, head.count)
             with m.State("HEAD"):
                 write(head.as_value()[:8])
-                m.d.comb += [crc_step.eq(1), crc_byte.eq(answer.data)]
                 m.d.sync += [head.eq(head.as_value()[8:]), at.eq(at + 1)]
                 with m.If(at == HEAD_BYTES - 1):
                     m.d.sync += at.eq(0)
@@ -326,18 +354,18 @@ class Link(wiring.Component):
             with m.State("OUTPUT"):
                 # `at` counts the beats here.
                 m.d.sync += patience.eq(patience + 1)
-                with m.If((at == wanted) | (at == beats_out(beat_bytes)) | ~patient):
+                with m.If(accepted):
+                    m.d.sync += accepted.eq(0)
+                with m.Elif((at == wanted) | (at == beats_out(beat_bytes)) | ~patient):
                     m.d.sync += at.eq(0)
                     m.next = "FCS"
                 with m.Elif(self.m_axis_tvalid):
                     write(Mux(flag_byte, self.m_axis_tlast, self.m_axis_tdata.word_select(byte, 8)))
-                    m.d.comb += [crc_step.eq(1), crc_byte.eq(answer.data)]
-                    m.d.comb += self.m_axis_tready.eq(flag_byte)
                     m.d.sync += [patience.eq(0), byte.eq(byte + 1)]
                     with m.If(flag_byte):
-                        m.d.sync += [byte.eq(0), at.eq(at + 1)]
+                        m.d.sync += [byte.eq(0), at.eq(at + 1), accepted.eq(1)]
             with m.State("FCS"):
-                write(~crc[:8])
+                write(~crc[:8], counts=0)
                 m.d.sync += [crc.eq(crc[8:]), at.eq(at + 1)]
                 with m.If(at == FCS_BYTES - 1):
                     m.d.comb += taken.eq(1)
@@ -347,13 +375,14 @@ class Link(wiring.Component):
                     m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.sync += at.eq(at + 1)
+                m.next = "TAKE"
+            with m.State("TAKE"):
+                m.d.sync += sent.eq(resend.data)
                 m.next = "SEND"
             with m.State("SEND"):
-                # The store keeps its output while its address does not change.
                 m.d.comb += [
-                    resend.en.eq(0),
                     framer.i.valid.eq(1),
-                    framer.i.payload.data.eq(resend.data),
+                    framer.i.payload.data.eq(sent),
                     framer.i.payload.last.eq(at == end),
                 ]
                 with m.If(framer.i.ready):

@@ -43,7 +43,7 @@ class OutputGroup(wiring.Component):
     overflow, saturated : Out(1), pulses
     """
 
-    settle = Fp32ToInteger.latency + 1 + Epilogue.latency
+    settle = Fp32ToInteger.latency + 2 + Epilogue.latency
 
     def __init__(self, config: Config):
         self.config = config
@@ -109,7 +109,12 @@ class OutputGroup(wiring.Component):
             head.eq(Array(q.o.payload.as_value() for q in queues)[turn]),
             *(q.o.ready.eq(start & (turn == c)) for c, q in enumerate(queues)),
         ]
-        m.d.sync += room.eq(room - start + (results.o.valid & results.o.ready))
+        # A cycle late, which only makes a sum wait: the way from the host's ready is long.
+        left = Signal()
+        m.d.sync += [
+            left.eq(results.o.valid & results.o.ready),
+            room.eq(room - start + left),
+        ]
         with m.If(start):
             m.d.sync += turn.eq(turn + 1)
         page = Mux(head.mode.channel_page, config.interleave, 0)
@@ -154,14 +159,14 @@ class OutputGroup(wiring.Component):
                 entry = register(m, f"integer_{stage}", entry)
             entry |= {"valid": to_integer.o.valid, "sum": to_integer.o.sum}
         m.d.comb += [read.en.eq(1), read.addr.eq(entry.pop("address"))]
-        entry = register(m, "settings", entry)
+        entry = register(m, "asked", entry)
+        # A block RAM answers late in its cycle, so its word goes into a register first.
+        answer = {name: read.data[name] for name in ("bias", "scale", "exponent")}
+        entry = register(m, "settings", entry | answer)
         m.d.comb += [
             self.release.valid.eq(entry.pop("end")),
             self.release.page.eq(entry.pop("page")),
             *(getattr(epilogue.i, name).eq(signal) for name, signal in entry.items()),
-            epilogue.i.bias.eq(read.data.bias),
-            epilogue.i.scale.eq(read.data.scale),
-            epilogue.i.exponent.eq(read.data.exponent),
         ]
 
     def _gather(self, m: Module, results: Fifo):

@@ -5,7 +5,7 @@ it (`skip`). One list of records serves every column of a column block and all i
 """
 
 from amaranth import Cat, Module, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .commands import Target
@@ -13,15 +13,16 @@ from .config import Config
 from .feeders import Bank
 from .fifo import Fifo
 from .layouts import RECORD, RUN, address_bits, connect_checked, write_signature
+from .pipeline import delay
 
-AHEAD = 4
+AHEAD = 6
 """Records read ahead: covers the memory's latency and a hand-over between RUNs."""
 
 
 class ScheduleReader(wiring.Component):
     """Read a RUN's records for each of its tiles, and turn skips into addresses.
 
-    Latency: 4 cycles from a RUN to its first record. Throughput: one record a cycle (a record
+    Latency: 6 cycles from a RUN to its first record. Throughput: one record a cycle (a record
     without weights costs its cycle and gives nothing), RUN after RUN without a gap. Stalls when
     `records` does; never drops one.
 
@@ -52,7 +53,7 @@ class ScheduleReader(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.bank = bank = Bank(8, 2 * config.schedule_records)
-        m.submodules.ahead = ahead = Fifo(RECORD, AHEAD)
+        m.submodules.ahead = ahead = Fifo(RECORD, AHEAD, registered=True)
         connect_checked(m, ahead.o, wiring.flipped(self.records))
         m.d.comb += [
             bank.write_en.eq(self.write.valid & (self.write.target == Target.SCHEDULE)),
@@ -62,8 +63,10 @@ class ScheduleReader(wiring.Component):
 
         run = Signal(RUN)
         tile_base = Signal.like(run.activation_base)
-        record = Signal(16)
-        tile = Signal(16)
+        address = Signal.like(run.schedule_base)
+        # What comes after the record, and after the tile.
+        records_left, tiles_left = Signal(16), Signal(16)
+        first_record = Signal()
 
         # Read side: one record a cycle while there is room for all that is on its way.
         room = Signal(range(AHEAD + 1), init=AHEAD)
@@ -73,19 +76,24 @@ class ScheduleReader(wiring.Component):
         last_tile = Signal()
         m.d.comb += [
             fetch.eq(self.active & (room != 0)),
-            last_record.eq(record == run.schedule_count - 1),
-            last_tile.eq(tile == run.row_blocks - 1),
+            last_record.eq(records_left == 0),
+            last_tile.eq(tiles_left == 0),
             bank.read_en.eq(fetch),
-            bank.read_address.eq(run.schedule_base + record),
+            bank.read_address.eq(address),
             self.run.ready.eq(~self.active | (fetch & last_record & last_tile)),
         ]
         m.d.sync += room.eq(room - fetch + dropped + (ahead.o.valid & ahead.o.ready))
         with m.If(fetch):
-            m.d.sync += record.eq(record + 1)
+            m.d.sync += [
+                address.eq(address + 1),
+                records_left.eq(records_left - 1),
+                first_record.eq(last_record),
+            ]
             with m.If(last_record):
                 m.d.sync += [
-                    record.eq(0),
-                    tile.eq(tile + 1),
+                    address.eq(run.schedule_base),
+                    records_left.eq(run.schedule_count - 1),
+                    tiles_left.eq(tiles_left - 1),
                     tile_base.eq(tile_base + run.activation_stride),
                 ]
         with m.If(self.run.ready):
@@ -93,31 +101,36 @@ class ScheduleReader(wiring.Component):
                 self.active.eq(self.run.valid),
                 run.eq(self.run.payload),
                 tile_base.eq(self.run.payload.activation_base),
-                record.eq(0),
-                tile.eq(0),
+                address.eq(self.run.payload.schedule_base),
+                records_left.eq(self.run.payload.schedule_count - 1),
+                tiles_left.eq(self.run.payload.row_blocks - 1),
+                first_record.eq(1),
             ]
 
         page = self._page(Target.ACTIVATIONS)
-        # A cycle later the record is here; what belongs to it comes along.
-        fetched = Signal(RECORD)
-        fetched_valid = Signal()
-        base = Signal(page + 1)
-        m.d.sync += [
-            fetched_valid.eq(fetch),
-            fetched.first.eq(record == 0),
-            fetched.last.eq(last_record),
-            fetched.end.eq(last_record & last_tile),
-            fetched.mode.eq(run.mode),
-            fetched.slot_base.eq(run.slot_base),
-            fetched.schedule_page.eq(run.schedule_base[self._page(Target.SCHEDULE)]),
+        # Two cycles later the record is here, out of the block RAM and into a register; what
+        # belongs to it comes along.
+        token = Signal(data.StructLayout({"valid": 1, "record": RECORD, "base": page + 1}))
+        m.d.comb += [
+            token.valid.eq(fetch),
+            token.record.first.eq(first_record),
+            token.record.last.eq(last_record),
+            token.record.end.eq(last_record & last_tile),
+            token.record.mode.eq(run.mode),
+            token.record.slot_base.eq(run.slot_base),
+            token.record.schedule_page.eq(run.schedule_base[self._page(Target.SCHEDULE)]),
             # A stride may run out of the page; the RUN stays in the one that it holds.
-            base.eq(Cat(tile_base[:page], run.activation_base[page])),
+            token.base.eq(Cat(tile_base[:page], run.activation_base[page])),
         ]
+        token = delay(m, "fetched", token, 2)
+        fetched, fetched_valid, base = token.record, token.valid, token.base
+        raw = Signal(8)
+        m.d.sync += raw.eq(bank.read_data)
         group = Signal(16)
         """Groups of this tile up to the record before."""
         here = Signal(16)
-        count = bank.read_data[: config.count_bits]
-        skip = bank.read_data[config.count_bits :]
+        count = raw[: config.count_bits]
+        skip = raw[config.count_bits :]
         m.d.comb += [
             here.eq(skip),
             dropped.eq(fetched_valid & (count == 0) & ~fetched.last),

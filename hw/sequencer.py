@@ -128,8 +128,12 @@ class Sequencer(wiring.Component):
             responses.i.payload.status.eq(status),
             responses.i.payload.format.eq(run.mode.format),
         ]
+        # Long before it is asked for: the product takes a cycle.
+        rows = Signal.like(responses.i.payload.rows)
+        m.d.comb += responses.i.payload.rows.eq(rows)
+        m.d.sync += rows.eq(0)
         with m.If((opcode == Opcode.RUN) & (status == Status.OK) & run.mode.finish):
-            m.d.comb += responses.i.payload.rows.eq(run.row_blocks * config.tile_rows)
+            m.d.sync += rows.eq(run.row_blocks * config.tile_rows)
 
         # What a command asks for, once its header is whole.
         problem = Signal(Status)
@@ -160,6 +164,7 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("HEADER"):
                 m.d.comb += [self.i.ready.eq(1), crc.clear.eq(1)]
+                m.d.sync += rows.eq(0)
                 with m.If(self.i.valid):
                     kept = self.i.payload.data[: 8 * HEADER_BYTES]
                     m.d.sync += [

@@ -83,7 +83,7 @@ _ICE40_2X2 = _int8(
 _ECP5_85 = (
     Build(_fp16(8, 8, columns_per_epilogue=8), 80),
     Build(_int8(12, 12, columns_per_epilogue=4), 100),
-    Build(_INT8_4X4, 70),
+    Build(_INT8_4X4, 100),
 )
 
 BOARDS = {

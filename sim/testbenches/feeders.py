@@ -97,7 +97,7 @@ async def weights(dut):
     ]
     nonzero = 0
     counted = 0
-    for cycle in range(len(requests) + config.columns + 1):
+    for cycle in range(len(requests) + config.columns + 2):
         address, valid, last = requests[cycle] if cycle < len(requests) else (0, False, False)
         dut.address.value, dut.valid.value, dut.last.value = address, valid, last
         await FallingEdge(dut.clk)

@@ -34,6 +34,8 @@ class Model:
         self.constants = constants(config)
         self.flags = 0
         self.high = 0
+        self.latest = dict.fromkeys(EVENTS(config).members, 0)
+        """The events of the cycle before, which the counters see now."""
         self.clear()
 
     def clear(self):
@@ -57,6 +59,7 @@ class Model:
         """Cycles in which the same happened."""
         kept = 0 if control & CONTROL_CLEAR_FLAGS else self.flags
         self.flags = kept | events["flag_set"]
+        events, self.latest = self.latest, dict(events)
         if control & CONTROL_CLEAR_COUNTERS:
             self.clear()
             return

@@ -21,11 +21,12 @@ def mutate(monkeypatch, component, change):
     monkeypatch.setattr(component, "elaborate", elaborate)
 
 
-@pytest.fixture(params=["lut", "block"])
+@pytest.fixture(params=["lut", "registered", "block"])
 def make(request, monkeypatch):
     if request.param == "block":
         monkeypatch.setattr(fifo, "LARGEST_LUT_RAM", 0)
-    return lambda: FifoProof(fifo.Fifo(4, 3), latency=int(request.param == "block"))
+    latency = {"lut": 0, "registered": 1, "block": 2}[request.param]
+    return lambda: FifoProof(fifo.Fifo(4, 4, request.param == "registered"), latency)
 
 
 def test_fifo(make):
