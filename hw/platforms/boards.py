@@ -70,7 +70,7 @@ def _fp16(rows: int, columns: int, **fields) -> Config:
 _SMALL = {"activation_groups": 64, "weight_slots": 64, "schedule_records": 16}
 _MIDDLE = {"activation_groups": 256, "weight_slots": 512, "schedule_records": 256}
 _INT8_4X4 = _int8(4, 4, columns_per_epilogue=4, **_SMALL)
-_GOWIN_2X2 = _int8(2, 2, columns_per_epilogue=2, runs_ahead=2, **_MIDDLE)
+_GOWIN_2X2 = _int8(2, 2, columns_per_epilogue=2, runs_ahead=2, counters=False, **_MIDDLE)
 _ICE40_2X2 = _int8(
     *(2, 2),
     columns_per_epilogue=2,
