@@ -9,7 +9,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help setup sim test test-full bench coverage verilog bitstream load lint docs clean
+.PHONY: help setup sim test test-full bench coverage verilog bitstream load boards lint docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -49,6 +49,9 @@ bitstream: $(READY) ## a file to load into a board (BOARD=ulx3s-85f, CONFIG=int8
 
 load: $(READY) ## load it (BOARD=ulx3s-85f, CONFIG=…); needs openFPGALoader
 	$(BIN)/heddle load --board $(BOARD) $(if $(CONFIG),--config $(CONFIG))
+
+boards: $(READY) ## take new bitstreams' reports into docs/boards/, and make the table of boards
+	$(BIN)/heddle boards
 
 lint: $(READY) ## style, formatting and types
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .commands import Flag
 from .config import Config
-from .counters import EVENTS, NARROW, WIDE, Counters
+from .counters import EVENTS, WIDE, Counters, kept
 from .registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
@@ -93,12 +93,14 @@ class Registers(wiring.Component):
 
         # Reads.
         high = Signal(32)
+        counted = kept(self.config)
+        wide = [name for name in WIDE if name in counted]
         values = {
             **constants(self.config),
             "status": self.events.busy,
             "flags": flags,
-            **{name: getattr(counters, name)[:32] for name in (*WIDE, *NARROW)},
-            **{f"{name}_high": high for name in WIDE},
+            **{name: getattr(counters, name)[:32] for name in counted},
+            **{f"{name}_high": high for name in wide},
         }
         # One word after the other, so that selecting by address makes a small multiplexer.
         words = Cat(Cat(Value.cast(values.get(name, 0)), Const(0, 32))[:32] for name in ADDRESS)
@@ -112,7 +114,7 @@ class Registers(wiring.Component):
                 self.s_axil_rdata.eq(Mux(outside, 0, words.word_select(index, 32))),
             ]
             with m.Switch(self.s_axil_araddr):
-                for name in WIDE:
+                for name in wide:
                     with m.Case(ADDRESS[name]):
                         m.d.sync += high.eq(getattr(counters, name)[32:])
         with m.Elif(self.s_axil_rready):

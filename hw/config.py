@@ -58,6 +58,10 @@ class Config:
     """Weights that each column's buffer holds in one of its two pages."""
     schedule_records: int = 512
     """Group records that the schedule buffer holds in one of its two pages."""
+    runs_ahead: int = 16
+    """RUNs that wait for the array while the host goes on loading; a RUN is about 100 bits."""
+    counters: bool = True
+    """False leaves out all counters but those of commands and errors; they read as zero."""
 
     def __post_init__(self):
         def check(field: str, ok: bool, want: str):
@@ -106,6 +110,7 @@ class Config:
             self.weight_slots >= self.group * self.interleave,
             f"at least {self.group * self.interleave}, a group's slots",
         )
+        check("runs_ahead", 2 <= self.runs_ahead <= 16, "from 2 to 16")
 
     @property
     def accumulator_bits(self) -> int:
@@ -176,6 +181,8 @@ class Config:
             "activation_groups": self.activation_groups,
             "weight_slots": self.weight_slots,
             "schedule_records": self.schedule_records,
+            "runs_ahead": self.runs_ahead,
+            "counters": self.counters,
             "accumulator_bits": self.accumulator_bits,
             "stream_bytes": self.stream_bytes,
         }

@@ -11,6 +11,13 @@ STALLS = ("stall_drain", "stall_output", "stall_schedule", "stall_host")
 WIDE = ("cycles", "total", "macs", "slots")
 """Counters of 64 bits; the others have 32."""
 NARROW = ("commands", "errors", "tiles", *STALLS, "overlap")
+ALWAYS = ("commands", "errors")
+"""What is counted even without `Config.counters`."""
+
+
+def kept(config: Config) -> tuple[str, ...]:
+    """The counters that `config` has; the others stay at zero."""
+    return (*WIDE, *NARROW) if config.counters else ALWAYS
 
 
 def EVENTS(config: Config) -> data.StructLayout:

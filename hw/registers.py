@@ -12,7 +12,7 @@ from .formats import FORMATS
 
 MAGIC = 0x48_44_4C_45
 """Identification: "HDLE"."""
-VERSION = 0x0001_0001
+VERSION = 0x0001_0002
 """Interface version, major in the upper half. A driver talks to its own major version."""
 
 
@@ -37,7 +37,11 @@ REGISTERS = (
     Register("version", Access.CONSTANT, "interface version: major << 16 | minor"),
     Register("array", Access.CONSTANT, "rows | columns << 16"),
     Register("format", Access.CONSTANT, "format | accumulation << 8 | group << 16 | T << 24"),
-    Register("stream", Access.CONSTANT, "lanes | S << 8 | accumulator bits << 16"),
+    Register(
+        "stream",
+        Access.CONSTANT,
+        "lanes | S << 8 | accumulator bits << 16 | RUNs ahead << 24 | counters << 31",
+    ),
     Register("activation_groups", Access.CONSTANT, "activation groups a row holds in a page"),
     Register("weight_slots", Access.CONSTANT, "weights a column holds in a page"),
     Register("schedule_records", Access.CONSTANT, "group records the schedule holds in a page"),
@@ -80,7 +84,11 @@ def constants(config: Config) -> dict[str, int]:
         | config.accumulation << 8
         | config.group << 16
         | config.interleave << 24,
-        "stream": config.lanes | config.columns_per_epilogue << 8 | config.accumulator_bits << 16,
+        "stream": config.lanes
+        | config.columns_per_epilogue << 8
+        | config.accumulator_bits << 16
+        | config.runs_ahead << 24
+        | config.counters << 31,
         "activation_groups": config.activation_groups,
         "weight_slots": config.weight_slots,
         "schedule_records": config.schedule_records,
@@ -103,4 +111,6 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         activation_groups=read["activation_groups"],
         weight_slots=read["weight_slots"],
         schedule_records=read["schedule_records"],
+        runs_ahead=read["stream"] >> 24 & 0x7F,
+        counters=bool(read["stream"] >> 31),
     )

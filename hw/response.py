@@ -4,10 +4,13 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .commands import HEADER_BYTES, HEADER_WORDS, OutputFormat
+from .commands import HEADER_WORDS, OutputFormat
 from .config import Config
 from .crc import HeaderCrc
 from .layouts import RESPONSE, beat
+
+FILLED = 5
+"""Halfwords that a header begins with; zeros follow, then the CRC. Divides what the CRC covers."""
 
 
 class ResponseWriter(wiring.Component):
@@ -46,7 +49,8 @@ class ResponseWriter(wiring.Component):
         beat_bits = 8 * config.stream_bytes
         m.submodules.crc = crc = HeaderCrc()
 
-        header = Signal(8 * HEADER_BYTES)
+        header = Signal(16 * FILLED)
+        whole = Cat(header, Const(0, 16 * (HEADER_WORDS - 1 - FILLED)), crc.crc)
         per_row = {output: config.row_beats(output) for output in OutputFormat}
         row = Signal(beat_bits * per_row[OutputFormat.FP32])
         row_valid = Signal()
@@ -67,7 +71,7 @@ class ResponseWriter(wiring.Component):
                     ]
         ready = Cat(column.valid for column in self.columns).all()
         m.d.comb += [column.ready.eq(self.row_taken) for column in self.columns]
-        m.d.comb += crc.halfword.eq(header[:16])
+        m.d.comb += crc.halfword.eq(Mux(halfwords < FILLED, header[:16], 0))
 
         with m.FSM():
             with m.State("IDLE"):
@@ -91,27 +95,23 @@ class ResponseWriter(wiring.Component):
                 with m.If(self.response.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):
-                # A full turn of the header puts its CRC behind it.
+                # When the CRC is whole, what the header begins with has made full turns.
                 final = halfwords == HEADER_WORDS - 1
                 m.d.comb += crc.valid.eq(~final)
-                m.d.sync += [
-                    header.eq(Cat(header[16:], Mux(final, crc.crc, header[:16]))),
-                    halfwords.eq(halfwords + 1),
-                ]
+                m.d.sync += halfwords.eq(halfwords + 1)
                 with m.If(final):
                     m.next = "HEADER"
+                with m.Else():
+                    m.d.sync += header.eq(header.rotate_right(16))
             with m.State("HEADER"):
                 final = beats == config.header_beats - 1
                 m.d.comb += [
                     self.o.valid.eq(1),
-                    self.o.payload.data.eq(header),
+                    self.o.payload.data.eq(whole.word_select(beats, beat_bits)),
                     self.o.payload.last.eq(final & (rows == 0)),
                 ]
                 with m.If(self.o.ready):
-                    m.d.sync += [
-                        header.eq(Cat(header[beat_bits:], Const(0, beat_bits))),
-                        beats.eq(Mux(final, 0, beats + 1)),
-                    ]
+                    m.d.sync += beats.eq(Mux(final, 0, beats + 1))
                     with m.If(final):
                         m.next = "ROWS"
                         with m.If(rows == 0):

@@ -42,8 +42,6 @@ from .layouts import (
 from .pages import PageGuard
 from .pipeline import register
 
-RUNS_AHEAD = 16
-"""RUNs that wait for the array while the host goes on loading."""
 ANSWERS_AHEAD = 64
 """Commands that are done, or wait as RUNs, while a RUN before them still sends its rows."""
 
@@ -90,7 +88,7 @@ class Sequencer(wiring.Component):
         m.submodules.crc = crc = HeaderCrc()
         m.submodules.dealer = dealer = Dealer(config)
         m.submodules.guard = guard = PageGuard()
-        m.submodules.runs = runs = Fifo(RUN, RUNS_AHEAD)
+        m.submodules.runs = runs = Fifo(RUN, config.runs_ahead)
         m.submodules.responses = responses = Fifo(RESPONSE, ANSWERS_AHEAD)
         connect_checked(m, runs.o, wiring.flipped(self.run))
         connect_checked(m, responses.o, wiring.flipped(self.response))

@@ -27,6 +27,7 @@ from hw.commands import (
     crc16,
 )
 from hw.config import Accumulation, Config
+from hw.counters import kept
 from hw.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
@@ -61,6 +62,8 @@ class ModelTransport:
     def read_register(self, address: int) -> int:
         values = constants(self.config) | {"flags": self._flags}
         for name, count in self._counters.items():
+            if name not in kept(self.config):
+                continue
             values |= {name: count & 0xFFFFFFFF, f"{name}_high": count >> 32}
         by_address = {ADDRESS[name]: v for name, v in values.items() if name in ADDRESS}
         return by_address.get(address, 0)

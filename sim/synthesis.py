@@ -94,10 +94,10 @@ class Routed:
 
 
 def synthesise(
-    verilog: str, top: str, family: Family = Family.ECP5, options: Sequence[str] = ()
+    verilog: str, top: str, command: str = Family.ECP5.value, options: Sequence[str] = ()
 ) -> Path:
     """The folder with what Yosys makes of module `top`, flattened: ``netlist.json`` (for nextpnr),
-    ``netlist.v`` and ``statistics.json``. `options` are added to the family's command.
+    ``netlist.v`` and ``statistics.json``. `options` are added to a family's `command`.
 
     Raises `SynthesisError`.
     """
@@ -109,7 +109,7 @@ def synthesise(
         "proc",
         "flatten",
         "rename -hide w:*",
-        " ".join((family.value, f"-top {top}", *options)),
+        " ".join((command, f"-top {top}", *options)),
         "delete t:$scopeinfo",
         # Names made up of the names of neighbours are most of a large netlist's text.
         "rename -hide w:* c:*",
@@ -119,7 +119,7 @@ def synthesise(
     ]
 
     def make(work: Path):
-        log.info("synthesising %s for %s", top, family.name)
+        log.info("synthesising %s: %s", top, command)
         (work / "design.v").write_text(verilog)
         _run("yosys", YOSYS, script, work)
 
@@ -129,7 +129,8 @@ def synthesise(
 
 def area(verilog: str, top: str, family: Family = Family.ECP5, options: Sequence[str] = ()) -> Area:
     """Cells of module `top`, flattened. Raises `SynthesisError`."""
-    report = json.loads((synthesise(verilog, top, family, options) / "statistics.json").read_text())
+    made = synthesise(verilog, top, family.value, options)
+    report = json.loads((made / "statistics.json").read_text())
     return Area(report["design"]["num_cells_by_type"], family)
 
 
@@ -138,7 +139,7 @@ def netlist(verilog: str, top: str, options: Sequence[str] = ()) -> str:
 
     Raises `SynthesisError`.
     """
-    return (synthesise(verilog, top, Family.ECP5, options) / "netlist.v").read_text()
+    return (synthesise(verilog, top, options=options) / "netlist.v").read_text()
 
 
 def cell_models() -> str:

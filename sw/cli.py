@@ -371,11 +371,38 @@ def load(
     out: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
 ):
     """Load a bitstream into a connected board, by openFPGALoader."""
-    from . import bitstream as maker
+    from . import toolchain
 
     chosen = find_board(board)
     name = chosen.build(config).config.name
-    maker.load(chosen, out / board / name / f"{name}.{chosen.bitstream}")
+    suffix = toolchain.TOOLCHAINS[chosen.family].suffix
+    toolchain.load(chosen, out / board / name / f"{name}.{suffix}")
+
+
+@app.command()
+def boards(
+    build: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
+    out: Annotated[Path, typer.Option("--docs", help="Folder of the documents.")] = Path("docs"),
+):
+    """Take new reports of bitstreams into docs/boards/, and make the table of all boards again."""
+    from hw.platforms.top import generate
+    from sim.cache import digest
+
+    from . import board_reports
+
+    reports = board_reports.update(out, build)
+    table = Table()
+    for column in ("board", "configuration", "clock", "highest", "gateware"):
+        table.add_column(column)
+    for chosen, carried in board_reports.builds():
+        name = carried.config.name
+        row = [chosen.name, name, f"{carried.mhz:g}", "not routed", ""]
+        if report := reports.get(f"{chosen.name}/{name}"):
+            today = digest(generate(chosen, carried)) == report["design"]
+            row[3:] = [f"{report['fmax']:g}", "this" if today else "[yellow]an older one[/yellow]"]
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"wrote {out / 'boards' / 'reports.json'} and the table in {out / 'boards.md'}")
 
 
 @app.command()

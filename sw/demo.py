@@ -73,7 +73,7 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
         "total": {
             "dense": total_dense,
             "sparse": total_sparse,
-            "speedup": total_dense / total_sparse,
+            "speedup": _gain(total_dense, total_sparse),
         },
         "accuracy": {
             "hardware": networks.accuracy(outputs["sparse"][-1], labels),
@@ -86,6 +86,11 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
     }
 
 
+def _gain(dense: int, sparse: int) -> float:
+    """How many times faster, by the device's counter; 0 if it has none."""
+    return dense / sparse if sparse else 0.0
+
+
 def _layer(number: int, layer, sparse, dense) -> dict:
     n, m = layer.weights.pattern or (layer.weights.group, layer.weights.group)
     return {
@@ -96,7 +101,7 @@ def _layer(number: int, layer, sparse, dense) -> dict:
         "sparse": sparse.cycles,
         "dense_utilisation": dense.utilisation,
         "utilisation": sparse.utilisation,
-        "speedup": dense.cycles / sparse.cycles,
+        "speedup": _gain(dense.cycles, sparse.cycles),
         "ideal": m / n,
         "stalls": sparse.stalls,
         "packed_bytes": layer.weights.nbytes,

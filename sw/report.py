@@ -78,7 +78,7 @@ def _stalls(report: dict) -> str:
         left = 0.0
         parts = {"issuing": row["sparse"] - waited, **row["stalls"]}
         for name, cycles in parts.items():
-            share = cycles / row["sparse"]
+            share = cycles / row["sparse"] if row["sparse"] else 0
             colour = SPARSE if name == "issuing" else colours[name]
             axes.barh(i, share, 0.6, left=left, color=colour, label=name if not i else None)
             left += share

@@ -1,13 +1,22 @@
 """The boards that Heddle is built for, and the configurations that each one carries.
 
-A board's pins and clock come from amaranth-boards.
+A board's pins and clock come from amaranth-boards, and from `constraints/` where that has none.
 """
 
 from dataclasses import dataclass
+from enum import Enum
 
 from ..config import Config, ConfigError
 from ..formats import FP16, INT8
-from .pll import ECP5, Pll
+from .pll import ECP5, GW1N9, ICE40, Pll
+
+
+class Family(Enum):
+    """FPGAs that the same tools place and route."""
+
+    ECP5 = "Lattice ECP5"
+    ICE40 = "Lattice iCE40"
+    GOWIN = "Gowin LittleBee"
 
 
 @dataclass(frozen=True)
@@ -27,18 +36,17 @@ class Board:
     title: str
     part: str
     builds: tuple[Build, ...]
+    family: Family
     platform: str
     """Module and class in amaranth-boards."""
     arguments: tuple[str, ...]
     """What tells nextpnr the device."""
     pll: Pll
-    baud: int
     loader: str
     """The board's name in openFPGALoader."""
-    synthesis: str
-    """Yosys' command."""
-    bitstream: str = "bit"
-    """Suffix of the file that is loaded."""
+    baud: int = 1_000_000
+    wires: str = ""
+    """File in `constraints/` with the pins that amaranth-boards does not name."""
 
     def build(self, name: str | None = None) -> Build:
         """The build of the configuration called `name`, or the default one."""
@@ -60,10 +68,22 @@ def _fp16(rows: int, columns: int, **fields) -> Config:
 
 
 _SMALL = {"activation_groups": 64, "weight_slots": 64, "schedule_records": 16}
+_MIDDLE = {"activation_groups": 256, "weight_slots": 512, "schedule_records": 256}
+_INT8_4X4 = _int8(4, 4, columns_per_epilogue=4, **_SMALL)
+_GOWIN_2X2 = _int8(2, 2, columns_per_epilogue=2, runs_ahead=2, counters=False, **_MIDDLE)
+_ICE40_2X2 = _int8(
+    *(2, 2),
+    columns_per_epilogue=2,
+    activation_groups=128,
+    weight_slots=256,
+    schedule_records=128,
+    runs_ahead=2,
+    counters=False,
+)
 _ECP5_85 = (
     Build(_fp16(8, 8, columns_per_epilogue=8), 80),
     Build(_int8(12, 12, columns_per_epilogue=4), 100),
-    Build(_int8(4, 4, columns_per_epilogue=4, **_SMALL), 100),
+    Build(_INT8_4X4, 100),
 )
 
 BOARDS = {
@@ -74,24 +94,56 @@ BOARDS = {
             "Radiona ULX3S, LFE5U-85F",
             "LFE5U-85F-6BG381C",
             _ECP5_85,
+            Family.ECP5,
             platform="ulx3s:ULX3S_85F_Platform",
             arguments=("--85k", "--package", "CABGA381", "--speed", "6"),
             pll=ECP5,
-            baud=1_000_000,
             loader="ulx3s",
-            synthesis="synth_ecp5 -no-rw-check",
         ),
         Board(
             "ecpix-5-85f",
             "LambdaConcept ECPIX-5, LFE5UM5G-85F",
             "LFE5UM5G-85F-8BG554I",
             _ECP5_85,
+            Family.ECP5,
             platform="ecpix5:ECPIX585Platform",
             arguments=("--um5g-85k", "--package", "CABGA554", "--speed", "8"),
             pll=ECP5,
-            baud=1_000_000,
             loader="ecpix5_r03",
-            synthesis="synth_ecp5 -no-rw-check",
+        ),
+        Board(
+            "orangecrab-25f",
+            "OrangeCrab r0.2, LFE5U-25F",
+            "LFE5U-25F-8MG285C",
+            (Build(_INT8_4X4, 80), Build(_fp16(4, 4, columns_per_epilogue=4, **_MIDDLE), 60)),
+            Family.ECP5,
+            platform="orangecrab_r0_2:OrangeCrabR0_2_25FPlatform",
+            arguments=("--25k", "--package", "CSFBGA285", "--speed", "8"),
+            pll=ECP5,
+            loader="orangeCrab",
+            wires="orangecrab.toml",
+        ),
+        Board(
+            "tang-nano-9k",
+            "Sipeed Tang Nano 9K, GW1NR-9C",
+            "GW1NR-LV9QN88PC6/I5",
+            (Build(_GOWIN_2X2, 36),),
+            Family.GOWIN,
+            platform="tang_nano_9k:TangNano9kPlatform",
+            arguments=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
+            pll=GW1N9,
+            loader="tangnano9k",
+        ),
+        Board(
+            "icebreaker",
+            "1BitSquared iCEBreaker, iCE40UP5K",
+            "iCE40UP5K-SG48I",
+            (Build(_ICE40_2X2, 18),),
+            Family.ICE40,
+            platform="icebreaker:ICEBreakerPlatform",
+            arguments=("--up5k", "--package", "sg48"),
+            pll=ICE40,
+            loader="ice40_generic",
         ),
     )
 }

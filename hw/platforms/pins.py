@@ -1,12 +1,17 @@
-"""Where a board's signals are: from amaranth-boards, written as the place-and-route tools want."""
+"""Where a board's signals are: from amaranth-boards, or from a file in `constraints/`."""
 
 import importlib
+import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from amaranth.build import Attrs, Pins
 
 from ..config import ConfigError
 from .boards import Board
+
+WIRES = Path(__file__).resolve().parents[2] / "constraints"
+"""Folder of the pins that amaranth-boards does not name: wires to a header, for example."""
 
 
 @dataclass(frozen=True)
@@ -47,38 +52,38 @@ def clock_hz(board: Board) -> float:
 
 
 def pins(board: Board) -> dict[str, Pin]:
-    """The pins of `clk`, `rx`, `tx`, `busy` and `error` of a board in amaranth-boards."""
+    """The pins of a board's `clk`, `rx` and `tx`, and of the lamps `busy` and `error` it has."""
     platform = platform_of(board)
     clock = _resource(platform, platform.default_clk)
-    uart = _resource(platform, "uart")
     found = {"clk": _pin(clock.ios[0], clock.attrs)}
-    for line in uart.ios:
-        if line.name in ("rx", "tx"):
-            found[line.name] = _pin(line.ios[0], uart.attrs, line.attrs)
-    for number, name in enumerate(("busy", "error")):
-        lamp = _lamp(platform, number)
+    if board.wires:
+        found |= _wires(WIRES / board.wires)
+    else:
+        uart = _resource(platform, "uart")
+        for line in uart.ios:
+            if line.name in ("rx", "tx"):
+                found[line.name] = _pin(line.ios[0], uart.attrs, line.attrs)
+    for number, (name, colour) in enumerate((("busy", "g"), ("error", "r"))):
+        lamp = _lamp(platform, colour, number)
         if lamp is not None:
             found[name] = lamp
     return found
 
 
-def _lamp(platform, number: int) -> Pin | None:
-    """A board's LED, or the red or green one of its first coloured LED."""
-    for resource in platform.resources:
-        if (resource.name, resource.number) == ("led", number):
-            return _pin(resource.ios[0], resource.attrs)
-        if (resource.name, resource.number) == ("rgb_led", 0):
-            line = resource.ios[number]
-            return _pin(line.ios[0], resource.attrs, line.attrs)
-    return None
+def _lamp(platform, colour: str, number: int) -> Pin | None:
+    """A board's LED of that colour, alone or in its first coloured one, else of that number."""
+    resources = {(resource.name, resource.number): resource for resource in platform.resources}
+    if rgb := resources.get(("rgb_led", 0)):
+        (line,) = (line for line in rgb.ios if line.name == colour)
+        return _pin(line.ios[0], rgb.attrs, line.attrs)
+    lamp = resources.get((f"led_{colour}", 0)) or resources.get(("led", number))
+    return lamp and _pin(lamp.ios[0], lamp.attrs)
 
 
-def constraints(board: Board) -> str:
-    """The text of the constraint file (LPF) for place and route."""
-    lines = []
-    for port, pin in pins(board).items():
-        values = " ".join(f"{name}={value}" for name, value in pin.attributes.items())
-        lines.append(f'LOCATE COMP "{port}" SITE "{pin.site}";')
-        lines.append(f'IOBUF PORT "{port}" {values};')
-    lines.append(f'FREQUENCY PORT "clk" {clock_hz(board) / 1e6:g} MHZ;')
-    return "\n".join([*lines, ""])
+def _wires(file: Path) -> dict[str, Pin]:
+    """Pins by port, from a file of ours. Raises `ConfigError` if it is missing or damaged."""
+    try:
+        tables = tomllib.loads(file.read_text())
+        return {port: Pin(table.pop("site"), attributes=table) for port, table in tables.items()}
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as reason:
+        raise ConfigError(f"{file}: no pins to be read here ({reason})") from None

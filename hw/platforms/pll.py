@@ -1,7 +1,8 @@
 """Clock dividers of the families' PLLs, and the cells that they go into.
 
 `dividers` searches for the output nearest to the wanted frequency; `add_pll` makes the cell.
-Ranges: Lattice FPGA-TN-02200 (ECP5).
+Ranges: Lattice FPGA-TN-02200 (ECP5), Lattice FPGA-TN-02052 and FPGA-DS-02008 (iCE40 UltraPlus),
+Gowin DS117 and UG286 (GW1NR-9 of speed grade C6/I5).
 """
 
 from collections.abc import Callable, Iterator
@@ -18,16 +19,22 @@ TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class Dividers:
-    """The dividers of a PLL: output = input * feedback / reference, oscillator = output * post."""
+    """The dividers of a PLL: output = oscillator / post.
+
+    What is compared with input / reference is output / feedback, or, if not `post_inside` the
+    loop, oscillator / feedback.
+    """
 
     input_hz: float
     reference: int
     feedback: int
     post: int
+    post_inside: bool = True
 
     @property
     def output_hz(self) -> float:
-        return self.input_hz * self.feedback / self.reference
+        outside = 1 if self.post_inside else self.post
+        return self.input_hz * self.feedback / (self.reference * outside)
 
     @property
     def oscillator_hz(self) -> float:
@@ -50,6 +57,9 @@ class Pll:
     posts: tuple[int, ...]
     detector_hz: tuple[float, float]
     oscillator_hz: tuple[float, float]
+    output_hz: tuple[float, float]
+    post_inside: bool = True
+    """The loop goes through the divider at the output."""
 
 
 def _ecp5(m: Module, clk: Signal, d: Dividers, out: Signal, locked: Signal):
@@ -87,17 +97,86 @@ def _ecp5(m: Module, clk: Signal, d: Dividers, out: Signal, locked: Signal):
     )
 
 
+def _ice40(m: Module, clk: Signal, d: Dividers, out: Signal, locked: Signal):
+    # The loop filter's setting for each range of the compared frequency.
+    filter_range = 1 + sum(d.detector_hz >= MHZ * edge for edge in (17, 26, 44, 66, 101))
+    m.submodules.pll = Instance(
+        "SB_PLL40_PAD",
+        p_FEEDBACK_PATH="SIMPLE",
+        p_PLLOUT_SELECT="GENCLK",
+        p_DIVR=Const(d.reference - 1, 4),
+        p_DIVF=Const(d.feedback - 1, 7),
+        p_DIVQ=Const(d.post.bit_length() - 1, 3),
+        p_FILTER_RANGE=Const(filter_range, 3),
+        i_PACKAGEPIN=clk,
+        i_RESETB=Const(1),
+        i_BYPASS=Const(0),
+        o_PLLOUTGLOBAL=out,
+        o_LOCK=locked,
+    )
+
+
+def _gw1n9(m: Module, clk: Signal, d: Dividers, out: Signal, locked: Signal):
+    m.submodules.pll = Instance(
+        "rPLL",
+        p_DEVICE="GW1NR-9C",
+        p_FCLKIN=f"{d.input_hz / MHZ:g}",
+        p_DYN_IDIV_SEL="false",
+        p_IDIV_SEL=d.reference - 1,
+        p_DYN_FBDIV_SEL="false",
+        p_FBDIV_SEL=d.feedback - 1,
+        p_DYN_ODIV_SEL="false",
+        p_ODIV_SEL=d.post,
+        p_CLKFB_SEL="internal",
+        p_CLKOUT_BYPASS="false",
+        i_CLKIN=clk,
+        i_CLKFB=Const(0),
+        i_RESET=Const(0),
+        i_RESET_P=Const(0),
+        i_IDSEL=Const(0, 6),
+        i_FBDSEL=Const(0, 6),
+        i_ODSEL=Const(0, 6),
+        i_PSDA=Const(0, 4),
+        i_DUTYDA=Const(0, 4),
+        i_FDLY=Const(0, 4),
+        o_CLKOUT=out,
+        o_LOCK=locked,
+    )
+
+
 ECP5 = Pll(
     _ecp5,
-    range(1, 129),
-    range(1, 81),
-    tuple(range(1, 129)),
-    (3.125e6, 400e6),
-    (400e6, 800e6),
+    references=range(1, 129),
+    feedbacks=range(1, 81),
+    posts=tuple(range(1, 129)),
+    detector_hz=(3.125e6, 400e6),
+    oscillator_hz=(400e6, 800e6),
+    output_hz=(3.125e6, 400e6),
+)
+ICE40 = Pll(
+    _ice40,
+    references=range(1, 17),
+    feedbacks=range(1, 129),
+    posts=(2, 4, 8, 16, 32, 64),
+    detector_hz=(10e6, 133e6),
+    oscillator_hz=(533e6, 1066e6),
+    output_hz=(16e6, 275e6),
+    post_inside=False,
+)
+GW1N9 = Pll(
+    _gw1n9,
+    references=range(1, 65),
+    feedbacks=range(1, 65),
+    posts=(2, 4, *range(8, 129, 8)),
+    detector_hz=(3e6, 400e6),
+    oscillator_hz=(400e6, 1200e6),
+    output_hz=(3.125e6, 600e6),
 )
 
 
-def _candidates(pll: Pll, input_hz: float) -> Iterator[Dividers]:
+def _candidates(pll: Pll, input_hz: float, wanted: tuple[float, float]) -> Iterator[Dividers]:
+    """All that keep the PLL's ranges, with the output within `wanted`."""
+
     def within(value: float, bounds: tuple[float, float]) -> bool:
         return bounds[0] <= value <= bounds[1]
 
@@ -106,9 +185,12 @@ def _candidates(pll: Pll, input_hz: float) -> Iterator[Dividers]:
             continue
         for feedback in pll.feedbacks:
             for post in pll.posts:
-                found = Dividers(input_hz, reference, feedback, post)
-                if within(found.oscillator_hz, pll.oscillator_hz):
-                    yield found
+                found = Dividers(input_hz, reference, feedback, post, pll.post_inside)
+                if within(found.output_hz, wanted):
+                    if within(found.oscillator_hz, pll.oscillator_hz):
+                        yield found
+                elif pll.post_inside:
+                    break  # no other one changes the output
 
 
 def dividers(pll: Pll, input_hz: float, output_hz: float) -> Dividers:
@@ -117,11 +199,9 @@ def dividers(pll: Pll, input_hz: float, output_hz: float) -> Dividers:
     Among equals the phases are compared as fast as possible (less jitter), with the slowest
     oscillator. Raises `ConfigError` if none comes within `TOLERANCE`.
     """
-    fitting = [
-        d
-        for d in _candidates(pll, input_hz)
-        if output_hz * (1 - TOLERANCE) <= d.output_hz <= output_hz * (1 + 1e-9)
-    ]
+    least, most = pll.output_hz
+    wanted = (max(least, output_hz * (1 - TOLERANCE)), min(most, output_hz * (1 + 1e-9)))
+    fitting = list(_candidates(pll, input_hz, wanted))
     if not fitting:
         raise ConfigError(
             f"no PLL setting makes {output_hz / MHZ:g} MHz of {input_hz / MHZ:g} MHz; "

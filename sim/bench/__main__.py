@@ -14,6 +14,7 @@ MODULES = {
     "simspeed": ("simspeed",),
     "host": ("host",),
     "link": ("board",),
+    "board": ("board",),
 }
 """Modules of this package, each with the first parts of its rows' names."""
 

@@ -1,35 +1,72 @@
-"""Bitstreams: a whole one (slow), and what a user is told when one cannot be made or loaded."""
+"""Bitstreams: whole ones (slow), and what a user is told when one cannot be made or loaded."""
 
 import json
 
 import pytest
 
-from hw.platforms import board
-from sw import bitstream
-from sw.bitstream import BuildError
+from hw.platforms import BOARDS, Family, board
+from sim.bench.board import smallest
+from sw import bitstream, toolchain
+from sw.toolchain import TOOLCHAINS, BuildError
+
+BLINKER = """
+module top(input clk, rx, output tx, busy, error);
+  reg [23:0] count = 0;
+  always @(posedge clk) count <= count + 1;
+  assign tx = rx, busy = count[23], error = count[22];
+endmodule
+"""
 
 
 @pytest.mark.slow
-def test_a_bitstream(tmp_path):
-    ulx3s = board("ulx3s-85f")
-    report = bitstream.make(ulx3s, ulx3s.build("int8_4x4"), tmp_path, seeds=(1,))
-    file = tmp_path / report.file
-    assert file.stat().st_size > 100_000
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_bitstream(tmp_path, name):
+    build = smallest(board(name))
+    report = bitstream.make(board(name), build, tmp_path)
+    assert report.met and report.fmax >= report.mhz
+    assert (tmp_path / report.file).stat().st_size > 100_000
     written = json.loads((tmp_path / "report.json").read_text())
-    assert written["fmax"] == report.fmax and written["seed"] == 1
-    assert report.used["MULT18X18D"][0] >= 16
+    assert written["fmax"] == report.fmax and written["seed"] == report.seed
+    assert sum(report.used[kind][0] for kind in report.used if "MULT" in kind or "DSP" in kind) >= (
+        build.config.macs_per_cycle
+    )
+
+
+@pytest.mark.parametrize("family", Family)
+def test_each_familys_tools_make_a_file(tmp_path, monkeypatch, family):
+    """Every step but the accelerator: a counter on the pins of the family's smallest board."""
+    monkeypatch.setenv("HEDDLE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(bitstream, "generate", lambda board, build: BLINKER)
+    (chosen, *_) = sorted(
+        (b for b in BOARDS.values() if b.family is family),
+        key=lambda b: smallest(b).config.macs_per_cycle,
+    )
+    steps = []
+    report = bitstream.make(chosen, smallest(chosen), tmp_path, (1,), steps.append)
+    assert report.fmax > report.mhz and report.met and report.seeds == {"1": report.fmax}
+    data = (tmp_path / report.file).read_bytes()
+    assert len(data) > 10_000
+    assert set(report.tools) >= {"pyosys", TOOLCHAINS[family].router}
+    # What was placed and routed once is not again, and the file is the same.
+    log = tmp_path / smallest(chosen).config.name / "nextpnr-1.log"
+    log.unlink()
+    again = bitstream.make(chosen, smallest(chosen), tmp_path, (1,))
+    assert again == report and not log.exists()
+    assert (tmp_path / report.file).read_bytes() == data
 
 
 def test_a_tool_that_fails_is_named(tmp_path):
-    with pytest.raises(BuildError, match="run_ecppack failed"):
-        bitstream._run("run_ecppack", ["nothing", "out.bit"], tmp_path, "log")
+    with pytest.raises(BuildError, match="yowasp-ecppack failed"):
+        toolchain.run("yowasp-ecppack", ["nothing", "out.bit"], tmp_path, "log")
+    with pytest.raises(BuildError, match="the tool 'nextpnr-none' is not installed"):
+        toolchain.run("nextpnr-none", [], tmp_path, "log")
 
 
 def test_loading_says_what_is_missing(tmp_path, monkeypatch):
     ulx3s = board("ulx3s-85f")
     with pytest.raises(BuildError, match="make bitstream BOARD=ulx3s-85f"):
-        bitstream.load(ulx3s, tmp_path / "no.bit")
+        toolchain.load(ulx3s, tmp_path / "no.bit")
     (tmp_path / "a.bit").write_bytes(b"")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BuildError, match="openFPGALoader is not on the path"):
-        bitstream.load(ulx3s, tmp_path / "a.bit")
+        toolchain.load(ulx3s, tmp_path / "a.bit")

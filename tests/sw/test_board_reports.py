@@ -1,0 +1,81 @@
+"""The table of boards: what the reports say, no more, and as `make boards` writes it."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from hw.platforms import BOARDS
+from hw.platforms.pins import pins
+from sw import board_reports
+from sw.errors import FormatError
+
+DOCS = Path(__file__).parents[2] / "docs"
+REPORT = {
+    "mhz": 80,
+    "fmax": 95.75,
+    "met": True,
+    "seed": 2,
+    "seeds": {"1": 78.1, "2": 95.75},
+    "design": "0123",
+    "used": {"TRELLIS_COMB": [10283, 24288], "DP16KD": [12, 56], "MULT18X18D": [18, 28]},
+    "tools": {"pyosys": "0.70"},
+}
+
+
+def test_the_table_is_that_of_the_reports():
+    page = (DOCS / "boards.md").read_text()
+    kept = board_reports.read(DOCS / "boards" / "reports.json")
+    assert page == board_reports.with_table(page, kept), "run `make boards`"
+    known = {f"{board.name}/{build.config.name}" for board, build in board_reports.builds()}
+    assert kept and set(kept) <= known
+    assert (DOCS / "boards" / "reports.json").read_text() == board_reports.text(kept)
+
+
+def test_every_clock_is_one_that_routing_met():
+    kept = board_reports.read(DOCS / "boards" / "reports.json")
+    for name, report in kept.items():
+        assert report["met"] and report["fmax"] >= report["mhz"], name
+
+
+def test_every_board_has_a_page_with_its_pins():
+    index = (DOCS / "boards.md").read_text()
+    for board in BOARDS.values():
+        page = re.search(rf"`{board.name}`.*\(boards/(\S+\.md)\)", index)
+        assert page, f"docs/boards.md does not link the page of {board.name}"
+        text = (DOCS / "boards" / page[1]).read_text()
+        assert f"BOARD={board.name}" in text and "No board has run Heddle yet" in text
+        sites = {port: pin.site for port, pin in pins(board).items()}
+        for ports in (("clk",), ("rx", "tx"), ("busy", "error")):
+            assert f"| {', '.join(sites[port] for port in ports)} |" in text, (board.name, ports)
+
+
+def test_new_reports_replace_old_ones(tmp_path):
+    (tmp_path / "build" / "orangecrab-25f").mkdir(parents=True)
+    file = tmp_path / "build" / "orangecrab-25f" / "int8_4x4.json"
+    file.write_text(json.dumps(REPORT | {"title": "not kept"}))
+    (tmp_path / "boards.md").write_text(f"above\n{board_reports.BEGIN}\n{board_reports.END}\nbelow")
+    (tmp_path / "boards").mkdir()
+    old = {name: REPORT | {"fmax": 1.0} for name in ("orangecrab-25f/int8_4x4", "gone/int8_4x4")}
+    (tmp_path / "boards" / "reports.json").write_text(json.dumps(old))
+    reports = board_reports.update(tmp_path, tmp_path / "build")
+    assert reports == {"orangecrab-25f/int8_4x4": REPORT}
+    assert board_reports.read(tmp_path / "boards" / "reports.json") == reports
+    page = (tmp_path / "boards.md").read_text()
+    assert page.startswith("above\n") and page.endswith("\nbelow")
+    row = (
+        "| `orangecrab-25f` | `int8_4x4` | 80 MHz | 95.8 MHz | 10,283 of 24,288 | 18 of 28 "
+        "| 12 of 56 | 2 of 1, 2 |"
+    )
+    assert row in page and "| `icebreaker` |" in page and "not routed" in page
+    assert "Made with pyosys 0.70." in page
+
+
+def test_what_cannot_be_read_is_said(tmp_path):
+    assert board_reports.read(tmp_path / "absent.json") == {}
+    (tmp_path / "damaged.json").write_text("{")
+    with pytest.raises(FormatError, match="damaged.json is not JSON"):
+        board_reports.read(tmp_path / "damaged.json")
+    with pytest.raises(FormatError, match="must contain the lines"):
+        board_reports.with_table("no marks", {})
