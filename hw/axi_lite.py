@@ -1,5 +1,7 @@
 """The registers on the AXI4-Lite bus: identification, configuration, control, counters."""
 
+from collections.abc import Sequence
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -16,26 +18,85 @@ from .registers import (
 )
 
 ADDRESS_BITS = 12
-AXI_LITE_PORTS = {
-    "s_axil_awaddr": In(ADDRESS_BITS),
-    "s_axil_awvalid": In(1),
-    "s_axil_awready": Out(1),
-    "s_axil_wdata": In(32),
-    "s_axil_wstrb": In(4),
-    "s_axil_wvalid": In(1),
-    "s_axil_wready": Out(1),
-    "s_axil_bresp": Out(2),
-    "s_axil_bvalid": Out(1),
-    "s_axil_bready": In(1),
-    "s_axil_araddr": In(ADDRESS_BITS),
-    "s_axil_arvalid": In(1),
-    "s_axil_arready": Out(1),
-    "s_axil_rdata": Out(32),
-    "s_axil_rresp": Out(2),
-    "s_axil_rvalid": Out(1),
-    "s_axil_rready": In(1),
-}
-"""AXI4-Lite, by the names of AMBA's specification."""
+
+
+def axi_lite_ports(address_bits: int) -> dict[str, wiring.Member]:
+    """The ports of an AXI4-Lite slave, by the names of AMBA's specification."""
+    return {
+        "s_axil_awaddr": In(address_bits),
+        "s_axil_awvalid": In(1),
+        "s_axil_awready": Out(1),
+        "s_axil_wdata": In(32),
+        "s_axil_wstrb": In(4),
+        "s_axil_wvalid": In(1),
+        "s_axil_wready": Out(1),
+        "s_axil_bresp": Out(2),
+        "s_axil_bvalid": Out(1),
+        "s_axil_bready": In(1),
+        "s_axil_araddr": In(address_bits),
+        "s_axil_arvalid": In(1),
+        "s_axil_arready": Out(1),
+        "s_axil_rdata": Out(32),
+        "s_axil_rresp": Out(2),
+        "s_axil_rvalid": Out(1),
+        "s_axil_rready": In(1),
+    }
+
+
+AXI_LITE_PORTS = axi_lite_ports(ADDRESS_BITS)
+"""Those of the accelerator."""
+
+
+class AxiLiteSlave(wiring.Component):
+    """The handshakes of AXI4-Lite: what is left are strobes.
+
+    Latency: 1 cycle. Throughput: one access every 2 cycles. Stall rule: an answer waits for the
+    bus master, and the next access for the answer.
+
+    Members
+    -------
+    s_axil_* : the bus
+    read : Out(1), with `read_address`: `read_data` is taken in this cycle
+    write : Out(1), with `write_address`, `write_data`, and `write_strobes`, one a byte
+    """
+
+    def __init__(self, address_bits: int):
+        self.address_bits = address_bits
+        super().__init__(
+            {
+                **axi_lite_ports(address_bits),
+                "read": Out(1),
+                "read_address": Out(address_bits),
+                "read_data": In(32),
+                "write": Out(1),
+                "write_address": Out(address_bits),
+                "write_data": Out(32),
+                "write_strobes": Out(4),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.d.comb += [
+            self.write.eq(self.s_axil_awvalid & self.s_axil_wvalid & ~self.s_axil_bvalid),
+            self.write_address.eq(self.s_axil_awaddr),
+            self.write_data.eq(self.s_axil_wdata),
+            self.write_strobes.eq(self.s_axil_wstrb),
+            self.s_axil_awready.eq(self.write),
+            self.s_axil_wready.eq(self.write),
+            self.s_axil_arready.eq(~self.s_axil_rvalid),
+            self.read.eq(self.s_axil_arvalid & self.s_axil_arready),
+            self.read_address.eq(self.s_axil_araddr),
+        ]
+        with m.If(self.write):
+            m.d.sync += self.s_axil_bvalid.eq(1)
+        with m.Elif(self.s_axil_bready):
+            m.d.sync += self.s_axil_bvalid.eq(0)
+        with m.If(self.read):
+            m.d.sync += [self.s_axil_rvalid.eq(1), self.s_axil_rdata.eq(self.read_data)]
+        with m.Elif(self.s_axil_rready):
+            m.d.sync += self.s_axil_rvalid.eq(0)
+        return m
 
 
 class Registers(wiring.Component):
@@ -71,16 +132,15 @@ class Registers(wiring.Component):
         m.submodules.counters = counters = Counters(self.config)
         m.d.comb += counters.events.eq(self.events)
 
+        m.submodules.bus = bus = AxiLiteSlave(ADDRESS_BITS)
+        for name, member in AXI_LITE_PORTS.items():
+            source, target = (self, bus) if member.flow is In else (bus, self)
+            m.d.comb += getattr(target, name).eq(getattr(source, name))
+
         # Writes: only CONTROL's lowest byte does anything.
-        write = self.s_axil_awvalid & self.s_axil_wvalid & ~self.s_axil_bvalid
         control = Signal(3)
-        m.d.comb += [self.s_axil_awready.eq(write), self.s_axil_wready.eq(write)]
-        with m.If(write & (self.s_axil_awaddr == ADDRESS["control"]) & self.s_axil_wstrb[0]):
-            m.d.comb += control.eq(self.s_axil_wdata)
-        with m.If(write):
-            m.d.sync += self.s_axil_bvalid.eq(1)
-        with m.Elif(self.s_axil_bready):
-            m.d.sync += self.s_axil_bvalid.eq(0)
+        with m.If(bus.write & (bus.write_address == ADDRESS["control"]) & bus.write_strobes[0]):
+            m.d.comb += control.eq(bus.write_data)
         m.d.comb += counters.clear.eq((control & CONTROL_CLEAR_COUNTERS).any())
         m.d.sync += self.reset.eq((control & CONTROL_RESET).any())
 
@@ -102,21 +162,19 @@ class Registers(wiring.Component):
             **{name: getattr(counters, name)[:32] for name in counted},
             **{f"{name}_high": high for name in wide},
         }
-        # One word after the other, so that selecting by address makes a small multiplexer.
-        words = Cat(Cat(Value.cast(values.get(name, 0)), Const(0, 32))[:32] for name in ADDRESS)
-        index = self.s_axil_araddr[2 : 2 + (len(ADDRESS) - 1).bit_length()]
-        outside = self.s_axil_araddr[:2].any() | (self.s_axil_araddr >> 2 >= len(ADDRESS))
-        read = self.s_axil_arvalid & self.s_axil_arready
-        m.d.comb += self.s_axil_arready.eq(~self.s_axil_rvalid)
-        with m.If(read):
-            m.d.sync += [
-                self.s_axil_rvalid.eq(1),
-                self.s_axil_rdata.eq(Mux(outside, 0, words.word_select(index, 32))),
-            ]
-            with m.Switch(self.s_axil_araddr):
-                for name in wide:
-                    with m.Case(ADDRESS[name]):
-                        m.d.sync += high.eq(getattr(counters, name)[32:])
-        with m.Elif(self.s_axil_rready):
-            m.d.sync += self.s_axil_rvalid.eq(0)
+        m.d.comb += bus.read_data.eq(select(bus.read_address, [values.get(n, 0) for n in ADDRESS]))
+        with m.If(bus.read), m.Switch(bus.read_address):
+            for name in wide:
+                with m.Case(ADDRESS[name]):
+                    m.d.sync += high.eq(getattr(counters, name)[32:])
         return m
+
+
+def select(address: Value, words: Sequence) -> Value:
+    """The 32-bit word at byte `address` of `words`; zero where there is none.
+
+    By indexing, which makes a far smaller multiplexer than comparing addresses.
+    """
+    bits = Cat(Cat(Value.cast(word), Const(0, 32))[:32] for word in words)
+    outside = address[:2].any() | (address >> 2 >= len(words))
+    return Mux(outside, 0, bits.word_select(address[2 : 2 + (len(words) - 1).bit_length()], 32))

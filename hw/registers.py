@@ -21,6 +21,7 @@ class Access(Enum):
     """Known when the hardware is generated."""
     READ = "read"
     """Counts or reports; writes are ignored."""
+    READ_WRITE = "read and write"
     WRITE = "write"
     """Written bits act for one cycle; reads as zero."""
 

@@ -33,6 +33,15 @@ def convert(component: wiring.Component, name: str, library: Library | None = No
     return "\n".join(texts)
 
 
+def ports(component: wiring.Component) -> dict[str, tuple[str, int]]:
+    """Direction ("input", "output") and width of the ports of its Verilog, by name."""
+    found = {"clk": ("input", 1), "rst": ("input", 1)}
+    for path, member, value in component.signature.flatten(component):
+        name = "__".join(str(part) for part in path)
+        found[name] = ("input" if member.flow is In else "output", len(Value.cast(value)))
+    return found
+
+
 def generate(config: Config) -> str:
     """Verilog of the whole accelerator for `config`; the top module is `heddle`."""
     from .top import Accelerator  # here, so that tests of one block need only that block
@@ -45,19 +54,6 @@ def describe(config: Config) -> dict:
     """Ports, register map and configuration of the accelerator, as plain values for JSON."""
     from .top import Accelerator
 
-    ports = [
-        {"name": "clk", "direction": "input", "width": 1},
-        {"name": "rst", "direction": "input", "width": 1},
-    ]
-    accelerator = Accelerator(config)
-    for path, member, value in accelerator.signature.flatten(accelerator):
-        ports.append(
-            {
-                "name": "__".join(str(part) for part in path),
-                "direction": "input" if member.flow is In else "output",
-                "width": len(Value.cast(value)),
-            }
-        )
     constant = constants(config)
     registers = [
         {
@@ -72,7 +68,10 @@ def describe(config: Config) -> dict:
     return {
         "top": TOP,
         "configuration": config.describe(),
-        "ports": ports,
+        "ports": [
+            {"name": name, "direction": direction, "width": width}
+            for name, (direction, width) in ports(Accelerator(config)).items()
+        ],
         "registers": registers,
     }
 

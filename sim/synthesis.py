@@ -46,6 +46,8 @@ class Family(Enum):
     """Lattice ECP5."""
     XCUP = "synth_xilinx -family xcup"
     """AMD UltraScale+."""
+    XC7 = "synth_xilinx -family xc7"
+    """AMD 7 series."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,14 @@ class Area:
 
     @property
     def dsp(self) -> int:
-        """Multipliers: MULT18X18D, DSP48E2."""
-        return self._count("MULT18X18D", "DSP48E2")
+        """Multipliers: MULT18X18D, DSP48E2, DSP48E1."""
+        return self._count("MULT18X18D", "DSP48E2", "DSP48E1")
+
+    @property
+    def ram(self) -> float:
+        """Block RAMs: DP16KD, or RAMB36 (a RAMB18 is half of one)."""
+        halves = self._count("RAMB18E1", "RAMB18E2")
+        return self._count("DP16KD", "RAMB36E1", "RAMB36E2") + halves / 2
 
     def _count(self, *types: str) -> int:
         return sum(self.cells.get(kind, 0) for kind in types)
@@ -130,6 +138,33 @@ def synthesise(
 def area(verilog: str, top: str, family: Family = Family.ECP5, options: Sequence[str] = ()) -> Area:
     """Cells of module `top`, flattened. Raises `SynthesisError`."""
     made = synthesise(verilog, top, family.value, options)
+    report = json.loads((made / "statistics.json").read_text())
+    return Area(report["design"]["num_cells_by_type"], family)
+
+
+def estimate(verilog: str, top: str, family: Family) -> Area:
+    """Cells of module `top` by its parts, each module synthesised once and alone.
+
+    Quick for a large array, and a little too many: nothing is simplified across modules. Raises
+    `SynthesisError`.
+    """
+    script = [
+        "read_verilog design.v",
+        f"hierarchy -top {top}",
+        "proc",
+        "rename -hide w:*",
+        f"{family.value} -top {top}",
+        "tee -q -o statistics.json stat -json",
+    ]
+
+    def make(work: Path):
+        log.info("estimating %s for %s", top, family.name)
+        (work / "design.v").write_text(verilog)
+        _run("yosys", YOSYS, script, work)
+
+    made = store.cached(
+        f"estimate-{top}", store.digest(verilog, repr(script), _version("pyosys")), make
+    )
     report = json.loads((made / "statistics.json").read_text())
     return Area(report["design"]["num_cells_by_type"], family)
 

@@ -24,6 +24,8 @@ from hw.registers import (
 from .errors import DeviceError
 
 KINDS = ("sim", "amaranth", "model")
+MEMORIES = ("xdma", "pynq")
+"""Boards beside a memory: what stands before the colon."""
 COUNTERS = tuple(
     r.name
     for r in REGISTERS
@@ -129,19 +131,22 @@ def open(
 ) -> Device:
     """Open a device: "sim" (the generated Verilog in Verilator; without a C++ compiler Amaranth's
     simulator), "amaranth" (that one), "model" (the golden model behind the same commands), or the
-    path of a serial port with a board ("/dev/ttyUSB0", "COM3"; `baud` sets its rate). A board
-    knows its own configuration; the preset is for the others.
+    path of a serial port with a board ("/dev/ttyUSB0", "COM3"; `baud` sets its rate), or a board
+    beside a memory: "xdma:/dev/xdma0" (a PCI Express card) and "pynq:heddle.bit" (a Zynq board).
+    A board knows its own configuration; the preset is for the others.
 
     `trace` names a waveform file (.fst, .vcd) for "sim". Raises `DeviceError`, `ConfigError`.
     """
-    if is_port(kind):
+    carrier, _, place = kind.partition(":")
+    if carrier in MEMORIES or is_port(kind):
         if trace is not None:
             raise DeviceError(f"waveforms come from the device 'sim', not from {kind!r}")
-        return _open_port(kind, **options)
+        return _open_memory(carrier, place) if carrier in MEMORIES else _open_port(kind, **options)
     config = config or preset(preset_name)
     if kind not in KINDS:
         raise DeviceError(
-            f"no device of kind {kind!r}; there are {', '.join(KINDS)}, and serial ports by path"
+            f"no device of kind {kind!r}; there are {', '.join(KINDS)}, serial ports by path, and "
+            f"{', '.join(f'{name}:…' for name in MEMORIES)}"
         )
     if trace is not None and kind != "sim":
         raise DeviceError(f"waveforms come from the device 'sim', not from {kind!r}")
@@ -160,6 +165,8 @@ def open(
 
 def is_port(kind: str) -> bool:
     """Whether `kind` names a serial port: a path, or one of Windows' names."""
+    if kind.partition(":")[0] in MEMORIES:
+        return False
     return "/" in kind or kind.upper().startswith("COM")
 
 
@@ -170,6 +177,19 @@ def _open_port(path: str, baud: int | None = None, **link) -> Device:
     transport = LinkTransport(SerialPort(path, baud or BAUD), **link)
     try:
         return Device(transport, path)
+    except BaseException:
+        transport.close()
+        raise
+
+
+def _open_memory(carrier: str, place: str) -> Device:
+    from .dma import DmaTransport
+    from .memories import XDMA, PynqMemory, XdmaMemory
+
+    memory = XdmaMemory(place or XDMA) if carrier == "xdma" else PynqMemory(place)
+    transport = DmaTransport(memory)
+    try:
+        return Device(transport, f"{carrier}:{place}")
     except BaseException:
         transport.close()
         raise

@@ -1,0 +1,146 @@
+"""The accelerator beside a memory: what a board with a processor or PCI Express instantiates.
+
+AXI4-Lite ──► accelerator's registers (below 0x1000), DMA's registers (from 0x1000)
+AXI4 ◄──────► Reader ──► Accelerator ──► Writer
+"""
+
+from amaranth import Cat, Module, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from .axi_lite import ADDRESS_BITS, AxiLiteSlave, axi_lite_ports, select
+from .config import Config
+from .dma import Reader, Writer, memory_ports
+from .dma_registers import (
+    ADDRESS,
+    BASE,
+    CONTROL_FORGET,
+    CONTROL_READ,
+    CONTROL_WRITE,
+    MAGIC,
+    REGISTERS,
+    VERSION,
+)
+from .library import Library
+from .registers import Access
+from .top import Accelerator
+
+LITE_PORTS = axi_lite_ports(BASE.bit_length())
+PAYLOADS = {
+    "ar": ("s_axil_araddr",),
+    "aw": ("s_axil_awaddr", "s_axil_wdata", "s_axil_wstrb"),
+    "r": ("s_axil_rdata", "s_axil_rresp"),
+    "b": ("s_axil_bresp",),
+}
+"""What goes with a request, and with a response."""
+HELD = tuple(r.name for r in REGISTERS if r.access is Access.READ_WRITE)
+
+
+class MemoryAccelerator(wiring.Component):
+    """Accelerator with a DMA of its own, behind AXI4-Lite and AXI4 ports of standard names.
+
+    The host puts packets into memory and tells the DMA where; it takes the responses from there
+    (`hw/dma.py` says how both lie in memory, `hw/dma_registers.py` how to say so). Throughput and
+    stall rules are those of the parts.
+
+    Members
+    -------
+    s_axil_* : registers, 32 bits
+    m_axi_* : memory, `8 * config.stream_bytes` bits
+    """
+
+    def __init__(self, config: Config, library: Library | None = None):
+        self.config = config
+        self.library = library
+        super().__init__({**LITE_PORTS, **memory_ports(config)})
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.accelerator = accelerator = Accelerator(config, self.library)
+        m.submodules.reader = reader = Reader(config)
+        m.submodules.writer = writer = Writer(config)
+        m.submodules.bus = bus = AxiLiteSlave(BASE.bit_length())
+        self._share_bus(m, accelerator, bus)
+        self._control(m, bus, reader, writer)
+        for half in (reader, writer):
+            for name, member in half.signature.members.items():
+                if name.startswith("m_axi_"):
+                    source, target = (self, half) if member.flow is In else (half, self)
+                    m.d.comb += getattr(target, name).eq(getattr(source, name))
+        m.d.comb += [
+            accelerator.s_axis_tvalid.eq(reader.o.valid),
+            accelerator.s_axis_tdata.eq(reader.o.payload.data),
+            accelerator.s_axis_tlast.eq(reader.o.payload.last),
+            reader.o.ready.eq(accelerator.s_axis_tready),
+            writer.i.valid.eq(accelerator.m_axis_tvalid),
+            writer.i.payload.data.eq(accelerator.m_axis_tdata),
+            writer.i.payload.last.eq(accelerator.m_axis_tlast),
+            accelerator.m_axis_tready.eq(writer.i.ready),
+        ]
+        return m
+
+    def _share_bus(self, m: Module, accelerator: Accelerator, bus: AxiLiteSlave):
+        """The address decides who takes a request; nobody does while the other one answers."""
+
+        def connect(slave, other, chosen: dict[str, Value]):
+            for request, response, channels in (("ar", "r", ("ar",)), ("aw", "b", ("aw", "w"))):
+                free = chosen[request] & ~getattr(other, f"s_axil_{response}valid")
+                for channel in channels:
+                    valid = getattr(self, f"s_axil_{channel}valid")
+                    m.d.comb += getattr(slave, f"s_axil_{channel}valid").eq(valid & free)
+                    with m.If(free):
+                        ready = getattr(slave, f"s_axil_{channel}ready")
+                        m.d.comb += getattr(self, f"s_axil_{channel}ready").eq(ready)
+                for name in PAYLOADS[request]:
+                    m.d.comb += getattr(slave, name).eq(getattr(self, name))
+                answer = f"s_axil_{response}valid"
+                m.d.comb += getattr(slave, f"s_axil_{response}ready").eq(
+                    getattr(self, f"s_axil_{response}ready")
+                )
+                with m.If(getattr(slave, answer)):
+                    m.d.comb += getattr(self, answer).eq(1)
+                    for name in PAYLOADS[response]:
+                        m.d.comb += getattr(self, name).eq(getattr(slave, name))
+
+        above = {r: getattr(self, f"s_axil_{r}addr")[ADDRESS_BITS] for r in ("ar", "aw")}
+        connect(accelerator, bus, {r: ~bit for r, bit in above.items()})
+        connect(bus, accelerator, above)
+
+    def _control(self, m: Module, bus: AxiLiteSlave, reader: Reader, writer: Writer):
+        """The DMA's registers."""
+        held = {name: Signal(32, name=name) for name in HELD}
+        control = Signal(3)
+        failed = {half: Signal(name=f"{half}_failed") for half in ("read", "write")}
+        values = {
+            "magic": MAGIC,
+            "version": VERSION,
+            "beat_bytes": self.config.stream_bytes,
+            "status": Cat(reader.busy, writer.full, *failed.values()),
+            "written": writer.written,
+            "packets": writer.packets,
+            **held,
+        }
+        words = [values.get(name, 0) for name in ADDRESS]
+        m.d.comb += bus.read_data.eq(select(bus.read_address[:ADDRESS_BITS], words))
+        with m.If(bus.write & bus.write_strobes.all()), m.Switch(bus.write_address):
+            with m.Case(ADDRESS["control"]):
+                m.d.comb += control.eq(bus.write_data)
+            for name, register in held.items():
+                with m.Case(ADDRESS[name]):
+                    m.d.sync += register.eq(bus.write_data)
+        for half, component in (("read", reader), ("write", writer)):
+            with m.If(control & CONTROL_FORGET):
+                m.d.sync += failed[half].eq(0)
+            with m.Elif(component.failed):
+                m.d.sync += failed[half].eq(1)
+        m.d.comb += [
+            reader.start.eq((control & CONTROL_READ).any()),
+            reader.address.eq(Cat(held["source_low"], held["source_high"])),
+            reader.beats.eq(held["source_beats"]),
+            reader.forget.eq((control & CONTROL_FORGET).any()),
+            writer.forget.eq((control & CONTROL_FORGET).any()),
+            writer.start.eq((control & CONTROL_WRITE).any()),
+            writer.address.eq(Cat(held["target_low"], held["target_high"])),
+            writer.beats.eq(held["target_beats"]),
+        ]

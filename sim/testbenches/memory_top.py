@@ -1,0 +1,171 @@
+"""The accelerator beside a memory: products through AXI4, stalls and errors on its channels."""
+
+import random
+from functools import partial
+from itertools import repeat
+
+import cocotb
+from cocotb.triggers import RisingEdge
+from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiResp
+
+from hw import registers
+from hw.commands import OutputFormat
+from hw.dma_registers import (
+    ADDRESS,
+    CONTROL_FORGET,
+    CONTROL_READ,
+    CONTROL_WRITE,
+    STATUS_FULL,
+    STATUS_READ_FAILED,
+    STATUS_READING,
+    STATUS_WRITE_FAILED,
+)
+from sim.model import ModelTransport
+from sw.dma import apart, buffer
+
+from .common import configuration, generator, start
+from .top import product
+
+MEMORY = 1 << 18
+SOURCE, TARGET = 0x0, MEMORY // 2
+POLLS = 3000
+
+
+class Bench:
+    """A host that reaches registers and memory, and the model that gets the same packets."""
+
+    def __init__(self, dut, config):
+        self.config = config
+        self.model = ModelTransport(config)
+        self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        self.ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=MEMORY)
+        self.dut = dut
+
+    def pauses(self):
+        read, write = self.ram.read_if, self.ram.write_if
+        for channel in (read.ar_channel, read.r_channel, write.aw_channel, write.w_channel):
+            self._pause(channel)
+        self._pause(write.b_channel)
+
+    def _pause(self, channel):
+        probability = random.choice((0, 0.3, 0.8))
+        channel.set_pause_generator(random.random() < probability for _ in repeat(None))
+
+    async def write(self, name: str, value: int):
+        await self.axi.write(ADDRESS[name], value.to_bytes(4, "little"))
+
+    async def read(self, name: str) -> int:
+        return int.from_bytes((await self.axi.read(ADDRESS[name], 4)).data, "little")
+
+    async def begin(self, packets: list[bytes], target: int, room: int):
+        """Put packets into memory at a random place, and start both directions."""
+        beat = self.config.stream_bytes
+        data = buffer(packets, beat)
+        # Anywhere on a beat, so that bursts meet 4 KiB boundaries in every phase.
+        source = SOURCE + beat * random.randrange((TARGET - len(data)) // beat)
+        self.ram.write(source, data)
+        for name, address, beats in (
+            ("source", source, len(data) // beat),
+            ("target", target, room),
+        ):
+            await self.write(f"{name}_low", address)
+            await self.write(f"{name}_high", 0)
+            await self.write(f"{name}_beats", beats)
+        await self.write("control", CONTROL_READ | CONTROL_WRITE)
+
+    async def exchange(self, packets: list[bytes], room: int) -> list[bytes]:
+        """The responses, collected through as many rooms as it takes."""
+        before = await self.read("packets")
+        target = TARGET + self.config.stream_bytes * random.randrange(500)
+        await self.begin(packets, target, room)
+        got = b""
+        for _ in range(POLLS):
+            status = await self.read("status")
+            assert not status & (STATUS_READ_FAILED | STATUS_WRITE_FAILED)
+            done = await self.read("packets") - before == len(packets)
+            if done or status & STATUS_FULL:
+                beats = await self.read("written")
+                got += self.ram.read(target, beats * self.config.stream_bytes)
+                if done:
+                    assert not status & STATUS_READING
+                    return apart(got, self.config.stream_bytes)
+                await self.write("control", CONTROL_WRITE)
+        raise AssertionError("the responses did not come")
+
+
+async def opened(dut) -> Bench:
+    config = configuration()
+    await start(dut)
+    return Bench(dut, config)
+
+
+@cocotb.test()
+async def products(dut):
+    """Whatever the stalls, the places in memory and the rooms: every byte is the model's."""
+    bench = await opened(dut)
+    rng = generator()
+    for _ in range(8):
+        bench.pauses()
+        packets = product(bench.config, rng, OutputFormat.FP32, 1.0)
+        expected = bench.model.exchange(packets)
+        assert await bench.exchange(packets, random.choice((1, 7, 64, 1000))) == expected
+
+
+@cocotb.test()
+async def both_register_maps(dut):
+    """Both maps answer on one bus, also when requests for them alternate without pause."""
+    bench = await opened(dut)
+    generator()
+    await bench.write("target_high", 0x12345678)
+    known = {
+        registers.ADDRESS["magic"]: registers.MAGIC,
+        ADDRESS["target_high"]: 0x12345678,
+        ADDRESS["beat_bytes"]: bench.config.stream_bytes,
+        registers.ADDRESS["version"]: registers.VERSION,
+        ADDRESS["control"]: 0,
+        max(ADDRESS.values()) + 4: 0,
+    }
+    order = [random.choice(list(known)) for _ in range(100)]
+    reads = [cocotb.start_soon(bench.axi.read(address, 4)) for address in order]
+    for address, answer in zip(order, reads, strict=True):
+        got = int.from_bytes((await answer).data, "little")
+        assert got == known[address], hex(address)
+
+
+@cocotb.test()
+async def errors_of_the_memory(dut):
+    """An error ends the transfer and is told; after a reset everything works as before."""
+    bench = await opened(dut)
+    rng = generator()
+    for failing in ("read", "write"):
+        packets = product(bench.config, rng, OutputFormat.FP32, 1.0)
+        interface = bench.ram.read_if if failing == "read" else bench.ram.write_if
+        channel = interface.r_channel if failing == "read" else interface.b_channel
+        send = channel.send
+        channel.send = partial(_fail, send, failing)
+        await bench.begin(packets, TARGET, 1000)
+        wanted = STATUS_READ_FAILED if failing == "read" else STATUS_WRITE_FAILED
+        for _ in range(POLLS):
+            status = await bench.read("status")
+            if status & wanted:
+                break
+        assert status & wanted, failing
+        channel.send = send
+        await bench.write("control", CONTROL_FORGET)
+        await bench.axi.write(
+            registers.ADDRESS["control"], registers.CONTROL_RESET.to_bytes(4, "little")
+        )
+        bench.model.write_register(registers.ADDRESS["control"], registers.CONTROL_RESET)
+        for _ in range(600):
+            await RisingEdge(dut.clk)
+        status = await bench.read("status")
+        assert status == STATUS_FULL, hex(status)
+        packets = product(bench.config, rng, OutputFormat.FP32, 1.0)
+        expected = bench.model.exchange(packets)
+        assert await bench.exchange(packets, 1000) == expected
+
+
+async def _fail(send, half: str, response):
+    """Send a response of the memory as a decoding error."""
+    setattr(response, "rresp" if half == "read" else "bresp", AxiResp.DECERR)
+    await send(response)

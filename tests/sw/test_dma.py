@@ -1,0 +1,111 @@
+"""The transport of devices beside a memory, against the model of their DMA."""
+
+import numpy as np
+import pytest
+
+from hw.config import preset
+from hw.dma_registers import ADDRESS
+from sim.dma_model import DmaModel
+from sim.model import ModelTransport
+from sw import dma, nm, packing
+from sw.device import Device
+from sw.dma import DmaTransport, apart, buffer
+from sw.errors import DeviceError
+
+CONFIG = preset("tiny")
+
+
+def product(device, seed: int):
+    rng = np.random.default_rng(seed)
+    x, w = 99 * rng.standard_normal((20, 64)), 99 * rng.standard_normal((64, 12))
+    weights = packing.pack(nm.prune(w, 2, 8), CONFIG.format, 2, 8)
+    return device.matmul(x, weights)[0]
+
+
+@pytest.mark.parametrize("size", [1 << 12, 1 << 16])
+def test_products_through_memory_are_the_models(size):
+    """Also in little memory, where commands come in batches and responses through many rooms."""
+    device = Device(DmaTransport(DmaModel(CONFIG, size, seed=size)))
+    assert device.config == Device(ModelTransport(CONFIG)).config
+    for seed in range(3):
+        expected = product(Device(ModelTransport(CONFIG)), seed)
+        assert np.array_equal(product(device, seed), expected)
+        device.reset()
+
+
+def test_every_response_is_told():
+    transport = DmaTransport(DmaModel(CONFIG, seed=5))
+    packets = [bytes(8)] * 300
+    told = []
+    answers = transport.exchange(packets, told.append)
+    assert answers == ModelTransport(CONFIG).exchange(packets)
+    assert told == sorted(set(told)) and told[-1] == len(packets)
+
+
+def test_packets_apart():
+    packets = [b"abcdefgh" * n for n in (1, 3, 2)]
+    joined = b"".join(p + (len(p) // 8).to_bytes(8, "little") for p in packets)
+    assert apart(joined, 8) == packets
+    assert buffer([b"x" * 9], 8) == b"\2" + bytes(7) + b"x" * 9 + bytes(7)
+    with pytest.raises(DeviceError, match="damaged"):
+        apart(joined[8:], 8)
+
+
+class Broken(DmaModel):
+    """One register tells something else."""
+
+    wrong: tuple[str, int]
+
+    def read_register(self, address):
+        name, value = self.wrong
+        return value if address == ADDRESS[name] else super().read_register(address)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (("magic", 0xFFFFFFFF), "no Heddle device"),
+        (("version", 9), "version 9, this driver's 1"),
+        (("status", 4), "read from"),
+        (("status", 8), "write to"),
+    ],
+)
+def test_what_is_wrong_is_told(wrong, message):
+    memory = Broken(CONFIG)
+    memory.wrong = ("packets", 0)
+    if wrong[0] == "status":
+        transport = DmaTransport(memory)
+        memory.wrong = wrong
+        with pytest.raises(DeviceError, match=message):
+            transport.exchange([bytes(8)])
+    else:
+        memory.wrong = wrong
+        with pytest.raises(DeviceError, match=message):
+            DmaTransport(memory)
+
+
+def test_memory_that_is_not_there():
+    memory = DmaModel(CONFIG)
+    transport = DmaTransport(memory)
+    memory.base += 1 << 20  # what the host believes
+    with pytest.raises(DeviceError, match="could not read from its memory"):
+        transport.exchange([bytes(8)])
+
+
+def test_silence_ends_with_an_error(monkeypatch):
+    monkeypatch.setattr(dma, "PAUSE", 0)
+    memory = DmaModel(CONFIG)
+    transport = DmaTransport(memory, timeout=0.05)
+    memory.deaf = True
+    with pytest.raises(DeviceError, match="stopped after 0 of 2 responses"):
+        transport.exchange([bytes(8)] * 2)
+    with pytest.raises(DeviceError, match="does not answer the device's DMA"):
+        memory._to_read = [0]
+        memory._control = lambda value: None
+        transport.write_register(32, 4)
+
+
+def test_command_that_is_larger_than_the_memory():
+    transport = DmaTransport(DmaModel(CONFIG, size=1 << 10))
+    with pytest.raises(DeviceError, match="larger memory"):
+        transport.exchange([bytes(2000)])

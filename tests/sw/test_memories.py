@@ -1,0 +1,158 @@
+"""XDMA and PYNQ, with files and a stand-in for the package where the hardware would be."""
+
+import errno
+import os
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from hw.config import preset
+from sim.dma_model import DmaModel
+from sim.model import ModelTransport
+from sw import device as devices
+from sw import memories
+from sw.errors import DeviceError
+from sw.memories import XdmaMemory
+
+CONFIG = preset("tiny")
+
+
+class Card:
+    """What AMD's driver makes of a card: three nodes, and a model behind them."""
+
+    def __init__(self, path: str):
+        self.model = DmaModel(CONFIG, size=memories.XDMA_SIZE, base=0)
+        self.nodes = {f"{path}_{part}": part for part in ("h2c_0", "c2h_0", "user")}
+        self.open = {}
+
+    def os_open(self, path, mode):
+        if path not in self.nodes:
+            raise OSError(errno.ENOENT, "No such file")
+        self.open[len(self.open) + 1000] = self.nodes[path]
+        return len(self.open) + 999
+
+    def pread(self, file, size, at):
+        if self.open[file] == "user":
+            return self.model.read_register(at).to_bytes(4, "little")
+        assert self.open[file] == "c2h_0"
+        return self.model.read(at, min(size, 1000))  # a read may give less
+
+    def pwrite(self, file, data, at):
+        if self.open[file] == "user":
+            self.model.write_register(at, int.from_bytes(data, "little"))
+            return len(data)
+        assert self.open[file] == "h2c_0"
+        self.model.write(at, data[:1000])
+        return len(data[:1000])
+
+    def close(self, file):
+        del self.open[file]
+
+
+@pytest.fixture
+def card(monkeypatch):
+    card = Card("/dev/xdma7")
+    fake = SimpleNamespace(
+        **{name: getattr(os, name) for name in ("O_RDWR", "O_RDONLY", "O_WRONLY")}
+    )
+    fake.open, fake.close, fake.pread, fake.pwrite = (
+        card.os_open,
+        card.close,
+        card.pread,
+        card.pwrite,
+    )
+    monkeypatch.setattr(memories, "os", fake)
+    return card
+
+
+def product(device) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return device.matmul(rng.standard_normal((9, 40)), rng.standard_normal((40, 9)))[0]
+
+
+def expected() -> np.ndarray:
+    return product(devices.Device(ModelTransport(CONFIG)))
+
+
+def test_product_through_xdma(card):
+    with devices.open("xdma:/dev/xdma7") as device:
+        assert np.array_equal(product(device), expected())
+    assert not card.open
+
+
+def test_no_card(card):
+    with pytest.raises(DeviceError, match="modprobe xdma"):
+        devices.open("xdma:/dev/xdma3")
+    assert not card.open
+
+
+def test_no_rights(card, monkeypatch):
+    def refuse(path, mode):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(memories.os, "open", refuse)
+    with pytest.raises(DeviceError, match="no right to use /dev/xdma0_h2c_0"):
+        XdmaMemory()
+
+
+def test_card_that_is_gone(card, monkeypatch):
+    device = devices.open("xdma:/dev/xdma7")
+
+    def gone(*arguments):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(memories.os, "pread", gone)
+    with pytest.raises(DeviceError, match="does not answer"):
+        device.counters()
+
+
+class Buffer(np.ndarray):
+    """As `pynq.allocate` gives it, in the model's memory."""
+
+    physical_address: int
+    freed = False
+
+    def flush(self):
+        pass
+
+    def invalidate(self):
+        pass
+
+    def freebuffer(self):
+        Buffer.freed = True
+
+
+@pytest.fixture
+def pynq(monkeypatch, tmp_path):
+    model = DmaModel(CONFIG, size=memories.PYNQ_SIZE)
+
+    def allocate(shape, dtype):
+        buffer = np.frombuffer(model.memory, dtype).reshape(shape).view(Buffer)
+        buffer.physical_address = model.base
+        return buffer
+
+    block = SimpleNamespace(read=model.read_register, write=model.write_register)
+    package = SimpleNamespace(allocate=allocate, Overlay=lambda path: SimpleNamespace(heddle=block))
+    monkeypatch.setitem(sys.modules, "pynq", package)
+    file = tmp_path / "heddle.bit"
+    file.touch()
+    return SimpleNamespace(file=file, package=package)
+
+
+def test_product_through_pynq(pynq):
+    with devices.open(f"pynq:{pynq.file}") as device:
+        assert np.array_equal(product(device), expected())
+    assert Buffer.freed
+
+
+def test_pynq_that_is_not_as_it_should_be(pynq, monkeypatch):
+    with pytest.raises(DeviceError, match="there is no bitstream"):
+        devices.open(f"pynq:{pynq.file}x")
+    pynq.package.Overlay = lambda path: SimpleNamespace()
+    with pytest.raises(DeviceError, match="holds no block 'heddle'"):
+        devices.open(f"pynq:{pynq.file}")
+    monkeypatch.setitem(sys.modules, "pynq", None)
+    with pytest.raises(DeviceError, match="package pynq is missing"):
+        devices.open(f"pynq:{pynq.file}")
