@@ -76,6 +76,6 @@ def changes_data(m, bus):
 
 @pytest.mark.parametrize("wrong", [drops_answer, changes_data])
 def test_wrong_registers_fail(wrong, monkeypatch):
-    mutate(monkeypatch, axi_lite.Registers, wrong)
+    mutate(monkeypatch, axi_lite.AxiLiteSlave, wrong)
     with pytest.raises(ProofError, match="Assert failed"):
         check(RegistersProof(preset("tiny")), "bounded", 5)
