@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 from .axi_lite import AXI_LITE_PORTS, Registers
 from .config import Config
 from .core import Core
+from .layouts import connect_ports
 from .library import Library
 
 
@@ -70,12 +71,7 @@ class Accelerator(wiring.Component):
         m.d.comb += [reset.eq(settle != 0), core.flush.eq(reset)]
         m.submodules.core = ResetInserter(reset)(core)
 
-        for name in AXI_LITE_PORTS:
-            port, inner = getattr(self, name), getattr(registers, name)
-            if AXI_LITE_PORTS[name].flow is In:
-                m.d.comb += inner.eq(port)
-            else:
-                m.d.comb += port.eq(inner)
+        connect_ports(m, self, registers, AXI_LITE_PORTS)
         m.d.comb += [
             registers.events.eq(core.events),
             core.flags.eq(registers.flags),
