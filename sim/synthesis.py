@@ -201,7 +201,7 @@ def route(verilog: str, top: str, seed: int = 1, target: float = 200) -> Routed:
     design = synthesise(verilog, top) / "netlist.json"
     arguments = (
         "--85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail --quiet "
-        "--router router2 --json netlist.json --write routed.json --report report.json "
+        "--json netlist.json --write routed.json --report report.json "
         f"--freq {target:g} --seed {seed}"
     ).split()
 
