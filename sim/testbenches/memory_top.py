@@ -5,6 +5,8 @@ from functools import partial
 from itertools import repeat
 
 import cocotb
+import numpy as np
+from cocotb.task import bridge, resume
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiResp
 
@@ -21,7 +23,9 @@ from hw.dma_registers import (
     STATUS_WRITE_FAILED,
 )
 from sim.model import ModelTransport
-from sw.dma import apart, buffer
+from sw import dma
+from sw.device import Device
+from sw.dma import DmaTransport, apart, buffer
 
 from .common import configuration, generator, start
 from .top import product
@@ -93,6 +97,32 @@ class Bench:
         raise AssertionError("the responses did not come")
 
 
+class Memory:
+    """The bench as the driver's transport wants it (`sw.dma.Memory`), from a thread of its own."""
+
+    name, base, size = "bench", 0, 1 << 13
+
+    def __init__(self, bench: Bench):
+        self._ram = bench.ram
+        self._read = resume(bench.axi.read)
+        self._write = resume(bench.axi.write)
+
+    def read_register(self, address: int) -> int:
+        return int.from_bytes(self._read(address, 4).data, "little")
+
+    def write_register(self, address: int, value: int) -> None:
+        self._write(address, value.to_bytes(4, "little"))
+
+    def write(self, offset: int, data: bytes) -> None:
+        self._ram.write(self.base + offset, data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self._ram.read(self.base + offset, size)
+
+    def close(self) -> None:
+        pass
+
+
 async def opened(dut) -> Bench:
     config = configuration()
     await start(dut)
@@ -109,6 +139,28 @@ async def products(dut):
         packets = product(bench.config, rng, OutputFormat.FP32, 1.0)
         expected = bench.model.exchange(packets)
         assert await bench.exchange(packets, random.choice((1, 7, 64, 1000))) == expected
+
+
+@cocotb.test()
+async def a_job_of_the_driver(dut):
+    """Driver, transport and gateware together, in a memory that commands overflow."""
+    bench = await opened(dut)
+    rng = generator()
+    x = rng.integers(-9, 10, (23, 50)).astype(float)
+    w = rng.integers(-9, 10, (50, 11)) * (rng.random((50, 11)) < 0.4)
+    dma.PAUSE = 0  # the simulation waits meanwhile
+
+    def job(transport):
+        with Device(transport) as device:
+            assert device.config == Device(ModelTransport(bench.config)).config
+            first = device.matmul(x, w.astype(float))[0]
+            device.reset()
+            return first, device.matmul(x[:5], w.astype(float))[0]
+
+    bench.pauses()
+    got = await bridge(lambda: job(DmaTransport(Memory(bench))))()
+    for ours, golden in zip(got, job(ModelTransport(bench.config)), strict=True):
+        assert np.array_equal(ours, golden)
 
 
 @cocotb.test()
