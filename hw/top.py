@@ -61,14 +61,16 @@ class Accelerator(wiring.Component):
         core = Core(self.config, self.library)
         m.submodules.registers = registers = Registers(self.config)
 
-        # The host's reset lasts until everything on its way has left the pipelines.
+        # The host's reset lasts until everything on its way has left the pipelines. It comes from
+        # a register, for it has far to go.
         reset = Signal()
         settle = Signal(range(core.settle + 1))
         with m.If(registers.reset):
             m.d.sync += settle.eq(core.settle)
         with m.Elif(settle != 0):
             m.d.sync += settle.eq(settle - 1)
-        m.d.comb += [reset.eq(settle != 0), core.flush.eq(reset)]
+        m.d.sync += reset.eq(registers.reset | (settle != 0))
+        m.d.comb += core.flush.eq(reset)
         m.submodules.core = ResetInserter(reset)(core)
 
         connect_ports(m, self, registers, AXI_LITE_PORTS)

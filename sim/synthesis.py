@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
 TAIL = 20
 """Lines of a failed tool's output that its error shows."""
+DERIVED = ("LUT4", "CCU2C", "PFUMX", "L6MUX21", "SB_CARRY", "ALU", "MUX2")
+"""Cells whose types Yosys puts into the names of the nets between them."""
 YOSYS = """
 import sys
 from pyosys import libyosys
@@ -118,11 +120,11 @@ def synthesise(
         # Without these, net names with brackets trip the return from the LUT mapper.
         "proc",
         "flatten",
-        "rename -hide w:*",
+        "rename -hide w:*[[]*",
         " ".join((command, f"-top {top}", *options)),
         "delete t:$scopeinfo",
         # Names made up of the names of neighbours are most of a large netlist's text.
-        "rename -hide w:* c:*",
+        "rename -hide c:* " + " ".join(f"w:*_{kind}_*" for kind in DERIVED),
         "tee -q -o statistics.json stat -json",
         "write_json netlist.json",
         "write_verilog -noattr -noexpr netlist.v",
