@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .commands import Flag
 from .config import Config
+from .pipeline import times
 
 STALLS = ("stall_drain", "stall_output", "stall_schedule", "stall_host")
 WIDE = ("cycles", "total", "macs", "slots")
@@ -85,7 +86,7 @@ class Counters(wiring.Component):
         with m.Else():
             m.d.sync += [
                 self.total.eq(self.total + 1),
-                self.macs.eq(self.macs + events.nonzero * self.config.rows),
+                self.macs.eq(self.macs + times(events.nonzero, self.config.rows)),
                 self.slots.eq(self.slots + events.issue),
                 self.commands.eq(self.commands + events.answered),
                 self.errors.eq(self.errors + events.errored),

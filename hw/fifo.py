@@ -8,6 +8,15 @@ LARGEST_LUT_RAM = 2048
 """Bits above which a queue is worth a block RAM and the cycle that this takes."""
 
 
+class _BlockRamFifo(fifo.SyncFIFOBuffered):
+    """Left alone, Yosys makes LUT RAM of several thousand bits."""
+
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        m.submodules.storage.attrs["ram_style"] = "block"
+        return m
+
+
 class Fifo(wiring.Component):
     """First in, first out, for payloads of any shape.
 
@@ -44,7 +53,7 @@ class Fifo(wiring.Component):
         # answers late in its cycle, so its word goes into a register first.
         small = width * self.depth <= LARGEST_LUT_RAM or self.depth < 4
         registered = self.registered or not small
-        queue = fifo.SyncFIFO if small else fifo.SyncFIFOBuffered
+        queue = fifo.SyncFIFO if small else _BlockRamFifo
         m.submodules.queue = queue = queue(width=width, depth=self.depth - registered)
         out = Signal(raw.shape())
         m.d.comb += [

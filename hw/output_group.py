@@ -5,7 +5,7 @@ sums of column 1 ─►[queue]─┼─► one in turn ─► bias, scale, ReLU,
 …                 ─►[queue]─┘
 """
 
-from amaranth import Array, Cat, Module, Mux, ResetInserter, Signal, signed
+from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -43,7 +43,7 @@ class OutputGroup(wiring.Component):
     overflow, saturated : Out(1), pulses
     """
 
-    settle = Fp32ToInteger.latency + 2 + Epilogue.latency
+    settle = Fp32ToInteger.latency + 3 + Epilogue.latency
 
     def __init__(self, config: Config):
         self.config = config
@@ -65,7 +65,7 @@ class OutputGroup(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.epilogue = epilogue = Epilogue(self.config)
-        m.submodules.results = results = Fifo(32, RESULTS)
+        m.submodules.results = results = Fifo(32, RESULTS, registered=True)
         entry = self._next_sum(m, results)
         self._finish(m, entry, epilogue)
         m.d.comb += [
@@ -101,14 +101,9 @@ class OutputGroup(wiring.Component):
             queues.append(queue)
 
         turn = Signal(range(len(queues)))
-        room = Signal(range(RESULTS + 1), init=RESULTS)
+        room = Signal(range(-1, RESULTS), init=RESULTS - 1)  # after one more; its sign decides
         start = Signal()
-        head = Signal(waiting)
-        m.d.comb += [
-            start.eq(Array(q.o.valid for q in queues)[turn] & (room != 0)),
-            head.eq(Array(q.o.payload.as_value() for q in queues)[turn]),
-            *(q.o.ready.eq(start & (turn == c)) for c, q in enumerate(queues)),
-        ]
+        m.d.comb += start.eq(Cat(q.o.valid for q in queues).bit_select(turn, 1) & (room >= 0))
         # A cycle late, which only makes a sum wait: the way from the host's ready is long.
         left = Signal()
         m.d.sync += [
@@ -117,15 +112,27 @@ class OutputGroup(wiring.Component):
         ]
         with m.If(start):
             m.d.sync += turn.eq(turn + 1)
+        # A sum is taken the cycle after, so that registers lead to the many bits of a queue; by
+        # then another queue has its turn, if there is another one.
+        taken = {"valid": start, "turn": turn}
+        if len(queues) > 1:
+            taken = register(m, "taken", taken)
+        head = Signal(waiting)
+        # By indexing, whose multiplexer takes the wide sums through one level of logic.
+        heads = Cat(q.o.payload for q in queues)
+        m.d.comb += [
+            head.eq(heads.word_select(taken["turn"], len(heads) // len(queues))),
+            *(q.o.ready.eq(taken["valid"] & (taken["turn"] == c)) for c, q in enumerate(queues)),
+        ]
         page = Mux(head.mode.channel_page, config.interleave, 0)
         return {
-            "valid": start,
+            "valid": taken["valid"],
             "sum": head.sum.as_signed(),
             "relu": head.mode.relu,
             "format": head.mode.format,
-            "end": start & head.end & (turn == len(queues) - 1),
+            "end": taken["valid"] & head.end & (taken["turn"] == len(queues) - 1),
             "page": head.mode.channel_page,
-            "address": turn * 2 * config.interleave + page + head.context,
+            "address": taken["turn"] * 2 * config.interleave + page + head.context,
         }
 
     def _finish(self, m: Module, entry: dict, epilogue: Epilogue):

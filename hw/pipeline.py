@@ -1,6 +1,6 @@
-"""Registers in a row."""
+"""Registers in a row, and multiplication by a constant."""
 
-from amaranth import Module, Signal, Value
+from amaranth import Const, Module, Signal, Value
 
 
 def register(
@@ -22,3 +22,9 @@ def delay(m: Module, name: str, value, cycles: int):
         m.d.sync += later.eq(value)
         value = later
     return value
+
+
+def times(value: Value, factor: int) -> Value:
+    """`value * factor` by additions: a constant is not worth a multiplier, nor its delay."""
+    shifts = [bit for bit in range(factor.bit_length()) if factor >> bit & 1]
+    return sum((value << bit for bit in shifts), start=Const(0, 0))

@@ -56,7 +56,7 @@ class ResponseWriter(wiring.Component):
         row_valid = Signal()
         beats = Signal(range(max(config.header_beats, *per_row.values())))
         halfwords = Signal(range(HEADER_WORDS))
-        rows = Signal(32)
+        rows, more = Signal(32), Signal()  # `more`: not zero
         format = Signal(2)
 
         packed = Signal.like(row)
@@ -88,6 +88,7 @@ class ResponseWriter(wiring.Component):
                         )
                     ),
                     rows.eq(response.rows),
+                    more.eq(response.rows != 0),
                     format.eq(response.format),
                     halfwords.eq(0),
                     beats.eq(0),
@@ -108,21 +109,21 @@ class ResponseWriter(wiring.Component):
                 m.d.comb += [
                     self.o.valid.eq(1),
                     self.o.payload.data.eq(whole.word_select(beats, beat_bits)),
-                    self.o.payload.last.eq(final & (rows == 0)),
+                    self.o.payload.last.eq(final & ~more),
                 ]
                 with m.If(self.o.ready):
                     m.d.sync += beats.eq(Mux(final, 0, beats + 1))
                     with m.If(final):
                         m.next = "ROWS"
-                        with m.If(rows == 0):
+                        with m.If(~more):
                             m.next = "IDLE"
             with m.State("ROWS"):
                 row_done = row_valid & self.o.ready & last_beat
                 m.d.comb += [
                     self.o.valid.eq(row_valid),
                     self.o.payload.data.eq(row),
-                    self.o.payload.last.eq(last_beat & (rows == 0)),
-                    self.row_taken.eq(ready & (rows != 0) & (~row_valid | row_done)),
+                    self.o.payload.last.eq(last_beat & ~more),
+                    self.row_taken.eq(ready & more & (~row_valid | row_done)),
                     self.last_output.eq(row_done),
                 ]
                 with m.If(row_valid & self.o.ready):
@@ -130,7 +131,12 @@ class ResponseWriter(wiring.Component):
                     with m.If(last_beat):
                         m.d.sync += row_valid.eq(0)
                 with m.If(self.row_taken):
-                    m.d.sync += [row.eq(packed), row_valid.eq(1), rows.eq(rows - 1)]
-                with m.If(row_done & (rows == 0)):
+                    m.d.sync += [
+                        row.eq(packed),
+                        row_valid.eq(1),
+                        rows.eq(rows - 1),
+                        more.eq(rows != 1),
+                    ]
+                with m.If(row_done & ~more):
                     m.next = "IDLE"
         return m

@@ -40,7 +40,7 @@ from .layouts import (
     write_signature,
 )
 from .pages import PageGuard
-from .pipeline import register
+from .pipeline import register, times
 
 ANSWERS_AHEAD = 64
 """Commands that are done, or wait as RUNs, while a RUN before them still sends its rows."""
@@ -134,12 +134,13 @@ class Sequencer(wiring.Component):
         m.d.comb += responses.i.payload.rows.eq(rows)
         m.d.sync += rows.eq(0)
         with m.If((opcode == Opcode.RUN) & (status == Status.OK) & run.mode.finish):
-            m.d.sync += rows.eq(run.row_blocks * config.tile_rows)
+            m.d.sync += rows.eq(times(run.row_blocks, config.tile_rows))
 
         # What a command asks for, once its header is whole.
         problem = Signal(Status)
         self._judge(m, problem, field, opcode, ended, crc.crc != word[-1])
-        page_busy = Signal()
+        # As the pages were a cycle ago. A page is taken long before the next command is judged.
+        page_busy, channel_busy, full = Signal(), Signal(), Signal()
         top = {target: bits - 1 for target, bits in address_bits(config).items()}
         with m.Switch(load_target):
             for target, busy in (
@@ -149,8 +150,11 @@ class Sequencer(wiring.Component):
                 (Target.VALUES, guard.busy.weights),
             ):
                 with m.Case(target):
-                    m.d.comb += page_busy.eq(busy.bit_select(load_address[top[target]], 1))
-        channel_page = channel >= config.interleave
+                    m.d.sync += page_busy.eq(busy.bit_select(load_address[top[target]], 1))
+        m.d.sync += [
+            channel_busy.eq(guard.busy.channel.bit_select(channel >= config.interleave, 1)),
+            full.eq(guard.full),
+        ]
         m.d.comb += [
             guard.acquire.pages.activations.eq(run.activation_base[top[Target.ACTIVATIONS]]),
             guard.acquire.pages.weights.eq(run.slot_base[top[Target.VALUES]]),
@@ -206,7 +210,7 @@ class Sequencer(wiring.Component):
                     m.d.comb += dealer.start.eq(1)
                     m.next = "PAYLOAD"
                 with m.Case(Opcode.CHANNEL):
-                    with m.If(~guard.busy.channel.bit_select(channel_page, 1)):
+                    with m.If(~channel_busy):
                         # An epilogue's columns share a memory: one of them a cycle.
                         m.d.comb += self.channel.valid.eq(1)
                         m.d.sync += place.eq(place + every_column)
@@ -215,7 +219,7 @@ class Sequencer(wiring.Component):
                             m.next = "RESPOND"
                 with m.Case(Opcode.RUN):
                     m.d.comb += [
-                        runs.i.valid.eq(~guard.full),
+                        runs.i.valid.eq(~full),
                         guard.acquire.valid.eq(runs.i.valid & runs.i.ready),
                     ]
                     with m.If(guard.acquire.valid):
