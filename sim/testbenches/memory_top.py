@@ -33,6 +33,10 @@ from .top import product
 MEMORY = 1 << 18
 SOURCE, TARGET = 0x0, MEMORY // 2
 POLLS = 3000
+PAGE = 1 << 12
+BURST = ("addr", "len", "size", "burst", "id", "cache", "prot")
+CHANNELS = {"ar": BURST, "aw": BURST, "w": ("data", "strb", "last")}
+"""Those that the device drives, and what goes with their VALID."""
 
 
 class Bench:
@@ -44,6 +48,31 @@ class Bench:
         self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self.ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=MEMORY)
         self.dut = dut
+        self.bursts: dict[str, list[tuple[int, int]]] = {"ar": [], "aw": []}
+        """Addresses and beats of all bursts, by channel."""
+        cocotb.start_soon(self._watch())
+
+    async def _watch(self):
+        """AXI4's rules for a master: offers stand, bursts stay in a page, whole beats, INCR."""
+        waiting = {}
+        while True:
+            await RisingEdge(self.dut.clk)
+            for channel, fields in CHANNELS.items():
+                offer = {f: int(getattr(self.dut, f"m_axi_{channel}{f}").value) for f in fields}
+                valid = int(getattr(self.dut, f"m_axi_{channel}valid").value)
+                if before := waiting.pop(channel, None):
+                    assert valid and offer == before, f"{channel}: an offer was changed"
+                if valid and not int(getattr(self.dut, f"m_axi_{channel}ready").value):
+                    waiting[channel] = offer
+                elif valid and channel != "w":
+                    self._burst(channel, offer)
+
+    def _burst(self, channel: str, offer: dict[str, int]):
+        beat, beats = self.config.stream_bytes, offer["len"] + 1
+        assert (1 << offer["size"], offer["burst"]) == (beat, 1)
+        assert offer["addr"] % beat == 0
+        assert offer["addr"] % PAGE + beats * beat <= PAGE, "a burst leaves its page"
+        self.bursts[channel].append((offer["addr"], beats))
 
     def pauses(self):
         read, write = self.ram.read_if, self.ram.write_if
@@ -61,12 +90,13 @@ class Bench:
     async def read(self, name: str) -> int:
         return int.from_bytes((await self.axi.read(ADDRESS[name], 4)).data, "little")
 
-    async def begin(self, packets: list[bytes], target: int, room: int):
-        """Put packets into memory at a random place, and start both directions."""
+    async def begin(self, packets: list[bytes], target: int, room: int, source: int | None = None):
+        """Put packets into memory, at a random place if not at `source`; start both directions."""
         beat = self.config.stream_bytes
         data = buffer(packets, beat)
         # Anywhere on a beat, so that bursts meet 4 KiB boundaries in every phase.
-        source = SOURCE + beat * random.randrange((TARGET - len(data)) // beat)
+        if source is None:
+            source = SOURCE + beat * random.randrange((TARGET - len(data)) // beat)
         self.ram.write(source, data)
         for name, address, beats in (
             ("source", source, len(data) // beat),
@@ -77,11 +107,14 @@ class Bench:
             await self.write(f"{name}_beats", beats)
         await self.write("control", CONTROL_READ | CONTROL_WRITE)
 
-    async def exchange(self, packets: list[bytes], room: int) -> list[bytes]:
+    async def exchange(
+        self, packets: list[bytes], room: int, source: int | None = None, target: int | None = None
+    ) -> list[bytes]:
         """The responses, collected through as many rooms as it takes."""
         before = await self.read("packets")
-        target = TARGET + self.config.stream_bytes * random.randrange(500)
-        await self.begin(packets, target, room)
+        if target is None:
+            target = TARGET + self.config.stream_bytes * random.randrange(500)
+        await self.begin(packets, target, room, source)
         got = b""
         for _ in range(POLLS):
             status = await self.read("status")
@@ -139,6 +172,25 @@ async def products(dut):
         packets = product(bench.config, rng, OutputFormat.FP32, 1.0)
         expected = bench.model.exchange(packets)
         assert await bench.exchange(packets, random.choice((1, 7, 64, 1000))) == expected
+
+
+@cocotb.test()
+async def boundaries_of_pages(dut):
+    """A burst ends where its page does, and the next one begins there."""
+    bench = await opened(dut)
+    rng = generator()
+    beat = bench.config.stream_bytes
+    for beats in (1, 2, 5):
+        for bursts in bench.bursts.values():
+            bursts.clear()
+        packets = product(bench.config, rng, OutputFormat.FP32, 1.0)
+        source, target = SOURCE + PAGE - beats * beat, TARGET + PAGE - beats * beat
+        expected = bench.model.exchange(packets)
+        assert await bench.exchange(packets, 1000, source, target) == expected
+        assert bench.bursts["ar"][:1] == [(source, beats)]
+        assert bench.bursts["ar"][1][0] == SOURCE + PAGE
+        written = [at for at, _ in bench.bursts["aw"]]
+        assert written[0] == target and TARGET + PAGE in written
 
 
 @cocotb.test()
