@@ -129,7 +129,7 @@ def _route(tools: Toolchain, board: Board, work: Path, mhz: float, seed: int) ->
 
     constraint_file = f"{TOP}.{tools.constraints.__name__}"
     (work / constraint_file).write_text(tools.constraints(board))
-    arguments = tools.route(constraint_file, board, mhz, seed)
+    arguments = [*tools.route(constraint_file, board, mhz, seed), *build.routing]
 
     def place(entry: Path):
         toolchain.run(tools.router, arguments, work, _log(seed))
