@@ -42,7 +42,11 @@ class Array(wiring.Component):
         rows, columns = range(self.config.rows), range(self.config.columns)
         grid = [
             [
-                instantiate(m, f"pe_{r}_{c}", ProcessingElement(self.config), self.library)
+                # What is on its way at a reset runs out into queues that are emptied, and the
+                # issuer's first round clears the sums.
+                instantiate(
+                    m, f"pe_{r}_{c}", ProcessingElement(self.config), self.library, reset=False
+                )
                 for c in columns
             ]
             for r in rows

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from .commands import Flag
 from .config import Config
 from .counters import EVENTS, WIDE, Counters, kept
+from .layouts import connect_ports
 from .registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
@@ -133,9 +134,7 @@ class Registers(wiring.Component):
         m.d.comb += counters.events.eq(self.events)
 
         m.submodules.bus = bus = AxiLiteSlave(ADDRESS_BITS)
-        for name, member in AXI_LITE_PORTS.items():
-            source, target = (self, bus) if member.flow is In else (bus, self)
-            m.d.comb += getattr(target, name).eq(getattr(source, name))
+        connect_ports(m, self, bus, AXI_LITE_PORTS)
 
         # Writes: only CONTROL's lowest byte does anything.
         control = Signal(3)

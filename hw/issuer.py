@@ -36,6 +36,11 @@ class Issuer(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
+        # What the last round of a tile waits for. Rows that would still fit after one more tile;
+        # negative: it does not fit. Cycles until the drain chain is free.
+        spare = config.output_depth - config.tile_rows
+        self.room = Signal(range(-config.tile_rows, spare + 1), init=spare)
+        self.drain = Signal(range(config.tile_rows + 1))
         super().__init__(
             {
                 "records": In(stream.Signature(RECORD)),
@@ -68,11 +73,7 @@ class Issuer(wiring.Component):
         with m.If(phase_last):
             m.d.sync += flush.eq(0)
 
-        # What the last round of a tile waits for.
-        drain = Signal(range(config.tile_rows + 1))
-        # Rows that would still fit after one more tile; negative: it does not fit.
-        spare = config.output_depth - config.tile_rows
-        room = Signal(range(-config.tile_rows, spare + 1), init=spare)
+        drain, room = self.drain, self.room
         drain_free = drain == 0
         output_free = room >= 0
 

@@ -1,10 +1,11 @@
 """Layouts and signatures that more than one module of the gateware speaks."""
 
+from collections.abc import Mapping
 from math import gcd
 
 from amaranth import Module, Shape, ShapeCastable, signed
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Out
 
 from .commands import Target
 from .config import Config
@@ -204,6 +205,13 @@ def connect_checked(m: Module, source, *sinks):
                     f"{sink_path}: {sink_member.shape!r}"
                 )
     wiring.connect(m, source, *sinks)
+
+
+def connect_ports(m: Module, outer, inner, ports: Mapping[str, wiring.Member]):
+    """Join `inner`'s `ports` with those of the same names of `outer`: plain ones, as buses have."""
+    for name, member in ports.items():
+        source, target = (outer, inner) if member.flow is In else (inner, outer)
+        m.d.comb += getattr(target, name).eq(getattr(source, name))
 
 
 def _same(a, b) -> bool:

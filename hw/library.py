@@ -9,7 +9,7 @@ an ordinary submodule, which is what Amaranth's own simulator needs.
 import inspect
 import warnings
 
-from amaranth import ClockSignal, Instance, Module, ResetSignal, Signal, Value
+from amaranth import ClockSignal, Const, Instance, Module, ResetSignal, Signal, Value
 from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
@@ -63,12 +63,19 @@ def parameters(component: wiring.Component) -> tuple:
     return tuple(values)
 
 
-def instantiate(m: Module, name: str, component: wiring.Component, library: Library | None):
+def instantiate(
+    m: Module,
+    name: str,
+    component: wiring.Component,
+    library: Library | None,
+    reset: bool = True,
+):
     """Add `component` to `m` as `name`; returns an object with the component's ports.
 
-    An instance is clocked and reset by the `sync` domain where it stands. `ResetInserter` and
-    `EnableInserter` do not reach into instances: around a design with a library use a clock
-    domain of its own and `DomainRenamer`.
+    An instance is clocked and reset by the `sync` domain where it stands; without `reset` it only
+    starts as it is configured, which spares thousands of registers the longest net there is.
+    `ResetInserter` and `EnableInserter` do not reach into instances: around a design with a
+    library use a clock domain of its own and `DomainRenamer`.
     """
     if library is None:
         m.submodules[name] = component
@@ -82,7 +89,10 @@ def instantiate(m: Module, name: str, component: wiring.Component, library: Libr
             value = _plain(ports, path, member.shape, f"{name}__{port}")
         connections[f"{direction}_{port}"] = Value.cast(value)
     m.submodules[name] = Instance(
-        library.add(component), i_clk=ClockSignal(), i_rst=ResetSignal(), **connections
+        library.add(component),
+        i_clk=ClockSignal(),
+        i_rst=ResetSignal() if reset else Const(0),
+        **connections,
     )
     return ports
 

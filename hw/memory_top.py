@@ -6,7 +6,6 @@ AXI4 ◄──────► Reader ──► Accelerator ──► Writer
 
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In
 
 from .axi_lite import ADDRESS_BITS, AxiLiteSlave, axi_lite_ports, select
 from .config import Config
@@ -21,6 +20,7 @@ from .dma_registers import (
     REGISTERS,
     VERSION,
 )
+from .layouts import connect_ports
 from .library import Library
 from .registers import Access
 from .top import Accelerator
@@ -64,10 +64,8 @@ class MemoryAccelerator(wiring.Component):
         self._share_bus(m, accelerator, bus)
         self._control(m, bus, reader, writer)
         for half in (reader, writer):
-            for name, member in half.signature.members.items():
-                if name.startswith("m_axi_"):
-                    source, target = (self, half) if member.flow is In else (half, self)
-                    m.d.comb += getattr(target, name).eq(getattr(source, name))
+            members = half.signature.members
+            connect_ports(m, self, half, {n: p for n, p in members.items() if n[:6] == "m_axi_"})
         m.d.comb += [
             accelerator.s_axis_tvalid.eq(reader.o.valid),
             accelerator.s_axis_tdata.eq(reader.o.payload.data),

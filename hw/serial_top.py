@@ -5,9 +5,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config
+from .layouts import connect_ports
 from .library import Library
-from .link import Link, link_ports
-from .top import Accelerator
+from .link import Link
+from .top import Accelerator, ports
 from .uart import FRAME_BITS, Receiver, Transmitter, divisor
 
 WATCHDOG_SECONDS = 0.1
@@ -55,7 +56,5 @@ class SerialAccelerator(wiring.Component):
             self.busy.eq(link.busy),
             self.error.eq(link.error),
         ]
-        for name, member in link_ports(self.config).items():
-            source, target = (link, accelerator) if member.flow is Out else (accelerator, link)
-            m.d.comb += getattr(target, name).eq(getattr(source, name))
+        connect_ports(m, link, accelerator, ports(self.config))
         return m

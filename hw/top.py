@@ -17,6 +17,7 @@ from amaranth.lib.wiring import In, Out
 from .axi_lite import AXI_LITE_PORTS, Registers
 from .config import Config
 from .core import Core
+from .layouts import connect_ports
 from .library import Library
 
 
@@ -60,22 +61,19 @@ class Accelerator(wiring.Component):
         core = Core(self.config, self.library)
         m.submodules.registers = registers = Registers(self.config)
 
-        # The host's reset lasts until everything on its way has left the pipelines.
+        # The host's reset lasts until everything on its way has left the pipelines. It comes from
+        # a register, for it has far to go.
         reset = Signal()
         settle = Signal(range(core.settle + 1))
         with m.If(registers.reset):
             m.d.sync += settle.eq(core.settle)
         with m.Elif(settle != 0):
             m.d.sync += settle.eq(settle - 1)
-        m.d.comb += [reset.eq(settle != 0), core.flush.eq(reset)]
+        m.d.sync += reset.eq(registers.reset | (settle != 0))
+        m.d.comb += core.flush.eq(reset)
         m.submodules.core = ResetInserter(reset)(core)
 
-        for name in AXI_LITE_PORTS:
-            port, inner = getattr(self, name), getattr(registers, name)
-            if AXI_LITE_PORTS[name].flow is In:
-                m.d.comb += inner.eq(port)
-            else:
-                m.d.comb += port.eq(inner)
+        connect_ports(m, self, registers, AXI_LITE_PORTS)
         m.d.comb += [
             registers.events.eq(core.events),
             core.flags.eq(registers.flags),

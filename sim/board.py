@@ -21,10 +21,14 @@ ROOM = 1 << 12
 
 
 class Board:
-    """The pins of a board of `config`, as bytes."""
+    """The pins of a board of `config`, as bytes.
 
-    def __init__(self, config: Config):
-        self._library = _load(_compiled(config))
+    `text` is Verilog to run in place of what is generated: a module `verilog.TOP` with the same
+    ports and bits of `DIVISOR` cycles.
+    """
+
+    def __init__(self, config: Config, text: str | None = None):
+        self._library = _load(_compiled(text or _generated(config), "-O0" if text else "-O2"))
         self._handle = self._library.board_create(DIVISOR)
         self._output = ctypes.create_string_buffer(ROOM)
 
@@ -60,9 +64,9 @@ class BoardPort:
 
     PATIENCE = 6_000
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, text: str | None = None):
         self.name = f"a simulated board ({config.name})"
-        self.board = Board(config)
+        self.board = Board(config, text)
         self._out = b""
 
     def write(self, data: bytes) -> None:
@@ -115,7 +119,8 @@ def serve(config: Config, announce, stop=lambda: False) -> None:
         os.close(master)
 
 
-def _compiled(config: Config) -> Path:
+def _generated(config: Config) -> str:
+    """Verilog of the board. Raises `DeviceError` at once if it could not be compiled."""
     verilator.find_compiler()
 
     def make(folder: Path):
@@ -124,7 +129,10 @@ def _compiled(config: Config) -> Path:
         (folder / "board.v").write_text(verilog.convert(top, verilog.TOP, library))
 
     key = store.digest(store.sources("hw"), repr(config), str(DIVISOR))
-    text = (store.cached(f"board-{config.name}", key, make) / "board.v").read_text()
+    return (store.cached(f"board-{config.name}", key, make) / "board.v").read_text()
+
+
+def _compiled(text: str, optimise: str) -> Path:
     return verilator.build(
         verilator.Build(
             verilog=text,
@@ -132,6 +140,7 @@ def _compiled(config: Config) -> Path:
             sources=(verilator.HERE / "board.cpp",),
             output="libboard.so",
             compile=("-DVL_TIME_CONTEXT",),
+            optimise=optimise,
         )
     )
 

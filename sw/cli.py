@@ -12,6 +12,7 @@ from hw.config import PRESETS, ConfigError, preset
 from hw.formats import FORMATS
 from hw.platforms import BOARDS
 from hw.platforms import board as find_board
+from hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
 
 from . import container, demo, nm, packing, trainer
 from . import data as datasets
@@ -173,15 +174,18 @@ def selftest(device: Kind = "sim", preset: Preset = "small", baud: Baud = None):
 
 @app.command("devices")
 def devices_(baud: Baud = None):
-    """List the Heddle devices on serial ports, and the simulated kinds."""
+    """List the Heddle devices on serial ports and PCI Express, and the simulated kinds."""
+    from .memories import cards
     from .serial_port import paths
 
     table = Table()
     for column in ("device", "what"):
         table.add_column(column)
-    for path in paths():
+    link = {"baud": baud, "timeout": 0.1, "retries": 2}
+    found_at = {path: link for path in paths()} | {f"xdma:{card}": {} for card in cards()}
+    for path, options in found_at.items():
         try:
-            with devices.open(path, baud=baud, timeout=0.1, retries=2) as found:
+            with devices.open(path, **options) as found:
                 c = found.config
                 what = f"{c.rows} x {c.columns} {c.format.name}, M = {c.group}"
         except HeddleError as reason:
@@ -331,20 +335,27 @@ def verilog(
 
 
 Board = Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")]
+AnyBoard = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
 Carried = Annotated[str | None, typer.Option("--config", help="What the board is to carry.")]
 BUILD = Path("build")
 
 
 @app.command()
 def bitstream(
-    board: Board,
+    board: AnyBoard,
     config: Carried = None,
     seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder, one below it a board.")] = BUILD,
 ):
-    """Make a board's bitstream with the open tools: `heddle bitstream --board ulx3s-85f`."""
+    """Make a board's bitstream with the open tools: `heddle bitstream --board ulx3s-85f`.
+
+    For a board whose tools are its vendor's, write the project, and build it if they are there.
+    """
     from . import bitstream as maker
 
+    if board not in BOARDS:
+        _vendor_project(vendor_board(board), config, out / board)
+        return
     chosen = find_board(board)
     build = chosen.build(config)
     with console.status("") as status:
@@ -362,6 +373,31 @@ def bitstream(
     console.print(f"wrote {out / board / report.file} and {out / board / 'report.json'}")
     if not report.met:
         raise typer.Exit(1)
+
+
+def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> None:
+    from . import vendor
+
+    if config not in (None, "", board.config.name):
+        raise ConfigError(f"{board.name} has no configuration {config!r}, but {board.config.name}")
+    with console.status(f"generating Verilog of {board.config.name}") as status:
+        text = vendor.write(board, folder)
+        status.update("estimating its size (Yosys; minutes)")
+        report = vendor.estimate(board, text, folder)
+        table = Table(title=f"{report.configuration} on {report.title}: an estimate by Yosys")
+        for column in ("cells", "used", "of"):
+            table.add_column(column, justify="right")
+        for kind, (used, available) in report.used.items():
+            table.add_row(kind, f"{used:,}", f"{available:,}")
+        console.print(table)
+        file = vendor.build(folder, status.update)
+    if file:
+        console.print(f"wrote {file}; timing.rpt and utilization.rpt beside it are Vivado's")
+        return
+    console.print(
+        f"The project in {folder} is complete. There is no vivado on the path, so no bitstream was "
+        f"made. Where there is one: cd {folder} && vivado -mode batch -source build.tcl"
+    )
 
 
 @app.command()

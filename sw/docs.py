@@ -1,5 +1,9 @@
 """The pages of docs/ that are generated from the code."""
 
+from collections.abc import Mapping, Sequence
+
+from hw import dma_registers
+from hw import registers as accelerator
 from hw.commands import (
     COMMAND_FIELDS,
     HEADER_BYTES,
@@ -10,7 +14,7 @@ from hw.commands import (
     Status,
     Target,
 )
-from hw.registers import ADDRESS, REGISTERS
+from hw.registers import Register
 
 HEAD = "<!-- Made by `make docs`; edit the code it comes from. -->\n\n"
 
@@ -91,19 +95,33 @@ def commands() -> str:
     return "\n".join(lines)
 
 
+def _register_table(table: Sequence[Register], address: Mapping[str, int]) -> list[str]:
+    return [
+        "| address | name | access | meaning |",
+        "|---|---|---|---|",
+        *(
+            f"| 0x{address[r.name]:02x} | `{r.name}` | {r.access.value} | "
+            f"{r.text.replace('|', chr(92) + '|')} |"
+            for r in table
+        ),
+    ]
+
+
 def registers() -> str:
-    """docs/registers.md from `hw/registers.py`."""
+    """docs/registers.md from `hw/registers.py` and `hw/dma_registers.py`."""
     lines = [
         HEAD + "# Registers\n",
         "AXI4-Lite, 32 bits. Of a 64-bit counter read the low word first: that keeps the high "
         "word that belongs to it.\n",
-        "| address | name | access | meaning |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| 0x{ADDRESS[r.name]:02x} | `{r.name}` | {r.access.value} | "
-        f"{r.text.replace('|', chr(92) + '|')} |"
-        for r in REGISTERS
+        *_register_table(accelerator.REGISTERS, accelerator.ADDRESS),
+        "",
+        "## DMA\n",
+        "Of a device beside a memory ([vendor boards](vendor.md)), above the others. Packets to be "
+        "read lie one after another: a beat whose low 32 bits count the beats that follow, then "
+        "those. Of packets that were written the count comes after them, so the host takes them "
+        "apart from the last to the first. A packet may go on in the next room: when there is no "
+        "room left, `written` beats are to be fetched and `write` starts again.\n",
+        *_register_table(dma_registers.REGISTERS, dma_registers.ADDRESS),
     ]
     return "\n".join([*lines, ""])
 

@@ -10,6 +10,8 @@ from hw.registers import Access
 from hw.verilog import ports
 
 SPIRIT = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
+XILINX = "http://www.xilinx.com"
+"""Of the extensions without which Vivado offers a block for no device."""
 VENDOR, LIBRARY, VERSION = "heddle", "heddle", "1.0"
 BUSES = {
     "s_axil": ("aximm", "slave"),
@@ -19,7 +21,15 @@ BUSES = {
 }
 """Kind and role of the bus that a port's prefix belongs to."""
 CLOCK, RESET = "clk", "rst"
-MAP, SPACE, FILES = "registers", "memory", "sources"
+REGISTERS, MEMORY = "s_axil", "m_axi"
+"""The buses of the registers and of the memory, whose map and address space have their names."""
+BLOCK, FILES = "registers", "sources"
+PROTOCOLS = {REGISTERS: "AXI4LITE", MEMORY: "AXI4"}
+FAMILIES = (
+    *("artix7", "kintex7", "virtex7", "spartan7", "zynq"),
+    *("kintexu", "virtexu", "artixuplus", "kintexuplus", "virtexuplus", "zynquplus"),
+)
+"""Devices that the Verilog is for, as Vivado calls them."""
 ACCESS = {
     Access.CONSTANT: "read-only",
     Access.READ: "read-only",
@@ -35,6 +45,7 @@ def describe(component: wiring.Component, name: str, files: Iterable[str], text:
     registers has the map of `hw.registers`, and of `hw.dma_registers` if it is wide enough.
     """
     xml.register_namespace("spirit", SPIRIT)
+    xml.register_namespace("xilinx", XILINX)
     every = ports(component)
     buses = [bus for bus in BUSES if any(port.startswith(f"{bus}_") for port in every)]
     root = _element(None, "component")
@@ -52,15 +63,15 @@ def describe(component: wiring.Component, name: str, files: Iterable[str], text:
         interfaces,
         CLOCK,
         "clock",
-        {"ASSOCIATED_BUSIF": ":".join(buses)} | {"ASSOCIATED_RESET": RESET},
+        {"ASSOCIATED_BUSIF": ":".join(buses), "ASSOCIATED_RESET": RESET},
     )
     _signal(interfaces, RESET, "reset", {"POLARITY": "ACTIVE_HIGH"})
-    if "m_axi" in buses:
+    if MEMORY in buses:
         space = _element(_element(root, "addressSpaces"), "addressSpace")
-        _element(space, "name", SPACE)
-        _element(space, "range", f"{1 << every['m_axi_araddr'][1]}")
-        _element(space, "width", f"{every['m_axi_rdata'][1]}")
-    _memory_map(root, 1 << every["s_axil_araddr"][1])
+        _element(space, "name", MEMORY)
+        _element(space, "range", f"{1 << every[f'{MEMORY}_araddr'][1]}")
+        _element(space, "width", f"{every[f'{MEMORY}_rdata'][1]}")
+    _memory_map(root, 1 << every[f"{REGISTERS}_araddr"][1])
     _model(root, name, every)
     sources = _element(_element(root, "fileSets"), "fileSet")
     _element(sources, "name", FILES)
@@ -69,6 +80,8 @@ def describe(component: wiring.Component, name: str, files: Iterable[str], text:
         _element(file, "name", path)
         _element(file, "fileType", "verilogSource")
     _element(root, "description", text)
+    _parameters(root, {"Component_Name": name}, "PARAM_VALUE")
+    _extensions(root, name)
     xml.indent(root)
     return xml.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
@@ -95,11 +108,13 @@ def _bus(parent: xml.Element, bus: str, names: list[str]) -> None:
     _reference(interface, "abstractionType", "interface", f"{kind}_rtl")
     side = _element(interface, role)
     if kind == "aximm":
-        tag, target = ("memoryMapRef", MAP) if role == "slave" else ("addressSpaceRef", SPACE)
-        _element(side, tag).set(f"{{{SPIRIT}}}{tag}", target)
+        tag = "memoryMapRef" if role == "slave" else "addressSpaceRef"
+        _element(side, tag).set(f"{{{SPIRIT}}}{tag}", bus)
     maps = _element(interface, "portMaps")
     for name in names:
         _port_map(maps, name.removeprefix(f"{bus}_").upper(), name)
+    if bus in PROTOCOLS:
+        _parameters(interface, {"PROTOCOL": PROTOCOLS[bus]}, f"BUSIFPARAM_VALUE.{bus.upper()}")
 
 
 def _signal(parent: xml.Element, name: str, kind: str, parameters: dict[str, str]) -> None:
@@ -110,11 +125,31 @@ def _signal(parent: xml.Element, name: str, kind: str, parameters: dict[str, str
     _reference(interface, "abstractionType", "signal", f"{kind}_rtl")
     _element(interface, "slave")
     _port_map(_element(interface, "portMaps"), {"clock": "CLK", "reset": "RST"}[kind], name)
-    holder = _element(interface, "parameters")
-    for parameter, value in parameters.items():
+    _parameters(interface, parameters, f"BUSIFPARAM_VALUE.{name.upper()}")
+
+
+def _parameters(parent: xml.Element, values: dict[str, str], prefix: str) -> None:
+    """Parameters with the identifiers that Vivado finds them by."""
+    holder = _element(parent, "parameters")
+    for name, value in values.items():
         element = _element(holder, "parameter")
-        _element(element, "name", parameter)
-        _element(element, "value", value)
+        _element(element, "name", name)
+        _element(element, "value", value).set(f"{{{SPIRIT}}}id", f"{prefix}.{name}")
+
+
+def _extensions(root: xml.Element, name: str) -> None:
+    def add(parent: xml.Element, tag: str, text: str | None = None) -> xml.Element:
+        element = xml.SubElement(parent, f"{{{XILINX}}}{tag}")
+        element.text = text
+        return element
+
+    core = add(_element(root, "vendorExtensions"), "coreExtensions")
+    families = add(core, "supportedFamilies")
+    for family in FAMILIES:
+        add(families, "family", family).set(f"{{{XILINX}}}lifeCycle", "Production")
+    add(add(core, "taxonomies"), "taxonomy", "/UserIP")
+    add(core, "displayName", name)
+    add(core, "coreRevision", "1")
 
 
 def _port_map(parent: xml.Element, logical: str, physical: str) -> None:
@@ -125,10 +160,10 @@ def _port_map(parent: xml.Element, logical: str, physical: str) -> None:
 
 def _memory_map(root: xml.Element, size: int) -> None:
     mapping = _element(_element(root, "memoryMaps"), "memoryMap")
-    _element(mapping, "name", MAP)
+    _element(mapping, "name", REGISTERS)
     block = _element(mapping, "addressBlock")
     for tag, value in (
-        ("name", "registers"),
+        ("name", BLOCK),
         ("baseAddress", "0"),
         ("range", f"{size}"),
         ("width", "32"),

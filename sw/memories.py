@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .errors import DeviceError
 
+NODES = Path("/dev")
 XDMA = "/dev/xdma0"
 """The first card, as AMD's XDMA driver names it."""
 XDMA_SIZE = 1 << 20
@@ -14,6 +15,11 @@ PYNQ_SIZE = 1 << 22
 """Bytes that are asked of the Zynq's memory."""
 PYNQ_BLOCK = "heddle"
 """The accelerator's name in the block design."""
+
+
+def cards() -> list[str]:
+    """The paths of the cards that AMD's XDMA driver has found, as `XdmaMemory` takes them."""
+    return sorted(str(node).removesuffix("_user") for node in NODES.glob("xdma*_user"))
 
 
 class XdmaMemory:

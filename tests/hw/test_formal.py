@@ -1,13 +1,22 @@
 """Proofs of the stream controllers, and that they can fail."""
 
+from dataclasses import replace
+
 import pytest
 
-from hw import axi_lite, fifo, pages
-from hw.config import preset
+from hw import axi_lite, dealer, fifo, issuer, pages, response
+from hw.config import Config, preset
+from hw.formats import INT8
 from sim.formal import ProofError, check
 from sim.proofs.axi_lite import RegistersProof
+from sim.proofs.dealer import DealerProof
 from sim.proofs.fifo import FifoProof
+from sim.proofs.issuer import IssuerProof
 from sim.proofs.pages import PageGuardProof
+from sim.proofs.response import ResponseProof
+
+SMALL = Config("proof", 2, 3, INT8, activation_groups=16, weight_slots=32, schedule_records=16)
+INTERLEAVED = replace(SMALL, interleave=3)
 
 
 def mutate(monkeypatch, component, change):
@@ -79,3 +88,84 @@ def test_wrong_registers_fail(wrong, monkeypatch):
     mutate(monkeypatch, axi_lite.AxiLiteSlave, wrong)
     with pytest.raises(ProofError, match="Assert failed"):
         check(RegistersProof(preset("tiny")), "bounded", 5)
+
+
+def test_dealer():
+    check(DealerProof(SMALL), "bounded", 14)
+    check(DealerProof(SMALL), "cover", 22)
+
+
+def always_ready(m, dealer):
+    m.d.comb += dealer.i.ready.eq(1)
+
+
+def one_chunk(m, dealer):
+    m.d.comb += dealer.write.chunk.eq(0)
+
+
+def never_done(m, dealer):
+    m.d.comb += dealer.done.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [always_ready, one_chunk, never_done])
+def test_wrong_dealer_fails(wrong, monkeypatch):
+    mutate(monkeypatch, dealer.Dealer, wrong)
+    with pytest.raises(ProofError, match="Assert failed"):
+        check(DealerProof(SMALL), "bounded", 10)
+
+
+@pytest.mark.parametrize("config", [SMALL, INTERLEAVED], ids=["T1", "T3"])
+def test_issuer(config):
+    check(IssuerProof(config, whole=False), "bounded", 3)
+    check(IssuerProof(config, whole=False), "induction", 3)
+    check(IssuerProof(config, whole=True), "bounded", 20)
+    check(IssuerProof(config, whole=True), "cover", 20)
+
+
+def forgets_the_drain(m, issuer):
+    m.d.sync += issuer.drain.eq(0)
+
+
+def forgets_the_rows(m, issuer):
+    m.d.sync += issuer.room.eq(0)
+
+
+def loads_always(m, issuer):
+    m.d.comb += issuer.load.eq(issuer.records.valid)
+
+
+def waits_for_ever(m, issuer):
+    m.d.comb += [issuer.valid.eq(0), issuer.records.ready.eq(0)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [forgets_the_drain, forgets_the_rows, loads_always, waits_for_ever]
+)
+def test_wrong_issuer_fails(wrong, monkeypatch):
+    mutate(monkeypatch, issuer.Issuer, wrong)
+    with pytest.raises(ProofError, match="Assert failed"):
+        check(IssuerProof(INTERLEAVED, whole=True), "bounded", 20)
+
+
+def test_response_writer():
+    check(ResponseProof(SMALL), "bounded", 28)
+    check(ResponseProof(SMALL), "cover", 34)
+
+
+def never_last(m, writer):
+    m.d.comb += writer.o.payload.last.eq(0)
+
+
+def takes_rows_early(m, writer):
+    m.d.comb += writer.row_taken.eq(writer.o.ready)
+
+
+def silent(m, writer):
+    m.d.comb += writer.o.valid.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [never_last, takes_rows_early, silent])
+def test_wrong_response_writer_fails(wrong, monkeypatch):
+    mutate(monkeypatch, response.ResponseWriter, wrong)
+    with pytest.raises(ProofError, match="Assert failed"):
+        check(ResponseProof(SMALL), "bounded", 28)

@@ -28,6 +28,23 @@ def test_a_multiplier_takes_a_dsp(family):
     assert (area.ff, area.dsp) == (0, 1)
 
 
+@pytest.mark.parametrize("family", [Family.XC7, Family.XCUP])
+def test_an_estimate_counts_every_instance(family):
+    pair = """
+    module pair(input signed [15:0] a, b, output signed [31:0] o, p);
+      mul left(.a(a), .b(b), .o(o));
+      mul right(.a(b), .b(b), .o(p));
+    endmodule
+    """
+    found = synthesis.estimate(MULTIPLIER + pair, "pair", family)
+    assert (found.dsp, found.ff, found.ram) == (2, 0, 0)
+
+
+def test_half_a_block_ram():
+    assert Area({"RAMB36E2": 3, "RAMB18E2": 1}, Family.XCUP).ram == 3.5
+    assert Area({"DP16KD": 4}, Family.ECP5).ram == 4
+
+
 def test_options_reach_the_tool():
     assert synthesis.area(MULTIPLIER, "mul", options=["-nodsp"]).dsp == 0
 

@@ -156,3 +156,11 @@ def test_pynq_that_is_not_as_it_should_be(pynq, monkeypatch):
     monkeypatch.setitem(sys.modules, "pynq", None)
     with pytest.raises(DeviceError, match="package pynq is missing"):
         devices.open(f"pynq:{pynq.file}")
+
+
+def test_cards_are_listed(monkeypatch, tmp_path):
+    monkeypatch.setattr(memories, "NODES", tmp_path)
+    assert memories.cards() == []
+    for node in ("xdma1_user", "xdma0_user", "xdma0_h2c_0", "xdma0_events_1"):
+        (tmp_path / node).touch()
+    assert memories.cards() == [f"{tmp_path}/xdma0", f"{tmp_path}/xdma1"]

@@ -3,22 +3,11 @@
 
 set here [file dirname [file normalize [info script]]]
 create_project -force heddle [file join $here vivado] -part $part
-set_property ip_repo_paths [file join $here ip] [current_project]
-update_ip_catalog
-
-create_bd_design system
-create_bd_cell -type ip -vlnv heddle:heddle:${module}:1.0 heddle
-source [file join $here system.tcl]
-assign_bd_address
-validate_bd_design
-save_bd_design
-
-set wrapper [make_wrapper -files [get_files system.bd] -top]
-add_files -norecurse $wrapper
-set_property top system_wrapper [current_fileset]
 if {$wires ne ""} {
     add_files -fileset constrs_1 -norecurse [file join $here $wires]
 }
+source [file join $here system.tcl]
+set_property top $top [current_fileset]
 
 launch_runs impl_1 -to_step write_bitstream -jobs 4
 wait_on_run impl_1
@@ -31,12 +20,11 @@ report_utilization -hierarchical -file [file join $here utilization.rpt]
 set slack [get_property SLACK [get_timing_paths]]
 puts "slack at $mhz MHz: $slack ns"
 
+file copy -force [file join $here vivado heddle.runs impl_1 $top.bit] [file join $here heddle.bit]
 # PYNQ wants the block design's description beside the bitstream, under the same name.
-set runs [file join $here vivado heddle.runs impl_1]
-file copy -force [file join $runs system_wrapper.bit] [file join $here heddle.bit]
 foreach description [glob -nocomplain -directory $here vivado/heddle.gen/*/bd/system/hw_handoff/system.hwh] {
     file copy -force $description [file join $here heddle.hwh]
 }
 if {$slack < 0} {
-    error "timing is missed by [expr {-$slack}] ns: lower the clock in build.tcl"
+    error "timing is missed by [expr {-$slack}] ns: lower the clock (mhz, at the top of build.tcl)"
 }

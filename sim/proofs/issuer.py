@@ -1,0 +1,85 @@
+"""Issuer: a tile ends only when its rows have somewhere to go, and every record is issued whole."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cover
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw.config import Config
+from hw.issuer import Issuer
+from hw.layouts import RECORD
+
+
+class IssuerProof(wiring.Component):
+    """Any records, with any pauses, and rows taken at any time, but only rows that are there.
+
+    `whole` also follows each record from its first slot to its last, for bounded proofs.
+    """
+
+    def __init__(self, config: Config, whole: bool):
+        self.config = config
+        self.whole = whole
+        super().__init__({"valid": In(1), "record": In(RECORD), "row_taken": In(1)})
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.issuer = issuer = Issuer(config)
+        m.d.comb += [
+            issuer.records.valid.eq(self.valid),
+            issuer.records.payload.eq(self.record),
+            issuer.row_taken.eq(self.row_taken),
+        ]
+
+        # Rows that the output buffers may hold, and cycles since the last tile's end.
+        rows, since = Signal(16), Signal(range(config.tile_rows + 1), init=config.tile_rows)
+        finish = issuer.finish.valid
+        m.d.sync += [
+            rows.eq(rows + Mux(finish, config.tile_rows, 0) - self.row_taken),
+            since.eq(Mux(finish, 1, Mux(since == config.tile_rows, since, since + 1))),
+        ]
+        m.d.comb += [
+            Assume(~self.row_taken | (rows != 0)),
+            Assert(rows <= config.output_depth),
+            Assert(issuer.room == config.output_depth - config.tile_rows - rows),
+            Assert(issuer.drain == config.tile_rows - since),
+            Assert(~finish | (since == config.tile_rows)),
+            Assert(~(issuer.stall_drain & issuer.stall_output)),
+            Cover(issuer.stall_drain),
+            Cover(finish & (since == config.tile_rows) & (rows == config.tile_rows)),
+        ]
+        if self.whole:
+            self._records(m, issuer)
+        return m
+
+    def _records(self, m: Module, issuer: Issuer):
+        """A record waits unchanged until it is taken; then all its slots have been issued."""
+        config = self.config
+        taken = issuer.records.valid & issuer.records.ready
+        waiting, before = Signal(), Signal(RECORD)
+        m.d.sync += [waiting.eq(self.valid & ~taken), before.eq(self.record)]
+        slots, loads = Signal(16), Signal(16)
+        slots_now, loads_now = slots + issuer.valid, loads + issuer.load
+        m.d.sync += [
+            slots.eq(Mux(taken, 0, slots_now)),
+            loads.eq(Mux(taken, 0, loads_now)),
+        ]
+        record = self.record
+        idle = Signal(range(2 * config.interleave + 2))
+        free = ~record.mode.finish | ((issuer.drain == 0) & (issuer.room >= 0))
+        with m.If(self.valid & free & ~issuer.valid & ~taken):
+            m.d.sync += idle.eq(idle + 1)
+        with m.Else():
+            m.d.sync += idle.eq(0)
+        m.d.comb += [
+            Assume(record.count <= config.group),
+            Assume(~waiting | (self.valid & (record == before))),
+            Assert(~issuer.valid | self.valid),
+            Assert(~taken | (slots_now == record.count * config.interleave)),
+            # One read of the activations for each record, the empty last one of a tile included.
+            Assert(~taken | (loads_now == 1)),
+            Assert(issuer.end == (taken & record.end)),
+            # No deadlock: what need not wait begins within a turn of the contexts and the flush.
+            Assert(idle <= 2 * config.interleave),
+            Cover(taken & (record.count == 2) & record.end & record.mode.finish),
+        ]

@@ -1,0 +1,110 @@
+"""ResponseWriter: a header for each response and then its rows, all of them, each once."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cover
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw.commands import OutputFormat
+from hw.config import Config
+from hw.layouts import RESPONSE
+from hw.response import ResponseWriter
+
+
+class ResponseProof(wiring.Component):
+    """Any responses, rows and pauses on all sides."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "offered": In(1),
+                "response": In(RESPONSE),
+                "rows_there": In(config.columns),
+                "results": In(32).array(config.columns),
+                "flags": In(8),
+                "ready": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.writer = writer = ResponseWriter(config)
+        m.d.comb += [
+            writer.response.valid.eq(self.offered),
+            writer.response.payload.eq(self.response),
+            writer.flags.eq(self.flags),
+            writer.o.ready.eq(self.ready),
+            # A channel's outputs are of a format that exists (the sequencer refuses others).
+            Assume(self.response.format <= max(OutputFormat)),
+        ]
+        for there, result, column in zip(
+            self.rows_there, self.results, writer.columns, strict=True
+        ):
+            m.d.comb += [column.valid.eq(there), column.payload.eq(result)]
+        started = self.offered & writer.response.ready
+        sent = writer.o.valid & writer.o.ready
+
+        # What is being answered, the beats to come, and the rows still to be fetched.
+        active, response = Signal(), Signal(RESPONSE)
+        head, beats, rows = Signal(8), Signal(40), Signal(32)
+        row_beats, later_beats = Signal(8), Signal(8)
+        for format, width in ((self.response.format, row_beats), (response.format, later_beats)):
+            with m.Switch(format):
+                for output in OutputFormat:
+                    with m.Case(output):
+                        m.d.comb += width.eq(config.row_beats(output))
+        total = (config.header_beats + self.response.rows * row_beats)[: len(beats)]
+        # The row that is being sent.
+        row, place = Signal(32 * config.columns), Signal(8)
+        packed = Signal.like(row)
+        with m.Switch(response.format):
+            for output in OutputFormat:
+                with m.Case(output):
+                    m.d.comb += packed.eq(Cat(r[: 8 * output.bytes] for r in self.results))
+        m.d.comb += [
+            # Rows must be few for the product above to be cheap.
+            Assume(self.response.rows < 3),
+            Assert(~started | ~active),
+            Assert(~writer.o.valid | active),
+            Assert(~writer.row_taken | (active & (rows != 0) & self.rows_there.all())),
+        ]
+        with m.If(started):
+            m.d.sync += [
+                active.eq(1),
+                response.eq(self.response),
+                head.eq(0),
+                beats.eq(total),
+                rows.eq(self.response.rows),
+            ]
+        with m.If(writer.row_taken):
+            m.d.sync += [rows.eq(rows - 1), row.eq(packed), place.eq(0)]
+        with m.If(sent):
+            bits = 8 * config.stream_bytes
+            m.d.sync += [beats.eq(beats - 1), head.eq(Mux(head == 255, head, head + 1))]
+            m.d.comb += [
+                Assert(beats != 0),
+                Assert(writer.o.payload.last == (beats == 1)),
+                Cover(writer.o.payload.last & (response.rows == 2)),
+            ]
+            with m.If(head == 0):
+                first = Cat(response.opcode, response.tag, response.status)
+                m.d.comb += Assert(writer.o.payload.data[: len(first)] == first)
+            with m.If(head >= config.header_beats):
+                m.d.comb += Assert(writer.o.payload.data == (row >> (place * bits)[:16])[:bits])
+                with m.If(~writer.row_taken):
+                    m.d.sync += place.eq(place + 1)
+            with m.If(writer.o.payload.last):
+                m.d.sync += active.eq(0)
+                m.d.comb += Assert(rows == 0)
+        # Stable while stalled.
+        stalled, before = Signal(), Signal.like(writer.o.payload)
+        m.d.sync += [stalled.eq(writer.o.valid & ~writer.o.ready), before.eq(writer.o.payload)]
+        with m.If(stalled):
+            m.d.comb += [Assert(writer.o.valid), Assert(writer.o.payload == before)]
+        # No deadlock: with rows there, a beat is offered soon after the one before.
+        silent = Signal(range(32))
+        m.d.sync += silent.eq(Mux(active & self.rows_there.all() & ~writer.o.valid, silent + 1, 0))
+        m.d.comb += Assert(silent < 20)
+        return m

@@ -1,0 +1,27 @@
+"""Boards of vendors' tools: what they carry can be clocked, connected and told apart."""
+
+import pytest
+
+from hw.config import ConfigError
+from hw.dma import memory_ports
+from hw.platforms import BOARDS
+from hw.platforms.series7 import SERIES7
+from hw.platforms.top import BoardTop
+from hw.platforms.vendor import VENDOR_BOARDS, System, vendor_board
+
+
+@pytest.mark.parametrize("board", VENDOR_BOARDS.values(), ids=VENDOR_BOARDS)
+def test_every_board_can_be_built(board):
+    assert memory_ports(board.config)["m_axi_rdata"].shape == 8 * board.config.stream_bytes
+    if board.system is System.SERIAL:
+        found = BoardTop(board, board.build).dividers
+        assert found.output_hz == pytest.approx(board.mhz * 1e6)
+        assert SERIES7.oscillator_hz[0] <= found.oscillator_hz <= SERIES7.oscillator_hz[1]
+        assert found.oscillator_hz == found.input_hz * found.feedback / found.reference
+
+
+def test_names():
+    assert not set(BOARDS) & set(VENDOR_BOARDS)
+    assert vendor_board("vcu1525").config.name == "paper"
+    with pytest.raises(ConfigError, match="no board 'none'; there are ulx3s-85f.*pynq-z2"):
+        vendor_board("none")

@@ -1,0 +1,88 @@
+"""One bit that flips, anywhere that commands are stored or sent, is found."""
+
+import numpy as np
+import pytest
+
+from hw.commands import HEADER_BYTES, Status, Target
+from hw.config import Config
+from hw.formats import INT8
+from hw.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
+from hw.registers import ADDRESS, MAGIC
+from sim.bench.link import CONFIG
+from sim.board import BoardPort
+from sim.link_model import ModelPort
+from sim.simulated import SimulatedTransport
+from sw import container, packing, protocol
+from sw.errors import FormatError
+
+
+def flips(data: bytes):
+    """`data` with each of its bits flipped in turn."""
+    for position in range(len(data)):
+        for bit in range(8):
+            yield data[:position] + bytes([data[position] ^ 1 << bit]) + data[position + 1 :]
+
+
+def test_a_packed_file(tmp_path):
+    weights = packing.pack(np.random.default_rng(1).standard_normal((16, 2)), INT8, 8, 8)
+    path, flipped = tmp_path / "w.safetensors", tmp_path / "flipped.safetensors"
+    container.save(path, {"w": weights})
+    want = container.load(path)[0]["w"].unpack()
+    harmless = 0
+    for data in flips(path.read_bytes()):
+        flipped.write_bytes(data)
+        try:
+            matrices = container.load(flipped)[0]
+        except FormatError:
+            continue
+        # What pads the header means nothing.
+        assert np.array_equal(matrices["w"].unpack(), want)
+        harmless += 1
+    assert harmless <= 64
+
+
+def test_a_commands_header():
+    """Also one that makes another command of it."""
+    config = Config("flips", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
+    fields = dict(
+        *(dict(activation_base=0, activation_stride=1, slot_base=0),),
+        **dict(schedule_base=0, schedule_count=1, row_blocks=1),
+    )
+    commands = [
+        protocol.sync(config),
+        protocol.channel(config, 1, 0, 1 << 15, -15, 7),
+        protocol.load(config, Target.SCHEDULE, 3, 2, bytes([1, 1])),
+        protocol.run(config, finish=True, relu=False, output=0, channel_page=0, **fields),
+    ]
+    device = SimulatedTransport(config)
+    for command in commands:
+        head, rest = command[:HEADER_BYTES], command[HEADER_BYTES:]
+        packets = [flipped + rest for flipped in flips(head)]
+        for answer in device.exchange(packets):
+            assert protocol.response(config, answer).status == Status.BAD_CHECK
+        (answer,) = device.exchange([command])
+        assert protocol.response(config, answer).status == Status.OK
+    device.close()
+
+
+@pytest.mark.parametrize("port", [ModelPort, BoardPort])
+def test_a_request_on_the_line(port):
+    """Nothing that a flip makes of a request is carried out; the request itself then is."""
+    line = port(CONFIG)
+
+    def ask(frame: bytes) -> bytes:
+        line.write(frame)
+        answer = b""
+        while part := line.read(0):
+            answer += part
+        return answer
+
+    hello = encode(bytes([Kind.HELLO, 1, 0, 0]) + PROTOCOL_VERSION.to_bytes(2, "little"))
+    assert ask(hello)
+    write = bytes([Kind.WRITE, 1, 0, 1]) + ADDRESS["control"].to_bytes(2, "little") + bytes(4)
+    frame = encode(write)
+    for body in flips(frame[1:-1]):
+        assert ask(bytes([FLAG]) + body + bytes([FLAG])) == b""
+    assert ask(frame)
+    read = encode(bytes([Kind.READ, 1, 0, 2]) + ADDRESS["magic"].to_bytes(2, "little"))
+    assert MAGIC.to_bytes(4, "little") in ask(read)
