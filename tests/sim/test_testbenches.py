@@ -52,6 +52,8 @@ RUNS = [
     ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
+    ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
+    ("link", "sim.testbenches.link:link", [STREAMS[0], STREAMS[2]]),
     ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
 ]
 """Testbench, component, configurations."""

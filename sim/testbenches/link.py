@@ -1,0 +1,467 @@
+"""The link's device end: requests good, bad, damaged, repeated and cut short, against its model.
+
+The accelerator's place is taken by independent AXI slaves that pause and stall. Which beats crossed
+is seen at the buses; what the response must be then comes from `sim.link_model`, byte for byte.
+"""
+
+import random
+
+import cocotb
+from cocotb.triggers import ClockCycles, RisingEdge
+from cocotbext.axi import AxiLiteBus, AxiLiteSlave
+from cocotbext.axi.address_space import Region
+
+from hw.axi_lite import ADDRESS_BITS
+from hw.config import Config
+from hw.link import Link
+from hw.link_protocol import (
+    BEATS_AT,
+    FCS_BYTES,
+    FLAG,
+    HEAD_BYTES,
+    PATIENCE,
+    STORE_BYTES,
+    Kind,
+    LinkStatus,
+    beats_in,
+    beats_out,
+    decode,
+    encode,
+)
+from hw.registers import ADDRESS, CONTROL_RESET
+from sim.link_model import LinkModel
+
+from .common import Sink, configuration, generator, start, until
+
+WATCHDOG = 3_000
+"""Cycles, of the link under test."""
+LONGEST = 30_000
+"""Cycles until the answer to any request, pauses included."""
+SESSION = 0x1234
+
+
+def link(config: Config) -> Link:
+    """The device under test."""
+    return Link(config, WATCHDOG)
+
+
+class Registers(Region):
+    """Registers that tell how often they were read; one behind the bus, one in the model."""
+
+    def __init__(self):
+        super().__init__(1 << ADDRESS_BITS)
+        self.reads = 0
+        self.writes: list[tuple[int, int]] = []
+
+    def read_register(self, address: int) -> int:
+        self.reads += 1
+        return (address + 1) * 0x9E3779B1 + self.reads & 0xFFFFFFFF
+
+    def write_register(self, address: int, value: int) -> None:
+        self.writes.append((address, value))
+
+    async def _read(self, address, length, **kwargs):
+        return self.read_register(address).to_bytes(length, "little")
+
+    async def _write(self, address, data, **kwargs):
+        self.write_register(address, int.from_bytes(data, "little"))
+
+
+class Expected(LinkModel):
+    """The model, told by the buses how many beats of an EXCHANGE the accelerator let through."""
+
+    def __init__(self, bench: "Bench"):
+        super().__init__(bench.config)
+        self.device = Registers()  # type: ignore[assignment]
+        self._bench = bench
+
+    def _exchange(self, request: bytes) -> bytes:
+        bench, size = self._bench, self.config.stream_bytes + 1
+        body, most = request[BEATS_AT:], min(request[4], beats_out(self.config.stream_bytes))
+        whole = [body[i : i + size] for i in range(0, len(body) // size * size, size)]
+        taken, given = bench.taken, bench.given
+        bench.taken, bench.given = [], []
+        offered = [beat[:-1] + bytes([beat[-1] & 1]) for beat in whole]
+        assert taken == offered[: len(taken)], "the accelerator was offered other beats"
+        assert len(given) <= most, "more beats were taken from the accelerator than wanted"
+        if not bench.stalled:
+            assert (len(taken), len(given)) == (len(whole), most), "beats were left for later"
+        cut = len(body) % size and len(taken) == len(whole)
+        status = LinkStatus.BAD_LENGTH if cut else LinkStatus.OK
+        return self._answer(request, status, len(taken), beats=b"".join(given))
+
+
+class Bench:
+    """The line's two ends, the accelerator's buses, and the model that is fed the same bytes."""
+
+    def __init__(self, dut, config: Config):
+        self.dut, self.config = dut, config
+        self.taken: list[bytes] = []
+        """Beats offered to the accelerator since the last EXCHANGE, as on the line."""
+        self.given: list[bytes] = []
+        """Beats that it gave since then."""
+        self.stalled = False
+        """Whether the accelerator may be silent for longer than the link's patience."""
+        self.ready = self.valid = 0.7
+        """Probabilities that the accelerator takes, and gives, a beat in a cycle."""
+        self.registers = Registers()
+        self.slave = AxiLiteSlave(
+            AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst, target=self.registers
+        )
+        self.sink = Sink(dut, "o", 0.3)
+        self.model = Expected(self)
+        self.sequence = 0
+        self.kept = b""
+        """The last response that the device must keep, as it came."""
+        cocotb.start_soon(self._commands())
+        cocotb.start_soon(self._responses())
+
+    async def _commands(self):
+        """The accelerator's input: what is offered stays until it is taken, or a reset."""
+        dut, waiting = self.dut, None
+        while True:
+            await RisingEdge(dut.clk)
+            ready = int(dut.s_axis_tready.value)
+            if int(dut.s_axis_tvalid.value):
+                data = int(dut.s_axis_tdata.value).to_bytes(self.config.stream_bytes, "little")
+                beat = data + bytes([int(dut.s_axis_tlast.value)])
+                assert waiting in (None, beat), "a beat changed while it waited"
+                if waiting is None:
+                    self.taken.append(beat)
+                waiting = None if ready else beat
+            elif waiting is not None:
+                assert self.registers.writes[-1] == (ADDRESS["control"], CONTROL_RESET)
+                waiting = None
+            dut.s_axis_tready.value = random.random() < self.ready
+
+    async def _responses(self):
+        """The accelerator's output: beat after beat, all different."""
+        dut, offered = self.dut, None
+        while True:
+            await RisingEdge(dut.clk)
+            if offered is not None and int(dut.m_axis_tready.value):
+                self.given.append(offered)
+                offered = None
+            if offered is None and random.random() < self.valid:
+                offered = random.randbytes(self.config.stream_bytes)
+                offered += bytes([random.getrandbits(1)])
+                dut.m_axis_tdata.value = int.from_bytes(offered[:-1], "little")
+                dut.m_axis_tlast.value = offered[-1]
+            dut.m_axis_tvalid.value = offered is not None
+
+    def pauses(self):
+        """Other random pauses on every bus and on the line."""
+        self.ready, self.valid = (random.choice((0.1, 0.7, 1.0)) for _ in range(2))
+        self.sink.pause = random.choice((0, 0.3, 0.8))
+        write, read = self.slave.write_if, self.slave.read_if
+        for channel in (
+            write.aw_channel,
+            write.w_channel,
+            write.b_channel,
+            read.ar_channel,
+            read.r_channel,
+        ):
+            probability = random.choice((0, 0.3, 0.8))
+            channel.set_pause_generator(iter(lambda p=probability: random.random() < p, None))
+
+    async def send(self, data: bytes, gap: int = 1):
+        """Bytes from the line, with up to `gap` cycles between them."""
+        for byte in data:
+            self.dut.i_valid.value = 1
+            self.dut.i_data.value = byte
+            await RisingEdge(self.dut.clk)
+            self.dut.i_valid.value = 0
+            for _ in range(random.randint(0, gap)):
+                await RisingEdge(self.dut.clk)
+
+    async def quiet(self, limit: int = LONGEST) -> bytes:
+        """What the device sends until it is idle."""
+        idle = 0
+
+        def done():
+            nonlocal idle
+            active = int(self.dut.busy.value) or int(self.dut.o__valid.value)
+            idle = 0 if active else idle + 1
+            return idle > 8
+
+        await until(self.dut.clk, done, limit, "idle")
+        sent = bytes(self.sink.received)
+        self.sink.received.clear()
+        return sent
+
+    async def same(self, data: bytes, gap: int = 1, limit: int = LONGEST) -> bytes:
+        """Send `data`; the device answers as the model does, and has done as much."""
+        await self.send(data, gap)
+        got = await self.quiet(limit)
+        self.check(data, got)
+        if got:
+            assert int(self.dut.error.value) == (got != self.kept), "the error lamp"
+        return got
+
+    def check(self, data: bytes, got: bytes):
+        before = self.model.executed
+        want = self.model.feed(data)
+        again = want and want == self.model._kept and self.model.executed == before
+        if want:
+            assert got, f"no answer to {data.hex(' ')}"
+            content = decode(got[1:-1])
+            assert content is not None and encode(content) == got, f"no frame: {got.hex(' ')}"
+            assert _defined(content) == _defined(decode(want[1:-1]) or b"")
+            assert not again or got == self.kept, "another answer to the same request"
+            if content[4] not in (LinkStatus.BAD_SESSION, LinkStatus.BAD_SEQUENCE):
+                self.kept = got
+        else:
+            assert not got, f"an answer to {data.hex(' ')}: {got.hex(' ')}"
+        assert not self.taken, "beats of no request"
+        assert not self.given, "beats for no request"
+        assert self.registers.reads == self.model.device.reads
+        assert self.registers.writes == self.model.device.writes
+
+    async def hello(self):
+        await self.same(self.frame(Kind.HELLO, bytes([1, 0])))
+        assert not int(self.dut.s_axis_tvalid.value), "a beat survived the reset"
+
+    def frame(self, kind: int, arguments: bytes, session: int = SESSION) -> bytes:
+        """The next request."""
+        self.sequence = (self.sequence + 1) % 256
+        return self.again(kind, arguments, session, self.sequence)
+
+    def again(self, kind: int, arguments: bytes, session: int, sequence: int) -> bytes:
+        return encode(bytes([kind]) + session.to_bytes(2, "little") + bytes([sequence]) + arguments)
+
+    def beats(self, count: int) -> bytes:
+        """Random beats as on the line; only the lowest bit of a beat's last byte means anything."""
+        return random.randbytes(count * (self.config.stream_bytes + 1))
+
+    def arguments(self, kind: int) -> bytes:
+        """Random arguments, of the right length."""
+        address = 4 * random.randrange(1 << ADDRESS_BITS - 2)
+        match kind:
+            case Kind.HELLO:
+                return random.randbytes(2)
+            case Kind.READ:
+                return address.to_bytes(2, "little")
+            case Kind.WRITE:
+                value = random.randbytes(4)
+                if random.random() < 0.3:
+                    address, value = ADDRESS["control"], bytes([CONTROL_RESET, 0, 0, 0])
+                return address.to_bytes(2, "little") + value
+            case Kind.EXCHANGE:
+                most = beats_in(self.config.stream_bytes)
+                count = random.choice((0, 1, 2, random.randint(0, most), most))
+                wanted = random.choice((0, 1, 3, 255))
+                return bytes([wanted, 0]) + self.beats(count)
+        return random.randbytes(random.randrange(2, 20))
+
+
+def _defined(content: bytes) -> bytes:
+    """A response without the value that means nothing."""
+    kind, status = content[0] & 0x7F, content[4]
+    if status == LinkStatus.OK and kind in (Kind.HELLO, Kind.READ):
+        return content
+    return content[:6] + content[HEAD_BYTES:]
+
+
+async def opened(dut) -> Bench:
+    config = configuration()
+    generator()
+    await start(dut, "i_valid", "s_axis_tready", "m_axis_tvalid")
+    bench = Bench(dut, config)
+    await bench.hello()
+    return bench
+
+
+@cocotb.test()
+async def requests(dut):
+    """Every kind, in and out of turn, of this and another session, of right and wrong length."""
+    bench = await opened(dut)
+    kinds = [*Kind, Kind.EXCHANGE, Kind.EXCHANGE, 0, 5, 200]
+    last = (Kind.HELLO, b"\1\0")
+    for i in range(50):
+        if i % 10 == 0:
+            bench.pauses()
+        kind = random.choice(kinds)
+        arguments = bench.arguments(kind)
+        if random.random() < 0.1:
+            extra = random.randrange(1, 6)
+            room = STORE_BYTES - 1 - FCS_BYTES - 4 - len(arguments)
+            arguments += random.randbytes(min(extra, room))
+        match random.randrange(10):
+            case 0:
+                # The last one again, or what has its number: it is not looked at.
+                same = (kind, arguments) if random.getrandbits(1) else last
+                frame = bench.again(*same, SESSION, bench.sequence)
+                if same[0] == Kind.HELLO:
+                    last = same
+            case 1:
+                frame = bench.again(kind, arguments, SESSION ^ 1 << random.randrange(16), 0)
+            case 2:
+                wrong = (bench.sequence + random.randrange(2, 256)) % 256
+                frame = bench.again(kind, arguments, SESSION, wrong)
+            case _:
+                frame = bench.frame(kind, arguments)
+                last = (kind, arguments)
+        await bench.same(frame, gap=random.choice((0, 1, 8)))
+        # A HELLO of any session and number begins a new one.
+        if bench.model._session != SESSION or bench.model._sequence != bench.sequence:
+            await bench.hello()
+            last = (Kind.HELLO, b"\1\0")
+
+
+@cocotb.test()
+async def every_size_of_frame(dut):
+    """The shortest and the longest that are taken, and those beyond; all with a right FCS."""
+    bench = await opened(dut)
+    head = HEAD_BYTES - FCS_BYTES
+    for size in (head - 1, head, STORE_BYTES - 1 - FCS_BYTES, STORE_BYTES - FCS_BYTES, 3_000):
+        for kind in (Kind.READ, Kind.EXCHANGE):
+            sequence = (bench.sequence + 1) % 256
+            frame = bench.again(kind, bytes(size - 4), SESSION, sequence)
+            if HEAD_BYTES <= size + FCS_BYTES < STORE_BYTES:
+                bench.sequence = sequence
+            await bench.same(frame, gap=0)
+            await bench.same(bench.frame(Kind.READ, b"\0\0"))
+
+
+@cocotb.test()
+async def one_flipped_bit(dut):
+    """Each bit of a request in turn, and bits of long ones: dropped, then taken when sent again."""
+    bench = await opened(dut)
+    short = len(bench.again(Kind.READ, b"\4\0", SESSION, 0))
+    places = [(None, bit) for bit in range(8 * short)]
+    # Bytes that are escaped make frames longer: the first such bits are of long frames.
+    long = [random.randrange(8 * 100) for _ in range(12)]
+    for kind, bit in [*places, *((Kind.EXCHANGE, bit) for bit in long)]:
+        arguments = b"\4\0" if kind is None else bytes([3, 0]) + bench.beats(100)[:900]
+        frame = bench.frame(kind or Kind.READ, arguments)
+        bit %= 8 * len(frame)
+        damaged = bytearray(frame)
+        damaged[bit // 8] ^= 1 << bit % 8
+        # The flag that may be damaged is followed by the next frame's.
+        await bench.same(bytes([*damaged, FLAG]))
+        assert await bench.same(frame)
+
+
+@cocotb.test()
+async def damaged_frames(dut):
+    """Bytes lost, doubled, invented, changed, and the end missing; flags and escapes likely."""
+    bench = await opened(dut)
+    frame = bench.frame(Kind.READ, b"\4\0")
+    # Whole, but ended in the middle of an escape: given up by the sender.
+    await bench.same(frame[:-1] + b"\x7d\x7e")
+    await bench.same(frame)
+    for i in range(30):
+        if i % 10 == 0:
+            bench.pauses()
+        kind = random.choice((Kind.READ, Kind.WRITE, Kind.EXCHANGE))
+        arguments = bench.arguments(kind)[: random.choice((60, 60, 1000))]
+        frame = bench.frame(kind, arguments)
+        damaged = bytearray(frame)
+        for _ in range(random.choice((1, 1, 2, 5))):
+            at = random.randrange(1, len(damaged))
+            match random.randrange(5):
+                case 0:
+                    del damaged[at]
+                case 1:
+                    damaged.insert(at, damaged[at])
+                case 2:
+                    damaged.insert(at, random.choice((0x7D, 0x7E, random.randrange(256))))
+                case 3:
+                    damaged[at] ^= 1 << random.randrange(8)
+                case 4:
+                    del damaged[at:]
+                    damaged += bytes([0x7E, 0x7E])
+        # An answer to what is still whole (escapes doubled, say) is the model's too.
+        await bench.same(bytes([*damaged, FLAG]), gap=random.choice((1, 8)))
+        await bench.same(frame)
+
+
+@cocotb.test()
+async def noise_while_busy(dut):
+    """What comes in the middle of a request's execution is lost; sent again, all is done once."""
+    bench = await opened(dut)
+    for _ in range(10):
+        bench.pauses()
+        kind = random.choice((Kind.READ, Kind.WRITE, Kind.EXCHANGE, Kind.EXCHANGE))
+        frame = bench.frame(kind, bench.arguments(kind))
+        answers: list[bytes] = []
+        for _ in range(20):
+            await bench.send(frame, gap=0)
+            await ClockCycles(bench.dut.clk, random.randrange(1, 400))
+            noise = random.choice((frame, frame[1:], frame[:-1], random.randbytes(40)))
+            await bench.send(noise, gap=random.choice((0, 10)))
+            got = await bench.quiet()
+            answers += [bytes([FLAG, *body, FLAG]) for body in got.split(bytes([FLAG])) if body]
+            # What noise has left ends here.
+            await bench.send(bytes([FLAG]))
+            answers += [got for got in [await bench.quiet()] if got]
+            if answers:
+                break
+        assert answers and set(answers) == {answers[0]}, f"{len(set(answers))} different answers"
+        bench.check(frame, answers[0])
+
+
+@cocotb.test()
+async def frames_without_an_end(dut):
+    """The watchdog drops what stops in the middle, not what pauses, and nothing else does."""
+    bench = await opened(dut)
+    for cut in (1, 5, 9, 30):
+        frame = bench.frame(Kind.EXCHANGE, bytes([2, 0]) + bench.beats(3))
+        # A pause that is just short of it.
+        await bench.send(frame[:cut], gap=0)
+        await ClockCycles(dut.clk, WATCHDOG - 10)
+        assert int(dut.busy.value) == (cut > 1)
+        await bench.send(frame[cut:], gap=0)
+        bench.check(frame, await bench.quiet())
+        # And one past it: what comes then is a frame of its own, even without a flag before it.
+        await bench.send(frame[:cut].rstrip(b"\x7d"), gap=0)
+        await ClockCycles(dut.clk, WATCHDOG + 10)
+        assert not int(dut.busy.value)
+        frame = bench.frame(Kind.READ, b"\4\0")
+        await bench.send(frame[1:], gap=0)
+        bench.check(frame, await bench.quiet())
+
+
+@cocotb.test()
+async def accelerator_that_stalls(dut):
+    """It takes nothing, or gives nothing: the answer says how far it got, soon; nothing is lost."""
+    bench = await opened(dut)
+    taken = 0
+    for i in range(16):
+        bench.stalled = True
+        bench.ready, bench.valid = random.choice(((0, 1), (1, 0), (0, 0), (0.001, 0.001)))
+        count = random.randint(1, 4)
+        frame = bench.frame(Kind.EXCHANGE, bytes([2, 0]) + bench.beats(count))
+        limit = (count + 3) * PATIENCE + 6 * STORE_BYTES
+        got = decode((await bench.same(frame, gap=0, limit=limit))[1:-1]) or b""
+        taken += got[5]
+        # The same again: neither moved once more nor waited for.
+        await bench.same(frame, gap=0, limit=6 * STORE_BYTES)
+        # Registers answer while a beat waits.
+        await bench.same(bench.frame(Kind.READ, b"\4\0"))
+        if i % 4 == 3:
+            bench.ready = bench.valid = 1
+            bench.stalled = False
+            await bench.same(bench.frame(Kind.EXCHANGE, bytes([255, 0]) + bench.beats(4)))
+        if i % 8 == 5:
+            bench.ready = 0
+            await bench.same(
+                bench.frame(Kind.EXCHANGE, bytes([0, 0]) + bench.beats(1)), limit=limit
+            )
+            await bench.hello()
+    assert taken
+
+
+@cocotb.test()
+async def refusals_keep_the_last_response(dut):
+    """Whatever was refused in between, a repeated request gets its first answer."""
+    bench = await opened(dut)
+    for _ in range(12):
+        bench.pauses()
+        kind = random.choice((Kind.READ, Kind.EXCHANGE))
+        frame = bench.frame(kind, bench.arguments(kind))
+        await bench.same(frame)
+        for _ in range(random.randrange(3)):
+            await bench.same(bench.again(Kind.READ, b"\0\0", SESSION ^ 1, bench.sequence))
+            await bench.same(bench.again(Kind.READ, b"\0\0", SESSION, bench.sequence - 1 & 0xFF))
+        await bench.same(frame)
