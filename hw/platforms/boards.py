@@ -85,9 +85,9 @@ _ICE40_2X2 = _int8(
 # The default router reaches higher clocks, but takes hours for what fills half of the device.
 _FAST_ROUTER = ("--router", "router2")
 _ECP5_85 = (
+    Build(_INT8_4X4, 100),
     Build(_fp16(8, 8, columns_per_epilogue=8), 80, _FAST_ROUTER),
     Build(_int8(12, 12, columns_per_epilogue=4), 100, _FAST_ROUTER),
-    Build(_INT8_4X4, 100),
 )
 
 BOARDS = {
