@@ -6,6 +6,8 @@ from typing import Annotated
 import numpy as np
 import typer
 from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from hw.config import PRESETS, ConfigError, preset
@@ -46,7 +48,8 @@ def main() -> None:
     try:
         app()
     except (HeddleError, ConfigError) as mistake:
-        Console(stderr=True).print(f"[red]heddle:[/red] {mistake}", highlight=False, soft_wrap=True)
+        message = f"[red]heddle:[/red] {escape(str(mistake))}"
+        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
         raise SystemExit(1) from None
 
 
@@ -90,7 +93,8 @@ def _classify(
     cover: bool = False,
     baud: int | None = None,
 ) -> None:
-    with console.status("building the simulated accelerator (once for each configuration)"):
+    simulated = "building the simulated accelerator (once for each configuration)"
+    with console.status(f"opening {escape(kind)}" if devices.is_port(kind) else simulated):
         device = devices.open(kind, preset_name, trace=trace, **_rate(kind, baud))
     with device:
         report = demo.run(network, dataset, device, console)
@@ -149,22 +153,22 @@ def selftest(device: Kind = "sim", preset: Preset = "small", baud: Baud = None):
     """Exercise every unit of a device and compare with the golden model, bit for bit."""
     from . import selftest as tests
 
-    table = Table(title=f"self-test of {device}")
-    for column in ("unit", "", "what"):
+    with console.status(f"opening {escape(device)}"):
+        opened = devices.open(device, preset, **_rate(device, baud))
+    c = opened.config
+    table = Table(title=f"{escape(device)}: {c.rows} x {c.columns} {c.format.name}, M = {c.group}")
+    for column in ("unit", "result", "what was tried, or what went wrong"):
         table.add_column(column)
-    with (
-        console.status("opening the device") as status,
-        devices.open(device, preset, **_rate(device, baud)) as opened,
-    ):
-        status.update("testing")
 
-        def show(result: tests.Result) -> None:
-            status.update(f"tested: {result.unit}")
-            verdict = "[green]pass[/green]" if result.passed else "[red]FAIL[/red]"
-            table.add_row(result.unit, verdict, result.note)
+    def show(result: tests.Result) -> None:
+        verdict = "[green]pass[/green]" if result.passed else "[red]FAIL[/red]"
+        table.add_row(result.unit, verdict, escape(result.note))
 
-        results = tests.run(opened, show)
-    console.print(table)
+    try:
+        with opened, Live(table, console=console, transient=True):
+            results = tests.run(opened, show)
+    finally:
+        console.print(table)  # what there is of it, if the device was lost
     failed = sum(not result.passed for result in results)
     if failed:
         console.print(f"[red]{failed} of {len(results)} units failed[/red]")
@@ -189,11 +193,15 @@ def devices_(baud: Baud = None):
                 c = found.config
                 what = f"{c.rows} x {c.columns} {c.format.name}, M = {c.group}"
         except HeddleError as reason:
-            what = f"[dim]{reason}[/dim]"
+            what = f"[dim]{escape(str(reason))}[/dim]"
         table.add_row(path, what)
-    for kind in devices.KINDS:
-        table.add_row(kind, "in simulation, any --preset")
+    for kind, what in devices.KINDS.items():
+        table.add_row(kind, f"[dim]simulated: {what}; any --preset[/dim]")
     console.print(table)
+    if not found_at:
+        console.print(
+            "No board is connected: neither a serial port on USB nor a card on PCI Express."
+        )
 
 
 @app.command("board-sim")

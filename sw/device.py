@@ -23,7 +23,12 @@ from hw.registers import (
 
 from .errors import DeviceError
 
-KINDS = ("sim", "amaranth", "model")
+KINDS = {
+    "sim": "the generated Verilog in Verilator",
+    "amaranth": "in Amaranth's simulator, slow",
+    "model": "the golden model, without time",
+}
+"""Devices that need no board, and what they are."""
 MEMORIES = ("xdma", "pynq")
 """Boards beside a memory: what stands before the colon."""
 COUNTERS = tuple(

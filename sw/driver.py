@@ -140,10 +140,11 @@ def check_fits(weights: PackedWeights, config: Config) -> None:
     if weights.format != config.format:
         raise FormatError(
             f"the weights are {weights.format.name}, the device {config.name!r} multiplies "
-            f"{config.format.name}; pack them again with that format"
+            f"{config.format.name}: pack them again with that format, or take a device of "
+            f"{weights.format.name}"
         )
     if weights.group != config.group:
         raise FormatError(
             f"the weights are in groups of {weights.group}, the device {config.name!r} has "
-            f"groups of {config.group}; pack them again with that group"
+            f"groups of {config.group}: pack them again with that group, or take another device"
         )

@@ -5,16 +5,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.commands import HEADER_BYTES, Opcode, OutputFormat, Status, Target, crc16
+from hw.commands import (
+    COMMAND_FIELDS,
+    HEADER_BYTES,
+    MODE_BITS,
+    Flag,
+    Opcode,
+    OutputFormat,
+    Status,
+    Target,
+    crc16,
+)
 from hw.counters import kept
 from hw.formats import INT8
 from hw.registers import REGISTERS, constants
 from sim.golden import numbers
 from sim.model import ModelTransport
 
-from . import driver, nm, packing, protocol
+from . import driver, nm, packing, protocol, serial_link
 from .device import COUNTERS, Device
 from .errors import DeviceError
+from .serial_link import LinkTransport
 
 
 @dataclass(frozen=True)
@@ -33,13 +44,14 @@ class Failure(Exception):
 def run(device: Device, on_result: Callable[[Result], None] | None = None) -> list[Result]:
     """Test unit after unit; a failure does not keep the others from being tested.
 
-    The device is reset before each. A `DeviceError` in the middle fails the unit it came in.
+    The device is reset before each. A `DeviceError` in the middle fails the unit it came in; it is
+    raised if the device cannot be reset any more, for then it is gone.
     """
     results = []
-    for unit, test in UNITS.items():
+    for unit, test in units(device).items():
+        device.reset()
+        device.clear()
         try:
-            device.reset()
-            device.clear()
             note, passed = test(device), True
         except (Failure, DeviceError) as reason:
             note, passed = str(reason), False
@@ -88,7 +100,7 @@ def _decoder(device: Device) -> str:
         for group in range(config.group):
             w[group * config.group + (group + column) % config.group, column] = 1 + group % 3
     x = rng.integers(-9, 10, (config.rows, inner)).astype(float)
-    _compare(device, x, packing.pack(w, config.format, 1, config.group))
+    _compare(device, x, _packed(device, w, 1))
     return f"indices 0 to {config.group - 1} in {config.columns} columns"
 
 
@@ -100,6 +112,32 @@ def _counts(device: Device) -> str:
     return f"N from 1 to {config.group}"
 
 
+def _skips(device: Device) -> str:
+    """Groups without weights: first, last, between, and more in a row than a record can skip."""
+    config = device.config
+    groups = min(40, 2 * config.activation_groups)
+    rng = np.random.default_rng(6)
+    w = np.zeros((groups * config.group, config.tile_columns))
+    for group in (1, 3, 4, groups - 2):
+        w[group * config.group + group % config.group] = 1 + np.arange(config.tile_columns) % 9
+    x = rng.integers(-9, 10, (config.rows, len(w))).astype(float)
+    _compare(device, x, _packed(device, w, None))
+    return f"4 of {groups} groups have weights"
+
+
+def _queue(device: Device) -> str:
+    """More commands, and more RUNs, than can wait: answered in order, each with its tag."""
+    config = device.config
+    tags = [3 * i % 256 for i in range(100)]
+    syncs = [protocol.command(config, Opcode.SYNC, {}, tag) for tag in tags]
+    answers = [protocol.response(config, packet) for packet in device.transport.exchange(syncs)]
+    _same("the answers' tags", [answer.tag for answer in answers], tags)
+    runs = 20
+    shape = (1, config.group, runs * config.tile_columns)
+    _product(device, np.random.default_rng(11), shape, 1)
+    return f"{len(tags)} commands, {runs} RUNs"
+
+
 def _elements(device: Device) -> str:
     """Every element at its own: random values over the whole range of the format."""
     config = device.config
@@ -109,7 +147,7 @@ def _elements(device: Device) -> str:
     dtype = numbers.raw_dtype(config.format)
     x = rng.integers(0, 1 << config.format.bits, shape).astype(dtype)
     x[~numbers.is_finite(config.format, x)] = 0
-    _compare(device, x, packing.pack(weights, config.format, 2, config.group))
+    _compare(device, x, _packed(device, weights, 2))
     return f"{config.rows} x {config.columns} elements"
 
 
@@ -130,10 +168,10 @@ def _epilogue(device: Device) -> str:
 
 
 def _flags(device: Device) -> str:
-    """Raise overflow or saturation, and clear it."""
+    """Raise each flag that the format knows, and clear it."""
     config = device.config
     x = np.full((1, config.group), 100.0)
-    weights = packing.pack(np.full((config.group, 1), 100.0), config.format, None, config.group)
+    weights = _packed(device, np.full((config.group, 1), 100.0), None)
     seen = set()
     for output, scale in ((OutputFormat.INT8, 1.0), (OutputFormat.FP16, 2.0**20)):
         device.clear()
@@ -142,6 +180,17 @@ def _flags(device: Device) -> str:
         seen |= device.flags()
     if len(seen) < 2:
         raise Failure(f"flags {sorted(f.name for f in seen)}: overflow or saturation is missing")
+    if config.format.is_float:
+        # Every bit but the sign: a NaN in all formats.
+        nan = ((1 << config.format.bits - 1) - 1).to_bytes(config.format.bytes, "little")
+        for target, flag, count in (
+            (Target.ACTIVATIONS, Flag.NONFINITE_ACTIVATION, config.rows * config.group),
+            (Target.VALUES, Flag.NONFINITE_WEIGHT, config.columns),
+        ):
+            device.clear()
+            device.transport.exchange([protocol.load(config, target, 0, 1, nan * count)])
+            _same("flags after a NaN was loaded", device.flags(), {flag})
+            seen.add(flag)
     return ", ".join(sorted(flag.name.lower() for flag in seen))
 
 
@@ -163,12 +212,17 @@ def _errors(device: Device) -> str:
     strange += crc16(strange).to_bytes(2, "little") + good[HEADER_BYTES:]
     target = {"target": 9, "address": 0, "count": 1}
     outside = 2 * config.schedule_records - 1
+    run = dict.fromkeys(COMMAND_FIELDS[Opcode.RUN], 0) | {"mode": 1 << MODE_BITS}
     cases = {
         Status.BAD_CHECK: damaged,
         Status.BAD_OPCODE: strange,
         Status.BAD_TARGET: protocol.command(config, Opcode.LOAD, target) + payload,
         Status.BAD_ADDRESS: protocol.load(config, Target.SCHEDULE, outside, 2, payload),
         Status.BAD_LENGTH: good + payload,
+        Status.BAD_FIELD: protocol.command(config, Opcode.RUN, run),
+        Status.BAD_SCHEDULE: protocol.load(
+            config, Target.SCHEDULE, 0, 1, bytes([config.group + 1])
+        ),
         Status.OK: good,
     }
     answers = device.transport.exchange(list(cases.values()))
@@ -200,9 +254,13 @@ def _product(device: Device, rng, shape, n: int, **options) -> str:
     scale = 40 if device.config.format is INT8 else 1
     x = rng.standard_normal((rows, inner)) * scale
     w = nm.prune(rng.standard_normal((inner, outputs)) * scale, n, device.config.group)
-    weights = packing.pack(w, device.config.format, n, device.config.group)
-    _compare(device, x, weights, **options)
+    _compare(device, x, _packed(device, w, n), **options)
     return f"product {rows} x {inner} x {outputs}, {n}:{device.config.group}"
+
+
+def _packed(device: Device, w: np.ndarray, n: int | None) -> packing.PackedWeights:
+    config = device.config
+    return packing.pack(w, config.format, n, config.group, config.group)
 
 
 def _compare(device: Device, x, weights, **options) -> None:
@@ -234,11 +292,20 @@ UNITS: dict[str, Callable[[Device], str]] = {
     "index and value buffers": _pages(Target.VALUES),
     "decoders": _decoder,
     "N of each group": _counts,
+    "empty groups": _skips,
     "processing elements": _elements,
     "epilogue": _epilogue,
     "flags": _flags,
     "drain": _drain,
+    "command queue": _queue,
     "error responses": _errors,
     "counters": _counters,
 }
 """The units and their tests, in the order they are run: later ones rely on earlier ones."""
+
+
+def units(device: Device) -> dict[str, Callable[[Device], str]]:
+    """The units that `device` has: the serial link first, if it is behind one."""
+    if isinstance(device.transport, LinkTransport):
+        return {"serial link": lambda device: serial_link.probe(device.transport)} | UNITS
+    return UNITS

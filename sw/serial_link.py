@@ -20,6 +20,7 @@ from hw.link_protocol import (
     decode,
     encode,
 )
+from hw.registers import ADDRESS
 
 from .errors import DeviceError
 
@@ -63,25 +64,29 @@ class LinkTransport:
         self.retries = retries
         self.resent = 0
         """Requests that had to be sent again."""
-        self._session = secrets.randbits(16)
-        self._sequence = 0
         self._buffer = bytearray()
         self._limit = FIRST_BEATS
         """Most beats each way in one EXCHANGE: short frames get through a bad line."""
         try:
-            count, value, _ = self._request(Kind.HELLO, struct.pack("<H", PROTOCOL_VERSION))
-            mark, version, self._beat_bytes = value & 0xFF, value >> 8 & 0xFF, value >> 16
-            if mark != HELLO_MARK:
-                raise DeviceError(f"what answers at {port.name} is no Heddle device")
-            if version != PROTOCOL_VERSION or 1 << count != STORE_BYTES:
-                raise DeviceError(
-                    f"the device at {port.name} speaks version {version} of the serial link, this "
-                    f"driver {PROTOCOL_VERSION}: load a bitstream of this release, or install the "
-                    "release that made the bitstream"
-                )
+            self.begin()
         except BaseException:
             port.close()
             raise
+
+    def begin(self) -> None:
+        """A new session: link and accelerator are reset. Raises `DeviceError` as opening does."""
+        self._session = secrets.randbits(16)
+        self._sequence = 0
+        count, value, _ = self._request(Kind.HELLO, struct.pack("<H", PROTOCOL_VERSION))
+        mark, version, self._beat_bytes = value & 0xFF, value >> 8 & 0xFF, value >> 16
+        if mark != HELLO_MARK:
+            raise DeviceError(f"what answers at {self.port.name} is no Heddle device")
+        if version != PROTOCOL_VERSION or 1 << count != STORE_BYTES:
+            raise DeviceError(
+                f"the device at {self.port.name} speaks version {version} of the serial link, this "
+                f"driver {PROTOCOL_VERSION}: load a bitstream of this release, or install the "
+                "release that made the bitstream"
+            )
 
     def read_register(self, address: int) -> int:
         return self._next(Kind.READ, struct.pack("<H", address))[1]
@@ -200,6 +205,11 @@ class LinkTransport:
                 if content is not None:
                     yield content
 
+    def ask(self, content: bytes) -> bytes:
+        """One frame as it is; the response, or b"" if none comes. Its status is not looked at."""
+        self.port.write(encode(content))
+        return next((c for c in self._frames() if c[:1] == bytes([content[0] | RESPONSE])), b"")
+
     def _check(self, status: int) -> None:
         if status == LinkStatus.OK:
             return
@@ -212,3 +222,57 @@ class LinkTransport:
         raise DeviceError(
             f"the device at {self.port.name} refused a request ({known}); open it again"
         )
+
+
+def probe(transport: LinkTransport) -> str:
+    """Send what a host never sends but by a fault of the line; the device must see through it.
+
+    Returns what was tried. Raises `DeviceError` if the device does anything else than it must: on
+    a bad line that may be the line's fault. Ends with a new session.
+    """
+    try:
+        return _probe(transport)
+    finally:
+        transport.begin()
+
+
+def _probe(transport: LinkTransport) -> str:
+    for _ in range(256):
+        # Every sequence number, flag and escape among them.
+        transport.read_register(ADDRESS["magic"])
+    session, last = transport._session, transport._sequence
+    following = last + 1 & 0xFF
+    # Executed again it would give another answer.
+    time_passed, other = (struct.pack("<H", ADDRESS[name]) for name in ("total", "magic"))
+
+    def ask(what: str, status: LinkStatus, kind: int, of: int, sequence: int, arguments: bytes):
+        answer = transport.ask(HEAD.pack(kind, of, sequence) + arguments)
+        if answer[4:5] != bytes([status]):
+            raise DeviceError(f"{what}: answered with {answer.hex(' ') or 'nothing'}")
+        return answer
+
+    def read(what: str, status: LinkStatus, of: int, sequence: int, arguments: bytes) -> bytes:
+        return ask(what, status, Kind.READ, of, sequence, arguments)
+
+    first = read("a request", LinkStatus.OK, session, following, time_passed)
+    for number in (following + 4, following - 1):
+        read("another number", LinkStatus.BAD_SEQUENCE, session, number & 0xFF, other)
+    read("another session", LinkStatus.BAD_SESSION, session ^ 1, following + 1 & 0xFF, other)
+    if read("a repeated request", LinkStatus.OK, session, following, time_passed) != first:
+        raise DeviceError("a repeated request was executed again")
+
+    following = following + 1 & 0xFF
+    request = HEAD.pack(Kind.READ, session, following) + other
+    damaged = bytearray(encode(request))
+    damaged[-2] ^= 1
+    transport.port.write(bytes(damaged))
+    if answer := next(transport._frames(), b""):
+        raise DeviceError(f"a damaged request was answered with {answer.hex(' ')}")
+    read("a request sent again", LinkStatus.OK, session, following, other)
+    for what, status, kind, arguments in (
+        ("a wrong length", LinkStatus.BAD_LENGTH, Kind.READ, other + bytes(1)),
+        ("an unknown kind", LinkStatus.BAD_KIND, 9, other),
+    ):
+        following = following + 1 & 0xFF
+        ask(what, status, kind, session, following, arguments)
+    return "256 sequence numbers; repeated, damaged, foreign requests"

@@ -28,7 +28,7 @@ class SerialPort:
         try:
             self._serial.write(data)
         except (serial.SerialException, OSError) as reason:
-            raise _unplugged(self.name, reason) from None
+            raise _unplugged(self.name) from reason
 
     def read(self, timeout: float) -> bytes:
         try:
@@ -37,7 +37,7 @@ class SerialPort:
             return first + self._serial.read(self._serial.in_waiting) if first else b""
         except (serial.SerialException, OSError, TypeError) as reason:
             # pyserial raises TypeError if the port is closed under it.
-            raise _unplugged(self.name, reason) from None
+            raise _unplugged(self.name) from reason
 
     def close(self) -> None:
         self._serial.close()
@@ -68,12 +68,11 @@ def _explain(path: str, baud: int, reason: Exception) -> DeviceError:
         return DeviceError(
             f"there is no port {path}; serial ports on USB: {there}. Is the board plugged in?"
         )
-    if number == errno.ENOTTY:
+    # pyserial tells of what it cannot set only in words.
+    if number in (errno.ENOTTY, errno.EISDIR) or os.strerror(errno.ENOTTY) in text:
         return DeviceError(f"{path} is no serial port")
     return DeviceError(f"cannot open {path} at {baud:,} baud: {reason}")
 
 
-def _unplugged(path: str, reason: Exception) -> DeviceError:
-    return DeviceError(
-        f"the connection at {path} broke ({reason}): check the cable, then run again"
-    )
+def _unplugged(path: str) -> DeviceError:
+    return DeviceError(f"the connection at {path} broke: check the cable, then run again")
