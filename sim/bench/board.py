@@ -1,8 +1,9 @@
 """Clocks that boards' builds reach after place and route, and how many boards get a bitstream.
 
-The two large builds take half an hour to an hour of one core each, the small ones minutes. Results
-of synthesis and of place and route are kept by content (`sim/cache.py`): what was routed before
-with the same gateware, seed and tools, be it by `make bitstream`, costs seconds.
+The small builds take minutes. The two large ones take hours, and so far did not come to an end: they
+are measured only when asked for by name, and count as zero else. Results of synthesis and of place
+and route are kept by content (`sim/cache.py`): what was routed before with the same gateware, seed
+and tools, be it by `make bitstream`, costs seconds.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from hw.platforms import BOARDS, Board, Build, board
 from sw import bitstream
 from sw.bitstream import Report
+from sw.toolchain import BuildError
 
 FOLDER = Path("build")
 """Where the files go: as those of `make bitstream`, a folder a board."""
@@ -23,20 +25,29 @@ def rows(only: str) -> Iterator[dict]:
     ulx3s = board("ulx3s-85f")
     for configuration, wanted in LARGE.items():
         name = f"board.ulx3s_85f.{configuration}.fmax"
-        if name.startswith(only):
+        if not name.startswith(only):
+            continue
+        row = {"name": name, "unit": "MHz", "target": wanted, "better": "higher"}
+        if only.startswith("board.ulx3s"):
             report = _made(ulx3s, ulx3s.build(configuration))
-            yield {
-                "name": name,
-                "value": report.fmax,
-                "unit": "MHz",
-                "target": wanted,
-                "better": "higher",
-                "note": f"clocked at {report.mhz:g} MHz; by seed: "
-                + ", ".join(f"{value:.0f}" for value in report.seeds.values()),
-            }
+            seeds = ", ".join(f"{value:.0f}" for value in report.seeds.values())
+            note = f"clocked at {report.mhz:g} MHz; by seed: {seeds}"
+            yield row | {"value": report.fmax, "note": note}
+        else:
+            yield row | {"value": 0.0, "note": f"not routed; takes hours: make bench ONLY={name}"}
     if "board.bitstreams".startswith(only):
-        reports = [_made(each, smallest(each)) for each in BOARDS.values()]
-        made = [r for r in reports if r.met and (FOLDER / r.board / r.file).stat().st_size]
+        made, failed = [], []
+        for each in BOARDS.values():
+            try:
+                report = _made(each, smallest(each))
+            except BuildError:
+                failed.append(each.name)
+                continue
+            written = (FOLDER / report.board / report.file).stat().st_size
+            if report.met and written:
+                made.append(report)
+            else:
+                failed.append(each.name)
         yield {
             "name": "board.bitstreams",
             "value": len(made),
@@ -44,7 +55,8 @@ def rows(only: str) -> Iterator[dict]:
             "target": len(BOARDS),
             "better": "higher",
             "note": "file and report made, timing met: "
-            + ", ".join(f"{r.board} {r.configuration} at {r.mhz:g} MHz" for r in made),
+            + ", ".join(f"{r.board} {r.configuration} at {r.mhz:g} MHz" for r in made)
+            + (f"; not: {', '.join(failed)}" if failed else ""),
         }
 
 
