@@ -1,9 +1,9 @@
 """Clocks that boards' builds reach after place and route, and how many boards get a bitstream.
 
-The small builds take minutes. The two large ones take hours, and so far did not come to an end: they
-are measured only when asked for by name, and count as zero else. Results of synthesis and of place
-and route are kept by content (`sim/cache.py`): what was routed before with the same gateware, seed
-and tools, be it by `make bitstream`, costs seconds.
+The small builds take minutes. The two large ones take hours, and so far did not come to an end:
+they are measured only when asked for by name, and count as zero else. Results of synthesis and of
+place and route are kept by content (`sim/cache.py`): what was routed before with the same
+gateware, seed and tools, be it by `make bitstream`, costs seconds.
 """
 
 from collections.abc import Iterator
