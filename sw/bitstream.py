@@ -81,7 +81,7 @@ def make(
     best, result = 0, Path()
     for seed in seeds:
         on_step(f"placing and routing (nextpnr, seed {seed}; its log: {work / _log(seed)})")
-        routed = _route(tools, board, work, mhz, seed)
+        routed = _route(tools, board, build, work, mhz, seed)
         tried[seed] = _fmax(json.loads((routed / "report.json").read_text()))
         if not best or tried[seed] > tried[best]:
             best, result = seed, routed
@@ -123,13 +123,13 @@ def _log(seed: int) -> str:
     return f"nextpnr-{seed}.log"
 
 
-def _route(tools: Toolchain, board: Board, work: Path, mhz: float, seed: int) -> Path:
+def _route(tools: Toolchain, board: Board, build: Build, work: Path, mhz: float, seed: int) -> Path:
     """The folder with what place and route makes of ``netlist.json`` in `work`."""
     from sim import cache
 
     constraint_file = f"{TOP}.{tools.constraints.__name__}"
     (work / constraint_file).write_text(tools.constraints(board))
-    arguments = tools.route(constraint_file, board, mhz, seed)
+    arguments = [*tools.route(constraint_file, board, mhz, seed), *build.routing]
 
     def place(entry: Path):
         toolchain.run(tools.router, arguments, work, _log(seed))

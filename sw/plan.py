@@ -15,6 +15,7 @@ import numpy as np
 
 from hw.commands import OutputFormat, Target
 from hw.config import Config
+from hw.layouts import chunks
 
 from . import protocol
 from .packing import ColumnBlock, PackedWeights
@@ -124,6 +125,10 @@ class Plan:
         for number, phase in enumerate(phases):
             while loads and loads[0].before == number:
                 send(loads.popleft().packet)
+            if number == 0:
+                # Nothing runs yet, so what the first phase cannot hide costs the least here.
+                for _ in range(self._excess(loads, phase.runs)):
+                    send(loads.popleft().packet)
             credit = 0
             for run in phase.runs:
                 *channels, packet = run.packets
@@ -150,8 +155,15 @@ class Plan:
         return loads
 
     def _cost(self, load: _Load) -> int:
-        """Cycles that a load occupies the command stream."""
-        return len(load.packet) // self.config.stream_bytes + HEADER_CYCLES
+        """Cycles that a load occupies the command stream: it is dealt a chunk a cycle."""
+        _, target, _, words = np.frombuffer(load.packet, "<u2", 4)
+        return int(words) * chunks(self.config)[Target(target)].per_word + HEADER_CYCLES
+
+    def _excess(self, loads: deque[_Load], runs: list[Run]) -> int:
+        """How many of the loads, all possible at once, the next phase's RUNs are too short for."""
+        costs = [self._cost(load) for load in loads if load.before == 1 and load.after < 0]
+        room = sum(run.cycles for run in runs)
+        return next(n for n in range(len(costs) + 1) if sum(costs[n:]) <= room)
 
     def _whole_k(self) -> Iterator[Phase]:
         """All of K in a page: each batch of column blocks meets every panel of rows."""

