@@ -370,7 +370,7 @@ async def damaged_frames(dut):
                     damaged[at] ^= 1 << random.randrange(8)
                 case 4:
                     del damaged[at:]
-                    damaged += bytes([0x7E, 0x7E])
+                    damaged += bytes(5 * [FLAG])
         # An answer to what is still whole (escapes doubled, say) is the model's too.
         await bench.same(bytes([*damaged, FLAG]), gap=random.choice((1, 8)))
         await bench.same(frame)
