@@ -67,8 +67,8 @@ class Receiver(wiring.Component):
 class Transmitter(wiring.Component):
     """Bytes to the line.
 
-    Latency: 1 cycle. Throughput: a byte every ten bits. Stall rule: `i.ready` is low while a byte
-    is on the line.
+    Latency: 1 cycle. Throughput: a byte every ten bits and a cycle. Stall rule: `i.ready` is low
+    while a byte is on the line.
 
     Members
     -------

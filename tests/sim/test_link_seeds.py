@@ -1,0 +1,25 @@
+"""The testbenches of the serial line with other random numbers."""
+
+import pytest
+
+from sim.testbench import simulate
+from sim.testbenches import link, uart
+from sim.testbenches.common import environment
+
+from .test_testbenches import STREAMS
+
+SEEDS = range(2, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("config", [STREAMS[0], STREAMS[2]], ids=["narrow", "wide"])
+def test_link(config, seed):
+    simulate(link.link(config), "sim.testbenches.link", "link", environment(config, seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SEEDS)
+def test_uart(seed):
+    config = STREAMS[0]
+    simulate(uart.Uart(config), "sim.testbenches.uart", "Uart", environment(config, seed))
