@@ -7,6 +7,7 @@ lie in ``cells/ecp5_routed.v``.
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 from .synthesis import HERE, SynthesisError
@@ -40,9 +41,19 @@ EXPECTED = {
         "REGMODE_B": "NOREG",
         "CSDECODE_A": "0b000",
         "CSDECODE_B": "0b000",
+        "WEBMUX": "INV",
     },
+    "MULT18X18D": dict.fromkeys(
+        ("REG_INPUTA_CLK", "REG_INPUTB_CLK", "REG_PIPELINE_CLK", "REG_OUTPUT_CLK"), "NONE"
+    ),
 }
 """Settings that the models take for granted."""
+TIED = {
+    "MULT18X18D": "SOURCEA SOURCEB",
+    "EHXPLLL": "CLKFB RST STDBY PLLWAKESYNC PHASESEL0 PHASESEL1 PHASEDIR PHASESTEP PHASELOADREG "
+    "ENCLKOP",
+}
+"""Inputs that the models do without: constants, and the PLL's feedback."""
 IDLE = {("TRELLIS_FF", "LSR"): "1'b0"}
 """What an open pin does; the others rest at one."""
 
@@ -58,7 +69,7 @@ def verilog(netlist: Path, name: str) -> str:
     for number, (cell, entry) in enumerate(design["cells"].items()):
         nets = {pin: f"n{net[0]}" for pin, net in entry["connections"].items() if net}
         if entry["type"] == "TRELLIS_IO":
-            lines.append(_pad(entry["parameters"]["DIR"], nets, pads))
+            lines.append(_pad(cell, entry["parameters"]["DIR"], nets, pads))
         else:
             lines.append(_instance(f"cell_{number}", cell, entry, nets))
         wires |= set(nets.values())
@@ -68,21 +79,19 @@ def verilog(netlist: Path, name: str) -> str:
     return MODELS.read_text() + text
 
 
-def _pad(direction: str, nets: dict[str, str], pads: dict[int, str]) -> str:
+def _pad(cell: str, direction: str, nets: dict[str, str], pads: dict[int, str]) -> str:
     port = pads[int(nets["B"][1:])]
     if direction == "INPUT":
         return f"  assign {nets['O']} = {port};" if "O" in nets else ""
+    if direction != "OUTPUT" or "T" in nets:
+        raise SynthesisError(f"{cell}: there is no model of a pad of both directions")
     return f"  assign {port} = {nets.get('I', 1)};"
 
 
 def _instance(label: str, cell: str, entry: dict, nets: dict[str, str]) -> str:
     """An instance of a cell's model; wires for outputs that lead nowhere are added to `nets`."""
     kind, settings = entry["type"], {k: v.strip() for k, v in entry["parameters"].items()}
-    if kind not in PINS:
-        raise SynthesisError(f"there is no model of the cell {kind} ({cell})")
-    for setting, want in EXPECTED.get(kind, {}).items():
-        if settings.get(setting, want) != want:
-            raise SynthesisError(f"{cell}: the model of {kind} needs {setting} = {want}")
+    _check(cell, kind, settings, nets)
 
     def driver(pin: str) -> str:
         mux = settings.get(f"{pin}MUX", pin)
@@ -96,10 +105,8 @@ def _instance(label: str, cell: str, entry: dict, nets: dict[str, str]) -> str:
 
     connections = []
     for pins, value in zip(PINS[kind], (driver, driven), strict=True):
-        for pin in pins.split():
-            base, _, width = pin.partition("*")
-            bits = [f"{base}{i}" for i in reversed(range(int(width)))] if width else [base]
-            connections.append(f".{base}({{{', '.join(value(bit) for bit in bits)}}})")
+        for pin, bits in _bits(pins).items():
+            connections.append(f".{pin}({{{', '.join(value(bit) for bit in bits)}}})")
     values = {name: settings[name] for name in PARAMETERS.get(kind, ()) if name in settings}
     if kind == "TRELLIS_COMB" and "F1" in nets:
         values["JOINS"] = "LUTS"
@@ -107,6 +114,37 @@ def _instance(label: str, cell: str, entry: dict, nets: dict[str, str]) -> str:
         values["CONTENT"] = _content(settings)
     given = ", ".join(f".{name}({_constant(text)})" for name, text in values.items())
     return f"  {kind} #({given}) {label} ({', '.join(connections)});"
+
+
+def _check(cell: str, kind: str, settings: dict[str, str], nets: dict[str, str]) -> None:
+    """Raises `SynthesisError` for what the models do not have."""
+    if kind not in PINS:
+        raise SynthesisError(f"there is no model of the cell {kind} ({cell})")
+    for setting, want in EXPECTED.get(kind, {}).items():
+        if settings.get(setting, want) != want:
+            raise SynthesisError(f"{cell}: the model of {kind} needs {setting} = {want}")
+    if strange := nets.keys() - _modelled(kind):
+        raise SynthesisError(f"{cell}: the model of {kind} has no pin {', '.join(sorted(strange))}")
+    if kind == "DP16KD":
+        reads = any(pin.startswith("DOA") for pin in nets)
+        if "WEB" in nets or (reads and int(settings["DATA_WIDTH_B"], 2) != 36):
+            raise SynthesisError(f"{cell}: the model of {kind} writes at port A and reads at B")
+
+
+def _bits(pins: str) -> dict[str, list[str]]:
+    """Each of `pins` with the names of its bits, the highest first."""
+    split = [pin.partition("*") for pin in pins.split()]
+    return {
+        name: [f"{name}{i}" for i in reversed(range(int(width)))] if width else [name]
+        for name, _, width in split
+    }
+
+
+@cache
+def _modelled(kind: str) -> set[str]:
+    """The pins that may be connected."""
+    bits = (bit for pins in PINS[kind] for names in _bits(pins).values() for bit in names)
+    return {*bits, *TIED.get(kind, "").split()}
 
 
 def _content(settings: dict[str, str]) -> str:

@@ -61,7 +61,8 @@ module TRELLIS_FF #(
 endmodule
 
 // Block RAM, 2048 x 9 bits, with one port that writes (A) and one that reads (B), neither with
-// output registers. At 36 bits, both ports' data pins belong to one word.
+// output registers. At 36 bits, both ports' data pins belong to one word. What is read while it
+// is written is undefined (TN-02204): here, every bit of it is inverted.
 module DP16KD #(
   parameter DATA_WIDTH_A = 18, parameter DATA_WIDTH_B = 18,
   parameter [18431:0] CONTENT = 0
@@ -72,13 +73,16 @@ module DP16KD #(
   output [17:0] DOA, DOB
 );
   reg [8:0] bytes [0:2047];
-  reg [35:0] word;
+  reg [35:0] stored;
+  reg collided;
   integer i;
   initial begin
-    word = 0;
+    stored = 0;
+    collided = 0;
     for (i = 0; i < 2048; i = i + 1) bytes[i] = CONTENT[9 * i +: 9];
   end
-  wire writes = CEA && WEA && !CSA0 && !CSA1 && !CSA2;
+  wire writes_some = DATA_WIDTH_A == 36 ? |ADA[3:0] : DATA_WIDTH_A == 18 ? |ADA[1:0] : 1'b1;
+  wire writes = CEA && WEA && !CSA0 && !CSA1 && !CSA2 && writes_some;
   wire reads = CEB && !CSB0 && !CSB1 && !CSB2;
   wire [10:0] at = ADA[13:3];
   always @(posedge CLKA) if (writes) case (DATA_WIDTH_A)
@@ -100,15 +104,20 @@ module DP16KD #(
   endcase
   wire [8:0] byte_b = bytes[ADB[13:3]];
   always @(posedge CLKB) if (reads) case (DATA_WIDTH_B)
-    36: word <= {bytes[{ADB[13:5], 2'd3}], bytes[{ADB[13:5], 2'd2}],
-                 bytes[{ADB[13:5], 2'd1}], bytes[{ADB[13:5], 2'd0}]};
-    18: word <= {18'd0, bytes[{ADB[13:4], 1'd1}], bytes[{ADB[13:4], 1'd0}]};
-    9: word <= {27'd0, byte_b};
-    4: word <= {32'd0, byte_b[4 * ADB[2] +: 4]};
-    2: word <= {34'd0, byte_b[2 * ADB[2:1] +: 2]};
-    1: word <= {35'd0, byte_b[ADB[2:0]]};
+    36: stored <= {bytes[{ADB[13:5], 2'd3}], bytes[{ADB[13:5], 2'd2}],
+                   bytes[{ADB[13:5], 2'd1}], bytes[{ADB[13:5], 2'd0}]};
+    18: stored <= {18'd0, bytes[{ADB[13:4], 1'd1}], bytes[{ADB[13:4], 1'd0}]};
+    9: stored <= {27'd0, byte_b};
+    4: stored <= {32'd0, byte_b[4 * ADB[2] +: 4]};
+    2: stored <= {34'd0, byte_b[2 * ADB[2:1] +: 2]};
+    1: stored <= {35'd0, byte_b[ADB[2:0]]};
     default: ;
   endcase
+  // The words overlap if the addresses are equal but for the places within the wider one.
+  localparam WIDER = DATA_WIDTH_A > DATA_WIDTH_B ? DATA_WIDTH_A : DATA_WIDTH_B;
+  localparam PLACES = $clog2(WIDER + 1) - 1;
+  always @(posedge CLKB) if (reads) collided <= writes && (ADA ^ ADB) >> PLACES == 0;
+  wire [35:0] word = stored ^ {36{collided}};
   // What port B reads leaves by its own pins, at 36 bits the lower half by port A's.
   assign DOA = word[17:0];
   assign DOB = DATA_WIDTH_B == 36 ? word[35:18] : word[17:0];

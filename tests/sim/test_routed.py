@@ -1,16 +1,19 @@
 """What nextpnr makes of a design, cell by cell, does what its source does."""
 
+import json
 import subprocess
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from amaranth import Cat, Module, Signal, signed
+from amaranth import Cat, ClockDomain, ClockSignal, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from hw import verilog
+from hw.commands import OutputFormat
 from hw.config import Config
 from hw.feeders import Bank
 from hw.fifo import Fifo
@@ -19,11 +22,14 @@ from hw.platforms import Build, board
 from hw.platforms.top import TOP, BoardTop, generate
 from sim import routed, synthesis, verilator
 from sim.board import DIVISOR, BoardPort
+from sim.crossing import random_product
 from sw import selftest
 from sw.device import Device
 from sw.serial_link import LinkTransport
 
 CELLS = ("TRELLIS_COMB", "TRELLIS_RAMW", "TRELLIS_FF", "DP16KD", "MULT18X18D", "DCCA")
+WIDTHS = ((0, 1), (1, 2), (2, 4), (3, 9), (4, 18), (5, 36))
+"""Those of block RAM, each with the number of address bits that it takes."""
 COMPARE = """
 module compare(input clk, rst, i, output a, b);
   source s(.clk(clk), .rst(rst), .i(i), .o(a));
@@ -33,25 +39,28 @@ endmodule
 
 
 class Sample(wiring.Component):
-    """Something of everything: both kinds of RAM at several widths, a multiplier, carries, wide
-    multiplexers; all of it driven by a shift register and folded into one bit."""
+    """Something of everything: both kinds of RAM, block RAM at every width, a multiplier, carries,
+    wide multiplexers, registers of every kind; all of it driven by a shift register and folded into
+    one bit. If it `collides`, block RAM is read where it is written."""
 
-    def __init__(self):
+    def __init__(self, collides: bool = False):
+        self.collides = collides
         super().__init__({"i": In(1), "o": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         shift = Signal(96)
-        product, total, picked = Signal(signed(32)), Signal(48), Signal()
+        product, total, picked = Signal(signed(32)), Signal(48, init=0x5A5A5A), Signal()
+        latest = Signal(8)
         m.d.sync += [
             shift.eq(Cat(self.i, shift)),
             product.eq(shift[:16].as_signed() * shift[16:32].as_signed()),
             total.eq(total + product + shift[5]),
         ]
+        with m.If(~shift[21]):
+            m.d.sync += latest.eq(shift[22:])
         m.submodules.lut = lut = Fifo(8, 16)
         m.submodules.block = block = Fifo(40, 64)
-        m.submodules.wide = wide = Bank(36, 512)
-        m.submodules.narrow = narrow = Bank(3, 1024)
         m.submodules.begun = begun = Memory(
             shape=12, depth=8, init=[3000 + 77 * i for i in range(8)]
         )
@@ -63,59 +72,86 @@ class Sample(wiring.Component):
             block.i.payload.eq(total),
             block.i.valid.eq(shift[11]),
             block.o.ready.eq(shift[13]),
-            wide.write_en.eq(shift[1]),
-            wide.write_address.eq(shift[40:49]),
-            wide.write_data.eq(total[3:]),
-            wide.read_en.eq(shift[2]),
-            wide.read_address.eq(shift[50:59]),
-            narrow.write_en.eq(shift[4]),
-            narrow.write_address.eq(shift[60:70]),
-            narrow.write_data.eq(total[20:]),
-            narrow.read_en.eq(shift[9]),
-            narrow.read_address.eq(shift[70:80]),
             write.en.eq(shift[30:36].all()),
             write.addr.eq(shift[36:39]),
             write.data.eq(total[7:]),
             read.addr.eq(shift[33:36]),
         ]
+        # A register that a reset without a clock sets, and one that it clears.
+        m.domains.held = held = ClockDomain(async_reset=True)
+        m.d.comb += held.clk.eq(ClockSignal())
+        m.d.sync += held.rst.eq(shift[15:18].all())
+        high, low = Signal(init=1), Signal()
+        m.d.held += [high.eq(shift[18]), low.eq(shift[19])]
         word = Cat(
             *(lut.o.payload, lut.o.valid, lut.level),
             *(block.o.payload, block.o.valid, block.level),
-            *(wide.read_data, narrow.read_data, read.data, total),
+            *(self.bank(m, shift, total, 14 - places, width) for places, width in WIDTHS),
+            *(read.data, total, high, low, latest),
         )
         m.d.sync += [picked.eq(word.bit_select(shift[80:88], 1)), self.o.eq(picked ^ word.xor())]
         return m
 
+    def bank(self, m: Module, shift: Signal, data: Signal, address_bits: int, width: int) -> Signal:
+        """The word read from a buffer that fills one block RAM."""
+        m.submodules += (bank := Bank(width, 1 << address_bits))
+        write, read = shift[width:][:address_bits], shift[width + 40 :][:address_bits]
+        m.d.comb += [
+            bank.write_en.eq(shift[1 + address_bits]),
+            bank.write_address.eq(write),
+            bank.write_data.eq(data[address_bits:]),
+            bank.read_en.eq(shift[1 + width] & (self.collides | (write != read))),
+            bank.read_address.eq(read),
+        ]
+        return bank.read_data
+
+
+@dataclass(frozen=True)
+class Both:
+    """A sample, and what was made of it."""
+
+    source: str
+    netlist: Path
+
+    def differences(self, right: str = "", wrong: str = "") -> int:
+        """Cycles of 100,000 in which they differ; with `wrong` in the models instead of `right`."""
+        text = routed.verilog(self.netlist, "routed")
+        assert right in text
+        program = verilator.build(
+            verilator.Build(
+                verilog=text.replace(right, wrong) + self.source + COMPARE,
+                top="compare",
+                sources=(Path(__file__).with_name("compare.cpp"),),
+                output="compare",
+                compile=("-DVL_TIME_CONTEXT",),
+                optimise="-O1",
+            )
+        )
+        out = subprocess.run([program], capture_output=True, text=True, check=True).stdout
+        differ, ones = (int(number) for number in out.split())
+        assert 10_000 < ones < 90_000
+        return differ
+
+
+def both(design: Sample) -> Both:
+    source = verilog.convert(design, "source")
+    made = synthesis.route(source, "source")
+    assert all(made.cells[kind] for kind in CELLS)
+    return Both(source, made.netlist)
+
 
 @pytest.fixture(scope="module")
 def sample():
-    """The sample's source and its routed netlist's."""
-    source = verilog.convert(Sample(), "source")
-    made = synthesis.route(source, "source")
-    assert all(made.cells[kind] for kind in CELLS)
-    return source, routed.verilog(made.netlist, "routed")
-
-
-def differences(source: str, netlist: str) -> int:
-    """Cycles of 100,000 in which they differ."""
-    program = verilator.build(
-        verilator.Build(
-            verilog=netlist + source + COMPARE,
-            top="compare",
-            sources=(Path(__file__).with_name("compare.cpp"),),
-            output="compare",
-            compile=("-DVL_TIME_CONTEXT",),
-            optimise="-O1",
-        )
-    )
-    out = subprocess.run([program], capture_output=True, text=True, check=True).stdout
-    differ, ones = (int(number) for number in out.split())
-    assert 10_000 < ones < 90_000
-    return differ
+    return both(Sample())
 
 
 def test_netlist_is_its_source(sample):
-    assert differences(*sample) == 0
+    assert sample.differences() == 0
+
+
+@pytest.mark.slow
+def test_reading_what_is_written_is_found():
+    assert both(Sample(collides=True)).differences() > 0
 
 
 @pytest.mark.slow
@@ -128,46 +164,100 @@ def test_netlist_is_its_source(sample):
         ("assign FCO = propagate ? FCI : generates", "assign FCO = FCI"),
         ("WADO0} = {A0, C0, B0, D0}", "WADO0} = {D0, C0, B0, A0}"),
         ("if (ADA[3]) bytes", "if (!ADA[3]) bytes"),
+        ("if (ADA[1]) bytes[{ADA[13:4]", "if (ADA[0]) bytes[{ADA[13:4]"),
+        ("if (ADA[0]) bytes[{ADA[13:5]", "if (ADA[1]) bytes[{ADA[13:5]"),
         ("assign DOA = word[17:0]", "assign DOA = word[35:18]"),
+        ("9: bytes[at] <= DIA[8:0]", "9: bytes[at] <= DIA[7:0]"),
         ("4: bytes[at][4 * ADA[2] +: 4]", "4: bytes[at][0 +: 4]"),
+        ("2: bytes[at][2 * ADA[2:1] +: 2]", "2: bytes[at][2 * ADA[1:0] +: 2]"),
+        ("1: bytes[at][ADA[2:0]]", "1: bytes[at][ADA[1:0]]"),
+        ("byte_b[2 * ADB[2:1] +: 2]", "byte_b[2 * ADB[2] +: 2]"),
         ("{SIGNEDA & A[17], A}", "{1'b0, A}"),
-        ("else if (CE) Q", "else Q"),
+        ("if (LSR) Q <= VALUE; else if (CE) Q", "if (LSR) Q <= VALUE; else Q"),
+        ('VALUE = REGSET == "SET"', "VALUE = 0"),
+        ("posedge CLK or posedge LSR", "posedge CLK"),
+        ('SD == "1"', "1"),
     ],
 )
 def test_wrong_model_is_found(sample, right, wrong):
-    source, netlist = sample
-    assert netlist.count(right) == 1 or right == "else if (CE) Q"
-    assert differences(source, netlist.replace(right, wrong)) > 0
+    assert sample.differences(right, wrong) > 0
 
 
-def test_unknown_cell(tmp_path):
-    cell = '{"type": "SIOLOGIC", "parameters": {}, "connections": {}, "port_directions": {}}'
-    (tmp_path / "routed.json").write_text(
-        f'{{"modules": {{"top": {{"ports": {{}}, "cells": {{"x": {cell}}}}}}}}}'
-    )
-    with pytest.raises(synthesis.SynthesisError, match="no model of the cell SIOLOGIC"):
+UNKNOWN = {
+    "no model of the cell SIOLOGIC": ("SIOLOGIC", {}, {}),
+    "of both directions": ("TRELLIS_IO", {"DIR": "BIDIR"}, {"B": [1]}),
+    "needs CLKMUX = CLK": ("TRELLIS_FF", {"CLKMUX": "INV"}, {}),
+    "has no pin CLKOS": ("EHXPLLL", {}, {"CLKOS": [2]}),
+    "writes at port A": ("DP16KD", {}, {"WEB": [2]}),
+}
+
+
+@pytest.mark.parametrize("message", UNKNOWN)
+def test_what_has_no_model(tmp_path, message):
+    kind, parameters, connections = UNKNOWN[message]
+    cell = {"type": kind, "parameters": parameters, "connections": connections}
+    design = {"ports": {"pin": {"direction": "inout", "bits": [1]}}, "cells": {"x": cell}}
+    (tmp_path / "routed.json").write_text(json.dumps({"modules": {"top": design}}))
+    with pytest.raises(synthesis.SynthesisError, match=message):
         routed.verilog(tmp_path / "routed.json", "routed")
 
 
-@pytest.mark.slow
-def test_selftest_of_a_placed_and_routed_board():
-    """The whole top level of a board, PLL and pins and all, as it would be configured."""
+@pytest.fixture(scope="module")
+def placed():
+    """A configuration, and the netlist of a board's whole top level with it: PLL, pins and all."""
     pages = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
-    config = Config("routed", 2, 2, INT8, columns_per_epilogue=2, **pages)
+    config = Config("device", 2, 2, INT8, columns_per_epilogue=2, **pages)
     build = Build(config, 70)
     ulx3s = board("ulx3s-85f")
     clock = BoardTop(ulx3s, build).dividers.output_hz
     fast = replace(ulx3s, baud=round(clock / DIVISOR))  # the simulation is slow
-    made = synthesis.route(generate(fast, build), TOP)
-    text = (
-        routed.verilog(made.netlist, "routed")
-        + f"""
+    return config, synthesis.route(generate(fast, build), TOP).netlist
+
+
+def at_the_pins(config: Config, netlist: str) -> Device:
+    wrapper = f"""
 module {verilog.TOP}(input clk, rst, rx, output tx, busy, error);
   routed board(.clk(clk), .rx(rx), .tx(tx), .busy(busy), .error(error));
 endmodule
 """
-    )
-    with Device(LinkTransport(BoardPort(config, text))) as device:
-        assert device.config == replace(config, name="device")
+    return Device(LinkTransport(BoardPort(config, netlist + wrapper)))
+
+
+@pytest.mark.slow
+def test_selftest_of_a_placed_and_routed_board(placed):
+    config, netlist = placed
+    with at_the_pins(config, routed.verilog(netlist, "routed")) as device:
+        assert device.config == config
         results = selftest.run(device)
-    assert [r for r in results if not r.passed] == []
+        assert [r for r in results if not r.passed] == []
+        rng = np.random.default_rng(13)
+        for n in (None, 1, 3, 8):
+            for output in OutputFormat:
+                options = {"bias": rng.standard_normal(5), "relu": n == 3, "output": output}
+                random_product(device, rng, n, (5, 60, 5), **options)
+
+
+@pytest.mark.slow
+def test_selftest_finds_a_wrong_multiplier(placed):
+    config, netlist = placed
+    text = routed.verilog(netlist, "routed").replace("{SIGNEDA & A[17], A}", "{1'b0, A}")
+    with at_the_pins(config, text) as device:
+        failed = {r.unit for r in selftest.run(device) if not r.passed}
+    assert "processing elements" in failed and "registers" not in failed
+
+
+def settings(netlist: Path) -> set[tuple[str, str, str]]:
+    """Cells' settings with their values, but for what a cell holds and pins that are constant."""
+    (design,) = json.loads(netlist.read_text())["modules"].values()
+    return {
+        (cell["type"], name, value.strip())
+        for cell in design["cells"].values()
+        if cell["type"] in CELLS
+        for name, value in cell["parameters"].items()
+        if not name.startswith("INITVAL") and value.strip() not in ("0", "1")
+    }
+
+
+@pytest.mark.slow
+def test_models_are_compared_in_all_that_a_board_uses(placed, sample):
+    assert settings(placed[1]) <= settings(sample.netlist)
