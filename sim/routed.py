@@ -66,8 +66,10 @@ def verilog(netlist: Path, name: str) -> str:
     (design,) = json.loads(netlist.read_text())["modules"].values()
     pads = {entry["bits"][0]: port for port, entry in design["ports"].items()}
     lines, wires = [], set()
+    read = {net for entry in design["cells"].values() for net in _nets(entry, "input").values()}
     for number, (cell, entry) in enumerate(design["cells"].items()):
-        nets = {pin: f"n{net[0]}" for pin, net in entry["connections"].items() if net}
+        driven = {pin: net for pin, net in _nets(entry, "output").items() if net in read}
+        nets = _nets(entry, "input") | _nets(entry, "inout") | driven
         if entry["type"] == "TRELLIS_IO":
             lines.append(_pad(cell, entry["parameters"]["DIR"], nets, pads))
         else:
@@ -77,6 +79,12 @@ def verilog(netlist: Path, name: str) -> str:
     declared = [f"  wire {wire};" for wire in sorted(wires)]
     text = "\n".join([f"module {name}({ports});", *declared, *lines, "endmodule", ""])
     return MODELS.read_text() + text
+
+
+def _nets(entry: dict, direction: str) -> dict[str, str]:
+    """The nets at a cell's pins of one direction."""
+    pins = entry["port_directions"]
+    return {p: f"n{n[0]}" for p, n in entry["connections"].items() if n and pins[p] == direction}
 
 
 def _pad(cell: str, direction: str, nets: dict[str, str], pads: dict[int, str]) -> str:

@@ -28,8 +28,10 @@ from sw.device import Device
 from sw.serial_link import LinkTransport
 
 CELLS = ("TRELLIS_COMB", "TRELLIS_RAMW", "TRELLIS_FF", "DP16KD", "MULT18X18D", "DCCA")
-WIDTHS = ((0, 1), (1, 2), (2, 4), (3, 9), (4, 18), (5, 36))
-"""Those of block RAM, each with the number of address bits that it takes."""
+BANKS = ((1, 12), (2, 11), (4, 10), (9, 10), (18, 10), (36, 9))
+"""Width and address bits of buffers, one for each width of a block RAM."""
+TABLES = ((12, 8), (9, 1024))
+"""Width and depth of memories in both kinds of RAM."""
 COMPARE = """
 module compare(input clk, rst, i, output a, b);
   source s(.clk(clk), .rst(rst), .i(i), .o(a));
@@ -61,10 +63,6 @@ class Sample(wiring.Component):
             m.d.sync += latest.eq(shift[22:])
         m.submodules.lut = lut = Fifo(8, 16)
         m.submodules.block = block = Fifo(40, 64)
-        m.submodules.begun = begun = Memory(
-            shape=12, depth=8, init=[3000 + 77 * i for i in range(8)]
-        )
-        write, read = begun.write_port(), begun.read_port()
         m.d.comb += [
             lut.i.payload.eq(shift[20:28]),
             lut.i.valid.eq(shift[3]),
@@ -72,10 +70,6 @@ class Sample(wiring.Component):
             block.i.payload.eq(total),
             block.i.valid.eq(shift[11]),
             block.o.ready.eq(shift[13]),
-            write.en.eq(shift[30:36].all()),
-            write.addr.eq(shift[36:39]),
-            write.data.eq(total[7:]),
-            read.addr.eq(shift[33:36]),
         ]
         # A register that a reset without a clock sets, and one that it clears.
         m.domains.held = held = ClockDomain(async_reset=True)
@@ -86,14 +80,28 @@ class Sample(wiring.Component):
         word = Cat(
             *(lut.o.payload, lut.o.valid, lut.level),
             *(block.o.payload, block.o.valid, block.level),
-            *(self.bank(m, shift, total, 14 - places, width) for places, width in WIDTHS),
-            *(read.data, total, high, low, latest),
+            *(self.bank(m, shift, total, *bank) for bank in BANKS),
+            *(self.table(m, shift, total, *table) for table in TABLES),
+            *(total, high, low, latest),
         )
         m.d.sync += [picked.eq(word.bit_select(shift[80:88], 1)), self.o.eq(picked ^ word.xor())]
         return m
 
-    def bank(self, m: Module, shift: Signal, data: Signal, address_bits: int, width: int) -> Signal:
-        """The word read from a buffer that fills one block RAM."""
+    def table(self, m: Module, shift: Signal, data: Signal, width: int, depth: int) -> Signal:
+        """The word read, always, from a memory that holds something at the start."""
+        init = [77 * i % (1 << width) for i in range(depth)]
+        m.submodules += (memory := Memory(shape=width, depth=depth, init=init))
+        write, read = memory.write_port(), memory.read_port()
+        m.d.comb += [
+            write.en.eq(shift[30:36].all()),
+            write.addr.eq(shift[36:]),
+            write.data.eq(data[7:]),
+            read.addr.eq(shift[33:]),
+        ]
+        return read.data
+
+    def bank(self, m: Module, shift: Signal, data: Signal, width: int, address_bits: int) -> Signal:
+        """The word read from a buffer that takes one block RAM."""
         m.submodules += (bank := Bank(width, 1 << address_bits))
         write, read = shift[width:][:address_bits], shift[width + 40 :][:address_bits]
         m.d.comb += [
@@ -187,7 +195,7 @@ UNKNOWN = {
     "no model of the cell SIOLOGIC": ("SIOLOGIC", {}, {}),
     "of both directions": ("TRELLIS_IO", {"DIR": "BIDIR"}, {"B": [1]}),
     "needs CLKMUX = CLK": ("TRELLIS_FF", {"CLKMUX": "INV"}, {}),
-    "has no pin CLKOS": ("EHXPLLL", {}, {"CLKOS": [2]}),
+    "has no pin CLK0": ("MULT18X18D", {}, {"CLK0": [2]}),
     "writes at port A": ("DP16KD", {}, {"WEB": [2]}),
 }
 
@@ -196,6 +204,7 @@ UNKNOWN = {
 def test_what_has_no_model(tmp_path, message):
     kind, parameters, connections = UNKNOWN[message]
     cell = {"type": kind, "parameters": parameters, "connections": connections}
+    cell["port_directions"] = dict.fromkeys(connections, "input")
     design = {"ports": {"pin": {"direction": "inout", "bits": [1]}}, "cells": {"x": cell}}
     (tmp_path / "routed.json").write_text(json.dumps({"modules": {"top": design}}))
     with pytest.raises(synthesis.SynthesisError, match=message):
