@@ -60,9 +60,10 @@ module TRELLIS_FF #(
   endgenerate
 endmodule
 
-// Block RAM, 2048 x 9 bits, with one port that writes (A) and one that reads (B), neither with
-// output registers. At 36 bits, both ports' data pins belong to one word. What is read while it
-// is written is undefined (TN-02204): here, every bit of it is inverted.
+// Block RAM, 512 x 36 bits, with one port that writes (A) and one that reads (B), neither with
+// output registers. Words of 1, 2 and 4 bits leave every ninth bit out; at 36 bits, both ports' data
+// pins belong to one word. A bit that is read while it is written is not promised to be the old or
+// the new one: here, it is the old one's inverse.
 module DP16KD #(
   parameter DATA_WIDTH_A = 18, parameter DATA_WIDTH_B = 18,
   parameter [18431:0] CONTENT = 0
@@ -72,52 +73,41 @@ module DP16KD #(
   input [17:0] DIA, DIB,
   output [17:0] DOA, DOB
 );
-  reg [8:0] bytes [0:2047];
-  reg [35:0] stored;
-  reg collided;
+  // Where a word begins in its line.
+  function [5:0] place(input integer width, input [4:0] at);
+    case (width)
+      36: place = 0;
+      18: place = 18 * at[4];
+      9: place = 9 * at[4:3];
+      4: place = 9 * at[4:3] + 4 * at[2];
+      2: place = 9 * at[4:3] + 2 * at[2:1];
+      default: place = 9 * at[4:3] + at[2:0];
+    endcase
+  endfunction
+
+  reg [35:0] lines [0:511];
+  reg [35:0] word;
   integer i;
   initial begin
-    stored = 0;
-    collided = 0;
-    for (i = 0; i < 2048; i = i + 1) bytes[i] = CONTENT[9 * i +: 9];
+    word = 0;
+    for (i = 0; i < 512; i = i + 1) lines[i] = CONTENT[36 * i +: 36];
   end
-  wire writes_some = DATA_WIDTH_A == 36 ? |ADA[3:0] : DATA_WIDTH_A == 18 ? |ADA[1:0] : 1'b1;
-  wire writes = CEA && WEA && !CSA0 && !CSA1 && !CSA2 && writes_some;
+
+  wire writes = CEA && WEA && !CSA0 && !CSA1 && !CSA2;
+  wire [5:0] to = place(DATA_WIDTH_A, ADA[4:0]);
+  // At 18 and 36 bits, the lowest of the address enable bytes.
+  wire [35:0] bytes = {{9{ADA[3]}}, {9{ADA[2]}}, {9{ADA[1]}}, {9{ADA[0]}}};
+  wire [35:0] all = 36'hF_FFFF_FFFF >> 36 - DATA_WIDTH_A;
+  wire [35:0] changes = writes ? (DATA_WIDTH_A < 18 ? all : all & bytes) << to : 0;
+  wire [35:0] data = {DIB, DIA} << to;
+  wire [8:0] line_a = ADA[13:5];
+  always @(posedge CLKA) lines[line_a] <= (lines[line_a] & ~changes) | (data & changes);
+
   wire reads = CEB && !CSB0 && !CSB1 && !CSB2;
-  wire [10:0] at = ADA[13:3];
-  always @(posedge CLKA) if (writes) case (DATA_WIDTH_A)
-    36: begin
-      if (ADA[0]) bytes[{ADA[13:5], 2'd0}] <= DIA[8:0];
-      if (ADA[1]) bytes[{ADA[13:5], 2'd1}] <= DIA[17:9];
-      if (ADA[2]) bytes[{ADA[13:5], 2'd2}] <= DIB[8:0];
-      if (ADA[3]) bytes[{ADA[13:5], 2'd3}] <= DIB[17:9];
-    end
-    18: begin
-      if (ADA[0]) bytes[{ADA[13:4], 1'd0}] <= DIA[8:0];
-      if (ADA[1]) bytes[{ADA[13:4], 1'd1}] <= DIA[17:9];
-    end
-    9: bytes[at] <= DIA[8:0];
-    4: bytes[at][4 * ADA[2] +: 4] <= DIA[3:0];
-    2: bytes[at][2 * ADA[2:1] +: 2] <= DIA[1:0];
-    1: bytes[at][ADA[2:0]] <= DIA[0];
-    default: ;
-  endcase
-  wire [8:0] byte_b = bytes[ADB[13:3]];
-  always @(posedge CLKB) if (reads) case (DATA_WIDTH_B)
-    36: stored <= {bytes[{ADB[13:5], 2'd3}], bytes[{ADB[13:5], 2'd2}],
-                   bytes[{ADB[13:5], 2'd1}], bytes[{ADB[13:5], 2'd0}]};
-    18: stored <= {18'd0, bytes[{ADB[13:4], 1'd1}], bytes[{ADB[13:4], 1'd0}]};
-    9: stored <= {27'd0, byte_b};
-    4: stored <= {32'd0, byte_b[4 * ADB[2] +: 4]};
-    2: stored <= {34'd0, byte_b[2 * ADB[2:1] +: 2]};
-    1: stored <= {35'd0, byte_b[ADB[2:0]]};
-    default: ;
-  endcase
-  // The words overlap if the addresses are equal but for the places within the wider one.
-  localparam WIDER = DATA_WIDTH_A > DATA_WIDTH_B ? DATA_WIDTH_A : DATA_WIDTH_B;
-  localparam PLACES = $clog2(WIDER + 1) - 1;
-  always @(posedge CLKB) if (reads) collided <= writes && (ADA ^ ADB) >> PLACES == 0;
-  wire [35:0] word = stored ^ {36{collided}};
+  wire [5:0] from = place(DATA_WIDTH_B, ADB[4:0]);
+  wire [35:0] collides = ADB[13:5] == line_a ? changes : 0;
+  always @(posedge CLKB) if (reads) word <= (lines[ADB[13:5]] ^ collides) >> from;
+
   // What port B reads leaves by its own pins, at 36 bits the lower half by port A's.
   assign DOA = word[17:0];
   assign DOB = DATA_WIDTH_B == 36 ? word[35:18] : word[17:0];
