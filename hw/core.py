@@ -14,7 +14,7 @@ from .issuer import Issuer
 from .layouts import PAGES, address_bits, beat, connect_checked
 from .library import Library, instantiate
 from .output_group import OutputGroup
-from .pipeline import delay
+from .pipeline import delay, register
 from .response import ResponseWriter
 from .schedule import ScheduleReader
 from .sequencer import Sequencer
@@ -37,7 +37,6 @@ class Core(wiring.Component):
     -------
     i, o : streams of layouts.beat
     flags : In(8), the sticky flags that responses report
-    flush : In(1), with a reset: throw away what the output groups still hold
     events : Out(counters.EVENTS(config))
     """
 
@@ -45,14 +44,13 @@ class Core(wiring.Component):
         self.config = config
         self.library = library
         self._array = Array(config, library)
-        self.drain_delay = 1 + self._array.latency
+        self.drain_delay = 2 + self._array.latency
         self.settle = self.drain_delay + config.columns + OutputGroup.settle + 16
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
                 "o": Out(stream.Signature(beat(config))),
                 "flags": In(8),
-                "flush": In(1),
                 "events": Out(EVENTS(config)),
             }
         )
@@ -81,7 +79,6 @@ class Core(wiring.Component):
         connect_checked(m, sequencer.response, response.response)
         connect_checked(m, response.o, wiring.flipped(self.o))
         connect_checked(m, sequencer.write, activations.write, weights.write, schedule.write)
-        connect_checked(m, sequencer.channel, *(group.channel for group in groups))
         m.d.comb += [
             activations.address.eq(issuer.activation_address),
             activations.load.eq(issuer.load),
@@ -95,23 +92,28 @@ class Core(wiring.Component):
             connect_checked(m, link, array.west[r])
         for c, link in enumerate(weights.weights):
             connect_checked(m, link, array.north[c])
+        # The bus has far to go; RUNs that want what is on it come much later.
+        bus = sequencer.channel
+        channel = register(
+            m, "channel", {name: getattr(bus, name) for name in bus.signature.members}
+        )
         for g, group in enumerate(groups):
+            m.d.comb += [getattr(group.channel, name).eq(value) for name, value in channel.items()]
             m.d.comb += [
                 group.number.eq(g),
-                group.flush.eq(self.flush),
-                group.o.ready.eq(response.row_taken),
+                group.row_taken.eq(response.row_taken),
             ]
             for i in range(shared):
                 column = g * shared + i
                 connect_checked(m, drain.columns[column], group.rows[i])
                 m.d.comb += [
                     group.sums[i].eq(array.sums[column]),
-                    response.columns[column].valid.eq(group.o.valid),
-                    response.columns[column].payload.eq(group.o.payload[i]),
+                    response.columns[column].eq(group.row[i]),
                 ]
 
         # The last group finishes a row no earlier than the others: its sums come last.
         connect_checked(m, groups[-1].release, sequencer.release_channel)
+        m.d.comb += response.row_there.eq(groups[-1].row_there)
         self._release_pages(m, sequencer, issuer)
         self._count(m, sequencer, schedule, issuer, weights, response)
         m.d.comb += [
@@ -136,7 +138,7 @@ class Core(wiring.Component):
             token.pages.weights.eq(record.slot_base[top[Target.VALUES]]),
             token.pages.schedule.eq(record.schedule_page),
         ]
-        token = delay(m, "release", token, max(config.rows, config.columns))
+        token = delay(m, "release", token, 1 + max(config.rows, config.columns))
         m.d.comb += [
             sequencer.release.valid.eq(token.valid),
             sequencer.release.pages.eq(token.pages),

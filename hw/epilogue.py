@@ -78,7 +78,7 @@ class Epilogue(wiring.Component):
             """The values a cycle later, by name."""
             nonlocal stages
             stages += 1
-            return register(m, f"stage_{stages}", values, reset_less=True)
+            return register(m, f"stage_{stages}", values)
 
         i = self.i
         s = stage(
@@ -177,11 +177,12 @@ class Epilogue(wiring.Component):
             clipped=clipped,
             integer=rounded[:8],
         )
-        self._encode(m, s)
-        assert stages + 1 == self.latency
+        for name, value in stage(**self._encode(s)).items():
+            m.d.comb += getattr(self.o, name).eq(value)
+        assert stages == self.latency
         return m
 
-    def _encode(self, m: Module, s: dict[str, Signal]):
+    def _encode(self, s: dict[str, Signal]) -> dict[str, Value]:
         """Clip what is out of range, and give it its sign."""
         single, half, clipped, sign = s["single"], s["half"], s["clipped"], s["sign"]
         single_over, half_over = single >= 0xFF << 23, half >= 0x1F << 10
@@ -195,11 +196,10 @@ class Epilogue(wiring.Component):
                 Cat(Mux(single_over, 0xFF << 23, single)[:31], sign),
             ),
         )
-        m.d.sync += [
-            self.o.valid.eq(s["valid"]),
-            self.o.data.eq(data),
-            self.o.overflow.eq(
-                s["valid"] & ~s["is_int"] & Mux(s["is_half"], half_over, single_over)
-            ),
-            self.o.saturated.eq(s["valid"] & s["is_int"] & clipped),
-        ]
+        over = ~s["is_int"] & Mux(s["is_half"], half_over, single_over)
+        return {
+            "valid": s["valid"],
+            "data": data,
+            "overflow": s["valid"] & over,
+            "saturated": s["valid"] & s["is_int"] & clipped,
+        }

@@ -13,7 +13,7 @@ behind the first: the skew that a systolic array wants costs one register a bank
 The read and the write side never meet at one address: a LOAD waits until no RUN uses its page.
 """
 
-from amaranth import Cat, Module, Shape, Signal
+from amaranth import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -75,27 +75,24 @@ class _ChunkWriter:
 
     def __init__(self, m: Module, config: Config, target: Target, bus, decoded_shape, decode):
         self.chunks = chunks(config)[target]
-        self.enable = Signal(name=f"{target.name.lower()}_enable")
-        self.address = Signal(address_bits(config)[target], name=f"{target.name.lower()}_address")
-        self.chunk = Signal(8, name=f"{target.name.lower()}_chunk")
-        self.data = Signal(
-            data.ArrayLayout(decoded_shape, self.chunks.size), name=f"{target.name.lower()}_data"
-        )
+        name = target.name.lower()
+        self.enable = Signal(self.chunks.per_word, name=f"{name}_enable")
         self.selected = bus.valid & (bus.target == target)
-        m.d.sync += [
-            self.enable.eq(self.selected),
-            self.address.eq(bus.address),
-            self.chunk.eq(bus.chunk),
-        ]
+        for number, enable in enumerate(self.enable):
+            m.d.sync += enable.eq(self.selected & (bus.chunk == number))
+        chunk = Signal(data.ArrayLayout(decoded_shape, self.chunks.size))
         for unit in range(self.chunks.size):
             raw = bus.data.word_select(unit, self.chunks.unit_bits)
-            m.d.sync += self.data[unit].eq(decode(unit, raw))
+            m.d.comb += chunk[unit].eq(decode(unit, raw))
+        address = bus.address[: address_bits(config)[target]]
+        taken = register(m, name, {"address": address, "data": chunk})
+        self.address, self.data = taken["address"], taken["data"]
 
     def drive(self, m: Module, number: int, bank: Bank):
         """Connect the bank for unit `number` of every word."""
         chunk, unit = divmod(number, self.chunks.size)
         m.d.comb += [
-            bank.write_en.eq(self.enable & (self.chunk == chunk)),
+            bank.write_en.eq(self.enable[chunk]),
             bank.write_address.eq(self.address),
             bank.write_data.eq(self.data[unit]),
         ]
@@ -119,7 +116,7 @@ class _Decoders:
 class ActivationFeeder(wiring.Component):
     """R banks of groups, decoded as they are written.
 
-    Latency: a read of cycle t reaches row r's link in cycle t + 1 + r. Throughput: one group a
+    Latency: a read of cycle t reaches row r's link in cycle t + 2 + r. Throughput: one group a
     row a cycle, no stalls. A chunk may be read 3 cycles after it was on the write bus.
 
     Members
@@ -158,7 +155,8 @@ class ActivationFeeder(wiring.Component):
 
         writer = _ChunkWriter(m, config, Target.ACTIVATIONS, self.write, group, decode)
         m.d.sync += self.nonfinite.eq(writer.selected & Cat(decoders.nonfinite).any())
-        request = {"address": self.address, "load": self.load}
+        # A weight takes a cycle more behind its bank, a group before its own: it has fewer bits so.
+        request = register(m, "request", {"address": self.address, "load": self.load})
         for row in range(config.rows):
             bank = Bank(Shape.cast(group).width, 2 * config.activation_groups)
             bank = instantiate(m, f"bank_{row}", bank, self.library)
@@ -178,7 +176,7 @@ class ActivationFeeder(wiring.Component):
 class WeightFeeder(wiring.Component):
     """C banks of compact weights (value and index), decoded as they are written.
 
-    Latency: a read of cycle t reaches column c's link in cycle t + 1 + c. Throughput: one slot
+    Latency: a read of cycle t reaches column c's link in cycle t + 2 + c. Throughput: one slot
     a cycle, no stalls; without `valid` a bubble (weight zero) goes out, with `last` or without.
     A chunk may be read 3 cycles after it was on the write bus.
 
@@ -187,7 +185,7 @@ class WeightFeeder(wiring.Component):
     write : the write bus
     address, valid, last : In, read request
     weights : C weight links
-    nonzero : Out(range(C + 1)), weights that were not zero on the links two cycles ago
+    nonzero : Out(range(C + 1)), weights that were not zero on the links three cycles ago
     nonfinite : Out(1), an infinity or NaN was written
     """
 
@@ -234,12 +232,14 @@ class WeightFeeder(wiring.Component):
                 ]
             request = register(m, f"column_{column}", request)
             link = self.weights[column]
-            with m.If(request["valid"]):
-                m.d.comb += link.weight.eq(value.read_data)
-            m.d.comb += [link.index.eq(index.read_data), link.last.eq(request["last"])]
-            # A block RAM answers late in its cycle, so the count is a cycle's work of its own.
-            some = Signal(name=f"nonzero_{column}")
-            m.d.sync += some.eq(link.weight.value.any())
-            nonzero.append(some)
-        m.d.sync += self.nonzero.eq(sum(nonzero))
+            # A block RAM answers late in its cycle, so its word goes into a register.
+            weight = Mux(request["valid"], value.read_data, 0)
+            slot = {"weight": weight, "index": index.read_data, "last": request["last"]}
+            slot = register(m, f"slot_{column}", slot)
+            m.d.comb += [getattr(link, name).eq(field) for name, field in slot.items()]
+            nonzero.append(link.weight.value.any())
+        some = register(m, "some", dict(enumerate(nonzero)))
+        parts = [list(some.values())[at : at + 4] for at in range(0, len(some), 4)]
+        parts = register(m, "part", {n: sum(part) for n, part in enumerate(parts)})
+        m.d.sync += self.nonzero.eq(sum(parts.values()))
         return m

@@ -55,7 +55,7 @@ class Fifo(wiring.Component):
         registered = self.registered or not small
         queue = fifo.SyncFIFO if small else _BlockRamFifo
         m.submodules.queue = queue = queue(width=width, depth=self.depth - registered)
-        out = Signal(raw.shape())
+        out = Signal(raw.shape(), reset_less=True)
         m.d.comb += [
             raw.payload.eq(self.i.payload),
             queue.w_data.eq(raw),

@@ -77,9 +77,9 @@ class Issuer(wiring.Component):
         drain_free = drain == 0
         output_free = room >= 0
 
-        round_number = Signal(range(config.group + 1))
-        last_round = (round_number + 1 >= record.count) & record.last
-        finishing = last_round & record.mode.finish
+        round_number = Signal.like(record.more_rounds)
+        group_done = round_number == record.more_rounds
+        finishing = group_done & record.last & record.mode.finish
         wanted = self.records.valid & ~flush
         start = Signal()
         running = Signal()
@@ -106,7 +106,7 @@ class Issuer(wiring.Component):
         m.d.comb += [
             here.eq(Mux(fresh, record.slot_base, slot)),
             self.slot_address.eq(here),
-            self.valid.eq(issue & (record.count != 0)),
+            self.valid.eq(issue & ~record.empty),
             self.last.eq(flush | (issue & finishing)),
             self.activation_address.eq(record.address),
             self.load.eq(start & (round_number == 0)),
@@ -115,7 +115,6 @@ class Issuer(wiring.Component):
             m.d.sync += slot.eq(Cat((here + 1)[:page], here[page:]))
 
         last_phase_of_round = issue & phase_last
-        group_done = round_number + 1 >= record.count
         with m.If(last_phase_of_round):
             m.d.sync += round_number.eq(Mux(group_done, 0, round_number + 1))
         m.d.comb += [

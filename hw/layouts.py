@@ -146,7 +146,8 @@ RESPONSE = data.StructLayout({"opcode": 8, "tag": 8, "status": 16, "rows": 32, "
 
 RECORD = data.StructLayout(
     {
-        "count": 5,
+        "more_rounds": 4,
+        "empty": 1,
         "address": 16,
         "first": 1,
         "last": 1,
@@ -156,8 +157,9 @@ RECORD = data.StructLayout(
         "schedule_page": 1,
     }
 )
-"""A group to issue: N (0 only for a tile without weights), where its activations lie, whether it
-is the `first` or the `last` of its tile, and whether that tile is the `end` of its RUN."""
+"""A group to issue: N - 1, or that there is no weight (only for a tile without any), where its
+activations lie, whether it is the `first` or the `last` of its tile, and whether that tile is the
+`end` of its RUN."""
 
 
 PAGES = data.StructLayout({"activations": 1, "weights": 1, "schedule": 1, "channel": 1})

@@ -5,8 +5,8 @@ sums of column 1 ─►[queue]─┼─► one in turn ─► bias, scale, ReLU,
 …                 ─►[queue]─┘
 """
 
-from amaranth import Cat, Module, Mux, ResetInserter, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
@@ -18,7 +18,12 @@ from .layouts import DRAINED, MODE, RELEASE_CHANNEL, channel_signature
 from .pipeline import register
 
 RESULTS = 32
-"""Results that wait to be put into rows; more than the epilogue has on its way."""
+"""Results that may wait for their row to be taken, at least; more than the epilogue has on its
+way."""
+
+
+LUT_RAM_ROWS = 16
+"""Rows that any LUT RAM has."""
 
 
 class OutputGroup(wiring.Component):
@@ -28,8 +33,8 @@ class OutputGroup(wiring.Component):
     start as: bias 0, and the scale that leaves a sum as it is.
 
     Latency: some cycles more than the epilogue's. Throughput: one sum a cycle, so a row of S in S
-    cycles. Stall rule: rows wait for the response writer; sums never wait, the issuer has made
-    room in the queues before a tile ends.
+    cycles. Stall rule: rows wait to be taken; sums never wait, the issuer has made room in the
+    queues before a tile ends.
 
     Members
     -------
@@ -37,8 +42,9 @@ class OutputGroup(wiring.Component):
     sums, rows : S x In, a drained sum and what its tile wants
     channel : the channel bus; column S·`number` + i is the group's i-th, and its i-th alone is
         set in a cycle
-    flush : In(1), forget all sums (the settings stay); to be held for `settle` cycles
-    o : Out stream of rows of S 32-bit results
+    row : S x Out(32), the results of the row that is next, in the order of the columns
+    row_there : Out(1), one more row is complete
+    row_taken : In(1), the row is taken in this cycle; the next one shows in the one after
     release : Out(RELEASE_CHANNEL), the settings have been read for a RUN's last sum
     overflow, saturated : Out(1), pulses
     """
@@ -48,14 +54,16 @@ class OutputGroup(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         columns = config.columns_per_epilogue
+        self._rows = max(LUT_RAM_ROWS, RESULTS // columns)
         super().__init__(
             {
                 "number": In(8),
                 "sums": In(config.sum_bits).array(columns),
                 "rows": In(DRAINED(config)).array(columns),
                 "channel": In(channel_signature(config)),
-                "flush": In(1),
-                "o": Out(stream.Signature(data.ArrayLayout(32, columns))),
+                "row": Out(32).array(columns),
+                "row_there": Out(1),
+                "row_taken": In(1),
                 "release": Out(RELEASE_CHANNEL),
                 "overflow": Out(1),
                 "saturated": Out(1),
@@ -65,19 +73,16 @@ class OutputGroup(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.epilogue = epilogue = Epilogue(self.config)
-        m.submodules.results = results = Fifo(32, RESULTS, registered=True)
-        entry = self._next_sum(m, results)
+        entry = self._next_sum(m)
         self._finish(m, entry, epilogue)
         m.d.comb += [
-            results.i.valid.eq(epilogue.o.valid),
-            results.i.payload.eq(epilogue.o.data),
             self.overflow.eq(epilogue.o.overflow),
             self.saturated.eq(epilogue.o.saturated),
         ]
-        self._gather(m, results)
-        return ResetInserter(self.flush)(m)
+        self._gather(m, epilogue.o)
+        return m
 
-    def _next_sum(self, m: Module, results: Fifo) -> dict:
+    def _next_sum(self, m: Module) -> dict:
         """Queue the columns' sums; row by row, one column's sum after the other is handed on."""
         config = self.config
         waiting = data.StructLayout(
@@ -101,15 +106,11 @@ class OutputGroup(wiring.Component):
             queues.append(queue)
 
         turn = Signal(range(len(queues)))
-        room = Signal(range(-1, RESULTS), init=RESULTS - 1)  # after one more; its sign decides
+        # Results that fit after one more; its sign decides.
+        room = Signal(range(-1, self._rows * len(queues)), init=self._rows * len(queues) - 1)
         start = Signal()
         m.d.comb += start.eq(Cat(q.o.valid for q in queues).bit_select(turn, 1) & (room >= 0))
-        # A cycle late, which only makes a sum wait: the way from the host's ready is long.
-        left = Signal()
-        m.d.sync += [
-            left.eq(results.o.valid & results.o.ready),
-            room.eq(room - start + left),
-        ]
+        m.d.sync += room.eq(room - start + Mux(self.row_taken, len(queues), 0))
         with m.If(start):
             m.d.sync += turn.eq(turn + 1)
         # A sum is taken the cycle after, so that registers lead to the many bits of a queue; by
@@ -176,18 +177,26 @@ class OutputGroup(wiring.Component):
             *(getattr(epilogue.i, name).eq(signal) for name, signal in entry.items()),
         ]
 
-    def _gather(self, m: Module, results: Fifo):
-        """Put S results together to a row."""
-        row = Signal(self.o.payload.shape())
-        filled = Signal(range(len(self.sums) + 1))
-        full = filled == len(self.sums)
-        taken = full & self.o.ready
-        added = results.o.valid & results.o.ready
-        m.d.comb += [
-            results.o.ready.eq(~full | taken),
-            self.o.valid.eq(full),
-            self.o.payload.eq(row),
+    def _gather(self, m: Module, result):
+        """Keep results by columns, so that a row can be taken whole."""
+        filling, next_row = Signal(range(self._rows)), Signal(range(self._rows))
+        lane = Signal(range(len(self.row)))
+        last_lane = lane == len(self.row) - 1
+        for c, column in enumerate(self.row):
+            m.submodules[f"results_{c}"] = memory = Memory(shape=32, depth=self._rows, init=[])
+            write, read = memory.write_port(), memory.read_port(domain="comb")
+            m.d.comb += [
+                write.en.eq(result.valid & (lane == c)),
+                write.addr.eq(filling),
+                write.data.eq(result.data),
+                read.addr.eq(next_row),
+                column.eq(read.data),
+            ]
+        with m.If(result.valid):
+            m.d.sync += lane.eq(lane + 1)
+            with m.If(last_lane):
+                m.d.sync += filling.eq(filling + 1)
+        m.d.sync += [
+            self.row_there.eq(result.valid & last_lane),
+            next_row.eq(next_row + self.row_taken),
         ]
-        m.d.sync += filled.eq(Mux(taken, 0, filled) + added)
-        with m.If(added):
-            m.d.sync += row.eq(Cat(row.as_value()[32:], results.o.payload))

@@ -1,14 +1,16 @@
-"""Registers in a row, and multiplication by a constant."""
+"""Registers in a row, and multiplication by a constant.
+
+Registers in a row have no reset: what is on its way runs out while a reset lasts (see
+`hw/top.py`). A reset that reaches every bit of them is the longest net there is.
+"""
 
 from amaranth import Const, Module, Signal, Value
 
 
-def register(
-    m: Module, name: str, values: dict[str, Value], reset_less: bool = False
-) -> dict[str, Signal]:
+def register(m: Module, name: str, values: dict[str, Value]) -> dict[str, Signal]:
     """The values a cycle later, by the same keys; the registers are called ``<name>_<key>``."""
     later = {
-        key: Signal.like(value, name=f"{name}_{key}", reset_less=reset_less)
+        key: Signal.like(value, name=f"{name}_{key}", reset_less=True)
         for key, value in values.items()
     }
     m.d.sync += [later[key].eq(value) for key, value in values.items()]
@@ -18,7 +20,7 @@ def register(
 def delay(m: Module, name: str, value, cycles: int):
     """`value` (of any shape) `cycles` cycles later; the registers are called ``<name>_<n>``."""
     for n in range(cycles):
-        later = Signal(value.shape(), name=f"{name}_{n}")
+        later = Signal(value.shape(), name=f"{name}_{n}", reset_less=True)
         m.d.sync += later.eq(value)
         value = later
     return value

@@ -1,44 +1,53 @@
 """The response writer: for each command a header, for each finished RUN its rows."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .commands import HEADER_WORDS, OutputFormat
 from .config import Config
 from .crc import HeaderCrc
+from .fifo import Fifo
 from .layouts import RESPONSE, beat
 
 FILLED = 5
 """Halfwords that a header begins with; zeros follow, then the CRC. Divides what the CRC covers."""
+AHEAD = 4
+"""Beats that wait for the host: so many that one a cycle can leave."""
 
 
 class ResponseWriter(wiring.Component):
     """Write responses in the order of the commands.
 
-    Latency: about 18 cycles from a response to its header, while the array still works on its
+    Latency: about 20 cycles from a response to its header, while the array still works on its
     rows. Throughput: one beat a cycle; a row takes as many beats as its C outputs fill. Stall
     rule: waits for the host, and for the columns' rows; never interleaves two packets.
+
+    A row is asked for by a register, and before there is room for it, for the columns are far
+    away and many. So beats leave through a queue: how many fit is known without the host.
 
     Members
     -------
     response : In stream of layouts.RESPONSE
-    columns : C In streams of 32-bit results, narrow formats in the low bits
+    row_there : In(1), one more row of results is complete; rows stay until they are taken
+    columns : C x In(32), the results of the row that is next, narrow formats in the low bits
+    row_taken : Out(1), the row is taken in this cycle; the next one is there in the one after
     flags : In(8), the sticky flags, for the header
     o : Out stream of layouts.beat
-    row_taken : Out(1), a row has left the columns' buffers
     last_output : Out(1), the last beat of a row has been taken
     """
 
     def __init__(self, config: Config):
         self.config = config
+        self.queue = Fifo(data.StructLayout({"beat": beat(config), "ends_row": 1}), AHEAD)
         super().__init__(
             {
                 "response": In(stream.Signature(RESPONSE)),
-                "columns": In(stream.Signature(32)).array(config.columns),
+                "row_there": In(1),
+                "columns": In(32).array(config.columns),
+                "row_taken": Out(1),
                 "flags": In(8),
                 "o": Out(stream.Signature(beat(config))),
-                "row_taken": Out(1),
                 "last_output": Out(1),
             }
         )
@@ -48,30 +57,28 @@ class ResponseWriter(wiring.Component):
         config = self.config
         beat_bits = 8 * config.stream_bytes
         m.submodules.crc = crc = HeaderCrc()
+        m.submodules.queue = queue = self.queue
+        # Whether a beat may enter the queue, now and in the next cycle; what leaves is a surprise.
+        go, go_next = Signal(init=1), Signal()
+        push = Signal()
+        m.d.comb += [
+            go_next.eq(queue.level + push < AHEAD),
+            queue.i.valid.eq(push),
+            self.o.valid.eq(queue.o.valid),
+            self.o.payload.eq(queue.o.payload.beat),
+            queue.o.ready.eq(self.o.ready),
+            self.last_output.eq(queue.o.valid & queue.o.ready & queue.o.payload.ends_row),
+        ]
+        m.d.sync += go.eq(go_next)
 
-        header = Signal(16 * FILLED)
+        header = Signal(16 * FILLED, reset_less=True)
         whole = Cat(header, Const(0, 16 * (HEADER_WORDS - 1 - FILLED)), crc.crc)
-        per_row = {output: config.row_beats(output) for output in OutputFormat}
-        row = Signal(beat_bits * per_row[OutputFormat.FP32])
-        row_valid = Signal()
-        beats = Signal(range(max(config.header_beats, *per_row.values())))
         halfwords = Signal(range(HEADER_WORDS))
-        rows, more = Signal(32), Signal()  # `more`: not zero
+        beats = Signal(range(config.header_beats))
+        rows, more = Signal(32), Signal()  # rows to ask for; `more`: not zero
         format = Signal(2)
-
-        packed = Signal.like(row)
-        last_beat = Signal()
-        with m.Switch(format):
-            for kind in OutputFormat:
-                with m.Case(kind):
-                    bits = 8 * kind.bytes
-                    m.d.comb += [
-                        packed.eq(Cat(column.payload[:bits] for column in self.columns)),
-                        last_beat.eq(beats == per_row[kind] - 1),
-                    ]
-        ready = Cat(column.valid for column in self.columns).all()
-        m.d.comb += [column.ready.eq(self.row_taken) for column in self.columns]
         m.d.comb += crc.halfword.eq(Mux(halfwords < FILLED, header[:16], 0))
+        row, row_ended = self._rows(m, more, format, go, go_next)
 
         with m.FSM():
             with m.State("IDLE"):
@@ -88,7 +95,6 @@ class ResponseWriter(wiring.Component):
                         )
                     ),
                     rows.eq(response.rows),
-                    more.eq(response.rows != 0),
                     format.eq(response.format),
                     halfwords.eq(0),
                     beats.eq(0),
@@ -107,36 +113,71 @@ class ResponseWriter(wiring.Component):
             with m.State("HEADER"):
                 final = beats == config.header_beats - 1
                 m.d.comb += [
-                    self.o.valid.eq(1),
-                    self.o.payload.data.eq(whole.word_select(beats, beat_bits)),
-                    self.o.payload.last.eq(final & ~more),
+                    push.eq(go),
+                    queue.i.payload.beat.data.eq(whole.word_select(beats, beat_bits)),
+                    queue.i.payload.beat.last.eq(final & (rows == 0)),
                 ]
-                with m.If(self.o.ready):
-                    m.d.sync += beats.eq(Mux(final, 0, beats + 1))
+                with m.If(go):
+                    m.d.sync += beats.eq(beats + 1)
                     with m.If(final):
-                        m.next = "ROWS"
-                        with m.If(~more):
-                            m.next = "IDLE"
+                        m.next = "IDLE"
+                        with m.If(rows != 0):
+                            m.d.sync += more.eq(1)
+                            m.next = "ROWS"
             with m.State("ROWS"):
-                row_done = row_valid & self.o.ready & last_beat
                 m.d.comb += [
-                    self.o.valid.eq(row_valid),
-                    self.o.payload.data.eq(row),
-                    self.o.payload.last.eq(last_beat & ~more),
-                    self.row_taken.eq(ready & more & (~row_valid | row_done)),
-                    self.last_output.eq(row_done),
+                    push.eq(row["valid"] & go),
+                    queue.i.payload.beat.data.eq(row["data"]),
+                    queue.i.payload.beat.last.eq(row["last"] & row["final"]),
+                    queue.i.payload.ends_row.eq(row["last"]),
                 ]
-                with m.If(row_valid & self.o.ready):
-                    m.d.sync += [row.eq(row[beat_bits:]), beats.eq(Mux(last_beat, 0, beats + 1))]
-                    with m.If(last_beat):
-                        m.d.sync += row_valid.eq(0)
-                with m.If(self.row_taken):
-                    m.d.sync += [
-                        row.eq(packed),
-                        row_valid.eq(1),
-                        rows.eq(rows - 1),
-                        more.eq(rows != 1),
-                    ]
-                with m.If(row_done & ~more):
+                with m.If(row["asked"]):
+                    m.d.sync += [rows.eq(rows - 1), more.eq(rows != 1)]
+                with m.If(row_ended & row["final"]):
                     m.next = "IDLE"
         return m
+
+    def _rows(self, m: Module, more, format, go, go_next):
+        """Ask for rows while there are `more`, and show the one that is here, beat by beat.
+
+        Returns what the row's beat is, and whether the row's last beat leaves in this cycle.
+        """
+        config = self.config
+        beat_bits = 8 * config.stream_bytes
+        per_row = {output: config.row_beats(output) for output in OutputFormat}
+        row = Signal(beat_bits * per_row[OutputFormat.FP32], reset_less=True)
+        valid, last, final = Signal(), Signal(), Signal()
+        left = Signal(range(max(per_row.values())))  # beats after the next one
+        packed = Signal.like(row)
+        beats = Signal.like(left)
+        with m.Switch(format):
+            for kind in OutputFormat:
+                with m.Case(kind):
+                    results = Cat(column[: 8 * kind.bytes] for column in self.columns)
+                    m.d.comb += [packed.eq(results), beats.eq(per_row[kind] - 1)]
+
+        # What the row will be in the next cycle, to ask for the row after it in time.
+        leaves = valid & go
+        ended = leaves & last
+        valid_next, last_next = Signal(), Signal()
+        m.d.comb += [
+            valid_next.eq(self.row_taken | (valid & ~ended)),
+            last_next.eq(Mux(self.row_taken, beats == 0, Mux(leaves, left == 0, last))),
+        ]
+        m.d.sync += [valid.eq(valid_next), last.eq(last_next)]
+        with m.If(self.row_taken):
+            m.d.sync += [row.eq(packed), left.eq(beats - 1), final.eq(~more)]
+        with m.Elif(leaves):
+            m.d.sync += [row.eq(row[beat_bits:]), left.eq(left - 1)]
+
+        there = Signal(range(config.output_depth + 1))
+        some = Signal()  # `there` is not zero
+        asked = Signal()
+        there_next = Signal.like(there)
+        m.d.comb += [
+            asked.eq(more & some & (~valid_next | (go_next & last_next))),
+            there_next.eq(there + self.row_there - asked),
+        ]
+        m.d.sync += [self.row_taken.eq(asked), there.eq(there_next), some.eq(there_next != 0)]
+        beat = {"valid": valid, "last": last, "final": final, "data": row[:beat_bits]}
+        return beat | {"asked": asked}, ended

@@ -4,7 +4,7 @@ A record is one byte: how many weights a group keeps (`count`) and how many empt
 it (`skip`). One list of records serves every column of a column block and all its tiles.
 """
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -61,7 +61,7 @@ class ScheduleReader(wiring.Component):
             bank.write_data.eq(self.write.data),
         ]
 
-        run = Signal(RUN)
+        run = Signal(RUN, reset_less=True)
         tile_base = Signal.like(run.activation_base)
         address = Signal.like(run.schedule_base)
         # What comes after the record, and after the tile.
@@ -124,7 +124,7 @@ class ScheduleReader(wiring.Component):
         ]
         token = delay(m, "fetched", token, 2)
         fetched, fetched_valid, base = token.record, token.valid, token.base
-        raw = Signal(8)
+        raw = Signal(8, reset_less=True)
         m.d.sync += raw.eq(bank.read_data)
         group = Signal(16)
         """Groups of this tile up to the record before."""
@@ -138,12 +138,13 @@ class ScheduleReader(wiring.Component):
         with m.If(~fetched.first):
             m.d.comb += here.eq(group + skip)
 
-        issued = Signal(RECORD)
+        issued = Signal(RECORD, reset_less=True)
         issued_valid = Signal()
         pending_first = Signal()
         m.d.sync += [
             issued.eq(fetched),
-            issued.count.eq(count),
+            issued.more_rounds.eq(Mux(count == 0, 0, count - 1)),
+            issued.empty.eq(count == 0),
             issued.address.eq(base),
             issued.address[:page].eq(base + here),
             # `first` belongs to the first record that issues anything.

@@ -96,7 +96,7 @@ class Sequencer(wiring.Component):
         connect_checked(m, wiring.flipped(self.release), guard.release)
         connect_checked(m, wiring.flipped(self.release_channel), guard.release_channel)
 
-        header = Signal(8 * HEADER_BYTES)
+        header = Signal(8 * HEADER_BYTES, reset_less=True)
         ended = Signal()
         status = Signal(Status)
         opcode, tag = header[:8], header[8:16]

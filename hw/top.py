@@ -10,7 +10,7 @@ The host sends commands down one stream and gets one response for each up the ot
 tell it what the device is and count what the array does. `hw/core.py` shows what lies inside.
 """
 
-from amaranth import Module, ResetInserter, Signal
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,7 +42,8 @@ class Accelerator(wiring.Component):
 
     Throughput: one beat a cycle each way. Both streams may stall at any time; the array inside
     waits only between tiles (see `hw/issuer.py`). A reset through the CONTROL register stops
-    whatever is under way and empties the device; the bus and the counters live on.
+    whatever is under way and empties the device; the bus and the counters live on. After it, and
+    after a reset of the whole, the streams wait until everything on its way has run out.
 
     Members
     -------
@@ -61,17 +62,18 @@ class Accelerator(wiring.Component):
         core = Core(self.config, self.library)
         m.submodules.registers = registers = Registers(self.config)
 
-        # The host's reset lasts until everything on its way has left the pipelines. It comes from
-        # a register, for it has far to go.
-        reset = Signal()
-        settle = Signal(range(core.settle + 1))
+        # A reset lasts until everything on its way has left the pipelines, which have none. The
+        # core's is a register, for it has far to go.
+        reset = Signal(init=1)
+        settle = Signal(range(core.settle + 1), init=core.settle)
         with m.If(registers.reset):
             m.d.sync += settle.eq(core.settle)
         with m.Elif(settle != 0):
             m.d.sync += settle.eq(settle - 1)
         m.d.sync += reset.eq(registers.reset | (settle != 0))
-        m.d.comb += core.flush.eq(reset)
-        m.submodules.core = ResetInserter(reset)(core)
+        m.domains.core = ClockDomain(local=True)
+        m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(reset)]
+        m.submodules.core = DomainRenamer("core")(core)
 
         connect_ports(m, self, registers, AXI_LITE_PORTS)
         m.d.comb += [

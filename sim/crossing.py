@@ -37,10 +37,10 @@ CONFIGS = (
         **PAGES | {"weight_slots": 128},
     ),
     Config("e4m3", 3, 5, E4M3, **PAGES),
-    Config("e5m2", 1, 1, E5M2, **PAGES),
+    Config("e5m2", 1, 1, E5M2, **PAGES | {"activation_groups": 32}),
 )
-"""One small array for each arithmetic, of different shapes, stream widths and interleaving. All of
-a crossing's K fits into a page: its tiles follow each other without the host."""
+"""One small array for each arithmetic, of different shapes, stream widths and interleaving. All
+tiles of a crossing fit into a page: they follow each other without the host."""
 STALLS = Stalls(0.3, 0.3, seed=5)
 
 

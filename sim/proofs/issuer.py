@@ -65,6 +65,7 @@ class IssuerProof(wiring.Component):
             loads.eq(Mux(taken, 0, loads_now)),
         ]
         record = self.record
+        slots_of_record = Mux(record.empty, 0, (record.more_rounds + 1) * config.interleave)
         idle = Signal(range(2 * config.interleave + 2))
         free = ~record.mode.finish | ((issuer.drain == 0) & (issuer.room >= 0))
         with m.If(self.valid & free & ~issuer.valid & ~taken):
@@ -72,14 +73,15 @@ class IssuerProof(wiring.Component):
         with m.Else():
             m.d.sync += idle.eq(0)
         m.d.comb += [
-            Assume(record.count <= config.group),
+            Assume(record.more_rounds < config.group),
+            Assume(~record.empty | (record.more_rounds == 0)),
             Assume(~waiting | (self.valid & (record == before))),
             Assert(~issuer.valid | self.valid),
-            Assert(~taken | (slots_now == record.count * config.interleave)),
+            Assert(~taken | (slots_now == slots_of_record)),
             # One read of the activations for each record, the empty last one of a tile included.
             Assert(~taken | (loads_now == 1)),
             Assert(issuer.end == (taken & record.end)),
             # No deadlock: what need not wait begins within a turn of the contexts and the flush.
             Assert(idle <= 2 * config.interleave),
-            Cover(taken & (record.count == 2) & record.end & record.mode.finish),
+            Cover(taken & (record.more_rounds == 1) & record.end & record.mode.finish),
         ]

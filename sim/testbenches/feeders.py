@@ -57,12 +57,12 @@ async def activations(dut):
         await FallingEdge(dut.clk)
 
     requests = [(int(rng.integers(words)), random.random() < 0.7) for _ in range(600)]
-    for cycle in range(len(requests) + config.rows):
+    for cycle in range(1 + len(requests) + config.rows):
         address, strobe = requests[cycle] if cycle < len(requests) else (0, False)
         dut.address.value, dut.load.value = address, strobe
         await FallingEdge(dut.clk)
         for r in range(config.rows):
-            then = cycle - r
+            then = cycle - 1 - r
             if not 0 <= then < len(requests):
                 continue
             address, strobe = requests[then]
@@ -97,13 +97,13 @@ async def weights(dut):
     ]
     nonzero = 0
     counted = 0
-    for cycle in range(len(requests) + config.columns + 2):
+    for cycle in range(1 + len(requests) + config.columns + 3):
         address, valid, last = requests[cycle] if cycle < len(requests) else (0, False, False)
         dut.address.value, dut.valid.value, dut.last.value = address, valid, last
         await FallingEdge(dut.clk)
         counted += int(dut.nonzero.value)
         for c in range(config.columns):
-            then = cycle - c
+            then = cycle - 1 - c
             if not 0 <= then < len(requests):
                 continue
             address, valid, last = requests[then]

@@ -38,11 +38,27 @@ def packet(config, response: dict[str, int], flags: int, rows: list[list[int]]) 
 async def packets(dut):
     config = configuration()
     generator()
-    await start(dut, "flags")
+    await start(dut, "flags", "row_there")
     responses = Source(dut, "response")
-    columns = [Source(dut, f"columns__{c}", random.random() * 0.6) for c in range(config.columns)]
     sink = Sink(dut, "o", 0.4)
     seen_flags, rows_taken, rows_sent = [], 0, 0
+    coming, there, pause = [], [], 0.4
+
+    def show():
+        """The row that is next; once it is taken, what comes after it."""
+        for c in range(config.columns):
+            value = there[0][c] if there else random.getrandbits(32)
+            getattr(dut, f"columns__{c}").value = value
+
+    async def rows_arrive():
+        while True:
+            dut.row_there.value = arrives = bool(coming) and random.random() >= pause
+            await RisingEdge(dut.clk)
+            if int(dut.row_taken.value):
+                there.pop(0)
+            if arrives:
+                there.append(coming.pop(0))
+            show()
 
     async def watch():
         """The flags that a header must carry are those of the cycle that took the response."""
@@ -55,6 +71,7 @@ async def packets(dut):
             rows_sent += int(dut.last_output.value)
             dut.flags.value = random.getrandbits(8)
 
+    cocotb.start_soon(rows_arrive())
     cocotb.start_soon(watch())
     sent = []
     for i in range(120):
@@ -74,11 +91,10 @@ async def packets(dut):
             word |= value << at
             at += width
         responses.queue.append(word)
-        for c, column in enumerate(columns):
-            column.queue.extend(row[c] for row in rows)
+        coming.extend(rows)
         if i % 20 == 0:
             # Long silences of either side, and none at all.
-            columns[0].pause, sink.pause = random.choice(((0.95, 0), (0, 0.95), (0, 0), (0.3, 0.3)))
+            pause, sink.pause = random.choice(((0.95, 0), (0, 0.95), (0, 0), (0.3, 0.3)))
             responses.pause = random.choice((0, 0.5))
             await until(dut.clk, lambda: not responses.queue, 20_000, "responses")
 

@@ -153,11 +153,11 @@ def test_response_writer():
 
 
 def never_last(m, writer):
-    m.d.comb += writer.o.payload.last.eq(0)
+    m.d.comb += writer.queue.i.payload.beat.last.eq(0)
 
 
 def takes_rows_early(m, writer):
-    m.d.comb += writer.row_taken.eq(writer.o.ready)
+    m.d.sync += writer.row_taken.eq(writer.o.ready)
 
 
 def silent(m, writer):
