@@ -1,6 +1,6 @@
 """From a configuration to a file that a board can load, with the open tools.
 
-    Verilog ─► Yosys ─► nextpnr (several seeds) ─► packer ─► bitstream, report.json
+    Verilog ─► Yosys ─► (floorplan) ─► nextpnr (several seeds) ─► packer ─► bitstream, report.json
 
 Every step leaves its files and its log in the build folder. A netlist that was placed and routed
 before, with the same seed and the same tools, is taken from the cache (`sim/cache.py`).
@@ -16,7 +16,7 @@ from pathlib import Path
 from hw.platforms import Board, Build
 from hw.platforms.top import TOP, BoardTop, generate
 
-from . import toolchain
+from . import floorplan, toolchain
 from .toolchain import TOOLCHAINS, Toolchain
 
 KEPT = ("report.json", "routed")
@@ -74,7 +74,10 @@ def make(
     (work / f"{TOP}.v").write_text(text)
     on_step("synthesising (Yosys)")
     made = synthesis.synthesise(text, TOP, tools.synthesis)
-    shutil.copy(made / "netlist.json", work / "netlist.json")
+    netlist = work / "netlist.json"
+    shutil.copy(made / netlist.name, netlist)
+    if build.floorplan:
+        floorplan.place(netlist, TOP, build.floorplan(build.config))
 
     mhz = BoardTop(board, build).dividers.output_hz / 1e6
     tried: dict[int, float] = {}
@@ -129,7 +132,7 @@ def _route(tools: Toolchain, board: Board, build: Build, work: Path, mhz: float,
 
     constraint_file = f"{TOP}.{tools.constraints.__name__}"
     (work / constraint_file).write_text(tools.constraints(board))
-    arguments = [*tools.route(constraint_file, board, mhz, seed), *build.routing]
+    arguments = [*tools.route(constraint_file, board, mhz, seed), *build.options]
 
     def place(entry: Path):
         toolchain.run(tools.router, arguments, work, _log(seed))

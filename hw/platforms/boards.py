@@ -3,11 +3,13 @@
 A board's pins and clock come from amaranth-boards, and from `constraints/` where that has none.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from ..config import Config, ConfigError
 from ..formats import FP16, INT8
+from .floorplan import ecp5_85
 from .pll import ECP5, GW1N9, ICE40, Pll
 
 
@@ -26,8 +28,10 @@ class Build:
     config: Config
     mhz: float
     """What the PLL is to make."""
-    routing: tuple[str, ...] = ()
-    """Further options of nextpnr."""
+    floorplan: Callable[[Config], Mapping[tuple[int, int], str]] | None = None
+    """Where the processing elements' multipliers lie; None leaves it to the placer."""
+    options: tuple[str, ...] = ()
+    """Further ones of nextpnr."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,13 @@ _ICE40_2X2 = _int8(
     runs_ahead=2,
     counters=False,
 )
-# The default router reaches higher clocks, but takes hours for what fills half of the device.
-_FAST_ROUTER = ("--router", "router2")
+# The default placer needs a third more wire for what fills half of the device, and then the router
+# takes hours.
+_LARGE = (ecp5_85, ("--placer", "static"))
 _ECP5_85 = (
     Build(_INT8_4X4, 100),
-    Build(_fp16(8, 8, columns_per_epilogue=8), 80, _FAST_ROUTER),
-    Build(_int8(12, 12, columns_per_epilogue=4), 100, _FAST_ROUTER),
+    Build(_fp16(8, 8, columns_per_epilogue=8), 80, *_LARGE),
+    Build(_int8(12, 12, columns_per_epilogue=4), 100, *_LARGE),
 )
 
 BOARDS = {
