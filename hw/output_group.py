@@ -43,7 +43,7 @@ class OutputGroup(wiring.Component):
     channel : the channel bus; column S·`number` + i is the group's i-th, and its i-th alone is
         set in a cycle
     row : S x Out(32), the results of the row that is next, in the order of the columns
-    row_there : Out(1), one more row is complete
+    row_there : Out(1), one more row is complete, and shows from the next cycle on
     row_taken : In(1), the row is taken in this cycle; the next one shows in the one after
     release : Out(RELEASE_CHANNEL), the settings have been read for a RUN's last sum
     overflow, saturated : Out(1), pulses
@@ -110,7 +110,12 @@ class OutputGroup(wiring.Component):
         room = Signal(range(-1, self._rows * len(queues)), init=self._rows * len(queues) - 1)
         start = Signal()
         m.d.comb += start.eq(Cat(q.o.valid for q in queues).bit_select(turn, 1) & (room >= 0))
-        m.d.sync += room.eq(room - start + Mux(self.row_taken, len(queues), 0))
+        # A cycle late, which only makes a sum wait: the wire is long.
+        left = Signal()
+        m.d.sync += [
+            left.eq(self.row_taken),
+            room.eq(room - start + Mux(left, len(queues), 0)),
+        ]
         with m.If(start):
             m.d.sync += turn.eq(turn + 1)
         # A sum is taken the cycle after, so that registers lead to the many bits of a queue; by
@@ -180,23 +185,25 @@ class OutputGroup(wiring.Component):
     def _gather(self, m: Module, result):
         """Keep results by columns, so that a row can be taken whole."""
         filling, next_row = Signal(range(self._rows)), Signal(range(self._rows))
+        next_row_then = Signal.like(next_row)  # in the next cycle
         lane = Signal(range(len(self.row)))
         last_lane = lane == len(self.row) - 1
         for c, column in enumerate(self.row):
             m.submodules[f"results_{c}"] = memory = Memory(shape=32, depth=self._rows, init=[])
-            write, read = memory.write_port(), memory.read_port(domain="comb")
+            write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
                 write.en.eq(result.valid & (lane == c)),
                 write.addr.eq(filling),
                 write.data.eq(result.data),
-                read.addr.eq(next_row),
+                read.addr.eq(next_row_then),
                 column.eq(read.data),
             ]
         with m.If(result.valid):
             m.d.sync += lane.eq(lane + 1)
             with m.If(last_lane):
                 m.d.sync += filling.eq(filling + 1)
+        m.d.comb += next_row_then.eq(next_row + self.row_taken)
         m.d.sync += [
             self.row_there.eq(result.valid & last_lane),
-            next_row.eq(next_row + self.row_taken),
+            next_row.eq(next_row_then),
         ]

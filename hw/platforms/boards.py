@@ -3,7 +3,7 @@
 A board's pins and clock come from amaranth-boards, and from `constraints/` where that has none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -28,8 +28,8 @@ class Build:
     config: Config
     mhz: float
     """What the PLL is to make."""
-    floorplan: Callable[[Config], Mapping[tuple[int, int], str]] | None = None
-    """Where the processing elements' multipliers lie; None leaves it to the placer."""
+    floorplan: Callable[[Config], Mapping[str, Sequence[str]]] | None = None
+    """Sites of the multipliers by instance; None leaves them to the placer."""
     options: tuple[str, ...] = ()
     """Further ones of nextpnr."""
 

@@ -14,10 +14,10 @@ from sw.toolchain import BuildError
 LARGE = [build for build in board("ulx3s-85f").builds if build.floorplan]
 
 
-def netlist(path, elements):
-    """A netlist with a multiplier for each of `elements`, and one that belongs to none."""
+def netlist(path, owners):
+    """A netlist with a multiplier for each of `owners`."""
     cells, nets = {}, {"clk": {"bits": [1]}}
-    for n, element in enumerate([*elements, None]):
+    for n, owner in enumerate(owners):
         bits = [10 * n + 2, 10 * n + 3]
         cells[f"cell{n}"] = {
             "type": "MULT18X18D",
@@ -26,8 +26,7 @@ def netlist(path, elements):
             # An operand may come from a neighbour.
             "connections": {"A0": [2], "P0": [bits[0]], "P1": [bits[1]]},
         }
-        name = f"core.array.pe_{element[0]}_{element[1]}.mac.product" if element else "epilogue"
-        nets[name + str(n)] = {"bits": [bits[0]]}
+        nets[f"core.{owner}.mac.product{n}"] = {"bits": [bits[0]]}
     path.write_text(json.dumps({"modules": {"top": {"cells": cells, "netnames": nets}}}))
     return path
 
@@ -38,30 +37,32 @@ def places(path):
 
 
 def test_places(tmp_path):
-    path = netlist(tmp_path / "netlist.json", [(1, 0), (0, 0)])
-    floorplan.place(path, "top", {(0, 0): "here", (1, 0): "there"})
-    assert places(path) == ["there", "here", None]
+    path = netlist(tmp_path / "netlist.json", ["pe_1_0", "pe_1_01", "pe_0_0", "pe_1_0"])
+    floorplan.place(path, "top", {"pe_0_0": ["a", "b"], "pe_1_0": ["c", "d", "e"]})
+    assert places(path) == ["c", None, "a", "d"]
 
 
-def test_one_multiplier_for_each(tmp_path):
-    path = netlist(tmp_path / "netlist.json", [(0, 0), (0, 0)])
-    with pytest.raises(BuildError, match="too many .*0, 0"):
-        floorplan.place(path, "top", {(0, 0): "here"})
-    path = netlist(tmp_path / "netlist.json", [(0, 0)])
-    with pytest.raises(BuildError, match="no multiplier .*0, 1"):
-        floorplan.place(path, "top", {(0, 0): "here", (0, 1): "there"})
+def test_multipliers_and_sites_must_agree(tmp_path):
+    path = netlist(tmp_path / "netlist.json", ["pe_0_0", "pe_0_0"])
+    with pytest.raises(BuildError, match="pe_0_0 has more multipliers than sites: 1"):
+        floorplan.place(path, "top", {"pe_0_0": ["a"]})
+    with pytest.raises(BuildError, match="no multiplier was found for pe_0_1"):
+        floorplan.place(path, "top", {"pe_0_0": ["a", "b"], "pe_0_1": ["c"]})
 
 
 @pytest.mark.parametrize("build", LARGE, ids=lambda build: build.config.name)
 def test_ecp5(build):
-    given = build.floorplan(build.config)
-    assert len(set(given.values())) == len(given) == build.config.rows * build.config.columns
-    # Neighbours along a link lie in the same band or in the next one.
-    band = {at: ECP5_85_BANDS.index(int(place.split("/")[1][1:])) for at, place in given.items()}
-    assert all(band[r, c] == band[r, 0] for r, c in given)
-    assert all(band[r + 1, c] - band[r, c] in (0, 1) for r, c in given if (r + 1, c) in given)
+    config, sites = build.config, build.floorplan(build.config)
+    used = [site for of in sites.values() for site in of]
+    assert len(set(used)) == len(used)
+    # A column's neighbours lie in the same band or in the next one.
+    band = {name: ECP5_85_BANDS.index(int(of[0].split("/")[1][1:])) for name, of in sites.items()}
+    for column in range(config.columns):
+        bands = [band[f"pe_{row}_{column}"] for row in range(config.rows)]
+        assert bands == sorted(bands) and set(bands) == {0, 1, 2}
+    assert band["output_0"] == 2
 
 
 def test_too_large():
-    with pytest.raises(ConfigError, match="5 x 12 multipliers do not fit"):
+    with pytest.raises(ConfigError, match="63 multipliers do not fit into a band of 52"):
         ecp5_85(replace(LARGE[-1].config, rows=13))
