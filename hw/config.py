@@ -60,8 +60,9 @@ class Config:
     """Group records that the schedule buffer holds in one of its two pages."""
     runs_ahead: int = 16
     """RUNs that wait for the array while the host goes on loading; a RUN is about 100 bits."""
-    counters: bool = True
-    """False leaves out all counters but those of commands and errors; they read as zero."""
+    compact: bool = False
+    """For the smallest devices, with a slow clock behind a slow line: no counters but those of
+    commands and errors (they read as zero), the shortest queues, an epilogue of few stages."""
 
     def __post_init__(self):
         def check(field: str, ok: bool, want: str):
@@ -162,6 +163,10 @@ class Config:
         that short tiles do not wait for the way out."""
         return max(64, 1 << (4 * self.tile_rows - 1).bit_length())
 
+    def queue(self, depth: int) -> int:
+        """Depth of a queue that had better hold `depth`."""
+        return 2 if self.compact else depth
+
     @property
     def macs_per_cycle(self) -> int:
         return self.rows * self.columns
@@ -182,7 +187,7 @@ class Config:
             "weight_slots": self.weight_slots,
             "schedule_records": self.schedule_records,
             "runs_ahead": self.runs_ahead,
-            "counters": self.counters,
+            "compact": self.compact,
             "accumulator_bits": self.accumulator_bits,
             "stream_bytes": self.stream_bytes,
         }

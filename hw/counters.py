@@ -18,7 +18,7 @@ ALWAYS = ("commands", "errors")
 
 def kept(config: Config) -> tuple[str, ...]:
     """The counters that `config` has; the others stay at zero."""
-    return (*WIDE, *NARROW) if config.counters else ALWAYS
+    return (*WIDE, *NARROW) if not config.compact else ALWAYS
 
 
 def EVENTS(config: Config) -> data.StructLayout:

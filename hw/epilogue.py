@@ -10,9 +10,12 @@ from amaranth.lib.wiring import In, Out
 
 from .commands import OutputFormat
 from .config import Config
-from .pipeline import register
+from .pipeline import register, wires
 from .rounding import leading_one, shift_stage
 
+STAGES = 15
+"""Cycles of work; a compact epilogue does `MERGED` of them in one."""
+MERGED = 3
 LIMB = 18
 """Width of one multiplier's input: the magnitude is multiplied in such pieces."""
 KEPT = 26
@@ -37,10 +40,9 @@ class Epilogue(wiring.Component):
     o : Out({valid, data, overflow, saturated}), data in the low bits
     """
 
-    latency = 15
-
     def __init__(self, config: Config):
         self.config = config
+        self.latency = STAGES // MERGED if config.compact else STAGES
         bits = config.accumulator_bits
         super().__init__(
             {
@@ -75,9 +77,11 @@ class Epilogue(wiring.Component):
         stages = 0
 
         def stage(**values: Value) -> dict[str, Signal]:
-            """The values a cycle later, by name."""
+            """The values when the stage is done, by name."""
             nonlocal stages
             stages += 1
+            if self.config.compact and stages % MERGED:
+                return wires(m, f"stage_{stages}", values)
             return register(m, f"stage_{stages}", values)
 
         i = self.i
@@ -179,7 +183,7 @@ class Epilogue(wiring.Component):
         )
         for name, value in stage(**self._encode(s)).items():
             m.d.comb += getattr(self.o, name).eq(value)
-        assert stages == self.latency
+        assert stages == STAGES
         return m
 
     def _encode(self, s: dict[str, Signal]) -> dict[str, Value]:

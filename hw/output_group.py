@@ -11,7 +11,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .config import Accumulation, Config
-from .epilogue import Epilogue
+from .epilogue import STAGES, Epilogue
 from .fifo import Fifo
 from .fp32_mac import Fp32ToInteger
 from .layouts import DRAINED, MODE, RELEASE_CHANNEL, channel_signature
@@ -49,7 +49,7 @@ class OutputGroup(wiring.Component):
     overflow, saturated : Out(1), pulses
     """
 
-    settle = Fp32ToInteger.latency + 3 + Epilogue.latency
+    settle = Fp32ToInteger.latency + 3 + STAGES
 
     def __init__(self, config: Config):
         self.config = config

@@ -11,13 +11,12 @@ from amaranth.lib.wiring import In, Out
 from .layouts import PAGES, RELEASE, RELEASE_CHANNEL
 
 KINDS = tuple(PAGES.members)
-MOST = 31
-"""RUNs that may hold one page; `full` asks for patience before it is reached."""
 
 
 class PageGuard(wiring.Component):
     """Count the RUNs under way on each page.
 
+    At most `most` RUNs may hold one page; `full` asks for patience before it is reached.
     Latency: a change shows in the next cycle. One RUN may be acquired and one released a cycle.
 
     Members
@@ -29,7 +28,8 @@ class PageGuard(wiring.Component):
     full : Out(1), no further RUN may be acquired
     """
 
-    def __init__(self):
+    def __init__(self, most: int):
+        self.most = most
         super().__init__(
             {
                 "acquire": In(
@@ -42,7 +42,7 @@ class PageGuard(wiring.Component):
             }
         )
         self.counts = {
-            (kind, page): Signal(range(MOST + 1), name=f"{kind}_{page}")
+            (kind, page): Signal(range(most + 1), name=f"{kind}_{page}")
             for kind in KINDS
             for page in range(2)
         }
@@ -58,6 +58,6 @@ class PageGuard(wiring.Component):
                 release = self.release.valid & (self.release.pages[kind] == page)
             m.d.sync += count.eq(count + acquire - release)
             m.d.comb += getattr(self.busy, kind)[page].eq(count != 0)
-            with m.If(count == MOST):
+            with m.If(count == self.most):
                 m.d.comb += self.full.eq(1)
         return m

@@ -17,6 +17,13 @@ def register(m: Module, name: str, values: dict[str, Value]) -> dict[str, Signal
     return later
 
 
+def wires(m: Module, name: str, values: dict[str, Value]) -> dict[str, Signal]:
+    """The values at once, under names as `register` would give them."""
+    now = {key: Signal.like(value, name=f"{name}_{key}") for key, value in values.items()}
+    m.d.comb += [now[key].eq(value) for key, value in values.items()]
+    return now
+
+
 def delay(m: Module, name: str, value, cycles: int):
     """`value` (of any shape) `cycles` cycles later; the registers are called ``<name>_<n>``."""
     for n in range(cycles):

@@ -89,7 +89,7 @@ def constants(config: Config) -> dict[str, int]:
         | config.columns_per_epilogue << 8
         | config.accumulator_bits << 16
         | config.runs_ahead << 24
-        | config.counters << 31,
+        | (not config.compact) << 31,
         "activation_groups": config.activation_groups,
         "weight_slots": config.weight_slots,
         "schedule_records": config.schedule_records,
@@ -113,5 +113,5 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         weight_slots=read["weight_slots"],
         schedule_records=read["schedule_records"],
         runs_ahead=read["stream"] >> 24 & 0x7F,
-        counters=bool(read["stream"] >> 31),
+        compact=not read["stream"] >> 31,
     )

@@ -39,7 +39,8 @@ class ResponseWriter(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        self.queue = Fifo(data.StructLayout({"beat": beat(config), "ends_row": 1}), AHEAD)
+        leaving = data.StructLayout({"beat": beat(config), "ends_row": 1})
+        self.queue = Fifo(leaving, config.queue(AHEAD))
         super().__init__(
             {
                 "response": In(stream.Signature(RESPONSE)),
@@ -62,7 +63,7 @@ class ResponseWriter(wiring.Component):
         go, go_next = Signal(init=1), Signal()
         push = Signal()
         m.d.comb += [
-            go_next.eq(queue.level + push < AHEAD),
+            go_next.eq(queue.level + push < queue.depth),
             queue.i.valid.eq(push),
             self.o.valid.eq(queue.o.valid),
             self.o.payload.eq(queue.o.payload.beat),

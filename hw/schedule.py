@@ -53,7 +53,8 @@ class ScheduleReader(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.bank = bank = Bank(8, 2 * config.schedule_records)
-        m.submodules.ahead = ahead = Fifo(RECORD, AHEAD, registered=True)
+        depth = config.queue(AHEAD)
+        m.submodules.ahead = ahead = Fifo(RECORD, depth, registered=not config.compact)
         connect_checked(m, ahead.o, wiring.flipped(self.records))
         m.d.comb += [
             bank.write_en.eq(self.write.valid & (self.write.target == Target.SCHEDULE)),
@@ -69,7 +70,7 @@ class ScheduleReader(wiring.Component):
         first_record = Signal()
 
         # Read side: one record a cycle while there is room for all that is on its way.
-        room = Signal(range(AHEAD + 1), init=AHEAD)
+        room = Signal(range(depth + 1), init=depth)
         fetch = Signal()
         dropped = Signal()
         last_record = Signal()

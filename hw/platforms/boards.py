@@ -76,7 +76,7 @@ def _fp16(rows: int, columns: int, **fields) -> Config:
 _SMALL = {"activation_groups": 64, "weight_slots": 64, "schedule_records": 16}
 _MIDDLE = {"activation_groups": 256, "weight_slots": 512, "schedule_records": 256}
 _INT8_4X4 = _int8(4, 4, columns_per_epilogue=4, **_SMALL)
-_GOWIN_2X2 = _int8(2, 2, columns_per_epilogue=2, runs_ahead=2, counters=False, **_MIDDLE)
+_GOWIN_2X2 = _int8(2, 2, columns_per_epilogue=2, runs_ahead=2, compact=True, **_MIDDLE)
 _ICE40_2X2 = _int8(
     *(2, 2),
     columns_per_epilogue=2,
@@ -84,7 +84,7 @@ _ICE40_2X2 = _int8(
     weight_slots=256,
     schedule_records=128,
     runs_ahead=2,
-    counters=False,
+    compact=True,
 )
 # The default placer needs a third more wire for what fills half of the device, and then the router
 # takes hours.

@@ -13,7 +13,8 @@ class PageGuardProof(wiring.Component):
     """Counts the holders of each page without a bound, under the guard's contract: nothing is
     acquired while it is full, and only what is held is released."""
 
-    def __init__(self):
+    def __init__(self, most: int):
+        self.most = most
         super().__init__(
             {
                 "acquire": In(1),
@@ -28,7 +29,7 @@ class PageGuardProof(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.guard = guard = pages.PageGuard()
+        m.submodules.guard = guard = pages.PageGuard(self.most)
         m.d.comb += [
             guard.acquire.valid.eq(self.acquire),
             guard.acquire.pages.eq(self.acquired),
@@ -50,7 +51,7 @@ class PageGuardProof(wiring.Component):
             m.d.sync += held.eq(held + begin - end)
             m.d.comb += [
                 Assume(~end | (held != 0)),
-                Assert(held <= pages.MOST),
+                Assert(held <= self.most),
                 Assert(count == held),
                 Assert(getattr(guard.busy, kind)[page] == (held != 0)),
                 Cover(end & (held == 1) & ~begin),

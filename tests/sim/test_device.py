@@ -27,8 +27,17 @@ def transport(kind, config):
     return SimulatedTransport(config, stalls=crossing.STALLS)
 
 
+COMPACT = Config(
+    *("compact", 2, 2, INT8),
+    columns_per_epilogue=2,
+    runs_ahead=2,
+    compact=True,
+    **crossing.PAGES,
+)
+
+
 @pytest.mark.parametrize("kind", ["model", "sim"])
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+@pytest.mark.parametrize("config", [*CONFIGS, COMPACT], ids=lambda c: c.name)
 def test_products_of_random_shapes(kind, config):
     rng = np.random.default_rng(7)
     with Device(transport(kind, config), config.name) as device:

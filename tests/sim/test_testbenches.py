@@ -1,5 +1,6 @@
 """Every testbench of `sim/testbenches`, on the configurations that its block must work in."""
 
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -21,6 +22,8 @@ def config(rows=4, columns=3, format=FP16, **fields) -> Config:
 FORMATS = [config(format=format) for format in (INT8, FP16, E4M3, E5M2)]
 FP32 = config(accumulation=Accumulation.FP32, interleave=5)
 ARRAYS = [*FORMATS, FP32, config(1, 5), config(5, 1), config(format=INT8, group=16, interleave=3)]
+SHORT = config(2, 2, INT8, runs_ahead=2, compact=True)
+COMPACT = replace(SHORT, columns_per_epilogue=2)
 STREAMS = [
     config(4, 4, INT8),
     config(4, 4, lanes=2),
@@ -45,16 +48,16 @@ RUNS = [
     ("array", "hw.array:Array", ARRAYS),
     ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, *STREAMS]),
     ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, *STREAMS]),
-    ("output_group", "hw.output_group:OutputGroup", GROUPS),
-    ("epilogue", "hw.epilogue:Epilogue", FORMATS),
-    ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3)]),
-    ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], STREAMS[2]]),
+    ("output_group", "hw.output_group:OutputGroup", [*GROUPS, COMPACT]),
+    ("epilogue", "hw.epilogue:Epilogue", [*FORMATS, COMPACT]),
+    ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
+    ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], STREAMS[2], SHORT]),
     ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link:link", [STREAMS[0], STREAMS[2]]),
-    ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4)]),
+    ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4), COMPACT]),
 ]
 """Testbench, component, configurations."""
 
