@@ -14,7 +14,7 @@ from .issuer import Issuer
 from .layouts import PAGES, address_bits, beat, connect_checked
 from .library import Library, instantiate
 from .output_group import OutputGroup
-from .pipeline import delay, register
+from .pipeline import delay, register_unless
 from .response import ResponseWriter
 from .schedule import ScheduleReader
 from .sequencer import Sequencer
@@ -94,9 +94,8 @@ class Core(wiring.Component):
             connect_checked(m, link, array.north[c])
         # The bus has far to go; RUNs that want what is on it come much later.
         bus = sequencer.channel
-        channel = register(
-            m, "channel", {name: getattr(bus, name) for name in bus.signature.members}
-        )
+        channel = {name: getattr(bus, name) for name in bus.signature.members}
+        channel = register_unless(config.compact, m, "channel", channel)
         for g, group in enumerate(groups):
             m.d.comb += [getattr(group.channel, name).eq(value) for name, value in channel.items()]
             m.d.comb += [

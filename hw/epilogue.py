@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from .commands import OutputFormat
 from .config import Config
-from .pipeline import register, wires
+from .pipeline import register_unless
 from .rounding import leading_one, shift_stage
 
 STAGES = 15
@@ -80,9 +80,8 @@ class Epilogue(wiring.Component):
             """The values when the stage is done, by name."""
             nonlocal stages
             stages += 1
-            if self.config.compact and stages % MERGED:
-                return wires(m, f"stage_{stages}", values)
-            return register(m, f"stage_{stages}", values)
+            spared = self.config.compact and stages % MERGED != 0
+            return register_unless(spared, m, f"stage_{stages}", values)
 
         i = self.i
         s = stage(

@@ -30,7 +30,7 @@ from .layouts import (
 )
 from .library import Library, instantiate
 from .operand import OperandDecoder
-from .pipeline import register
+from .pipeline import register, register_unless
 
 
 class Bank(wiring.Component):
@@ -71,22 +71,21 @@ class Bank(wiring.Component):
 
 
 class _ChunkWriter:
-    """Takes one target's chunks off the write bus, a cycle later, and hands them to banks."""
+    """Takes one target's chunks off the write bus and hands them to banks."""
 
     def __init__(self, m: Module, config: Config, target: Target, bus, decoded_shape, decode):
         self.chunks = chunks(config)[target]
         name = target.name.lower()
-        self.enable = Signal(self.chunks.per_word, name=f"{name}_enable")
         self.selected = bus.valid & (bus.target == target)
-        for number, enable in enumerate(self.enable):
-            m.d.sync += enable.eq(self.selected & (bus.chunk == number))
+        enable = Cat(self.selected & (bus.chunk == n) for n in range(self.chunks.per_word))
         chunk = Signal(data.ArrayLayout(decoded_shape, self.chunks.size))
         for unit in range(self.chunks.size):
             raw = bus.data.word_select(unit, self.chunks.unit_bits)
             m.d.comb += chunk[unit].eq(decode(unit, raw))
         address = bus.address[: address_bits(config)[target]]
-        taken = register(m, name, {"address": address, "data": chunk})
-        self.address, self.data = taken["address"], taken["data"]
+        taken = {"enable": enable, "address": address, "data": chunk}
+        taken = register_unless(config.compact, m, name, taken)
+        self.enable, self.address, self.data = taken.values()
 
     def drive(self, m: Module, number: int, bank: Bank):
         """Connect the bank for unit `number` of every word."""

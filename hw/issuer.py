@@ -41,6 +41,8 @@ class Issuer(wiring.Component):
         spare = config.output_depth - config.tile_rows
         self.room = Signal(range(-config.tile_rows, spare + 1), init=spare)
         self.drain = Signal(range(config.tile_rows + 1))
+        self.finished = Signal()
+        """A tile ended a cycle ago: what waits for room or the drain chain learns it so late."""
         super().__init__(
             {
                 "records": In(stream.Signature(RECORD)),
@@ -73,8 +75,8 @@ class Issuer(wiring.Component):
         with m.If(phase_last):
             m.d.sync += flush.eq(0)
 
-        drain, room = self.drain, self.room
-        drain_free = drain == 0
+        drain, room, finished = self.drain, self.room, self.finished
+        drain_free = (drain == 0) & ~finished
         output_free = room >= 0
 
         round_number = Signal.like(record.more_rounds)
@@ -92,11 +94,17 @@ class Issuer(wiring.Component):
         ]
         m.d.sync += running.eq(issue)
 
-        with m.If(start & finishing):
-            m.d.sync += drain.eq(config.tile_rows - 1)
-        with m.Elif(~drain_free):
+        if config.tile_rows > 1:
+            m.d.sync += finished.eq(start & finishing)
+            ended = finished
+        else:
+            # The next tile may end in the next cycle.
+            ended = start & finishing
+        with m.If(finished):
+            m.d.sync += drain.eq(config.tile_rows - 2)
+        with m.Elif(drain != 0):
             m.d.sync += drain.eq(drain - 1)
-        m.d.sync += room.eq(room + self.row_taken - Mux(start & finishing, config.tile_rows, 0))
+        m.d.sync += room.eq(room + self.row_taken - Mux(ended, config.tile_rows, 0))
 
         # Read requests.
         page = len(self.slot_address) - 1

@@ -15,7 +15,7 @@ from .epilogue import STAGES, Epilogue
 from .fifo import Fifo
 from .fp32_mac import Fp32ToInteger
 from .layouts import DRAINED, MODE, RELEASE_CHANNEL, channel_signature
-from .pipeline import register
+from .pipeline import register, register_unless
 
 RESULTS = 32
 """Results that may wait for their row to be taken, at least; more than the epilogue has on its
@@ -153,6 +153,9 @@ class OutputGroup(wiring.Component):
         m.submodules.settings = memory = Memory(
             shape=settings, depth=columns * channels, init=[plain] * (columns * channels)
         )
+        if config.compact:
+            # Small as it is, and with its initial contents, Yosys would make it of registers.
+            memory.attrs["ram_style"] = "block"
         write, read = memory.write_port(), memory.read_port()
         group = self.channel.column // columns
         m.d.comb += [
@@ -175,7 +178,7 @@ class OutputGroup(wiring.Component):
         entry = register(m, "asked", entry)
         # A block RAM answers late in its cycle, so its word goes into a register first.
         answer = {name: read.data[name] for name in ("bias", "scale", "exponent")}
-        entry = register(m, "settings", entry | answer)
+        entry = register_unless(config.compact, m, "settings", entry | answer)
         m.d.comb += [
             self.release.valid.eq(entry.pop("end")),
             self.release.page.eq(entry.pop("page")),

@@ -17,8 +17,12 @@ def register(m: Module, name: str, values: dict[str, Value]) -> dict[str, Signal
     return later
 
 
-def wires(m: Module, name: str, values: dict[str, Value]) -> dict[str, Signal]:
-    """The values at once, under names as `register` would give them."""
+def register_unless(
+    spared: bool, m: Module, name: str, values: dict[str, Value]
+) -> dict[str, Signal]:
+    """As `register`, for what only a fast clock wants; the values at once if it is `spared`."""
+    if not spared:
+        return register(m, name, values)
     now = {key: Signal.like(value, name=f"{name}_{key}") for key, value in values.items()}
     m.d.comb += [now[key].eq(value) for key, value in values.items()]
     return now

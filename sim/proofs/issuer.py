@@ -41,8 +41,15 @@ class IssuerProof(wiring.Component):
         m.d.comb += [
             Assume(~self.row_taken | (rows != 0)),
             Assert(rows <= config.output_depth),
-            Assert(issuer.room == config.output_depth - config.tile_rows - rows),
-            Assert(issuer.drain == config.tile_rows - since),
+            Assert(
+                issuer.room
+                == config.output_depth
+                - config.tile_rows
+                - rows
+                + Mux(issuer.finished, config.tile_rows, 0)
+            ),
+            Assert(issuer.finished == (since == 1)),
+            Assert(issuer.finished | (issuer.drain == config.tile_rows - since)),
             Assert(~finish | (since == config.tile_rows)),
             Assert(~(issuer.stall_drain & issuer.stall_output)),
             Cover(issuer.stall_drain),
@@ -67,7 +74,7 @@ class IssuerProof(wiring.Component):
         record = self.record
         slots_of_record = Mux(record.empty, 0, (record.more_rounds + 1) * config.interleave)
         idle = Signal(range(2 * config.interleave + 2))
-        free = ~record.mode.finish | ((issuer.drain == 0) & (issuer.room >= 0))
+        free = ~record.mode.finish | ((issuer.drain == 0) & ~issuer.finished & (issuer.room >= 0))
         with m.If(self.valid & free & ~issuer.valid & ~taken):
             m.d.sync += idle.eq(idle + 1)
         with m.Else():

@@ -122,7 +122,7 @@ def test_issuer(config):
 
 
 def forgets_the_drain(m, issuer):
-    m.d.sync += issuer.drain.eq(0)
+    m.d.sync += [issuer.drain.eq(0), issuer.finished.eq(0)]
 
 
 def forgets_the_rows(m, issuer):
