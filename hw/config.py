@@ -59,10 +59,12 @@ class Config:
     schedule_records: int = 512
     """Group records that the schedule buffer holds in one of its two pages."""
     runs_ahead: int = 16
-    """RUNs that wait for the array while the host goes on loading; a RUN is about 100 bits."""
+    """RUNs that wait for the array while the host goes on loading; a RUN is about 100 bits. If
+    the device is `compact`, none does."""
     compact: bool = False
     """For the smallest devices, with a slow clock behind a slow line: no counters but those of
-    commands and errors (they read as zero), the shortest queues, an epilogue of few stages."""
+    commands and errors (they read as zero), no queues where there need not be any, an epilogue of
+    few stages."""
 
     def __post_init__(self):
         def check(field: str, ok: bool, want: str):
@@ -164,8 +166,8 @@ class Config:
         return max(64, 1 << (4 * self.tile_rows - 1).bit_length())
 
     def queue(self, depth: int) -> int:
-        """Depth of a queue that had better hold `depth`."""
-        return 2 if self.compact else depth
+        """Depth of a queue that need not be there, but had better hold `depth`."""
+        return 0 if self.compact else depth
 
     @property
     def macs_per_cycle(self) -> int:

@@ -14,7 +14,7 @@ from .issuer import Issuer
 from .layouts import PAGES, address_bits, beat, connect_checked
 from .library import Library, instantiate
 from .output_group import OutputGroup
-from .pipeline import delay, register_unless
+from .pipeline import delay, register, register_unless
 from .response import ResponseWriter
 from .schedule import ScheduleReader
 from .sequencer import Sequencer
@@ -114,10 +114,8 @@ class Core(wiring.Component):
         connect_checked(m, groups[-1].release, sequencer.release_channel)
         m.d.comb += response.row_there.eq(groups[-1].row_there)
         self._release_pages(m, sequencer, issuer)
-        self._count(m, sequencer, schedule, issuer, weights, response)
+        self._count(m, sequencer, schedule, issuer, weights, drain, response)
         m.d.comb += [
-            # A tile's sums drain only after its own last slot.
-            self.events.overlap.eq(drain.columns[0].valid & (issuer.valid | issuer.finish.valid)),
             self.events.flag_set[Flag.NONFINITE_ACTIVATION].eq(activations.nonfinite),
             self.events.flag_set[Flag.NONFINITE_WEIGHT].eq(weights.nonfinite),
             self.events.flag_set[Flag.OVERFLOW].eq(Cat(g.overflow for g in groups).any()),
@@ -143,7 +141,7 @@ class Core(wiring.Component):
             sequencer.release.pages.eq(token.pages),
         ]
 
-    def _count(self, m: Module, sequencer, schedule, issuer, weights, response):
+    def _count(self, m: Module, sequencer, schedule, issuer, weights, drain, response):
         """Events for the counters, and whether anything is under way."""
         accepted = sequencer.run.valid & sequencer.run.ready
         # A RUN that sends nothing out has ended with its last slot.
@@ -154,15 +152,26 @@ class Core(wiring.Component):
             ended.eq(silent_end + sequencer.release_channel.valid),
             in_flight.eq(in_flight + accepted - ended),
         ]
-        started = issuer.valid | issuer.finish.valid
+        # The issuer decides late in its cycle.
+        seen = register(
+            m,
+            "seen",
+            {
+                "issue": issuer.valid | issuer.finish.valid,
+                "drains": drain.columns[0].valid,
+                "tile": issuer.finish.valid,
+                "stall_drain": issuer.stall_drain,
+                "stall_output": issuer.stall_output,
+            },
+        )
+        # A tile's sums drain only after its own last slot.
+        overlap = seen["issue"] & seen.pop("drains")
+        m.d.comb += [getattr(self.events, name).eq(event) for name, event in seen.items()]
         m.d.comb += [
             sequencer.idle.eq(in_flight == 0),
             self.events.busy.eq(in_flight != 0),
-            self.events.issue.eq(started),
+            self.events.overlap.eq(overlap),
             self.events.nonzero.eq(weights.nonzero),
-            self.events.tile.eq(issuer.finish.valid),
-            self.events.stall_drain.eq(issuer.stall_drain),
-            self.events.stall_output.eq(issuer.stall_output),
             self.events.stall_schedule.eq(schedule.active & ~issuer.records.valid),
             self.events.stall_host.eq(~schedule.active & ~issuer.records.valid),
             self.events.answered.eq(sequencer.answered),

@@ -4,8 +4,8 @@ from amaranth import Module, Signal
 from amaranth.lib import data, fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-LARGEST_LUT_RAM = 2048
-"""Bits above which a queue is worth a block RAM and the cycle that this takes."""
+BLOCK_RAM = 2048
+"""Bits from which on a queue is worth a block RAM and the cycle that this takes."""
 
 
 class _BlockRamFifo(fifo.SyncFIFOBuffered):
@@ -23,7 +23,7 @@ class Fifo(wiring.Component):
     Latency: 1 cycle when empty; 2 if `registered`, when `o` comes straight from a register, and 3
     from block RAM, which always does. Throughput: one a cycle at any depth
     from 2 (`depth` payloads are held). Stall rule: `i.ready` falls only when it is full, and does
-    not depend on `o.ready`.
+    not depend on `o.ready`. Depth 0 is no queue: `o` is `i`.
 
     Members
     -------
@@ -32,8 +32,8 @@ class Fifo(wiring.Component):
     """
 
     def __init__(self, shape, depth: int, registered: bool = False):
-        if depth < 2:
-            raise ValueError(f"a Fifo holds at least 2 payloads, not {depth!r}")
+        if depth < 2 and depth != 0:
+            raise ValueError(f"a Fifo holds no payload or at least 2, not {depth!r}")
         self.shape = shape
         self.depth = depth
         self.registered = registered
@@ -47,11 +47,14 @@ class Fifo(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        if self.depth == 0:
+            wiring.connect(m, wiring.flipped(self.i), wiring.flipped(self.o))
+            return m
         raw = Signal(data.StructLayout({"payload": self.shape}))
         width = len(raw.as_value())
         # The plain queue reads from LUT RAM without latency. What is large goes to block RAM, which
         # answers late in its cycle, so its word goes into a register first.
-        small = width * self.depth <= LARGEST_LUT_RAM or self.depth < 4
+        small = width * self.depth < BLOCK_RAM or self.depth < 4
         registered = self.registered or not small
         queue = fifo.SyncFIFO if small else _BlockRamFifo
         m.submodules.queue = queue = queue(width=width, depth=self.depth - registered)

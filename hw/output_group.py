@@ -85,25 +85,18 @@ class OutputGroup(wiring.Component):
     def _next_sum(self, m: Module) -> dict:
         """Queue the columns' sums; row by row, one column's sum after the other is handed on."""
         config = self.config
-        waiting = data.StructLayout(
-            {
-                "sum": config.sum_bits,
-                "mode": MODE,
-                "context": range(config.interleave),
-                "end": 1,
-            }
-        )
+        # What a row's tile wants is the same for all columns: it waits with the first one's sum.
+        wanted = data.StructLayout({"mode": MODE, "context": range(config.interleave), "end": 1})
         queues = []
         for c, (value, row) in enumerate(zip(self.sums, self.rows, strict=True)):
-            m.submodules[f"queue_{c}"] = queue = Fifo(waiting, config.output_depth)
-            m.d.comb += [
-                queue.i.valid.eq(row.valid),
-                queue.i.payload.sum.eq(value),
-                queue.i.payload.mode.eq(row.mode),
-                queue.i.payload.context.eq(row.context),
-                queue.i.payload.end.eq(row.end),
-            ]
+            waiting = {"sum": config.sum_bits} | ({} if c else {"wanted": wanted})
+            queue = Fifo(data.StructLayout(waiting), config.output_depth)
+            m.submodules[f"queue_{c}"] = queue
+            m.d.comb += [queue.i.valid.eq(row.valid), queue.i.payload.sum.eq(value)]
             queues.append(queue)
+        first = self.rows[0]
+        for name in wanted.members:
+            m.d.comb += queues[0].i.payload.wanted[name].eq(getattr(first, name))
 
         turn = Signal(range(len(queues)))
         # Results that fit after one more; its sign decides.
@@ -123,17 +116,18 @@ class OutputGroup(wiring.Component):
         taken = {"valid": start, "turn": turn}
         if len(queues) > 1:
             taken = register(m, "taken", taken)
-        head = Signal(waiting)
-        # By indexing, whose multiplexer takes the wide sums through one level of logic.
-        heads = Cat(q.o.payload for q in queues)
+        head, kept = Signal(wanted), Signal(wanted, reset_less=True)
         m.d.comb += [
-            head.eq(heads.word_select(taken["turn"], len(heads) // len(queues))),
+            head.eq(Mux(taken["turn"] == 0, queues[0].o.payload.wanted, kept)),
             *(q.o.ready.eq(taken["valid"] & (taken["turn"] == c)) for c, q in enumerate(queues)),
         ]
+        m.d.sync += kept.eq(head)
+        # By indexing, whose multiplexer takes the wide sums through one level of logic.
+        sums = Cat(q.o.payload.sum for q in queues)
         page = Mux(head.mode.channel_page, config.interleave, 0)
         return {
             "valid": taken["valid"],
-            "sum": head.sum.as_signed(),
+            "sum": sums.word_select(taken["turn"], config.sum_bits).as_signed(),
             "relu": head.mode.relu,
             "format": head.mode.format,
             "end": taken["valid"] & head.end & (taken["turn"] == len(queues) - 1),

@@ -61,16 +61,21 @@ class ResponseWriter(wiring.Component):
         m.submodules.queue = queue = self.queue
         # Whether a beat may enter the queue, now and in the next cycle; what leaves is a surprise.
         go, go_next = Signal(init=1), Signal()
-        push = Signal()
+        offer = Signal()
+        if queue.depth:
+            m.d.comb += [
+                go_next.eq(queue.level + (offer & go) < queue.depth),
+                queue.i.valid.eq(offer & go),
+            ]
+            m.d.sync += go.eq(go_next)
+        else:
+            m.d.comb += [go.eq(queue.i.ready), queue.i.valid.eq(offer)]
         m.d.comb += [
-            go_next.eq(queue.level + push < queue.depth),
-            queue.i.valid.eq(push),
             self.o.valid.eq(queue.o.valid),
             self.o.payload.eq(queue.o.payload.beat),
             queue.o.ready.eq(self.o.ready),
             self.last_output.eq(queue.o.valid & queue.o.ready & queue.o.payload.ends_row),
         ]
-        m.d.sync += go.eq(go_next)
 
         header = Signal(16 * FILLED, reset_less=True)
         whole = Cat(header, Const(0, 16 * (HEADER_WORDS - 1 - FILLED)), crc.crc)
@@ -114,7 +119,7 @@ class ResponseWriter(wiring.Component):
             with m.State("HEADER"):
                 final = beats == config.header_beats - 1
                 m.d.comb += [
-                    push.eq(go),
+                    offer.eq(1),
                     queue.i.payload.beat.data.eq(whole.word_select(beats, beat_bits)),
                     queue.i.payload.beat.last.eq(final & (rows == 0)),
                 ]
@@ -127,7 +132,7 @@ class ResponseWriter(wiring.Component):
                             m.next = "ROWS"
             with m.State("ROWS"):
                 m.d.comb += [
-                    push.eq(row["valid"] & go),
+                    offer.eq(row["valid"]),
                     queue.i.payload.beat.data.eq(row["data"]),
                     queue.i.payload.beat.last.eq(row["last"] & row["final"]),
                     queue.i.payload.ends_row.eq(row["last"]),

@@ -53,7 +53,7 @@ class ScheduleReader(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.bank = bank = Bank(8, 2 * config.schedule_records)
-        depth = config.queue(AHEAD)
+        depth = 2 if config.compact else AHEAD
         m.submodules.ahead = ahead = Fifo(RECORD, depth, registered=not config.compact)
         connect_checked(m, ahead.o, wiring.flipped(self.records))
         m.d.comb += [

@@ -88,7 +88,7 @@ class Sequencer(wiring.Component):
         m.submodules.crc = crc = HeaderCrc()
         m.submodules.dealer = dealer = Dealer(config)
         m.submodules.guard = guard = PageGuard(2 * config.runs_ahead - 1)
-        m.submodules.runs = runs = Fifo(RUN, config.runs_ahead)
+        m.submodules.runs = runs = Fifo(RUN, config.queue(config.runs_ahead))
         m.submodules.responses = responses = Fifo(RESPONSE, config.queue(ANSWERS_AHEAD))
         connect_checked(m, runs.o, wiring.flipped(self.run))
         connect_checked(m, responses.o, wiring.flipped(self.response))

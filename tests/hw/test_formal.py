@@ -33,7 +33,7 @@ def mutate(monkeypatch, component, change):
 @pytest.fixture(params=["lut", "registered", "block"])
 def make(request, monkeypatch):
     if request.param == "block":
-        monkeypatch.setattr(fifo, "LARGEST_LUT_RAM", 0)
+        monkeypatch.setattr(fifo, "BLOCK_RAM", 0)
     latency = {"lut": 0, "registered": 1, "block": 2}[request.param]
     return lambda: FifoProof(fifo.Fifo(4, 4, request.param == "registered"), latency)
 
