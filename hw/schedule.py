@@ -36,6 +36,7 @@ class ScheduleReader(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
+        self.bank = Bank(8, 2 * config.schedule_records)
         super().__init__(
             {
                 "write": In(write_signature(config)),
@@ -52,7 +53,7 @@ class ScheduleReader(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.bank = bank = Bank(8, 2 * config.schedule_records)
+        m.submodules.bank = bank = self.bank
         depth = 2 if config.compact else AHEAD
         m.submodules.ahead = ahead = Fifo(RECORD, depth, registered=not config.compact)
         connect_checked(m, ahead.o, wiring.flipped(self.records))

@@ -147,7 +147,7 @@ BOARDS = {
             "icebreaker",
             "1BitSquared iCEBreaker, iCE40UP5K",
             "iCE40UP5K-SG48I",
-            (Build(_ICE40_2X2, 18),),
+            (Build(_ICE40_2X2, 21),),
             Family.ICE40,
             platform="icebreaker:ICEBreakerPlatform",
             arguments=("--up5k", "--package", "sg48"),
