@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from hw.config import PRESETS, ConfigError, preset
+from hw.config import PRESETS, Config, ConfigError, preset
 from hw.formats import FORMATS
 from hw.platforms import BOARDS
 from hw.platforms import board as find_board
@@ -20,7 +20,8 @@ from . import container, demo, nm, packing, trainer
 from . import data as datasets
 from . import device as devices
 from .errors import DeviceError, FormatError, HeddleError
-from .network import DEFAULT, Network, accuracy, from_trained
+from .network import Network, accuracy, check_trainable, from_trained, golden, shipped
+from .quantise import quantise
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -84,19 +85,24 @@ def _writable(path: Path, force: bool) -> Path:
 
 
 def _classify(
-    network: Network,
-    dataset,
+    path: Path | None,
+    images: int | None,
     kind: str,
     preset_name: str,
     trace: Path | None,
     folder: Path,
     cover: bool = False,
     baud: int | None = None,
+    data_folder: Path | None = None,
 ) -> None:
+    """Run the network at `path`, or the one that ships in the device's format."""
+    named = Network.load(path) if path else None
     simulated = "building the simulated accelerator (once for each configuration)"
     with console.status(f"opening {escape(kind)}" if devices.is_port(kind) else simulated):
         device = devices.open(kind, preset_name, trace=trace, **_rate(kind, baud))
     with device:
+        network = named or Network.load(shipped(device.config.format))
+        dataset = datasets.load(network.data, data_folder).first(images)
         report = demo.run(network, dataset, device, console)
     demo.show(report, console)
     if cover:
@@ -124,16 +130,18 @@ def demo_(
     """
     from sim import verilator
 
-    network = Network.load(DEFAULT)
     cover = coverage and verilator.available()
     if coverage and not cover:
         console.print("Functional coverage is not measured: it needs a C++ compiler.")
-    _classify(network, datasets.load(network.data).first(images), "sim", preset, trace, out, cover)
+    _classify(None, images, "sim", preset, trace, out, cover)
 
 
 @app.command()
 def run(
-    network: Annotated[Path, typer.Option(help="A packed network (heddle train).")] = DEFAULT,
+    network: Annotated[
+        Path | None,
+        typer.Option(help="A packed network (heddle train) [what ships in the device's format]."),
+    ] = None,
     device: Kind = "sim",
     preset: Preset = "small",
     baud: Baud = None,
@@ -143,9 +151,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/run"),
 ):
     """Run a packed network on a device: `heddle run --network mine.safetensors --device sim`."""
-    packed = Network.load(network)
-    chosen = datasets.load(packed.data, folder).first(images)
-    _classify(packed, chosen, device, preset, trace, out, baud=baud)
+    _classify(network, images, device, preset, trace, out, baud=baud, data_folder=folder)
 
 
 @app.command()
@@ -225,16 +231,19 @@ def train(
     method: Annotated[str, typer.Option(help=", ".join(trainer.METHODS))] = "bdwp",
     epochs: Annotated[int, typer.Option(min=1)] = trainer.Recipe.epochs,
     seed: int = trainer.Recipe.seed,
+    format: Annotated[str, typer.Option(help="fp16, or int8: quantised after training.")] = "fp16",
     folder: Annotated[Path | None, typer.Option(help="Where a 28 x 28 set's files are.")] = None,
     out: Annotated[Path, typer.Option(help="The packed network.")] = Path("network.safetensors"),
     force: Force = False,
 ):
     """Train a sparse perceptron and pack it; the same seed gives the same file.
 
-    The network that ships with Heddle: `heddle train --out sw/networks/digits-2of8.safetensors`.
+    The networks that ship with Heddle: `heddle train --out sw/networks/digits-2of8.safetensors`,
+    and `heddle train --format int8 --out sw/networks/digits-2of8-int8.safetensors`.
     """
     from rich.progress import track
 
+    check_trainable(format)
     _writable(out, force)
     n, m = _pattern(nm)
     recipe = trainer.Recipe(n=n, m=m, method=method, epochs=epochs, seed=seed)
@@ -243,10 +252,16 @@ def train(
     next(epoch_bar)
     layers = trainer.train(dataset, recipe, lambda *_: next(epoch_bar, None))
     notes = {"method": method, "nm": nm, "epochs": epochs, "seed": seed}
-    network = from_trained(layers, data, notes)
+    trained = from_trained(layers, data, notes)
+    network = quantise(layers, dataset, notes) if format == "int8" else trained
     network.save(out)
-    score = accuracy(network.float32(dataset.test_x), dataset.test_y)
-    console.print(f"test accuracy {score:.2%} (float32); wrote {out}, {out.stat().st_size:,} bytes")
+    exact = golden(Config("golden", 2, 2, network.format))
+    before = accuracy(trained.float32(dataset.test_x), dataset.test_y)
+    after = accuracy(network.run(dataset.test_x, exact)[-1], dataset.test_y)
+    console.print(
+        f"test accuracy {before:.2%} (float32), {after:.2%} ({format}, as devices compute it); "
+        f"wrote {out}, {out.stat().st_size:,} bytes"
+    )
 
 
 @app.command()

@@ -12,7 +12,6 @@ from rich.table import Table
 from . import data as datasets
 from . import network as networks
 from .device import Device
-from .driver import check_fits
 from .network import Network
 
 COLUMNS = (
@@ -38,8 +37,7 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
     "Dense" is the same network on the same array with every weight issued, zeros included.
     Returns the report: what was measured, as plain values for JSON.
     """
-    for layer in network.layers:
-        check_fits(layer.weights, device.config)
+    network.check_fits(device.config)
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
     with Progress(*COLUMNS, console=console) as progress:

@@ -7,44 +7,79 @@ from pathlib import Path
 import numpy as np
 
 from hw.commands import OutputFormat
-from hw.formats import FP16
+from hw.config import Config
+from hw.formats import FP16, INT8, Format
 from sim.golden import dot, epilogue
 
 from . import container
 from .device import Device
-from .driver import Stats, matmul, settings
+from .driver import Stats, check_fits, matmul, settings
 from .errors import FormatError
 from .packing import PackedWeights, pack, to_dense, to_raw
 from .trainer import Layer
 
-DEFAULT = Path(__file__).parent / "networks" / "digits-2of8.safetensors"
-"""The trained network that ships with Heddle; `heddle train` makes it again."""
+SHIPPED = {
+    FP16: Path(__file__).parent / "networks" / "digits-2of8.safetensors",
+    INT8: Path(__file__).parent / "networks" / "digits-2of8-int8.safetensors",
+}
+"""The trained networks that ship with Heddle; `heddle train` makes them again."""
+DEFAULT = SHIPPED[FP16]
+HIDDEN = {FP16: OutputFormat.FP16, INT8: OutputFormat.INT8}
+"""How a hidden layer's results leave the device: as elements, the next layer's activations."""
 
 
 @dataclass(frozen=True)
 class PackedLayer:
-    """``relu?(x @ weights + bias)``."""
+    """``relu?((x @ weights + bias) * scale)``, bias and scale by output channel."""
 
     weights: PackedWeights
     bias: np.ndarray
     relu: bool
+    scale: np.ndarray | float = 1.0
 
 
 @dataclass
 class Network:
-    """A multi-layer perceptron with packed FP16 weights; activations between layers are FP16."""
+    """A multi-layer perceptron; activations between layers are in the weights' format."""
 
     layers: list[PackedLayer]
     data: str
     """The data set it was trained on."""
     notes: dict = field(default_factory=dict)
+    step: float = 1.0
+    """What a one among the first layer's activations stands for."""
+
+    @property
+    def format(self) -> Format:
+        """Of weights and activations."""
+        return self.layers[0].weights.format
+
+    def check_fits(self, config: Config) -> None:
+        """Raise `FormatError` unless a device of `config` can run it."""
+        if self.format != config.format:
+            raise FormatError(
+                f"the network is {self.format.name}, the device {config.name!r} multiplies "
+                f"{config.format.name}: name no network for the one that ships in that format, or "
+                f"make one with heddle train --format {config.format.name}"
+            )
+        for layer in self.layers:
+            check_fits(layer.weights, config)
 
     def save(self, path: str | Path) -> None:
         container.save(
             path,
             {f"layer{i}": layer.weights for i, layer in enumerate(self.layers)},
-            {f"layer{i}.bias": layer.bias for i, layer in enumerate(self.layers)},
-            {"data": self.data, "relu": [layer.relu for layer in self.layers], **self.notes},
+            {
+                f"layer{i}.{name}": getattr(layer, name)
+                for i, layer in enumerate(self.layers)
+                for name in ("bias", *(["scale"] if np.ndim(layer.scale) else []))
+            },
+            {
+                "data": self.data,
+                "relu": [layer.relu for layer in self.layers],
+                **({} if self.step == 1 else {"step": self.step}),
+                **self.notes,
+            },
         )
 
     @classmethod
@@ -54,36 +89,57 @@ class Network:
         try:
             data, relu = notes.pop("data"), notes.pop("relu")
             layers = [
-                PackedLayer(matrices[f"layer{i}"], arrays[f"layer{i}.bias"], bool(r))
+                PackedLayer(
+                    matrices[f"layer{i}"],
+                    arrays[f"layer{i}.bias"],
+                    bool(r),
+                    arrays.get(f"layer{i}.scale", 1.0),
+                )
                 for i, r in enumerate(relu)
             ]
         except KeyError as reason:
             raise FormatError(f"{path} holds packed matrices, but no network ({reason})") from None
-        return cls(layers, data, notes)
+        return cls(layers, data, step=notes.pop("step", 1.0), notes=notes)
 
     def run(self, x: np.ndarray, product: Callable) -> list[np.ndarray]:
-        """Raw outputs of every layer: FP16, the last FP32.
+        """Raw outputs of every layer: elements, the last FP32.
 
         `product(x, layer, output, number)` does one layer: `hardware`, `golden` below.
         """
-        outputs = [to_raw(x, FP16)]
+        outputs = [to_raw(x / self.step, self.format)]
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
-            output = OutputFormat.FP32 if last else OutputFormat.FP16
+            output = OutputFormat.FP32 if last else HIDDEN[self.format]
             outputs.append(product(outputs[-1], layer, output, i))
         return outputs[1:]
 
     def float32(self, x: np.ndarray) -> np.ndarray:
         """Scores by plain float32 NumPy with the same weights."""
-        value = x.astype(np.float32)
+        value = x.astype(np.float32) / np.float32(self.step)
         for layer in self.layers:
             value = value @ to_dense(layer.weights).astype(np.float32) + layer.bias
+            value = value * layer.scale
             value = np.maximum(value, 0) if layer.relu else value
         return value
 
 
+def shipped(format: Format) -> Path:
+    """The network that ships in `format`. Raises `FormatError` if there can be none."""
+    check_trainable(format.name)
+    return SHIPPED[format]
+
+
+def check_trainable(name: str) -> None:
+    """Raise `FormatError` unless networks can be of the format called `name`."""
+    if name not in (format.name for format in HIDDEN):
+        raise FormatError(
+            f"there are no networks of {name!r}, but of {', '.join(f.name for f in HIDDEN)}: "
+            "a layer's results must be elements, for they are the next one's activations"
+        )
+
+
 def from_trained(layers: list[Layer], data: str, notes: dict | None = None) -> Network:
-    """Pack trained layers."""
+    """Pack trained layers as FP16 (`sw.quantise`: as INT8)."""
     packed = [
         PackedLayer(
             pack(layer.used(), FP16, layer.n, layer.m), layer.bias, relu=i < len(layers) - 1
@@ -111,6 +167,7 @@ def hardware(
             x,
             weights,
             bias=layer.bias,
+            scale=layer.scale,
             relu=layer.relu,
             output=output,
             on_progress=progress,
@@ -125,8 +182,8 @@ def golden(config) -> Callable:
     """Layers by the golden model."""
 
     def product(x, layer: PackedLayer, output: OutputFormat, number: int) -> np.ndarray:
-        sums = dot.exact_matmul(FP16, x, layer.weights.unpack())
-        s = settings(config, layer.weights.shape[1], layer.bias)
+        sums = dot.exact_matmul(layer.weights.format, x, layer.weights.unpack())
+        s = settings(config, layer.weights.shape[1], layer.bias, layer.scale)
         bias, scale, exponent = (np.array(v, object) for v in (s.bias, s.scale, s.exponent))
         return epilogue.finish(sums, bias, scale, exponent, layer.relu, output).raw
 

@@ -12,7 +12,7 @@ from hw.link_protocol import PROTOCOL_VERSION
 from sim.board import serve
 from sim.link_model import ModelPort
 from sim.model import ModelTransport
-from sw import cli, device, network, selftest
+from sw import cli, device, network, quantise, selftest, trainer
 from sw.data import load
 from sw.device import Device
 from sw.errors import DeviceError
@@ -67,6 +67,17 @@ def test_digits_through_the_pins(board, tmp_path):
     arguments = ["run", "--device", board, "--baud", "115200", "--images", "8"]
     done = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize("board", [TINY], indirect=True)
+def test_an_int8_network_through_the_pins(board, tmp_path):
+    digits = load()
+    layers = trainer.train(digits, trainer.Recipe(hidden=(16,), epochs=2))
+    path = tmp_path / "network.safetensors"
+    quantise.quantise(layers, digits).save(path)
+    arguments = ["run", "--device", board, "--network", str(path), "--images", "4"]
+    done = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path)])
+    assert done.exit_code == 0 and "agree in every bit" in done.output, done.output
 
 
 @pytest.mark.parametrize("board", [TINY], indirect=True)

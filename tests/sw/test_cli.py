@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hw.config import Config
+from hw.formats import FP16, INT8
 from sw import cli, data, docs, trainer
 from sw.errors import DataError
-from sw.network import Network, accuracy, from_trained
+from sw.network import SHIPPED, Network, accuracy, from_trained, golden
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,9 +63,19 @@ def test_mistakes_are_one_line_and_change_nothing(heddle):
     assert not Path("o.safetensors").exists()
 
 
-def test_the_model_runs_the_network_and_reports(heddle):
-    code, text = heddle("run", "--device", "model", "--preset", "tiny")
-    assert code == 1 and "pack them again" in text
+@pytest.mark.parametrize("preset", ["tiny", "small"])
+def test_a_device_gets_the_network_of_its_format(heddle, preset):
+    code, text = heddle("run", "--device", "model", "--preset", preset, "--images", 4)
+    assert code == 0 and "agree in every bit" in text
+
+
+def test_a_network_of_another_format_is_refused(heddle):
+    for preset, format in (("tiny", FP16), ("small", INT8)):
+        options = ("--device", "model", "--preset", preset, "--network", SHIPPED[format])
+        code, text = heddle("run", *options)
+        assert code == 1 and f"the network is {format.name}" in text
+    code, text = heddle("train", "--format", "fp8_e4m3")
+    assert code == 1 and "there are no networks of 'fp8_e4m3'" in text
 
 
 def test_generated_pages_are_up_to_date():
@@ -71,11 +83,25 @@ def test_generated_pages_are_up_to_date():
         assert (ROOT / "docs" / name).read_text() == page(), f"{name}: run `make docs`"
 
 
-def test_the_shipped_network_is_small_sparse_and_good():
-    network = Network.load()
+@pytest.mark.parametrize("format", SHIPPED, ids=lambda format: format.name)
+def test_the_shipped_network_is_small_sparse_and_good(format):
+    network = Network.load(SHIPPED[format])
     digits = data.load()
+    assert network.format == format
     assert [layer.weights.pattern for layer in network.layers] == [(2, 8), (2, 8), (8, 8)]
     assert accuracy(network.float32(digits.test_x), digits.test_y) >= 0.965
+
+
+def test_quantised_it_classifies_as_before():
+    """As a device computes it: rounded after every layer, at most half a percent is lost."""
+    digits = data.load()
+    scores = {}
+    for format, path in SHIPPED.items():
+        exact = golden(Config("golden", 2, 2, format))
+        outputs = Network.load(path).run(digits.test_x, exact)
+        scores[format] = accuracy(outputs[-1], digits.test_y)
+        assert [raw.dtype.itemsize for raw in outputs] == [format.bits // 8] * 2 + [4]
+    assert scores[INT8] >= scores[FP16] - 0.005
 
 
 @pytest.mark.parametrize("method", trainer.METHODS)
