@@ -357,15 +357,14 @@ def verilog(
         console.print(f"wrote {path}")
 
 
-Board = Annotated[str, typer.Option(help=f"One of {', '.join(BOARDS)}.")]
-AnyBoard = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
+Board = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
 Carried = Annotated[str | None, typer.Option("--config", help="What the board is to carry.")]
 BUILD = Path("build")
 
 
 @app.command()
 def bitstream(
-    board: AnyBoard,
+    board: Board,
     config: Carried = None,
     seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder, one below it a board.")] = BUILD,
@@ -398,11 +397,17 @@ def bitstream(
         raise typer.Exit(1)
 
 
+def _carrying(board: VendorBoard, config: str | None) -> VendorBoard:
+    """`board`, if `config` is what it carries."""
+    if config not in (None, "", board.config.name):
+        raise ConfigError(f"{board.name} has no configuration {config!r}, but {board.config.name}")
+    return board
+
+
 def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> None:
     from . import vendor
 
-    if config not in (None, "", board.config.name):
-        raise ConfigError(f"{board.name} has no configuration {config!r}, but {board.config.name}")
+    _carrying(board, config)
     with console.status(f"generating Verilog of {board.config.name}") as status:
         text = vendor.write(board, folder)
         status.update("estimating its size (Yosys; minutes)")
@@ -432,6 +437,10 @@ def load(
     """Load a bitstream into a connected board, by openFPGALoader."""
     from . import toolchain
 
+    if board not in BOARDS:
+        vendors = _carrying(vendor_board(board), config)
+        toolchain.load(vendors, out / board / "heddle.bit")
+        return
     chosen = find_board(board)
     name = chosen.build(config).config.name
     suffix = toolchain.TOOLCHAINS[chosen.family].suffix

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hw.platforms import Board, Family
 from hw.platforms.constraints import cst, lpf, pcf
+from hw.platforms.vendor import VendorBoard
 
 from .errors import HeddleError
 
@@ -124,13 +125,19 @@ def _entry(tool: str) -> EntryPoint:
     raise BuildError(f"the tool {tool!r} is not installed: pip install 'heddle[fpga]'")
 
 
-def load(board: Board, file: Path) -> None:
+def load(board: Board | VendorBoard, file: Path) -> None:
     """Load a bitstream into a connected board with openFPGALoader.
 
-    Raises `BuildError` if there is no file, no loader, or loading fails.
+    Raises `BuildError` if that does not load the board (it says what does), if there is no file,
+    no loader, or loading fails.
     """
+    if not board.loader:
+        raise BuildError(f"{board.name} is not loaded from here: {board.loading} (docs/vendor.md)")
     if not file.is_file():
-        raise BuildError(f"there is no {file}: make it with make bitstream BOARD={board.name}")
+        vivado = " where vivado is on the path" if isinstance(board, VendorBoard) else ""
+        raise BuildError(
+            f"there is no {file}: make it with make bitstream BOARD={board.name}{vivado}"
+        )
     loader = shutil.which("openFPGALoader")
     if loader is None:
         raise BuildError(

@@ -54,6 +54,10 @@ class VendorBoard:
     baud: int = 1_000_000
     wires: str = ""
     """As of `hw.platforms.Board`: no pin needs another name."""
+    loader: str = ""
+    """The board's name in openFPGALoader; "" if it is loaded otherwise."""
+    loading: str = ""
+    """What to do then."""
 
     @property
     def build(self) -> Build:
@@ -78,6 +82,8 @@ VENDOR_BOARDS = {
             200,
             Available(1_182_240, 2_364_480, 6_840, 2_160),
             pins="vcu1525.xdc",
+            loading="open Vivado's hardware manager, program the device with heddle.bit by JTAG, "
+            "and restart the computer without power off; then the device is xdma:/dev/xdma0",
         ),
         VendorBoard(
             "pynq-z2",
@@ -88,6 +94,8 @@ VENDOR_BOARDS = {
             _fp16(8),
             75,
             Available(53_200, 106_400, 220, 140),
+            loading="copy heddle.bit and heddle.hwh beside each other to the board; its processor "
+            "loads them when it opens the device pynq:heddle.bit",
         ),
         VendorBoard(
             "arty-a7-100",
@@ -99,6 +107,7 @@ VENDOR_BOARDS = {
             75,
             Available(63_400, 126_800, 240, 135),
             platform="arty_a7:ArtyA7_100Platform",
+            loader="arty_a7_100t",
         ),
         VendorBoard(
             "arty-a7-35",
@@ -110,6 +119,7 @@ VENDOR_BOARDS = {
             60,
             Available(20_800, 41_600, 90, 50),
             platform="arty_a7:ArtyA7_35Platform",
+            loader="arty_a7_35t",
         ),
     )
 }

@@ -3,10 +3,13 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
+from hw.config import ConfigError
 from hw.platforms import BOARDS, Family, board
+from hw.platforms.vendor import VENDOR_BOARDS
 from sim.bench.board import smallest
-from sw import bitstream, toolchain
+from sw import bitstream, cli, toolchain
 from sw.toolchain import TOOLCHAINS, BuildError
 
 BLINKER = """
@@ -70,3 +73,31 @@ def test_loading_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BuildError, match="openFPGALoader is not on the path"):
         toolchain.load(ulx3s, tmp_path / "a.bit")
+
+
+@pytest.mark.parametrize("name", VENDOR_BOARDS)
+def test_loading_a_vendors_board(tmp_path, monkeypatch, name):
+    """openFPGALoader gets the file that Vivado made, or the user is told what loads the board."""
+    loader = tmp_path / "openFPGALoader"
+    loader.write_text('#!/bin/sh\necho "$@" > "$0.arguments"\n')
+    loader.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    arguments = ["load", "--board", name, "--out", str(tmp_path)]
+    board, file = VENDOR_BOARDS[name], tmp_path / name / "heddle.bit"
+
+    def run(*more):
+        return CliRunner().invoke(cli.app, [*arguments, *more])
+
+    wrong = run("--config", "fp16_1x1").exception
+    assert isinstance(wrong, ConfigError) and board.config.name in str(wrong)
+    if name.startswith("arty"):
+        assert f"make bitstream BOARD={name} where vivado" in str(run().exception)
+        file.parent.mkdir()
+        file.write_text("bits")
+        assert run().exit_code == 0
+        given = (tmp_path / "openFPGALoader.arguments").read_text().split()
+        assert given == ["-b", name.replace("-", "_") + "t", str(file)]
+    else:
+        refused = run().exception
+        assert isinstance(refused, BuildError)
+        assert {"vcu1525": "hardware manager", "pynq-z2": "heddle.hwh"}[name] in str(refused)
