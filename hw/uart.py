@@ -8,19 +8,43 @@ from amaranth.lib.wiring import In, Out
 from .config import ConfigError
 
 FRAME_BITS = 10
-MOST_ERROR = 0.025
-"""Share by which a bit may be off: half a bit in ten, shared by both ends, with room to spare."""
+PARTNER_ERROR = 0.02
+"""Share by which the other end's rate may be off."""
+PARTNER_DIVISOR = 16
+"""Samples that an ordinary UART takes of a bit."""
+
+
+def tolerance(divisor: int) -> tuple[float, float]:
+    """Shares by which a sender's bits may be shorter, and longer, than the receiver's.
+
+    A start bit is seen up to a cycle late; the last bit is sampled nine and a half bits after
+    that, and must neither have ended by then (shorter) nor still be to come (longer).
+    """
+    middle = divisor // 2
+    shorter = (divisor - middle - 1) / (FRAME_BITS * divisor)
+    longer = middle / ((FRAME_BITS - 1) * divisor)
+    return shorter, longer
 
 
 def divisor(clock_hz: float, baud: float) -> int:
-    """Clock cycles of a bit. Raises `ConfigError` if the clock cannot make the rate."""
+    """Clock cycles of a bit.
+
+    Raises `ConfigError` if the clock cannot make the rate so well that both ends read each other
+    while the other one's is off by `PARTNER_ERROR`.
+    """
     cycles = round(clock_hz / baud)
-    if cycles < 4 or abs(clock_hz / cycles / baud - 1) > MOST_ERROR:
-        raise ConfigError(
-            f"a clock of {clock_hz:,.0f} Hz cannot make {baud:,} baud: choose a rate at most a "
-            "quarter of the clock that divides it more evenly"
-        )
-    return cycles
+    if cycles >= 4:
+        rate = clock_hz / cycles / baud  # 1 if exact
+        shorter, longer = tolerance(cycles)
+        theirs = tolerance(PARTNER_DIVISOR)
+        least = max((1 - shorter) * (1 + PARTNER_ERROR), (1 + PARTNER_ERROR) / (1 + theirs[1]))
+        most = min((1 + longer) * (1 - PARTNER_ERROR), (1 - PARTNER_ERROR) / (1 - theirs[0]))
+        if least <= rate <= most:
+            return cycles
+    raise ConfigError(
+        f"a clock of {clock_hz:,.0f} Hz cannot make {baud:,} baud: choose a rate at most a "
+        "quarter of the clock that divides it more evenly"
+    )
 
 
 class Receiver(wiring.Component):

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge, Timer
 
 from hw.config import Config
-from hw.uart import FRAME_BITS, Receiver, Transmitter
+from hw.uart import FRAME_BITS, Receiver, Transmitter, tolerance
 
 from .common import Source, generator, start, until
 
@@ -17,8 +17,10 @@ DIVISORS = (4, 5, 25)
 """The smallest there is, an odd one, and that of 1 Mbaud at 25 MHz."""
 CYCLE = 10_000
 """Picoseconds."""
-ERROR = 0.02
-"""Share by which the other end's bits are longer or shorter than ours."""
+NEAR = 0.001
+"""So near to the limits the other end's bits are: still right on this side of them."""
+BEYOND = 0.0053
+"""So far beyond them, some byte must be wrong: the limits are no lower than they need be."""
 
 
 class Uart(wiring.Component):
@@ -105,7 +107,8 @@ async def opened(dut, k: int) -> Line:
 async def bytes_at_rates_that_are_off(dut, k):
     """Byte after byte with one stop bit, or with pauses, from an end that is too slow or fast."""
     line = await opened(dut, k)
-    for error in (0, ERROR, -ERROR, ERROR / 2, -ERROR / 2):
+    shorter, longer = tolerance(line.divisor)
+    for error in (0, longer - NEAR, NEAR - shorter, longer / 2, -shorter / 2):
         line.error = error
         for pause in (0, 3):
             values = [0x00, 0xFF, 0x55, 0xAA, 0x01, 0x80, *random.choices(range(256), k=60)]
@@ -113,7 +116,23 @@ async def bytes_at_rates_that_are_off(dut, k):
                 await line.byte(value)
                 if pause:
                     await line.pause(random.random() * pause)
-            await line.expect(values, f"{error:+.0%}")
+            await line.expect(values, f"{error:+.2%}")
+
+
+@cocotb.test()
+@cocotb.parametrize(k=range(len(DIVISORS)))
+async def beyond_the_limits(dut, k):
+    """The tolerance that is promised is all there is."""
+    line = await opened(dut, k)
+    shorter, longer = tolerance(line.divisor)
+    for error in (longer + BEYOND, -shorter - BEYOND):
+        line.error = error
+        values = random.choices(range(128), k=100)
+        for value in values:
+            await line.byte(value)
+        await line.pause(2 * FRAME_BITS)
+        assert line.received != values, f"{error:+.2%} is read too"
+        line.received.clear()
 
 
 @cocotb.test()

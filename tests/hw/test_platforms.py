@@ -2,6 +2,7 @@
 
 import pytest
 
+from hw import uart
 from hw.config import ConfigError
 from hw.platforms import BOARDS, Family, board
 from hw.platforms import pins as wires
@@ -102,3 +103,19 @@ def test_what_is_not_there_is_said():
         board("none")
     with pytest.raises(ConfigError, match="ulx3s-85f has no configuration 'fp16_99x99'"):
         board("ulx3s-85f").build("fp16_99x99")
+
+
+@pytest.mark.parametrize("cycles", [4, 5, 8])
+def test_the_serial_lines_clock_may_be_off_by_what_the_other_end_leaves(cycles):
+    shorter, longer = uart.tolerance(cycles)
+    lowest = (1 - shorter) * (1 + uart.PARTNER_ERROR)
+    lowest = max(lowest, (1 + uart.PARTNER_ERROR) / (1 + uart.tolerance(16)[1]))
+    assert uart.divisor(cycles * 1e6 * (lowest + 1e-6), 1_000_000) == cycles
+    if cycles == 4:
+        assert shorter == 0.025 and 0.994 < lowest < 0.995
+    # Another divisor may do instead, but not this one.
+    try:
+        other = uart.divisor(cycles * 1e6 * (lowest - 1e-3), 1_000_000)
+    except ConfigError:
+        other = 0
+    assert other != cycles
