@@ -10,9 +10,9 @@ from hw.config import Config
 from hw.layouts import RECORD, RUN, address_bits
 from hw.schedule import ScheduleReader
 
-RECORDS, TILES = 3, 2
+RECORDS, TILES = 2, 2
 """Most of a RUN."""
-SILENCE = 12
+SILENCE = 8
 """Cycles without a record while a RUN is under way."""
 
 

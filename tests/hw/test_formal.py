@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from hw import axi_lite, dealer, fifo, issuer, pages, response
+from hw import axi_lite, dealer, fifo, issuer, pages, response, schedule
 from hw.config import Config, preset
 from hw.formats import INT8
 from sim.formal import ProofError, check
@@ -14,6 +14,7 @@ from sim.proofs.fifo import FifoProof
 from sim.proofs.issuer import IssuerProof
 from sim.proofs.pages import PageGuardProof
 from sim.proofs.response import ResponseProof
+from sim.proofs.schedule import ScheduleProof
 
 SMALL = Config("proof", 2, 3, INT8, activation_groups=16, weight_slots=32, schedule_records=16)
 INTERLEAVED = replace(SMALL, interleave=3)
@@ -144,6 +145,36 @@ def test_wrong_issuer_fails(wrong, monkeypatch):
     mutate(monkeypatch, issuer.Issuer, wrong)
     with pytest.raises(ProofError, match="Assert failed"):
         check(IssuerProof(INTERLEAVED, whole=True), "bounded", 20)
+
+
+def test_schedule_reader():
+    check(ScheduleProof(SMALL), "bounded", 11)
+    check(ScheduleProof(SMALL), "cover", 20)
+
+
+def reads_the_wrong_record(m, reader):
+    m.d.comb += reader.bank.read_address.eq(0)
+
+
+def forgets_skips(m, reader):
+    m.d.comb += reader.records.payload.address.eq(0)
+
+
+def takes_runs_always(m, reader):
+    m.d.comb += reader.run.ready.eq(1)
+
+
+def gives_nothing(m, reader):
+    m.d.comb += reader.records.valid.eq(0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [reads_the_wrong_record, forgets_skips, takes_runs_always, gives_nothing]
+)
+def test_wrong_schedule_reader_fails(wrong, monkeypatch):
+    mutate(monkeypatch, schedule.ScheduleReader, wrong)
+    with pytest.raises(ProofError, match="Assert failed"):
+        check(ScheduleProof(SMALL), "bounded", 11)
 
 
 def test_response_writer():
