@@ -13,6 +13,7 @@ from hw.formats import FP16, INT8
 from hw.registers import ADDRESS, MAGIC
 from sim.link_model import LinkModel
 from sw import cli, serial_port
+from sw.network import shipped
 from sw.serial_link import LinkTransport
 from sw.serial_port import SerialPort
 
@@ -113,7 +114,7 @@ def test_what_is_not_a_device_of_this_release(answer, words, heddle, monkeypatch
 
 def test_another_configuration(heddle):
     with port(LinkModel(TINY).feed) as path:
-        text = heddle("run", "--device", path, "--images", 2)
+        text = heddle("run", "--device", path, "--network", shipped(FP16), "--images", 2)
     assert "the weights are fp16" in text and "multiplies int8: pack them again" in text
 
 
