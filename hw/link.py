@@ -73,8 +73,9 @@ class Link(wiring.Component):
 
     Throughput: the line's; a request is checked, executed and answered at a byte a cycle. An
     EXCHANGE waits at most `PATIENCE` cycles for each beat, so a stalled accelerator never stalls
-    the link. What arrives while a request is executed is lost, and the host sends it again.
-    A frame whose bytes stop for `watchdog` cycles is dropped.
+    the link; a register is waited for as long, and after that none is asked again until the
+    device starts anew. What arrives while a request is executed is lost, and the host sends it
+    again. A frame whose bytes stop for `watchdog` cycles is dropped.
 
     Members
     -------
@@ -179,6 +180,9 @@ class Link(wiring.Component):
             m.d.sync += held.eq(0)
 
         address_sent, data_sent = Signal(), Signal()
+        # An answer that comes too late would be taken for the next request's: none is sent then.
+        silent = Signal()
+        unanswered = silent | ~patient
         value = Signal(32)
         m.d.comb += [
             self.s_axil_araddr.eq(Cat(head.status, head.count)),
@@ -293,23 +297,34 @@ class Link(wiring.Component):
                         with m.Default():
                             respond(LinkStatus.BAD_KIND)
             with m.State("READ"):
-                m.d.comb += [self.s_axil_arvalid.eq(~address_sent), self.s_axil_rready.eq(1)]
+                m.d.sync += patience.eq(patience + 1)
+                m.d.comb += [
+                    self.s_axil_arvalid.eq(~address_sent & ~silent),
+                    self.s_axil_rready.eq(~silent),
+                ]
                 with m.If(self.s_axil_arready):
                     m.d.sync += address_sent.eq(1)
-                with m.If(self.s_axil_rvalid):
+                with m.If(unanswered):
+                    m.d.sync += silent.eq(1)
+                    respond(LinkStatus.SILENT)
+                with m.Elif(self.s_axil_rvalid):
                     m.d.sync += head.value.eq(self.s_axil_rdata)
                     respond(LinkStatus.OK)
             with m.State("WRITE"):
+                m.d.sync += patience.eq(patience + 1)
                 m.d.comb += [
-                    self.s_axil_awvalid.eq(~address_sent),
-                    self.s_axil_wvalid.eq(~data_sent),
-                    self.s_axil_bready.eq(1),
+                    self.s_axil_awvalid.eq(~address_sent & ~silent),
+                    self.s_axil_wvalid.eq(~data_sent & ~silent),
+                    self.s_axil_bready.eq(~silent),
                 ]
                 with m.If(self.s_axil_awready):
                     m.d.sync += address_sent.eq(1)
                 with m.If(self.s_axil_wready):
                     m.d.sync += data_sent.eq(1)
-                with m.If(self.s_axil_bvalid):
+                with m.If(unanswered):
+                    m.d.sync += silent.eq(1)
+                    respond(LinkStatus.SILENT)
+                with m.Elif(self.s_axil_bvalid):
                     respond(LinkStatus.OK)
                     # A beat from before a reset must not reach the emptied accelerator.
                     control = self.s_axil_awaddr == ADDRESS["control"]

@@ -35,7 +35,7 @@ BEATS_AT = 6
 RESPONSE = 0x80
 """Set in a response's kind."""
 PATIENCE = 1024
-"""Cycles that an EXCHANGE waits for the accelerator to take or to give a beat."""
+"""Cycles that the link waits for the accelerator to take or to give a beat, or for a register."""
 
 
 class Kind(IntEnum):
@@ -62,6 +62,8 @@ class LinkStatus(IntEnum):
     """Of no session, or an old one: the device has been reset, or serves another program."""
     BAD_SEQUENCE = 4
     """Neither the next request nor the last one again."""
+    SILENT = 5
+    """The accelerator's registers did not answer; none is asked again until the device starts."""
 
 
 def beats_in(beat_bytes: int) -> int:

@@ -38,6 +38,8 @@ class LinkModel:
         self.device = ModelTransport(config)
         self.executed = 0
         """Requests executed, repetitions not counted."""
+        self.silent = False
+        """Whether the accelerator's registers do not answer."""
         self._session: int | None = None
         self._sequence = 0
         self._kept = b""
@@ -84,6 +86,8 @@ class LinkModel:
         kind, arguments = request[0], request[4:]
         if len(arguments) != ARGUMENTS.get(Kind(kind) if kind in list(Kind) else 0, len(arguments)):
             return self._answer(request, LinkStatus.BAD_LENGTH)
+        if self.silent and kind in ARGUMENTS:
+            return self._answer(request, LinkStatus.SILENT)
         address = int.from_bytes(arguments[:2], "little")
         if kind == Kind.HELLO:
             self._write(ADDRESS["control"], CONTROL_RESET)

@@ -218,6 +218,11 @@ class LinkTransport:
                 f"the device at {self.port.name} has forgotten this session: it was reset, or "
                 "another program has opened it; open it again"
             )
+        if status == LinkStatus.SILENT:
+            raise DeviceError(
+                f"the link at {self.port.name} answers, but not the accelerator behind it: load "
+                "the bitstream again"
+            )
         known = LinkStatus(status).name if status in list(LinkStatus) else f"error {status}"
         raise DeviceError(
             f"the device at {self.port.name} refused a request ({known}); open it again"

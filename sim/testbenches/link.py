@@ -465,3 +465,29 @@ async def refusals_keep_the_last_response(dut):
             await bench.same(bench.again(Kind.READ, b"\0\0", SESSION ^ 1, bench.sequence))
             await bench.same(bench.again(Kind.READ, b"\0\0", SESSION, bench.sequence - 1 & 0xFF))
         await bench.same(frame)
+
+
+@cocotb.test()
+async def registers_that_are_silent(dut):
+    """Each kind is answered soon; a late answer is nobody's; beats still move."""
+    bench = await opened(dut)
+    write, read = bench.slave.write_if, bench.slave.read_if
+    channels = (write.b_channel, read.r_channel)
+    limit = PATIENCE + STORE_BYTES
+    first = random.choice((Kind.READ, Kind.WRITE, Kind.HELLO))
+    for channel in channels:
+        channel.set_pause_generator(iter(lambda: True, None))
+    bench.model.silent = True
+    for kind in (first, Kind.READ, Kind.WRITE, Kind.HELLO):
+        frame = bench.frame(kind, bench.arguments(kind))
+        await bench.send(frame, gap=0)
+        got = await bench.quiet(limit)
+        bench.model.device.reads = bench.registers.reads
+        bench.model.device.writes = list(bench.registers.writes)
+        bench.check(frame, got)
+    await bench.same(bench.frame(Kind.EXCHANGE, bytes([2, 0]) + bench.beats(2)))
+    for channel in channels:
+        channel.clear_pause_generator()
+    await ClockCycles(dut.clk, 20)
+    for kind in (Kind.READ, Kind.WRITE, Kind.HELLO):
+        await bench.same(bench.frame(kind, bench.arguments(kind)), limit=limit)

@@ -136,3 +136,12 @@ def test_no_bytes_wedge_the_gateware(parts):
     model = LinkTransport(ModelPort(CONFIG))
     assert transport.read_register(ADDRESS["magic"]) == model.read_register(ADDRESS["magic"])
     transport.close()
+
+
+def test_registers_that_are_silent_are_a_clear_error():
+    port = ModelPort(CONFIG)
+    transport = LinkTransport(port)
+    port.model.silent = True
+    for use in (lambda: transport.read_register(0), transport.begin):
+        with pytest.raises(DeviceError, match="but not the accelerator behind it"):
+            use()

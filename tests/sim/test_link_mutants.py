@@ -81,6 +81,12 @@ LINK = [
         (("patience != PATIENCE - 1", "(patience != PATIENCE - 1) | this"),),
     ),
     Mutant(
+        "waits for a register without end",
+        "registers_that_are_silent",
+        Link,
+        (("unanswered = silent | ~patient", "unanswered = (silent | ~patient) & ~this"),),
+    ),
+    Mutant(
         "beat survives a reset",
         "accelerator_that_stalls",
         Link,
@@ -198,6 +204,7 @@ QUICK = (
     "repeated request executed again",
     "length not checked",
     "no watchdog",
+    "waits for a register without end",
     "beat overwritten before it is taken",
     "sampled at the end of the bit",
     "stop bit not checked",
