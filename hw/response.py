@@ -177,13 +177,21 @@ class ResponseWriter(wiring.Component):
             m.d.sync += [row.eq(row[beat_bits:]), left.eq(left - 1)]
 
         there = Signal(range(config.output_depth + 1))
-        some = Signal()  # `there` is not zero
+        some, several = Signal(), Signal()
         asked = Signal()
         there_next = Signal.like(there)
         m.d.comb += [
-            asked.eq(more & some & (~valid_next | (go_next & last_next))),
-            there_next.eq(there + self.row_there - asked),
+            # The row that is taken in this cycle is still among those that are there.
+            asked.eq(
+                more & Mux(self.row_taken, several, some) & (~valid_next | (go_next & last_next))
+            ),
+            there_next.eq(there + self.row_there - self.row_taken),
         ]
-        m.d.sync += [self.row_taken.eq(asked), there.eq(there_next), some.eq(there_next != 0)]
+        m.d.sync += [
+            self.row_taken.eq(asked),
+            there.eq(there_next),
+            some.eq(there_next != 0),
+            several.eq(there_next > 1),
+        ]
         beat = {"valid": valid, "last": last, "final": final, "data": row[:beat_bits]}
         return beat | {"asked": asked}, ended

@@ -115,7 +115,7 @@ def test_what_is_not_a_device_of_this_release(answer, words, heddle, monkeypatch
 def test_another_configuration(heddle):
     with port(LinkModel(TINY).feed) as path:
         text = heddle("run", "--device", path, "--network", shipped(FP16), "--images", 2)
-    assert "the weights are fp16" in text and "multiplies int8: pack them again" in text
+    assert "the network is fp16" in text and "multiplies int8: name no network" in text
 
 
 class Forgetful:
