@@ -202,12 +202,12 @@ class Writer(wiring.Component):
 
     Members
     -------
-    start : In(1), with `address` (bytes, on a beat) and `beats` of room; only while nothing is
-        being written, as when `full`
+    start : In(1), with `address` (bytes, on a beat) and `beats` of room; only when `full`, or when
+        all that came has been acknowledged
     forget : In(1), give the room up, and throw away what comes until the next `start`
     written : Out(LENGTH_BITS), beats acknowledged since `start`, counts included
-    packets : Out(LENGTH_BITS), ends of packets acknowledged since `forget`
-    full : Out(1), there is no room, and no burst under way
+    packets : Out(LENGTH_BITS), ends of packets acknowledged since `forget`, none from before it
+    full : Out(1), there is no room, no burst under way and nothing left to throw away
     failed : Out(1), a pulse: memory answered with an error; the room is given up
     i : In stream of layouts.beat
     m_axi_aw*, m_axi_w*, m_axi_b* : the write half of `memory_ports`
@@ -250,7 +250,10 @@ class Writer(wiring.Component):
         with m.FSM():
             with m.State("COLLECT"):
                 m.d.sync += [length.eq(_burst(config, address, room, queue.level)), ends.eq(0)]
-                m.d.comb += [queue.o.ready.eq(forgetting), self.full.eq(room == 0)]
+                m.d.comb += [
+                    queue.o.ready.eq(forgetting),
+                    self.full.eq((room == 0) & ~(forgetting & queue.o.valid)),
+                ]
                 with m.If((room != 0) & (queue.level != 0) & ~self.start):
                     m.next = "REQUEST"
             with m.State("REQUEST"):
@@ -276,8 +279,9 @@ class Writer(wiring.Component):
                         address.eq(address + length * config.stream_bytes),
                         room.eq(Mux(self.failed | forgetting, 0, room - length)),
                         self.written.eq(self.written + length),
-                        self.packets.eq(self.packets + ends),
                     ]
+                    with m.If(~forgetting):
+                        m.d.sync += self.packets.eq(self.packets + ends)
         with m.If(self.forget):
             m.d.sync += [forgetting.eq(1), room.eq(0), self.packets.eq(0)]
         with m.Elif(self.start):
@@ -294,10 +298,10 @@ class Writer(wiring.Component):
         count, ended = Signal(32), Signal()
         taken = queue.i.valid & queue.i.ready
         m.d.comb += [
-            queue.i.valid.eq(self.i.valid | ended),
+            queue.i.valid.eq((self.i.valid | ended) & ~forgetting),
             queue.i.payload.data.eq(Mux(ended, count, self.i.payload.data)),
             queue.i.payload.last.eq(ended),
-            self.i.ready.eq(queue.i.ready & ~ended),
+            self.i.ready.eq((queue.i.ready & ~ended) | forgetting),
         ]
         with m.If(taken):
             m.d.sync += [count.eq(Mux(ended, 0, count + 1)), ended.eq(~ended & self.i.payload.last)]

@@ -1,0 +1,300 @@
+"""The DMA: every beat once and in its place, by AXI4's rules, and nothing waits for ever."""
+
+from amaranth import Array, Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cover
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw import dma
+from hw.config import Config
+from hw.layouts import beat
+
+BEATS = 5
+"""Most of a run, or of a room."""
+SILENCE = 5
+"""Cycles in which nothing moves though everybody outside is willing."""
+
+
+def _stays(m: Module, valid, ready, *payload):
+    """AXI: what is offered is offered unchanged until it is taken."""
+    waiting = Signal()
+    m.d.sync += waiting.eq(valid & ~ready)
+    m.d.comb += Assert(~waiting | valid)
+    for value in payload:
+        before = Signal.like(value)
+        m.d.sync += before.eq(value)
+        m.d.comb += Assert(~waiting | (value == before))
+
+
+def _check_burst(m: Module, config: Config, request, address, left, most: int) -> Signal:
+    """Assert that an offered burst is as AXI4 and the run want it; returns its beats."""
+    valid, at, length, size = request
+    beats = Signal(9)
+    m.d.comb += beats.eq(length + 1)
+    last_byte = Signal(len(at) + 1)
+    m.d.comb += last_byte.eq(at + beats * config.stream_bytes - 1)
+    with m.If(valid):
+        m.d.comb += [
+            Assert(at == address),
+            Assert(beats <= left),
+            Assert(beats <= most),
+            Assert(1 << size == config.stream_bytes),
+            Assert(at >> dma.PAGE_LOG2 == last_byte >> dma.PAGE_LOG2),
+        ]
+    return beats
+
+
+class ReaderProof(wiring.Component):
+    """Any runs, contents, pauses and errors of the memory; any pauses of the stream's taker."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(dma.ADDRESS_BITS),
+                "beats": In(range(BEATS + 1)),
+                "forget": In(1),
+                "arready": In(1),
+                "rvalid": In(1),
+                "rdata": In(8 * config.stream_bytes),
+                "rresp": In(2),
+                "ready": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.reader = reader = dma.Reader(config)
+        m.d.comb += [
+            reader.start.eq(self.start),
+            reader.address.eq(self.address),
+            reader.beats.eq(self.beats),
+            reader.forget.eq(self.forget),
+            reader.m_axi_arready.eq(self.arready),
+            reader.m_axi_rvalid.eq(self.rvalid),
+            reader.m_axi_rdata.eq(self.rdata),
+            reader.m_axi_rresp.eq(self.rresp),
+            reader.o.ready.eq(self.ready),
+            Assume(~self.start | (~reader.busy & (self.beats != 0) & ~self.forget)),
+            Assume(self.address % config.stream_bytes == 0),
+            # A run does not wrap around the end of memory.
+            Assume(~self.address[dma.PAGE_LOG2 :].all()),
+        ]
+        asked = reader.m_axi_arvalid & reader.m_axi_arready
+        came = reader.m_axi_rvalid & reader.m_axi_rready
+
+        # The memory: bursts it owes, the oldest first, and what is left of that.
+        owed = Array(Signal(9, name=f"owed_{i}") for i in range(dma.READS_AHEAD))
+        bursts, given = Signal(range(dma.READS_AHEAD + 1)), Signal(9)
+        ended = came & reader.m_axi_rlast
+        stalled, before = Signal(), Signal(8 * config.stream_bytes + 2)
+        offer = self.rdata, self.rresp
+        m.d.comb += [
+            reader.m_axi_rlast.eq(given + 1 == owed[0]),
+            Assume(~self.rvalid | (bursts != 0)),
+            Assume(~stalled | (self.rvalid & (before == (self.rdata << 2 | self.rresp)))),
+            Assert(~asked | (bursts != dma.READS_AHEAD)),
+        ]
+        m.d.sync += [
+            stalled.eq(self.rvalid & ~came),
+            before.eq(offer[0] << 2 | offer[1]),
+            bursts.eq(bursts + asked - ended),
+            given.eq(Mux(ended, 0, given + came)),
+        ]
+        with m.If(ended):
+            m.d.sync += [owed[i].eq(owed[i + 1]) for i in range(dma.READS_AHEAD - 1)]
+
+        # The run: where the next burst begins, beats to ask for, beats to come, whether it goes on.
+        address, to_ask, to_come = Signal(dma.ADDRESS_BITS), Signal(8), Signal(8)
+        alive = Signal()
+        request = tuple(
+            getattr(reader, f"m_axi_ar{name}") for name in ("valid", "addr", "len", "size")
+        )
+        beats = _check_burst(m, config, request, address, to_ask, dma.BURST)
+        _stays(m, request[0], self.arready, *request[1:])
+        with m.If(asked):
+            m.d.sync += [
+                owed[bursts - ended].eq(beats),
+                address.eq(address + beats * config.stream_bytes),
+                to_ask.eq(to_ask - beats),
+            ]
+        # Its packets: beats still to come of the one that is being read, none before its count.
+        left = Signal(32)
+        moves = reader.o.valid & self.ready
+        bad = self.rresp[1]
+        passes = came & alive & (left != 0) & ~bad
+        m.d.comb += [
+            Assert(moves == passes),
+            Assert(reader.failed == (came & alive & bad)),
+            Assert(~moves | (reader.o.payload.data == self.rdata)),
+            Assert(~moves | (reader.o.payload.last == (left == 1))),
+            # A run is over when all of it has come, or when it was ended; nothing is owed then.
+            Assert(reader.busy | ((bursts == 0) & ~alive)),
+            Cover(moves & reader.o.payload.last & (to_come == 1) & (bursts == 1)),
+            Cover(reader.failed & (bursts == 2)),
+        ]
+        with m.If(came & alive):
+            m.d.sync += [
+                to_come.eq(to_come - 1),
+                left.eq(Mux(left == 0, self.rdata[:32], left - 1)),
+            ]
+            with m.If(bad | (to_come == 1)):
+                m.d.sync += alive.eq(0)
+        with m.If(self.forget):
+            m.d.sync += alive.eq(0)
+        with m.If(self.start):
+            m.d.sync += [
+                alive.eq(1),
+                address.eq(self.address),
+                to_ask.eq(self.beats),
+                to_come.eq(self.beats),
+                left.eq(0),
+            ]
+        # No deadlock.
+        silent, willing = Signal(range(SILENCE + 2)), Signal()
+        m.d.comb += willing.eq(self.arready & (self.rvalid | (bursts == 0)) & self.ready)
+        m.d.sync += silent.eq(Mux(reader.busy & willing & ~asked & ~came, silent + 1, 0))
+        m.d.comb += Assert(silent < SILENCE)
+        return m
+
+
+class WriterProof(wiring.Component):
+    """Any packets, rooms and pauses on all sides; of what is written, one beat is followed."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(dma.ADDRESS_BITS),
+                "beats": In(range(BEATS + 1)),
+                "forget": In(1),
+                "valid": In(1),
+                "payload": In(beat(config)),
+                "awready": In(1),
+                "wready": In(1),
+                "bvalid": In(1),
+                "bresp": In(2),
+                "chosen": In(3),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.writer = writer = dma.Writer(config)
+        m.d.comb += [
+            writer.start.eq(self.start),
+            writer.address.eq(self.address),
+            writer.beats.eq(self.beats),
+            writer.forget.eq(self.forget),
+            writer.i.valid.eq(self.valid),
+            writer.i.payload.eq(self.payload),
+            writer.m_axi_awready.eq(self.awready),
+            writer.m_axi_wready.eq(self.wready),
+            writer.m_axi_bvalid.eq(self.bvalid),
+            writer.m_axi_bresp.eq(self.bresp),
+            Assume(self.address % config.stream_bytes == 0),
+            Assume(~self.address[dma.PAGE_LOG2 :].all()),
+        ]
+        asked = writer.m_axi_awvalid & self.awready
+        left_queue = writer.m_axi_wvalid & self.wready
+        acknowledged = self.bvalid & writer.m_axi_bready
+        taken = writer.i.valid & writer.i.ready
+
+        # What came since the last start, counts of packets included, and what has gone of it. The
+        # one that is followed is the same throughout.
+        entered, gone = Signal(3), Signal(3)
+        in_packet, value, is_count = Signal(32), Signal(8 * config.stream_bytes), Signal()
+        chosen, first = Signal(3), Signal(init=1)
+        counts = taken & self.payload.last
+        forgetting = Signal()
+        m.d.sync += [first.eq(0), chosen.eq(self.chosen)]
+        m.d.comb += Assume(first | (self.chosen == chosen))
+        with m.If(taken & ~forgetting):
+            m.d.sync += [
+                entered.eq(entered + 1 + counts),
+                in_packet.eq(Mux(counts, 0, in_packet + 1)),
+            ]
+            with m.If(entered == self.chosen):
+                m.d.sync += [value.eq(self.payload.data), is_count.eq(0)]
+            with m.If(counts & (entered + 1 == self.chosen)):
+                m.d.sync += [value.eq(in_packet + 1), is_count.eq(1)]
+        with m.If(left_queue):
+            m.d.sync += gone.eq(gone + 1)
+
+        # The room and the burst that is under way.
+        address, room = Signal(dma.ADDRESS_BITS), Signal(8)
+        open_, length, left, ends = Signal(), Signal(9), Signal(9), Signal(8)
+        written, packets = Signal(8), Signal(8)
+        request = tuple(
+            getattr(writer, f"m_axi_aw{name}") for name in ("valid", "addr", "len", "size")
+        )
+        # After `forget` only that burst begins which was offered, or about to be.
+        begun = Signal()
+        m.d.sync += begun.eq(self.forget | (request[0] & ~self.awready))
+        m.d.comb += Assert(~request[0] | ~forgetting | begun)
+        beats = _check_burst(m, config, request, address, room, dma.BURST)
+        _stays(m, request[0], self.awready, *request[1:])
+        data = writer.m_axi_wdata, writer.m_axi_wlast
+        _stays(m, writer.m_axi_wvalid, self.wready, *data)
+        idle = ~open_ & ~request[0]
+        m.d.comb += [
+            Assume(~self.bvalid | (open_ & (left == 0))),
+            Assume(~self.start | (writer.full | (idle & ~forgetting & (entered == gone)))),
+            Assume(~self.start | (~self.forget & (self.beats != 0))),
+            Assert(~asked | ~open_),
+            Assert(~writer.m_axi_wvalid | (open_ & (left != 0))),
+            Assert(~left_queue | (writer.m_axi_wlast == (left == 1))),
+            Assert(writer.m_axi_wstrb == (1 << config.stream_bytes) - 1),
+            # No beat is invented, and the one that is followed is what it was.
+            Assert(forgetting | ~left_queue | (gone < entered)),
+            Assert(forgetting | ~left_queue | (gone != self.chosen) | (data[0] == value)),
+            Assert(writer.written[: len(written)] == written),
+            Assert(writer.packets[: len(packets)] == packets),
+            Assert(writer.failed == (acknowledged & self.bresp[1] & ~forgetting)),
+            Assert(~writer.full | (idle & ((room == 0) | forgetting))),
+            Cover(left_queue & is_count & (gone == self.chosen) & (self.chosen == 3)),
+            Cover(writer.full & (written == 3) & (packets == 1)),
+            Cover(self.start & forgetting & (written != 0)),
+        ]
+        # The ends of packets that have gone: their beats are counts.
+        marks = Array(Signal(name=f"mark_{i}") for i in range(8))
+        with m.If(taken & ~forgetting):
+            m.d.sync += [marks[entered].eq(0), marks[entered + 1].eq(counts)]
+        m.d.comb += Assume(entered < 7)
+        with m.If(asked):
+            m.d.sync += [open_.eq(1), length.eq(beats), left.eq(beats), ends.eq(0)]
+        with m.If(left_queue):
+            m.d.sync += [left.eq(left - 1), ends.eq(ends + marks[gone])]
+        with m.If(acknowledged):
+            failed = self.bresp[1] | forgetting
+            m.d.sync += [
+                open_.eq(0),
+                address.eq(address + length * config.stream_bytes),
+                room.eq(Mux(failed, 0, room - length)),
+                written.eq(written + length),
+            ]
+            with m.If(~forgetting):
+                m.d.sync += packets.eq(packets + ends)
+        with m.If(self.forget):
+            m.d.sync += [forgetting.eq(1), packets.eq(0)]
+        with m.If(self.start):
+            m.d.sync += [
+                forgetting.eq(0),
+                address.eq(self.address),
+                room.eq(self.beats),
+                written.eq(0),
+            ]
+            with m.If(forgetting):
+                m.d.sync += [entered.eq(0), gone.eq(0), in_packet.eq(0)]
+        # No deadlock: with room, what came is written; without, or when forgetting, it is full soon.
+        willing = self.awready & self.wready & (self.bvalid | ~open_ | (left != 0))
+        wanted = Mux(forgetting | (room == 0), ~writer.full, gone != entered)
+        silent = Signal(range(SILENCE + 2))
+        moved = asked | left_queue | acknowledged
+        m.d.sync += silent.eq(Mux(wanted & willing & ~moved & ~self.start, silent + 1, 0))
+        m.d.comb += Assert(silent < SILENCE)
+        return m

@@ -1,0 +1,29 @@
+"""What the tests of proofs share: small configurations, and mutants that proofs must refute."""
+
+from dataclasses import replace
+
+import pytest
+
+from hw.config import Config
+from hw.formats import INT8
+from sim.formal import ProofError, check
+
+SMALL = Config("proof", 2, 3, INT8, activation_groups=16, weight_slots=32, schedule_records=16)
+INTERLEAVED = replace(SMALL, interleave=3)
+
+
+def mutate(monkeypatch, component, change):
+    """Let `change(module, component)` have the last word in what `component` elaborates to."""
+
+    def elaborate(self, platform, original=component.elaborate):
+        m = original(self, platform)
+        change(m, self)
+        return m
+
+    monkeypatch.setattr(component, "elaborate", elaborate)
+
+
+def refuted(proof, depth: int):
+    """The proof finds what is wrong within `depth` cycles."""
+    with pytest.raises(ProofError, match="Assert failed"):
+        check(proof, "bounded", depth)

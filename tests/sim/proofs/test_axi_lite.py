@@ -1,0 +1,30 @@
+"""Proofs of the registers' bus, and that they can fail."""
+
+import pytest
+
+from hw import axi_lite
+from hw.config import preset
+from sim.formal import check
+from sim.proofs.axi_lite import RegistersProof
+
+from .common import mutate, refuted
+
+
+def test_registers():
+    check(RegistersProof(preset("tiny")), "bounded", 3)
+    check(RegistersProof(preset("tiny")), "induction", 3)
+    check(RegistersProof(preset("tiny")), "cover", 8)
+
+
+def drops_answer(m, bus):
+    m.d.sync += bus.s_axil_bvalid.eq(bus.s_axil_awready)
+
+
+def changes_data(m, bus):
+    m.d.sync += bus.s_axil_rdata.eq(bus.s_axil_araddr)
+
+
+@pytest.mark.parametrize("wrong", [drops_answer, changes_data])
+def test_wrong_registers_fail(wrong, monkeypatch):
+    mutate(monkeypatch, axi_lite.AxiLiteSlave, wrong)
+    refuted(RegistersProof(preset("tiny")), 5)

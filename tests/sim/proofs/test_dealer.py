@@ -1,0 +1,32 @@
+"""Proofs of the dealer, and that they can fail."""
+
+import pytest
+
+from hw import dealer
+from sim.formal import check
+from sim.proofs.dealer import DealerProof
+
+from .common import SMALL, mutate, refuted
+
+
+def test_dealer():
+    check(DealerProof(SMALL), "bounded", 14)
+    check(DealerProof(SMALL), "cover", 22)
+
+
+def always_ready(m, dealer):
+    m.d.comb += dealer.i.ready.eq(1)
+
+
+def one_chunk(m, dealer):
+    m.d.comb += dealer.write.chunk.eq(0)
+
+
+def never_done(m, dealer):
+    m.d.comb += dealer.done.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [always_ready, one_chunk, never_done])
+def test_wrong_dealer_fails(wrong, monkeypatch):
+    mutate(monkeypatch, dealer.Dealer, wrong)
+    refuted(DealerProof(SMALL), 10)

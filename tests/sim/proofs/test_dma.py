@@ -1,0 +1,75 @@
+"""Proofs of the DMA's two halves, and that they can fail."""
+
+import pytest
+
+from hw import dma
+from sim.formal import check
+from sim.proofs.dma import ReaderProof, WriterProof
+
+from .common import SMALL, mutate, refuted
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Short bursts in small pages, so that few cycles show all there is."""
+    for name, value in {
+        "BURST": 2,
+        "PAGE_LOG2": 5,
+        "ADDRESS_BITS": 8,
+        "LENGTH_BITS": 8,
+    }.items():
+        monkeypatch.setattr(dma, name, value)
+
+
+def test_reader():
+    check(ReaderProof(SMALL), "bounded", 12)
+    check(ReaderProof(SMALL), "cover", 16)
+
+
+def test_writer():
+    check(WriterProof(SMALL), "bounded", 10)
+    check(WriterProof(SMALL), "cover", 18)
+
+
+def never_last(m, half):
+    m.d.comb += half.o.payload.last.eq(0)
+
+
+def takes_data_always(m, half):
+    m.d.comb += half.m_axi_rready.eq(1)
+
+
+def asks_for_ever(m, half):
+    m.d.sync += half.m_axi_arvalid.eq(1)
+
+
+def over_at_once(m, half):
+    m.d.comb += half.busy.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [never_last, takes_data_always, asks_for_ever, over_at_once])
+def test_wrong_reader_fails(wrong, monkeypatch):
+    mutate(monkeypatch, dma.Reader, wrong)
+    refuted(ReaderProof(SMALL), 12)
+
+
+def long_bursts(m, half):
+    m.d.comb += half.m_axi_awlen.eq(2)
+
+
+def forgets_packets(m, half):
+    m.d.sync += half.packets.eq(0)
+
+
+def takes_always(m, half):
+    m.d.comb += half.i.ready.eq(1)
+
+
+def never_full(m, half):
+    m.d.comb += half.full.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [long_bursts, forgets_packets, takes_always, never_full])
+def test_wrong_writer_fails(wrong, monkeypatch):
+    mutate(monkeypatch, dma.Writer, wrong)
+    refuted(WriterProof(SMALL), 10)

@@ -1,0 +1,30 @@
+"""Proofs of the queue, and that they can fail."""
+
+import pytest
+
+from hw import fifo
+from sim.formal import check
+from sim.proofs.fifo import FifoProof
+
+from .common import mutate, refuted
+
+
+@pytest.fixture(params=["lut", "registered", "block"])
+def make(request, monkeypatch):
+    if request.param == "block":
+        monkeypatch.setattr(fifo, "BLOCK_RAM", 0)
+    latency = {"lut": 0, "registered": 1, "block": 2}[request.param]
+    return lambda: FifoProof(fifo.Fifo(4, 4, request.param == "registered"), latency)
+
+
+def test_fifo(make):
+    check(make(), "bounded", 14)
+    check(make(), "cover", 14)
+
+
+def test_fifo_with_wrong_payload_fails(make, monkeypatch):
+    def wrong(m, fifo):
+        m.d.comb += fifo.o.payload.eq(fifo.level)
+
+    mutate(monkeypatch, fifo.Fifo, wrong)
+    refuted(make(), 14)

@@ -1,0 +1,32 @@
+"""Proofs of the response writer, and that they can fail."""
+
+import pytest
+
+from hw import response
+from sim.formal import check
+from sim.proofs.response import ResponseProof
+
+from .common import SMALL, mutate, refuted
+
+
+def test_response_writer():
+    check(ResponseProof(SMALL), "bounded", 28)
+    check(ResponseProof(SMALL), "cover", 34)
+
+
+def never_last(m, writer):
+    m.d.comb += writer.queue.i.payload.beat.last.eq(0)
+
+
+def takes_rows_early(m, writer):
+    m.d.sync += writer.row_taken.eq(writer.o.ready)
+
+
+def silent(m, writer):
+    m.d.comb += writer.o.valid.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [never_last, takes_rows_early, silent])
+def test_wrong_response_writer_fails(wrong, monkeypatch):
+    mutate(monkeypatch, response.ResponseWriter, wrong)
+    refuted(ResponseProof(SMALL), 28)

@@ -1,0 +1,38 @@
+"""Proofs of the schedule reader, and that they can fail."""
+
+import pytest
+
+from hw import schedule
+from sim.formal import check
+from sim.proofs.schedule import ScheduleProof
+
+from .common import SMALL, mutate, refuted
+
+
+def test_schedule_reader():
+    check(ScheduleProof(SMALL), "bounded", 11)
+    check(ScheduleProof(SMALL), "cover", 20)
+
+
+def reads_the_wrong_record(m, reader):
+    m.d.comb += reader.bank.read_address.eq(0)
+
+
+def forgets_skips(m, reader):
+    m.d.comb += reader.records.payload.address.eq(0)
+
+
+def takes_runs_always(m, reader):
+    m.d.comb += reader.run.ready.eq(1)
+
+
+def gives_nothing(m, reader):
+    m.d.comb += reader.records.valid.eq(0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [reads_the_wrong_record, forgets_skips, takes_runs_always, gives_nothing]
+)
+def test_wrong_schedule_reader_fails(wrong, monkeypatch):
+    mutate(monkeypatch, schedule.ScheduleReader, wrong)
+    refuted(ScheduleProof(SMALL), 11)
