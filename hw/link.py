@@ -305,8 +305,7 @@ class Link(wiring.Component):
                 with m.If(self.s_axil_arready):
                     m.d.sync += address_sent.eq(1)
                 with m.If(unanswered):
-                    m.d.sync += silent.eq(1)
-                    respond(LinkStatus.SILENT)
+                    m.next = "SILENT"
                 with m.Elif(self.s_axil_rvalid):
                     m.d.sync += head.value.eq(self.s_axil_rdata)
                     respond(LinkStatus.OK)
@@ -322,8 +321,7 @@ class Link(wiring.Component):
                 with m.If(self.s_axil_wready):
                     m.d.sync += data_sent.eq(1)
                 with m.If(unanswered):
-                    m.d.sync += silent.eq(1)
-                    respond(LinkStatus.SILENT)
+                    m.next = "SILENT"
                 with m.Elif(self.s_axil_bvalid):
                     respond(LinkStatus.OK)
                     # A beat from before a reset must not reach the emptied accelerator.
@@ -335,6 +333,9 @@ class Link(wiring.Component):
                             head.count.eq(STORE_LOG2),
                             head.value.eq(HELLO_MARK | PROTOCOL_VERSION << 8 | beat_bytes << 16),
                         ]
+            with m.State("SILENT"):
+                m.d.sync += silent.eq(1)
+                respond(LinkStatus.SILENT)
             with m.State("BEAT"):
                 # Between beats: the one before must have been taken.
                 m.d.sync += patience.eq(patience + 1)
