@@ -290,7 +290,7 @@ class WriterProof(wiring.Component):
             ]
             with m.If(forgetting):
                 m.d.sync += [entered.eq(0), gone.eq(0), in_packet.eq(0)]
-        # No deadlock: with room, what came is written; without, or when forgetting, it is full soon.
+        # No deadlock: with room, what came is written; without, or forgetting, it is full soon.
         willing = self.awready & self.wready & (self.bvalid | ~open_ | (left != 0))
         wanted = Mux(forgetting | (room == 0), ~writer.full, gone != entered)
         silent = Signal(range(SILENCE + 2))
