@@ -1,0 +1,102 @@
+"""Sequencer: every packet is answered once, after its end, as what it was."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.hdl import Assert, Cover
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw.commands import Opcode, Status
+from hw.config import Config
+from hw.layouts import beat
+from hw.sequencer import Sequencer
+
+SILENCE = 20
+"""Cycles in which nothing moves, a header's check included, though everybody outside is willing."""
+
+
+class SequencerProof(wiring.Component):
+    """Any packets, whole, cut short or too long, with any pauses on all sides.
+
+    No RUN ends here, so that what a second one, or a LOAD, waits for may never come.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "valid": In(1),
+                "payload": In(beat(config)),
+                "run_ready": In(1),
+                "response_ready": In(1),
+                "idle": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.sequencer = sequencer = Sequencer(config)
+        m.d.comb += [
+            sequencer.i.valid.eq(self.valid),
+            sequencer.i.payload.eq(self.payload),
+            sequencer.run.ready.eq(self.run_ready),
+            sequencer.response.ready.eq(self.response_ready),
+            sequencer.idle.eq(self.idle),
+        ]
+        taken = sequencer.i.valid & sequencer.i.ready
+        answer = sequencer.response.payload
+        answered = sequencer.response.valid & self.response_ready
+        run = sequencer.run.valid & self.run_ready
+
+        # The packet that is under way: its beats so far, whether its end was taken, its first two
+        # bytes, and the RUNs and writes that it led to.
+        beats, ended = Signal(range(256)), Signal()
+        opcode, tag = Signal(8), Signal(8)
+        runs, channels, writes = Signal(), Signal(), Signal()
+        any_run = Signal()
+        with m.If(taken):
+            m.d.comb += Assert(~ended)
+            m.d.sync += [beats.eq(Mux(beats == 255, 255, beats + 1)), ended.eq(self.payload.last)]
+            with m.If(beats == 0):
+                m.d.sync += [opcode.eq(self.payload.data[:8]), tag.eq(self.payload.data[8:16])]
+        whole = beats >= config.header_beats
+        with m.If(run):
+            m.d.comb += [Assert(~runs), Assert(ended & (beats == config.header_beats))]
+            m.d.comb += Assert(opcode == Opcode.RUN)
+            m.d.sync += [runs.eq(1), any_run.eq(1)]
+        with m.If(sequencer.channel.valid):
+            m.d.comb += Assert(ended & (beats == config.header_beats))
+            m.d.comb += Assert(opcode == Opcode.CHANNEL)
+            m.d.sync += channels.eq(1)
+        with m.If(sequencer.write.valid):
+            m.d.comb += [Assert(whole), Assert(opcode == Opcode.LOAD)]
+            m.d.sync += writes.eq(1)
+        with m.If(sequencer.response.valid):
+            ok = answer.status == Status.OK
+            m.d.comb += [
+                # Once, and only when the whole packet is there.
+                Assert(ended),
+                Assert(answer.opcode == Mux(whole, opcode, 0)),
+                Assert(answer.tag == Mux(whole, tag, 0)),
+                Assert(whole | (answer.status == Status.BAD_LENGTH)),
+                # What is answered well was done, what is refused was not.
+                Assert(runs == (ok & (answer.opcode == Opcode.RUN))),
+                Assert(channels == (ok & (answer.opcode == Opcode.CHANNEL))),
+                Assert(~ok | (answer.opcode != Opcode.LOAD) | writes),
+                Assert(~ok | (opcode == Opcode.LOAD) | (beats == config.header_beats)),
+                Assert(~ok | (opcode != Opcode.LOAD) | (beats > config.header_beats)),
+            ]
+        with m.If(answered):
+            m.d.sync += [beats.eq(0), ended.eq(0), runs.eq(0), channels.eq(0), writes.eq(0)]
+        m.d.comb += [
+            Cover(answered & runs),
+            Cover(answered & writes & (answer.status == Status.OK)),
+            Cover(answered & ended & (beats == 6) & (answer.status == Status.BAD_LENGTH)),
+        ]
+        # No deadlock.
+        willing = self.valid & self.run_ready & self.response_ready & self.idle & ~any_run
+        moved = taken | answered | sequencer.write.valid
+        silent = Signal(range(SILENCE + 2))
+        m.d.sync += silent.eq(Mux(willing & ~moved, silent + 1, 0))
+        m.d.comb += Assert(silent < SILENCE)
+        return m

@@ -1,0 +1,47 @@
+"""Proofs of the sequencer, and that they can fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from hw import sequencer
+from sim.formal import check
+from sim.proofs.sequencer import SequencerProof
+
+from .common import SMALL, mutate, refuted
+
+COMPACT = replace(SMALL, compact=True)
+"""Without queues, which have a proof of their own."""
+
+
+def test_sequencer():
+    check(SequencerProof(COMPACT), "bounded", 27)
+    check(SequencerProof(COMPACT), "cover", 40)
+
+
+def answers_early(m, sequencer):
+    m.d.comb += sequencer.response.valid.eq(sequencer.i.valid)
+
+
+def forgets_tags(m, sequencer):
+    m.d.comb += sequencer.response.payload.tag.eq(0)
+
+
+def takes_beats_always(m, sequencer):
+    m.d.comb += sequencer.i.ready.eq(1)
+
+
+def repeats_runs(m, sequencer):
+    m.d.comb += sequencer.run.valid.eq(sequencer.response.valid)
+
+
+def never_answers(m, sequencer):
+    m.d.comb += sequencer.response.valid.eq(0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [answers_early, forgets_tags, takes_beats_always, repeats_runs, never_answers]
+)
+def test_wrong_sequencer_fails(wrong, monkeypatch):
+    mutate(monkeypatch, sequencer.Sequencer, wrong)
+    refuted(SequencerProof(COMPACT), 27)
