@@ -170,7 +170,11 @@ def show(report: dict, console: Console) -> None:
         "all", "", "", f"{total['dense']:,}", f"{total['sparse']:,}", "", f"{total['speedup']:.2f}"
     )
     console.print(table)
-    console.print("Cycles from the first issue to the last output, by the hardware's counters.")
+    console.print(
+        "Cycles from the first issue to the last output, by the hardware's counters."
+        if total["sparse"]
+        else "This device has no counters (it is compact): cycles and gains are not measured."
+    )
     a = report["accuracy"]
     console.print(
         f"Accuracy: hardware {a['hardware']:.2%}, golden model {a['golden']:.2%}, "
