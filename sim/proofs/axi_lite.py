@@ -10,6 +10,8 @@ from hw.config import Config
 from hw.counters import EVENTS
 from hw.registers import ADDRESS, MAGIC
 
+from .claims import stays
+
 
 class RegistersProof(wiring.Component):
     """A bus master that may do anything, and events that are free."""
@@ -56,19 +58,8 @@ class RegistersProof(wiring.Component):
                 Cover(counts[response] == 2),
             ]
 
-        # An answer stays until it is taken.
-        for channel, ready, values in (
-            ("b", self.bready, [bus.s_axil_bresp]),
-            ("r", self.rready, [bus.s_axil_rdata, bus.s_axil_rresp]),
-        ):
-            valid = getattr(bus, f"s_axil_{channel}valid")
-            stalled = Signal(name=f"{channel}_stalled")
-            m.d.sync += stalled.eq(valid & ~ready)
-            for value in values:
-                before = Signal.like(value, name=f"{value.name}_before")
-                m.d.sync += before.eq(value)
-                with m.If(stalled):
-                    m.d.comb += [Assert(valid), Assert(value == before)]
+        stays(m, bus.s_axil_bvalid, self.bready, bus.s_axil_bresp)
+        stays(m, bus.s_axil_rvalid, self.rready, bus.s_axil_rdata, bus.s_axil_rresp)
 
         # Progress: with no answer under way a request is taken at once.
         with m.If(self.awvalid & self.wvalid & ~bus.s_axil_bvalid):

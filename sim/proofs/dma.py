@@ -9,26 +9,40 @@ from hw import dma
 from hw.config import Config
 from hw.layouts import beat
 
+from .claims import constant, ends_within, stays
+
 BEATS = 5
 """Most of a run, or of a room."""
-SILENCE = 5
+SILENCE = 4
 """Cycles in which nothing moves though everybody outside is willing."""
 
 
-def _stays(m: Module, valid, ready, *payload):
-    """AXI: what is offered is offered unchanged until it is taken."""
-    waiting = Signal()
-    m.d.sync += waiting.eq(valid & ~ready)
-    m.d.comb += Assert(~waiting | valid)
-    for value in payload:
-        before = Signal.like(value)
-        m.d.sync += before.eq(value)
-        m.d.comb += Assert(~waiting | (value == before))
+def _run_inputs() -> dict[str, wiring.Member]:
+    """What begins and ends a run of either half."""
+    return {
+        "start": In(1),
+        "address": In(dma.ADDRESS_BITS),
+        "beats": In(range(BEATS + 1)),
+        "forget": In(1),
+    }
 
 
-def _check_burst(m: Module, config: Config, request, address, left, most: int) -> Signal:
+def _run(m: Module, proof, half):
+    """Connect those, and assume what both halves ask for."""
+    m.d.comb += [getattr(half, name).eq(getattr(proof, name)) for name in _run_inputs()]
+    m.d.comb += [
+        Assume(~proof.start | (~proof.forget & (proof.beats != 0))),
+        Assume(proof.address % proof.config.stream_bytes == 0),
+        # A run does not wrap around the end of memory.
+        Assume(~proof.address[dma.PAGE_LOG2 :].all()),
+    ]
+
+
+def _check_burst(m: Module, config: Config, half, channel: str, address, left) -> Signal:
     """Assert that an offered burst is as AXI4 and the run want it; returns its beats."""
-    valid, at, length, size = request
+    request = (f"m_axi_{channel}{name}" for name in ("valid", "ready", "addr", "len", "size"))
+    valid, ready, at, length, size = (getattr(half, name) for name in request)
+    stays(m, valid, ready, at, length, size)
     beats = Signal(9)
     m.d.comb += beats.eq(length + 1)
     last_byte = Signal(len(at) + 1)
@@ -37,7 +51,7 @@ def _check_burst(m: Module, config: Config, request, address, left, most: int) -
         m.d.comb += [
             Assert(at == address),
             Assert(beats <= left),
-            Assert(beats <= most),
+            Assert(beats <= dma.BURST),
             Assert(1 << size == config.stream_bytes),
             Assert(at >> dma.PAGE_LOG2 == last_byte >> dma.PAGE_LOG2),
         ]
@@ -51,10 +65,7 @@ class ReaderProof(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "start": In(1),
-                "address": In(dma.ADDRESS_BITS),
-                "beats": In(range(BEATS + 1)),
-                "forget": In(1),
+                **_run_inputs(),
                 "arready": In(1),
                 "rvalid": In(1),
                 "rdata": In(8 * config.stream_bytes),
@@ -67,20 +78,14 @@ class ReaderProof(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.reader = reader = dma.Reader(config)
+        _run(m, self, reader)
         m.d.comb += [
-            reader.start.eq(self.start),
-            reader.address.eq(self.address),
-            reader.beats.eq(self.beats),
-            reader.forget.eq(self.forget),
             reader.m_axi_arready.eq(self.arready),
             reader.m_axi_rvalid.eq(self.rvalid),
             reader.m_axi_rdata.eq(self.rdata),
             reader.m_axi_rresp.eq(self.rresp),
             reader.o.ready.eq(self.ready),
-            Assume(~self.start | (~reader.busy & (self.beats != 0) & ~self.forget)),
-            Assume(self.address % config.stream_bytes == 0),
-            # A run does not wrap around the end of memory.
-            Assume(~self.address[dma.PAGE_LOG2 :].all()),
+            Assume(~self.start | ~reader.busy),
         ]
         asked = reader.m_axi_arvalid & reader.m_axi_arready
         came = reader.m_axi_rvalid & reader.m_axi_rready
@@ -89,17 +94,13 @@ class ReaderProof(wiring.Component):
         owed = Array(Signal(9, name=f"owed_{i}") for i in range(dma.READS_AHEAD))
         bursts, given = Signal(range(dma.READS_AHEAD + 1)), Signal(9)
         ended = came & reader.m_axi_rlast
-        stalled, before = Signal(), Signal(8 * config.stream_bytes + 2)
-        offer = self.rdata, self.rresp
+        stays(m, self.rvalid, reader.m_axi_rready, self.rdata, self.rresp, claim=Assume)
         m.d.comb += [
             reader.m_axi_rlast.eq(given + 1 == owed[0]),
             Assume(~self.rvalid | (bursts != 0)),
-            Assume(~stalled | (self.rvalid & (before == (self.rdata << 2 | self.rresp)))),
             Assert(~asked | (bursts != dma.READS_AHEAD)),
         ]
         m.d.sync += [
-            stalled.eq(self.rvalid & ~came),
-            before.eq(offer[0] << 2 | offer[1]),
             bursts.eq(bursts + asked - ended),
             given.eq(Mux(ended, 0, given + came)),
         ]
@@ -109,11 +110,7 @@ class ReaderProof(wiring.Component):
         # The run: where the next burst begins, beats to ask for, beats to come, whether it goes on.
         address, to_ask, to_come = Signal(dma.ADDRESS_BITS), Signal(8), Signal(8)
         alive = Signal()
-        request = tuple(
-            getattr(reader, f"m_axi_ar{name}") for name in ("valid", "addr", "len", "size")
-        )
-        beats = _check_burst(m, config, request, address, to_ask, dma.BURST)
-        _stays(m, request[0], self.arready, *request[1:])
+        beats = _check_burst(m, config, reader, "ar", address, to_ask)
         with m.If(asked):
             m.d.sync += [
                 owed[bursts - ended].eq(beats),
@@ -153,10 +150,8 @@ class ReaderProof(wiring.Component):
                 left.eq(0),
             ]
         # No deadlock.
-        silent, willing = Signal(range(SILENCE + 2)), Signal()
-        m.d.comb += willing.eq(self.arready & (self.rvalid | (bursts == 0)) & self.ready)
-        m.d.sync += silent.eq(Mux(reader.busy & willing & ~asked & ~came, silent + 1, 0))
-        m.d.comb += Assert(silent < SILENCE)
+        willing = self.arready & (self.rvalid | (bursts == 0)) & self.ready
+        ends_within(m, reader.busy & willing & ~asked & ~came, SILENCE)
         return m
 
 
@@ -167,10 +162,7 @@ class WriterProof(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "start": In(1),
-                "address": In(dma.ADDRESS_BITS),
-                "beats": In(range(BEATS + 1)),
-                "forget": In(1),
+                **_run_inputs(),
                 "valid": In(1),
                 "payload": In(beat(config)),
                 "awready": In(1),
@@ -185,19 +177,15 @@ class WriterProof(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.writer = writer = dma.Writer(config)
+        _run(m, self, writer)
+        constant(m, self.chosen)
         m.d.comb += [
-            writer.start.eq(self.start),
-            writer.address.eq(self.address),
-            writer.beats.eq(self.beats),
-            writer.forget.eq(self.forget),
             writer.i.valid.eq(self.valid),
             writer.i.payload.eq(self.payload),
             writer.m_axi_awready.eq(self.awready),
             writer.m_axi_wready.eq(self.wready),
             writer.m_axi_bvalid.eq(self.bvalid),
             writer.m_axi_bresp.eq(self.bresp),
-            Assume(self.address % config.stream_bytes == 0),
-            Assume(~self.address[dma.PAGE_LOG2 :].all()),
         ]
         asked = writer.m_axi_awvalid & self.awready
         left_queue = writer.m_axi_wvalid & self.wready
@@ -208,11 +196,8 @@ class WriterProof(wiring.Component):
         # one that is followed is the same throughout.
         entered, gone = Signal(3), Signal(3)
         in_packet, value, is_count = Signal(32), Signal(8 * config.stream_bytes), Signal()
-        chosen, first = Signal(3), Signal(init=1)
         counts = taken & self.payload.last
         forgetting = Signal()
-        m.d.sync += [first.eq(0), chosen.eq(self.chosen)]
-        m.d.comb += Assume(first | (self.chosen == chosen))
         with m.If(taken & ~forgetting):
             m.d.sync += [
                 entered.eq(entered + 1 + counts),
@@ -229,29 +214,25 @@ class WriterProof(wiring.Component):
         address, room = Signal(dma.ADDRESS_BITS), Signal(8)
         open_, length, left, ends = Signal(), Signal(9), Signal(9), Signal(8)
         written, packets = Signal(8), Signal(8)
-        request = tuple(
-            getattr(writer, f"m_axi_aw{name}") for name in ("valid", "addr", "len", "size")
-        )
+        offers = writer.m_axi_awvalid
         # After `forget` only that burst begins which was offered, or about to be.
         begun = Signal()
-        m.d.sync += begun.eq(self.forget | (request[0] & ~self.awready))
-        m.d.comb += Assert(~request[0] | ~forgetting | begun)
-        beats = _check_burst(m, config, request, address, room, dma.BURST)
-        _stays(m, request[0], self.awready, *request[1:])
-        data = writer.m_axi_wdata, writer.m_axi_wlast
-        _stays(m, writer.m_axi_wvalid, self.wready, *data)
-        idle = ~open_ & ~request[0]
+        m.d.sync += begun.eq(self.forget | (offers & ~self.awready))
+        m.d.comb += Assert(~offers | ~forgetting | begun)
+        beats = _check_burst(m, config, writer, "aw", address, room)
+        data = writer.m_axi_wdata
+        stays(m, writer.m_axi_wvalid, self.wready, data, writer.m_axi_wlast)
+        idle = ~open_ & ~offers
         m.d.comb += [
             Assume(~self.bvalid | (open_ & (left == 0))),
             Assume(~self.start | (writer.full | (idle & ~forgetting & (entered == gone)))),
-            Assume(~self.start | (~self.forget & (self.beats != 0))),
             Assert(~asked | ~open_),
             Assert(~writer.m_axi_wvalid | (open_ & (left != 0))),
             Assert(~left_queue | (writer.m_axi_wlast == (left == 1))),
             Assert(writer.m_axi_wstrb == (1 << config.stream_bytes) - 1),
             # No beat is invented, and the one that is followed is what it was.
             Assert(forgetting | ~left_queue | (gone < entered)),
-            Assert(forgetting | ~left_queue | (gone != self.chosen) | (data[0] == value)),
+            Assert(forgetting | ~left_queue | (gone != self.chosen) | (data == value)),
             Assert(writer.written[: len(written)] == written),
             Assert(writer.packets[: len(packets)] == packets),
             Assert(writer.failed == (acknowledged & self.bresp[1] & ~forgetting)),
@@ -293,8 +274,6 @@ class WriterProof(wiring.Component):
         # No deadlock: with room, what came is written; without, or forgetting, it is full soon.
         willing = self.awready & self.wready & (self.bvalid | ~open_ | (left != 0))
         wanted = Mux(forgetting | (room == 0), ~writer.full, gone != entered)
-        silent = Signal(range(SILENCE + 2))
         moved = asked | left_queue | acknowledged
-        m.d.sync += silent.eq(Mux(wanted & willing & ~moved & ~self.start, silent + 1, 0))
-        m.d.comb += Assert(silent < SILENCE)
+        ends_within(m, wanted & willing & ~moved & ~self.start, SILENCE)
         return m

@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In
 
 from hw.fifo import Fifo
 
+from .claims import ends_within, stays
+
 
 class FifoProof(wiring.Component):
     """Watches one payload, the one entered at a cycle that the solver chooses."""
@@ -40,16 +42,7 @@ class FifoProof(wiring.Component):
             Assert(~fifo.o.valid | (entered != left)),
             Assert(fifo.i.ready | (entered != left)),
         ]
-        # Stable while stalled.
-        stalled, before = Signal(), Signal(fifo.shape)
-        m.d.sync += [stalled.eq(fifo.o.valid & ~fifo.o.ready), before.eq(fifo.o.payload)]
-        with m.If(stalled):
-            m.d.comb += [Assert(fifo.o.valid), Assert(fifo.o.payload == before)]
+        stays(m, fifo.o.valid, fifo.o.ready, fifo.o.payload)
         # What is held shows within `latency` cycles.
-        waited = Signal(range(self.latency + 2))
-        with m.If(fifo.o.valid | (entered == left)):
-            m.d.sync += waited.eq(0)
-        with m.Else():
-            m.d.sync += waited.eq(waited + 1)
-        m.d.comb += Assert(waited <= self.latency)
+        ends_within(m, ~fifo.o.valid & (entered != left), self.latency)
         return m

@@ -9,6 +9,8 @@ from hw.config import Config
 from hw.issuer import Issuer
 from hw.layouts import RECORD
 
+from .claims import ends_within, stays
+
 
 class IssuerProof(wiring.Component):
     """Any records, with any pauses, and rows taken at any time, but only rows that are there.
@@ -63,8 +65,7 @@ class IssuerProof(wiring.Component):
         """A record waits unchanged until it is taken; then all its slots have been issued."""
         config = self.config
         taken = issuer.records.valid & issuer.records.ready
-        waiting, before = Signal(), Signal(RECORD)
-        m.d.sync += [waiting.eq(self.valid & ~taken), before.eq(self.record)]
+        stays(m, self.valid, issuer.records.ready, self.record, claim=Assume)
         slots, loads = Signal(16), Signal(16)
         slots_now, loads_now = slots + issuer.valid, loads + issuer.load
         m.d.sync += [
@@ -73,22 +74,16 @@ class IssuerProof(wiring.Component):
         ]
         record = self.record
         slots_of_record = Mux(record.empty, 0, (record.more_rounds + 1) * config.interleave)
-        idle = Signal(range(2 * config.interleave + 2))
         free = ~record.mode.finish | ((issuer.drain == 0) & ~issuer.finished & (issuer.room >= 0))
-        with m.If(self.valid & free & ~issuer.valid & ~taken):
-            m.d.sync += idle.eq(idle + 1)
-        with m.Else():
-            m.d.sync += idle.eq(0)
+        # No deadlock: what need not wait begins within a turn of the contexts and the flush.
+        ends_within(m, self.valid & free & ~issuer.valid & ~taken, 2 * config.interleave)
         m.d.comb += [
             Assume(record.more_rounds < config.group),
             Assume(~record.empty | (record.more_rounds == 0)),
-            Assume(~waiting | (self.valid & (record == before))),
             Assert(~issuer.valid | self.valid),
             Assert(~taken | (slots_now == slots_of_record)),
             # One read of the activations for each record, the empty last one of a tile included.
             Assert(~taken | (loads_now == 1)),
             Assert(issuer.end == (taken & record.end)),
-            # No deadlock: what need not wait begins within a turn of the contexts and the flush.
-            Assert(idle <= 2 * config.interleave),
             Cover(taken & (record.more_rounds == 1) & record.end & record.mode.finish),
         ]

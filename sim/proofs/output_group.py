@@ -1,6 +1,6 @@
 """OutputGroup: every sum that comes is in its row's place, once, and no buffer overflows."""
 
-from amaranth import Array, Module, Mux, Signal
+from amaranth import Array, Module, Signal
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -10,10 +10,13 @@ from hw.epilogue import Epilogue
 from hw.output_group import OutputGroup
 from hw.pipeline import delay
 
+from .claims import constant, ends_within
+
 LATENCY = 1
+"""Of what stands for the epilogue."""
 SUM_BITS = 2
 """Sums are only handed on, so that few different ones tell as much as many."""
-SILENCE = 12
+SILENCE = 11
 """Cycles without another whole row while one's sums are there, and room for it."""
 
 
@@ -58,9 +61,7 @@ class OutputGroupProof(wiring.Component):
         config = self.config
         columns = config.columns_per_epilogue
         m.submodules.group = group = OutputGroup(config)
-        first, column, number = Signal(init=1), Signal(range(columns)), Signal(3)
-        m.d.sync += [first.eq(0), column.eq(self.chosen_column), number.eq(self.chosen_row)]
-        m.d.comb += Assume(first | ((self.chosen_column == column) & (self.chosen_row == number)))
+        constant(m, self.chosen_column, self.chosen_row)
 
         # Rows of which sums have come, by columns; rows that are whole, and that were taken.
         came = Array(Signal(4, name=f"came_{c}") for c in range(columns))
@@ -76,7 +77,7 @@ class OutputGroupProof(wiring.Component):
                 # What `sim.proofs.issuer` proves, and the array's order.
                 Assume(~valid | (came[c] - taken < config.output_depth)),
                 Assume(~valid | (came[c] < 5)),
-                Assume(came[c] <= came[c - 1]) if c else Assume(1),
+                Assume(came[c] <= came[max(0, c - 1)]),
                 Assert(there <= came[c]),
             ]
             m.d.sync += came[c].eq(came[c] + valid)
@@ -108,8 +109,6 @@ class OutputGroupProof(wiring.Component):
             Cover((there - taken == self.results) & (last - taken > self.results)),
         ]
         # No deadlock.
-        silent = Signal(range(SILENCE + 2))
         wanted = (there != last) & (there - taken < self.results)
-        m.d.sync += silent.eq(Mux(wanted & ~group.row_there, silent + 1, 0))
-        m.d.comb += Assert(silent < SILENCE)
+        ends_within(m, wanted & ~group.row_there, SILENCE)
         return m

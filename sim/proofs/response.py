@@ -10,6 +10,8 @@ from hw.config import Config
 from hw.layouts import RESPONSE
 from hw.response import ResponseWriter
 
+from .claims import ends_within
+
 
 class ResponseProof(wiring.Component):
     """Any responses, rows and pauses on all sides."""
@@ -103,7 +105,5 @@ class ResponseProof(wiring.Component):
                 m.d.sync += active.eq(0)
                 m.d.comb += Assert(rows == 0)
         # No deadlock: with rows there, a beat is offered soon after the one before.
-        silent = Signal(range(32))
-        m.d.sync += silent.eq(Mux(active & (waiting != 0) & ~writer.o.valid, silent + 1, 0))
-        m.d.comb += Assert(silent < 20)
+        ends_within(m, active & (waiting != 0) & ~writer.o.valid, 19)
         return m

@@ -1,14 +1,16 @@
 """ScheduleReader: every record of a RUN that issues anything, once, in order, where it belongs."""
 
-from amaranth import Array, Cat, Const, Module, Mux, Signal
+from amaranth import Array, Const, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.commands import Target
 from hw.config import Config
-from hw.layouts import RECORD, RUN, address_bits
+from hw.layouts import RUN, address_bits
 from hw.schedule import ScheduleReader
+
+from .claims import constant, ends_within, stays
 
 RECORDS, TILES = 2, 2
 """Most of a RUN."""
@@ -60,10 +62,8 @@ class ScheduleProof(wiring.Component):
         reader = ScheduleReader(config)
         reader.bank = AnyBank(2 * config.schedule_records)
         m.submodules.reader = reader
-        started, table, chosen = Signal(), Signal(32), Signal()
-        m.d.sync += [started.eq(1), table.eq(Cat(self.table)), chosen.eq(self.chosen)]
+        constant(m, *self.table, self.chosen)
         m.d.comb += [
-            Assume(~started | ((table == Cat(self.table)) & (chosen == self.chosen))),
             Assume((self.run.schedule_count != 0) & (self.run.schedule_count <= RECORDS)),
             Assume((self.run.row_blocks != 0) & (self.run.row_blocks <= TILES)),
             reader.run.valid.eq(self.offered),
@@ -85,18 +85,10 @@ class ScheduleProof(wiring.Component):
         with m.If(taken & (ended == self.chosen)):
             self._compare(m, mine, record)
 
-        # Stable while stalled; no deadlock.
-        stalled, before, silent = Signal(), Signal(RECORD), Signal(range(SILENCE + 2))
-        m.d.sync += [
-            stalled.eq(reader.records.valid & ~self.ready),
-            before.eq(record),
-            silent.eq(Mux((begun != ended) & ~reader.records.valid, silent + 1, 0)),
-        ]
-        m.d.comb += [
-            Assert(~stalled | (reader.records.valid & (record == before))),
-            Assert(silent <= SILENCE),
-            Cover(ended == 2),
-        ]
+        stays(m, reader.records.valid, self.ready, record)
+        # No deadlock.
+        ends_within(m, (begun != ended) & ~reader.records.valid, SILENCE)
+        m.d.comb += Cover(ended == 2)
         return m
 
     def _compare(self, m: Module, run, record):

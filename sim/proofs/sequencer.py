@@ -10,7 +10,9 @@ from hw.config import Config
 from hw.layouts import beat
 from hw.sequencer import Sequencer
 
-SILENCE = 20
+from .claims import ends_within
+
+SILENCE = 19
 """Cycles in which nothing moves, a header's check included, though everybody outside is willing."""
 
 
@@ -96,7 +98,5 @@ class SequencerProof(wiring.Component):
         # No deadlock.
         willing = self.valid & self.run_ready & self.response_ready & self.idle & ~any_run
         moved = taken | answered | sequencer.write.valid
-        silent = Signal(range(SILENCE + 2))
-        m.d.sync += silent.eq(Mux(willing & ~moved, silent + 1, 0))
-        m.d.comb += Assert(silent < SILENCE)
+        ends_within(m, willing & ~moved, SILENCE)
         return m
