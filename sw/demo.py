@@ -29,6 +29,8 @@ COVERED = {
     "relu": "ReLU",
 }
 """Dimensions of functional coverage, as the report calls them."""
+STALLS = ("drain", "output", "schedule", "host")
+"""What the array waited for, as the device counts it."""
 
 
 def run(network: Network, dataset: datasets.Dataset, device: Device, console: Console) -> dict:
@@ -87,9 +89,9 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
     }
 
 
-def _gain(dense: int, sparse: int) -> float:
-    """How many times faster, by the device's counter; 0 if it has none."""
-    return dense / sparse if sparse else 0.0
+def _gain(dense: int, sparse: int) -> float | None:
+    """How many times faster, by the device's counter; None if it has none."""
+    return dense / sparse if sparse else None
 
 
 def _layer(number: int, layer, sparse, dense) -> dict:
@@ -140,39 +142,38 @@ def show_coverage(summary: dict, console: Console) -> None:
 
 def show(report: dict, console: Console) -> None:
     """The report in the terminal."""
-    config = report["configuration"]
+    config, total = report["configuration"], report["total"]
+    counted = total["speedup"] is not None
+    title = (
+        f"{report['data']}, {report['images']} images on {config['name']} "
+        f"({config['rows']} x {config['columns']} {config['format']})"
+    ) + (": cycles, and those waited" if counted else "")
     table = Table(
-        title=f"{report['data']}, {report['images']} images on {config['name']} "
-        f"({config['rows']} x {config['columns']} {config['format']}): cycles, and those waited",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        show_edge=False,
+        title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False, min_width=len(title)
     )
-    stalls = ("drain", "output", "schedule", "host")
-    names = ("", "B x K x C", "N:M", "dense", "sparse", "used", "gain", "ideal", *stalls)
+    names = ["", "B x K x C", "N:M", "ideal"]
+    if counted:
+        names[3:3] = ["dense", "sparse", "used", "gain"]
+        names += STALLS
     for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for row in report["layers"]:
-        table.add_row(
-            str(row["layer"]),
-            "x".join(map(str, row["shape"])),
-            row["pattern"],
-            f"{row['dense']:,}",
-            f"{row['sparse']:,}",
-            f"{row['utilisation']:.1%}",
-            f"{row['speedup']:.2f}",
-            f"{row['ideal']:.2f}",
-            *(f"{row['stalls'][cause]:,}" for cause in stalls),
-        )
-    total = report["total"]
-    table.add_section()
-    table.add_row(
-        "all", "", "", f"{total['dense']:,}", f"{total['sparse']:,}", "", f"{total['speedup']:.2f}"
-    )
+        cells = [str(row["layer"]), "x".join(map(str, row["shape"])), row["pattern"]]
+        if counted:
+            cells += [f"{row['dense']:,}", f"{row['sparse']:,}"]
+            cells += [f"{row['utilisation']:.1%}", f"{row['speedup']:.2f}"]
+        cells.append(f"{row['ideal']:.2f}")
+        if counted:
+            cells += [f"{row['stalls'][cause]:,}" for cause in STALLS]
+        table.add_row(*cells)
+    if counted:
+        sums = f"{total['dense']:,}", f"{total['sparse']:,}", "", f"{total['speedup']:.2f}"
+        table.add_section()
+        table.add_row("all", "", "", *sums)
     console.print(table)
     console.print(
         "Cycles from the first issue to the last output, by the hardware's counters."
-        if total["sparse"]
+        if counted
         else "This device has no counters (it is compact): cycles and gains are not measured."
     )
     a = report["accuracy"]

@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from .demo import COVERED
+from .demo import COVERED, STALLS
 from .errors import DataError
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -20,9 +20,11 @@ def render(report: dict) -> str:
     matplotlib.use("svg")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(TEMPLATE.read_text())
-    return template.render(
-        r=report, covered=COVERED, cycles=_cycles(report), stalls=_stalls(report)
-    )
+    counted = report["total"]["speedup"] is not None
+    shown = {"r": report, "counted": counted, "covered": COVERED}
+    if counted:
+        shown |= {"waits": STALLS, "cycles": _cycles(report), "stalls": _stalls(report)}
+    return template.render(shown)
 
 
 def _figure(height: float):
@@ -78,7 +80,7 @@ def _stalls(report: dict) -> str:
         left = 0.0
         parts = {"issuing": row["sparse"] - waited, **row["stalls"]}
         for name, cycles in parts.items():
-            share = cycles / row["sparse"] if row["sparse"] else 0
+            share = cycles / row["sparse"]
             colour = SPARSE if name == "issuing" else colours[name]
             axes.barh(i, share, 0.6, left=left, color=colour, label=name if not i else None)
             left += share

@@ -1,0 +1,39 @@
+"""What a person is shown of a run, with and without the device's counters."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from hw.config import preset
+from hw.platforms import board
+from sim.model import ModelTransport
+from sw import data, demo, report
+from sw.device import Device
+from sw.network import Network, shipped
+
+
+@pytest.fixture(params=["compact", "counting"])
+def run(request):
+    """Whether the device counts, its report, and that as text and as a page."""
+    build = board("icebreaker").build(None)
+    config = build.config if request.param == "compact" else preset("tiny")
+    assert config.compact == (request.param == "compact")
+    network = Network.load(shipped(config.format))
+    quiet, console = (Console(file=io.StringIO(), width=80) for _ in range(2))
+    with Device(ModelTransport(config), "model") as device:
+        made = demo.run(network, data.load(network.data).first(2), device, quiet)
+    demo.show(made, console)
+    return not config.compact, made, console.file.getvalue(), report.render(made)
+
+
+def test_gains_are_shown_only_where_they_were_counted(run):
+    counted, made, text, page = run
+    assert not made["mismatches"]
+    assert (made["total"]["speedup"] is not None) == counted
+    assert ("This device has no counters" in text) != counted
+    assert ("This device has no counters" in page) != counted
+    for shown in ("used", "sparse", "drain"):
+        assert (shown in text) == counted
+    for shown in ("over dense", "<svg", "<th>speed-up</th>", "<th>drain</th>"):
+        assert (shown in page) == counted
