@@ -10,6 +10,9 @@ FCS_POLYNOMIAL = 0xEDB88320
 """CRC-32, least significant bit first."""
 FCS_INITIAL = 0xFFFFFFFF
 
+BYTE = data.StructLayout({"data": 8, "last": 1})
+"""A frame's byte, and whether the frame ends with it."""
+
 
 def fcs32_next(state: Value, byte: Value) -> Value:
     """The FCS register after one more byte."""
@@ -76,18 +79,13 @@ class Framer(wiring.Component):
     """
 
     def __init__(self):
-        super().__init__(
-            {
-                "i": In(stream.Signature(data.StructLayout({"data": 8, "last": 1}))),
-                "o": Out(stream.Signature(8)),
-            }
-        )
+        super().__init__({"i": In(stream.Signature(BYTE)), "o": Out(stream.Signature(8))})
 
     def elaborate(self, platform):
         m = Module()
         byte = self.i.payload.data
         special = (byte == FLAG) | (byte == ESCAPE)
-        with m.FSM():
+        with m.FSM() as self.fsm:
             with m.State("OPEN"):
                 m.d.comb += [self.o.payload.eq(FLAG), self.o.valid.eq(self.i.valid)]
                 with m.If(self.i.valid & self.o.ready):

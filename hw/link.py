@@ -9,6 +9,8 @@ its store, so a bit that flips there is found too. A request that comes again is
 response store, without being executed.
 """
 
+from types import SimpleNamespace
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
@@ -227,7 +229,7 @@ class Link(wiring.Component):
             m.d.sync += self.error.eq(1)
             respond(status)
 
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("IDLE"):
                 m.d.comb += self.busy.eq(length != 0)
                 m.d.sync += [at.eq(0), crc.eq(FCS_INITIAL)]
@@ -410,4 +412,32 @@ class Link(wiring.Component):
             self.o.payload.eq(framer.o.payload),
             framer.o.ready.eq(self.o.ready),
         ]
+        self.inside = SimpleNamespace(
+            fsm=fsm,
+            pending=pending,
+            length=length,
+            body_end=body_end,
+            at=at,
+            end=end,
+            kept=kept,
+            byte=byte,
+            wanted=wanted,
+            patience=patience,
+            accepted=accepted,
+            held=held,
+            head=head,
+            open=open_,
+            session=session,
+            sequence=sequence,
+            intact=intact,
+            known=known,
+            again=again,
+            next_one=next_one,
+            rejected=rejected,
+            silent=silent,
+            address_sent=address_sent,
+            data_sent=data_sent,
+            late=late,
+        )
+        """What its proof has to speak of."""
         return m
