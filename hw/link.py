@@ -27,7 +27,7 @@ from .link_protocol import (
     HELLO_MARK,
     PATIENCE,
     PROTOCOL_VERSION,
-    REJECT_BYTES,
+    REJECT_AT,
     RESPONSE,
     STORE_BYTES,
     STORE_LOG2,
@@ -225,7 +225,7 @@ class Link(wiring.Component):
             m.next = "HEAD"
 
         def reject(status: LinkStatus):
-            m.d.sync += [rejected.eq(1), end.eq(STORE_BYTES - REJECT_BYTES), wanted.eq(0)]
+            m.d.sync += [rejected.eq(1), end.eq(REJECT_AT), wanted.eq(0)]
             m.d.sync += self.error.eq(1)
             respond(status)
 
@@ -387,7 +387,7 @@ class Link(wiring.Component):
                 m.d.sync += [crc.eq(crc[8:]), at.eq(at + 1)]
                 with m.If(at == FCS_BYTES - 1):
                     m.d.comb += taken.eq(1)
-                    m.d.sync += at.eq(Mux(rejected, STORE_BYTES - REJECT_BYTES, 0))
+                    m.d.sync += at.eq(Mux(rejected, REJECT_AT, 0))
                     with m.If(~rejected):
                         m.d.sync += kept.eq(end + 1)
                     m.next = "FETCH"
@@ -427,6 +427,7 @@ class Link(wiring.Component):
             held=held,
             head=head,
             open=open_,
+            crc=crc,
             session=session,
             sequence=sequence,
             intact=intact,
@@ -437,6 +438,8 @@ class Link(wiring.Component):
             silent=silent,
             address_sent=address_sent,
             data_sent=data_sent,
+            patient=patient,
+            chosen=chosen,
             late=late,
         )
         """What its proof has to speak of."""

@@ -26,8 +26,8 @@ FCS_RESIDUE = 0xDEBB20E3
 STORE_LOG2 = 10
 STORE_BYTES = 1 << STORE_LOG2
 """Room of the device for one request, and for one response, FCS included."""
-REJECT_BYTES = 16
-"""Room at the end of the response store for refusals, which must not replace a response."""
+REJECT_AT = STORE_BYTES - 16
+"""Where in the response store refusals are made, which must not replace a response."""
 HEAD_BYTES = 10
 """Bytes of a response before its beats; a request with its FCS is no shorter."""
 BEATS_AT = 6
@@ -73,7 +73,7 @@ def beats_in(beat_bytes: int) -> int:
 
 def beats_out(beat_bytes: int) -> int:
     """The most beats that one EXCHANGE brings back."""
-    room = STORE_BYTES - REJECT_BYTES - HEAD_BYTES - FCS_BYTES
+    room = REJECT_AT - HEAD_BYTES - FCS_BYTES
     return min(255, room // (beat_bytes + 1))
 
 

@@ -98,8 +98,8 @@ LINK = [
         Link,
         (
             (
-                "end.eq(STORE_BYTES - REJECT_BYTES)",
-                "end.eq(Mux(this, 0, STORE_BYTES - REJECT_BYTES))",
+                "end.eq(REJECT_AT)",
+                "end.eq(Mux(this, 0, REJECT_AT))",
             ),
         ),
     ),

@@ -1,0 +1,248 @@
+"""Link: never stuck, whatever comes; what may be executed is executed once, and nothing else is.
+
+Three of its parts are the solver's choice, which covers all that the real ones can do: what comes
+out of the line (`Deframer`), when a byte of an answer is taken (`Framer`, whose own proof bounds
+that), and what the FCS becomes. So a frame is intact whenever the solver wants it to be.
+"""
+
+from unittest.mock import patch
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Fragment
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw import link
+from hw.config import Config
+from hw.framing import Deframer, Framer
+from hw.link_protocol import (
+    BEATS_AT,
+    FCS_BYTES,
+    FCS_RESIDUE,
+    HEAD_BYTES,
+    PATIENCE,
+    REJECT_AT,
+    STORE_BYTES,
+    Kind,
+)
+
+from .claims import ends_within
+from .link_ports import claim_beats_in, claim_beats_out, claim_registers
+
+WATCHDOG = 3
+ANSWER_BYTES = HEAD_BYTES + FCS_BYTES
+"""Of an answer without beats."""
+STEPS = (
+    ("IDLE",),
+    ("FETCH", "TAKE", "SEND"),
+    ("FCS",),
+    ("OUTPUT",),
+    ("HEAD",),
+    ("SILENT",),
+    ("READ", "WRITE", "BEAT", "BYTES"),
+    ("DECIDE",),
+    ("COMPARE",),
+    ("FINISH",),
+    ("CHECK",),
+)
+"""A request's way through the states, from its end: a link only ever goes down this list."""
+
+
+class Chosen:
+    """Leaves a part's outputs to the solver."""
+
+    def elaborate(self, platform):
+        return Module()
+
+
+class ChosenDeframer(Chosen, Deframer):
+    pass
+
+
+class ChosenFramer(Chosen, Framer):
+    pass
+
+
+class LinkProof(wiring.Component):
+    """Anything on the line; an accelerator that answers when it likes, or never.
+
+    Of the accelerator: AXI4-Stream's rule that an offered beat stays, and AXI4-Lite's that an
+    answer has a request.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.beat_bytes = config.stream_bytes + 1
+        self.driven = [n for n, port in link.link_ports(config).items() if port.flow == In]
+        super().__init__(
+            {
+                "i_valid": In(1),
+                "valid": In(1),
+                "data": In(8),
+                "flag": In(1),
+                "aborted": In(1),
+                "fcs": In(32),
+                "ready": In(1),
+                "which": In(range(self.beat_bytes)),
+                **{name: link.link_ports(config)[name] for name in self.driven},
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        self.link = dut = link.Link(self.config, WATCHDOG)
+        deframer, framer = ChosenDeframer(), ChosenFramer()
+        stand_ins = {
+            "Deframer": lambda: deframer,
+            "Framer": lambda: framer,
+            "fcs32_next": lambda fcs, byte: self.fcs,
+        }
+        with patch.multiple(link, **stand_ins):
+            m.submodules.link = Fragment.get(dut, None)  # now, so that its registers are known
+        m.d.comb += [getattr(dut, name).eq(getattr(self, name)) for name in self.driven]
+        m.d.comb += [
+            dut.i_valid.eq(self.i_valid),
+            deframer.valid.eq(self.valid),
+            deframer.data.eq(self.data),
+            deframer.flag.eq(self.flag),
+            deframer.aborted.eq(self.aborted),
+            framer.i.ready.eq(self.ready),
+            Assume(~(self.valid | self.flag) | self.i_valid),
+            Assume(~self.valid | ~self.flag),
+        ]
+        self.state = dut.inside.fsm.state
+        self.encoding = dut.inside.fsm.encoding
+        # Of the request under way: whether it may be executed.
+        granted = Signal()
+        self._progress(m)
+        self._grants(m, granted)
+        self._answers(m, granted)
+        claim_registers(m, self, granted)
+        claim_beats_in(m, self, granted)
+        claim_beats_out(m, self, granted)
+        return m
+
+    def during(self, *names: str) -> Value:
+        return Cat(self.state == self.encoding[name] for name in names).any()
+
+    def claim(self, m: Module, during: str, *claims):
+        """Assert `claims` in the states whose names stand in `during`."""
+        with m.If(self.during(*during.split())):
+            for claim in claims:
+                m.d.comb += Assert(claim, src_loc_at=1)
+
+    def _progress(self, m: Module):
+        """A number that falls with every cycle, unless the link is idle or waits for the line."""
+        s = self.link.inside
+        step, major, minor = Signal(4), Signal(20), Signal(range(PATIENCE))
+        left = {
+            "CHECK": s.length - s.at,
+            "BEAT": 2 * (s.body_end - s.at),
+            "BYTES": 2 * (s.body_end - s.at) + 1,
+            "HEAD": HEAD_BYTES - s.at,
+            "OUTPUT": Cat((self.beat_bytes - s.byte)[:8], (256 - s.at)[:9]),
+            "FCS": FCS_BYTES - s.at,
+            "FETCH": 4 * (s.end - s.at),
+            "TAKE": 4 * (s.end - s.at) + 2,
+            "SEND": 4 * (s.end - s.at) + 1,
+        }
+        for number, names in enumerate(STEPS):
+            for name in names:
+                with m.If(self.during(name)):
+                    m.d.comb += [step.eq(number), major.eq(left.get(name, 0))]
+        with m.If(self.during("READ", "WRITE", "BEAT", "OUTPUT")):
+            m.d.comb += minor.eq(PATIENCE - 1 - s.patience)
+        number = Cat(minor, major, step)
+        before, moves, due = Signal.like(number), Signal(), Signal()
+        m.d.sync += [
+            before.eq(number),
+            moves.eq(~self.during("IDLE") & ~(self.during("SEND") & ~self.ready)),
+            due.eq(self.during("IDLE") & s.pending),
+        ]
+        m.d.comb += [
+            Assert(self.state < len(self.encoding)),
+            Assert(~moves | (number < before)),
+            Assert(~due | self.during("CHECK")),
+            Assert(self.link.busy | (self.during("IDLE") & (s.length == 0))),
+        ]
+        # Half a frame is forgotten.
+        ends_within(m, (s.length != 0) & ~s.pending & ~self.i_valid, WATCHDOG + 1)
+
+        whole = (s.length >= HEAD_BYTES) & (s.length < STORE_BYTES)
+        m.d.comb += [Assert(s.length <= STORE_BYTES), Assert(~s.pending | whole)]
+        for names in STEPS[2:]:
+            self.claim(m, " ".join(names), s.pending, s.body_end == s.length - FCS_BYTES)
+        self.claim(m, "CHECK", s.at <= s.length)
+        self.claim(m, "BEAT", s.byte == 0)
+        self.claim(m, "BEAT BYTES", s.at >= BEATS_AT, s.at <= s.body_end)
+        self.claim(m, "BYTES OUTPUT", s.byte < self.beat_bytes)
+        self.claim(m, "HEAD", s.at < HEAD_BYTES, s.byte == 0)
+        self.claim(m, "FCS", s.at < FCS_BYTES)
+
+    def _grants(self, m: Module, granted: Signal):
+        """Executed is what is intact and a HELLO, or the request after the last one executed."""
+        s = self.link.inside
+        hello = s.head.kind == Kind.HELLO
+        right, any_, session, sequence = Signal(), Signal(), Signal(16), Signal(8)
+        m.d.sync += right.eq(s.crc == FCS_RESIDUE)
+        following = Signal(8)
+        m.d.comb += following.eq(sequence + 1)
+        ours = any_ & (s.head.session == session)
+        grant = s.intact & (hello | (ours & (s.head.sequence == following)))
+        with m.If(self.during("DECIDE")):
+            m.d.sync += granted.eq(grant)
+            with m.If(grant):
+                m.d.sync += [
+                    any_.eq(1),
+                    session.eq(s.head.session),
+                    sequence.eq(s.head.sequence),
+                ]
+        m.d.comb += [
+            Assert(s.open == any_),
+            Assert(~any_ | ((s.session == session) & (s.sequence == sequence))),
+        ]
+        self.claim(
+            m,
+            "DECIDE",
+            s.intact == right,
+            s.known == ours,
+            ~any_ | (s.again == (s.head.sequence == sequence)),
+            ~any_ | (s.next_one == (s.head.sequence == following)),
+        )
+        self.claim(m, "READ WRITE BEAT BYTES SILENT", granted, ~s.rejected)
+        self.claim(m, "HEAD OUTPUT FCS", granted != s.rejected)
+
+    def _answers(self, m: Module, granted: Signal):
+        """An answer leaves whole; what was kept is written by nothing but a new one."""
+        s = self.link.inside
+        begin = Mux(s.rejected, REJECT_AT, 0)
+        in_place = Mux(s.rejected, s.end == REJECT_AT + ANSWER_BYTES, s.end == s.kept)
+        kept = (s.kept >= ANSWER_BYTES) & (s.kept <= REJECT_AT)
+        gone = Signal(range(STORE_BYTES))
+        with m.If(self.during("SEND")):
+            m.d.sync += gone.eq(gone + self.ready)
+        with m.Elif(~self.during("FETCH", "TAKE")):
+            m.d.sync += gone.eq(0)
+        sent = Signal()
+        m.d.sync += sent.eq(self.during("SEND"))
+        with m.If(sent):
+            self.claim(m, "IDLE", gone == s.end - begin)
+        m.d.comb += [
+            Assert(~s.late.written | (s.rejected == (s.late.address >= REJECT_AT))),
+            Assert(~s.late.written | s.rejected | granted),
+            Assert(~s.late.written | self.during("HEAD", "OUTPUT", "FCS", "FETCH")),
+        ]
+        self.claim(m, "IDLE CHECK FINISH COMPARE DECIDE FETCH TAKE SEND", ~s.open | kept)
+        self.claim(m, "READ WRITE BEAT BYTES SILENT", s.end == 0)
+        self.claim(m, "HEAD OUTPUT FCS", ~s.rejected | ~s.open | kept)
+        self.claim(m, "HEAD", s.end == begin + s.at)
+        self.claim(
+            m,
+            "FCS",
+            s.end >= begin + HEAD_BYTES + s.at,
+            s.end <= REJECT_AT - FCS_BYTES + s.at + s.rejected * ANSWER_BYTES,
+            ~s.rejected | (s.end == begin + HEAD_BYTES + s.at),
+        )
+        self.claim(m, "FETCH TAKE SEND", in_place, s.at >= begin, s.at <= s.end)
+        self.claim(m, "FETCH", gone == s.at - begin, s.at < s.end)
+        self.claim(m, "TAKE SEND", gone + 1 == s.at - begin)

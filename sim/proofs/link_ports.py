@@ -1,0 +1,121 @@
+"""What the link's proof claims of its ports to the accelerator (see `link.py`)."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import Assert, Assume
+
+from hw.link_protocol import HEAD_BYTES, REJECT_AT, beats_out
+from hw.registers import ADDRESS, CONTROL_RESET
+
+from .claims import constant, stays
+
+
+def claim_registers(m: Module, proof, granted: Signal):
+    """One access for each request, answered by the answer to it; none once one was silent."""
+    s, dut = proof.link.inside, proof.link
+    took = {
+        channel: getattr(dut, f"s_axil_{channel}valid") & getattr(dut, f"s_axil_{channel}ready")
+        for channel in ("ar", "aw", "w", "r", "b")
+    }
+    done = {channel: Signal(name=f"{channel}_done") for channel in ("ar", "aw", "w")}
+    owes = {answer: Signal(name=f"{answer}_owed") for answer in ("r", "b")}
+    for channel, seen in done.items():
+        m.d.sync += seen.eq(~proof.during("DECIDE") & (seen | took[channel]))
+        m.d.comb += Assert(~getattr(dut, f"s_axil_{channel}valid") | (granted & ~seen & ~s.silent))
+    both = (done["aw"] | took["aw"]) & (done["w"] | took["w"]) & (took["aw"] | took["w"])
+    m.d.sync += [
+        owes["r"].eq((owes["r"] & ~took["r"]) | took["ar"]),
+        owes["b"].eq((owes["b"] & ~took["b"]) | both),
+    ]
+    m.d.comb += [
+        Assume(~dut.s_axil_rvalid | owes["r"]),
+        Assume(~dut.s_axil_bvalid | owes["b"]),
+        Assert(
+            ~owes["r"] | s.silent | (proof.during("READ") & done["ar"]) | proof.during("SILENT")
+        ),
+        Assert(
+            ~owes["b"]
+            | s.silent
+            | (proof.during("WRITE") & done["aw"] & done["w"])
+            | proof.during("SILENT")
+        ),
+        Assert(~(took["r"] | took["b"]) | ~s.silent),
+    ]
+    with m.If(~s.silent):
+        proof.claim(m, "READ", s.address_sent == done["ar"])
+        proof.claim(m, "WRITE", s.address_sent == done["aw"], s.data_sent == done["w"])
+    was = {name: Signal(name=f"was_{name}") for name in ("READ", "WRITE")}
+    answered, value = Signal(), Signal(32)
+    m.d.sync += [flag.eq(proof.during(name)) for name, flag in was.items()]
+    m.d.sync += [answered.eq(took["r"] | took["b"]), value.eq(dut.s_axil_rdata)]
+    with m.If(was["READ"] | was["WRITE"]):
+        proof.claim(m, "HEAD", answered, was["WRITE"] | (s.head.value == value))
+
+
+def claim_beats_in(m: Module, proof, granted: Signal):
+    """The count that is answered is of beats that the accelerator gets, each once."""
+    s, dut = proof.link.inside, proof.link
+    full = proof.during("BYTES") & (s.byte == proof.beat_bytes - 1)
+    count, owed = Signal(8), Signal()
+    emptied = Signal()
+    m.d.comb += emptied.eq(
+        proof.during("WRITE")
+        & dut.s_axil_bvalid
+        & dut.s_axil_bready
+        & s.patient
+        & (dut.s_axil_awaddr == ADDRESS["control"])
+        & (dut.s_axil_wdata & CONTROL_RESET).any()
+    )
+    m.d.sync += [
+        count.eq(Mux(proof.during("DECIDE"), 0, count + full)),
+        owed.eq(full | (owed & ~dut.s_axis_tready & ~emptied)),
+    ]
+    m.d.comb += [Assert(dut.s_axis_tvalid == owed), Assert(~full | ~owed)]
+    proof.claim(m, "BYTES", ~owed)
+    stays(m, dut.s_axis_tvalid, dut.s_axis_tready | emptied, dut.s_axis_tdata, dut.s_axis_tlast)
+    exchanged = Signal()
+    m.d.sync += exchanged.eq(proof.during("BEAT", "BYTES"))
+    proof.claim(m, "BEAT BYTES", s.head.count == count)
+    with m.If(exchanged):
+        proof.claim(m, "HEAD", s.head.count == count)
+
+
+def claim_beats_out(m: Module, proof, granted: Signal):
+    """An answer holds the beats that were taken from the accelerator, whole and in order."""
+    s, dut = proof.link.inside, proof.link
+    payload = Cat(dut.m_axis_tdata, dut.m_axis_tlast)
+    stays(m, dut.m_axis_tvalid, dut.m_axis_tready, payload, claim=Assume)
+    constant(m, proof.which)
+    beats, seen = Signal(9), Signal(8)
+    with m.If(proof.during("DECIDE")):
+        m.d.sync += beats.eq(0)
+    with m.Else():
+        m.d.sync += beats.eq(beats + dut.m_axis_tready)
+    with m.If(s.chosen.written & (s.byte == proof.which)):
+        m.d.sync += seen.eq(s.chosen.byte)
+    byte = Signal(8)
+    m.d.comb += byte.eq(payload.word_select(proof.which, 8))
+    m.d.comb += [
+        Assert(~dut.m_axis_tready | (proof.during("OUTPUT") & granted & dut.m_axis_tvalid)),
+        Assert(~dut.m_axis_tready | ((seen == byte) & (s.patience == 0) & (s.byte == 0))),
+        Assert(dut.m_axis_tready == s.accepted),
+        Assume(proof.which < proof.beat_bytes),
+    ]
+    proof.claim(m, "READ WRITE SILENT BEAT BYTES HEAD", beats == 0)
+    bytes_ = s.at * proof.beat_bytes + s.byte
+    proof.claim(
+        m,
+        "OUTPUT",
+        beats + s.accepted == s.at,
+        s.at <= s.wanted,
+        s.at <= beats_out(proof.config.stream_bytes),
+        ~s.rejected | (s.wanted == 0),
+        s.end == Mux(s.rejected, REJECT_AT, 0) + HEAD_BYTES + bytes_,
+        (s.byte == 0) | (dut.m_axis_tvalid & (s.patience == 0)),
+        (s.byte <= proof.which) | (seen == byte),
+    )
+    proof.claim(m, "HEAD", ~s.rejected | (s.wanted == 0))
+    proof.claim(
+        m,
+        "FCS",
+        s.end == Mux(s.rejected, REJECT_AT, 0) + HEAD_BYTES + beats * proof.beat_bytes + s.at,
+    )

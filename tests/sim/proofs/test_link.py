@@ -1,0 +1,107 @@
+"""Proof of the link, and that it can fail."""
+
+from dataclasses import replace
+
+import pytest
+from amaranth import Mux
+
+from hw import link
+from sim.formal import ProofError, check
+from sim.proofs.link import LinkProof
+
+from .common import SMALL, mutate
+
+WIDE = replace(SMALL, lanes=2 * SMALL.lanes)
+
+
+@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["narrow", "wide"])
+def test_link(config):
+    check(LinkProof(config), "bounded", 6)
+    check(LinkProof(config), "induction", 6)
+
+
+def waits_for_a_register(m, s, dut):
+    with m.If(s.fsm.state == s.fsm.encoding["READ"]):
+        m.d.sync += s.patience.eq(0)
+
+
+def waits_for_a_beat(m, s, dut):
+    with m.If((s.fsm.state == s.fsm.encoding["OUTPUT"]) & ~dut.m_axis_tvalid):
+        m.d.sync += s.patience.eq(0)
+
+
+def keeps_half_a_frame(m, s, dut):
+    with m.If(~s.pending & ~dut.i_valid):
+        m.d.sync += s.length.eq(s.length)
+
+
+def trusts_every_frame(m, s, dut):
+    m.d.sync += s.intact.eq(1)
+
+
+def executes_a_repeat(m, s, dut):
+    m.d.sync += s.next_one.eq(1)
+
+
+def refuses_over_what_is_kept(m, s, dut):
+    with m.If(s.rejected & (s.fsm.state == s.fsm.encoding["HEAD"])):
+        m.d.comb += s.chosen.address.eq(s.at)
+
+
+def sends_one_byte_less(m, s, dut):
+    with m.If((s.fsm.state == s.fsm.encoding["SEND"]) & (s.at + 1 == s.end)):
+        m.d.sync += s.fsm.state.eq(s.fsm.encoding["IDLE"])
+
+
+def asks_again(m, s, dut):
+    m.d.sync += s.address_sent.eq(0)
+
+
+def asks_the_silent(m, s, dut):
+    m.d.sync += s.silent.eq(0)
+
+
+def drops_a_beat(m, s, dut):
+    with m.If(~s.patient):
+        m.d.sync += s.held.eq(0)
+
+
+def counts_one_more(m, s, dut):
+    with m.If(s.fsm.state == s.fsm.encoding["BYTES"]):
+        m.d.sync += s.head.count.eq(s.head.count + 1)
+
+
+def takes_without_writing(m, s, dut):
+    with m.If((s.fsm.state == s.fsm.encoding["OUTPUT"]) & dut.m_axis_tvalid & (s.byte == 1)):
+        m.d.comb += s.chosen.written.eq(0)
+
+
+def takes_twice(m, s, dut):
+    m.d.sync += s.accepted.eq(
+        Mux(s.fsm.state == s.fsm.encoding["FCS"], dut.m_axis_tvalid, s.accepted)
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        waits_for_a_register,
+        waits_for_a_beat,
+        keeps_half_a_frame,
+        trusts_every_frame,
+        executes_a_repeat,
+        refuses_over_what_is_kept,
+        sends_one_byte_less,
+        asks_again,
+        asks_the_silent,
+        drops_a_beat,
+        counts_one_more,
+        takes_without_writing,
+        takes_twice,
+    ],
+)
+def test_wrong_link_fails(wrong, monkeypatch):
+    mutate(monkeypatch, link.Link, lambda m, dut: wrong(m, dut.inside, dut))
+    # What is wrong may come long after the start: it is enough that the claims no longer hold on.
+    with pytest.raises(ProofError, match="Temporal induction failed"):
+        check(LinkProof(SMALL), "induction", 6)
