@@ -52,11 +52,7 @@ def test_selftest_through_the_pins(board):
     assert all(unit in done.output for unit in units)
 
 
-@pytest.mark.parametrize(
-    "board",
-    [Config("board-fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64)],
-    indirect=True,
-)
+@pytest.mark.parametrize("board", [DIGITS], indirect=True)
 def test_digits_through_the_pins(board, tmp_path):
     net = network.Network.load(network.DEFAULT)
     x = load(net.data).test_x[:8]
