@@ -1,0 +1,40 @@
+"""Proof of the drain's marks, and that it can fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from hw import drain
+from sim.formal import check
+from sim.proofs.drain import DrainProof
+
+from .common import INTERLEAVED, SMALL, mutate, refuted
+
+SINGLE = replace(SMALL, rows=1)
+"""Whose tiles have one row."""
+
+
+@pytest.mark.parametrize("config", [SMALL, INTERLEAVED, SINGLE], ids=["T1", "T3", "one row"])
+def test_drain_control(config):
+    proof = DrainProof(config)
+    check(DrainProof(config), "bounded", proof.cycles)
+    check(DrainProof(config), "induction", proof.cycles)
+    check(DrainProof(config), "cover", 2 * proof.cycles)
+
+
+def ends_early(m, control):
+    m.d.comb += control.columns[0].end.eq(control.columns[0].valid)
+
+
+def forgets_a_row(m, control):
+    m.d.comb += control.columns[1].valid.eq(control.columns[0].valid)
+
+
+def always_the_first_context(m, control):
+    m.d.comb += control.columns[2].context.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [ends_early, forgets_a_row, always_the_first_context])
+def test_wrong_drain_control_fails(wrong, monkeypatch):
+    mutate(monkeypatch, drain.DrainControl, wrong)
+    refuted(DrainProof(INTERLEAVED), 16)
