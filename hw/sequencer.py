@@ -9,6 +9,8 @@ A malformed or impossible command changes nothing (of a payload that is refused,
 stays written), is answered with a status, and the next packet is taken as if nothing had been.
 """
 
+from types import SimpleNamespace
+
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -166,7 +168,7 @@ class Sequencer(wiring.Component):
         beats = Signal(range(config.header_beats))
         halfwords = Signal(range(HEADER_WORDS))
         m.d.comb += crc.halfword.eq(word[0])
-        with m.FSM():
+        with m.FSM() as fsm:
             with m.State("HEADER"):
                 m.d.comb += [self.i.ready.eq(1), crc.clear.eq(1)]
                 m.d.sync += rows.eq(0)
@@ -252,6 +254,21 @@ class Sequencer(wiring.Component):
                         self.errored.eq(status != Status.OK),
                     ]
                     m.next = "HEADER"
+        self.inside = SimpleNamespace(
+            fsm=fsm,
+            header=header,
+            ended=ended,
+            status=status,
+            beats=beats,
+            halfwords=halfwords,
+            place=place,
+            page_busy=page_busy,
+            channel_busy=channel_busy,
+            dealer=dealer,
+            runs=runs,
+            responses=responses,
+        )
+        """What its proof has to speak of."""
         return m
 
     def _run_of(self, field):

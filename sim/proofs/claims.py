@@ -4,6 +4,13 @@ from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import Assert, Assume
 
 
+class Chosen:
+    """Mixed into a component, leaves its outputs to the solver."""
+
+    def elaborate(self, platform):
+        return Module()
+
+
 def stays(m: Module, valid, ready, *payload, claim=Assert):
     """What is offered is offered unchanged until it is taken; `claim` is Assert or Assume."""
     waiting = Signal()
@@ -21,6 +28,13 @@ def constant(m: Module, *values):
     first, before = Signal(init=1), Signal.like(choice, name="choice")
     m.d.sync += [first.eq(0), before.eq(choice)]
     m.d.comb += Assume(first | (choice == before))
+
+
+def falls(m: Module, number, moving):
+    """Assert that `number` is smaller in the cycle after each in which something is `moving`."""
+    before, moved = Signal.like(number), Signal()
+    m.d.sync += [before.eq(number), moved.eq(moving)]
+    m.d.comb += Assert(~moved | (number < before))
 
 
 def ends_within(m: Module, stuck, cycles: int):

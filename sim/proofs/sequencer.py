@@ -19,7 +19,8 @@ SILENCE = 19
 class SequencerProof(wiring.Component):
     """Any packets, whole, cut short or too long, with any pauses on all sides.
 
-    No RUN ends here, so that what a second one, or a LOAD, waits for may never come.
+    No RUN ends here, so that what a second one, or a LOAD, waits for may never come; for what
+    follows then see `sequencer_steps.py`.
     """
 
     def __init__(self, config: Config):

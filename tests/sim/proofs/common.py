@@ -27,3 +27,9 @@ def refuted(proof, depth: int):
     """The proof finds what is wrong within `depth` cycles."""
     with pytest.raises(ProofError, match="Assert failed"):
         check(proof, "bounded", depth)
+
+
+def no_longer_holds(proof, depth: int):
+    """The claims no longer follow from themselves: for what goes wrong long after the start."""
+    with pytest.raises(ProofError, match="Temporal induction failed"):
+        check(proof, "induction", depth)

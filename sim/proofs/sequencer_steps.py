@@ -1,0 +1,205 @@
+"""Sequencer: from any state it can be in, a command goes on to its one answer.
+
+The dealer is the solver's choice, within what its own proof (`dealer.py`) says of it.
+"""
+
+from unittest.mock import patch
+
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Fragment
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from hw import sequencer
+from hw.commands import HEADER_BYTES, HEADER_WORDS, Opcode, Status
+from hw.config import Config
+from hw.dealer import Dealer
+from hw.layouts import RELEASE, RELEASE_CHANNEL, beat
+
+from .claims import Chosen, falls
+
+STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "WAIT", "DECODE", "JUDGE", "CHECK")
+"""A command's way through the states, from its end: it only ever goes down this list."""
+
+
+class ChosenDealer(Chosen, Dealer):
+    pass
+
+
+class SequencerSteps(wiring.Component):
+    """Any packets with any pauses on all sides; RUNs end when they like, or never."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "valid": In(1),
+                "payload": In(beat(config)),
+                "run_ready": In(1),
+                "response_ready": In(1),
+                "idle": In(1),
+                "release": In(RELEASE),
+                "release_channel": In(RELEASE_CHANNEL),
+                "takes": In(1),
+                "done": In(1),
+                "bad_length": In(1),
+                "bad_schedule": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        dut = self.sequencer = sequencer.Sequencer(self.config)
+        dealer = ChosenDealer(self.config)
+        with patch.object(sequencer, "Dealer", lambda config: dealer):
+            m.submodules.sequencer = Fragment.get(dut, None)  # its registers are known now
+        wiring.connect(m, wiring.flipped(self.release), dut.release)
+        wiring.connect(m, wiring.flipped(self.release_channel), dut.release_channel)
+        m.d.comb += [
+            dut.i.valid.eq(self.valid),
+            dut.i.payload.eq(self.payload),
+            dut.run.ready.eq(self.run_ready),
+            dut.response.ready.eq(self.response_ready),
+            dut.idle.eq(self.idle),
+        ]
+        s = dut.inside
+        self.state, self.encoding = s.fsm.state, s.fsm.encoding
+        m.d.comb += Assert(self.state < len(self.encoding))
+        whole = self._packet(m, dealer)
+        self._progress(m, dealer)
+        self._deeds(m, dealer, whole)
+        return m
+
+    def during(self, *names: str) -> Value:
+        return Cat(self.state == self.encoding[name] for name in names).any()
+
+    def _packet(self, m: Module, dealer) -> Signal:
+        """A packet's beats are taken up to its last, and none before its answer."""
+        s, dut = self.sequencer.inside, self.sequencer
+        taken = dut.i.valid & dut.i.ready
+        answered = self.during("RESPOND") & s.responses.i.ready
+        # Beats of the header, whether the header is whole and the packet has ended, and its
+        # first two bytes.
+        whole, last, named = Signal(), Signal(), Signal(16)
+        with m.If(answered):
+            m.d.sync += [whole.eq(0), last.eq(0)]
+        with m.Elif(taken):
+            m.d.sync += last.eq(self.payload.last)
+            with m.If(self.during("HEADER")):
+                m.d.sync += whole.eq(s.beats == self.config.header_beats - 1)
+                with m.If(s.beats == 0):
+                    m.d.sync += named.eq(self.payload.data[:16])
+        # The dealer takes no beat after the last, and knows at its end whether it had that.
+        m.d.comb += [
+            dealer.i.ready.eq(self.takes),
+            dealer.done.eq(self.done),
+            dealer.ended.eq(last),
+            dealer.bad_length.eq(self.bad_length),
+            dealer.bad_schedule.eq(self.bad_schedule),
+            Assume(~self.takes | ~(last | self.done)),
+            Assert(~taken | ~last),
+        ]
+        with m.If(self.during("HEADER")):
+            m.d.comb += [Assert(s.beats < self.config.header_beats), Assert(~whole), Assert(~last)]
+        with m.Else():
+            m.d.comb += [Assert(s.beats == 0), Assert(whole | (self.during("RESPOND") & last))]
+        with m.If(self.during("CHECK", "JUDGE", "DECODE", "WAIT", "DISCARD")):
+            m.d.comb += Assert(s.ended == last)
+        with m.If(self.during("RESPOND")):
+            m.d.comb += Assert(last)
+
+        # The header turns past its check, so that its first halfword is found again.
+        bits = len(dut.i.payload.data)
+        with m.If(self.during("HEADER")):
+            for beats in range(1, self.config.header_beats):
+                with m.If(s.beats == beats):
+                    m.d.comb += Assert(s.header[8 * HEADER_BYTES - bits * beats :][:16] == named)
+        with m.Elif(self.during("CHECK")):
+            m.d.comb += Assert(s.halfwords < HEADER_WORDS)
+            for turned in range(HEADER_WORDS):
+                with m.If(s.halfwords == turned):
+                    at = (HEADER_WORDS - turned) % HEADER_WORDS
+                    m.d.comb += Assert(s.header.word_select(at, 16) == named)
+        with m.Else():
+            m.d.comb += Assert(s.header[:16] == Mux(whole, named, 0))
+        return whole
+
+    def _progress(self, m: Module, dealer):
+        """A number that falls, but for what others have to do first."""
+        s, dut = self.sequencer.inside, self.sequencer
+        opcode = s.header[:8]
+        number = Signal(16)
+        for step, name in enumerate(STEPS):
+            left = {"CHECK": HEADER_WORDS - s.halfwords, "WAIT": 255 - s.place}.get(name, 0)
+            with m.If(self.during(name)):
+                m.d.comb += number.eq((step << 8) + left)
+        acquired = s.runs.i.valid & s.runs.i.ready
+        others = {
+            "HEADER": 1,  # the host, for as long as it sends no header
+            "WAIT": (
+                ((opcode == Opcode.LOAD) & s.page_busy)
+                | ((opcode == Opcode.CHANNEL) & s.channel_busy)
+                | ((opcode == Opcode.RUN) & ~acquired)
+                | ((opcode == Opcode.SYNC) & ~(self.idle & ~dut.run.valid))
+            ),
+            "PAYLOAD": ~self.done,
+            "DISCARD": ~s.ended,
+            "RESPOND": ~s.responses.i.ready,
+        }
+        waits = Cat(self.during(name) & waits for name, waits in others.items()).any()
+        falls(m, number, ~waits)
+        # What the host offers is taken where it is waited for.
+        with m.If(self.during("HEADER") | (self.during("DISCARD") & ~s.ended)):
+            m.d.comb += Assert(dut.i.ready)
+        with m.If(self.during("WAIT")):
+            known = Cat(opcode == each for each in Opcode).any()
+            m.d.comb += [Assert(known), Assert(s.ended == (opcode != Opcode.LOAD))]
+        with m.Else():
+            m.d.comb += Assert(s.place == 0)
+
+    def _deeds(self, m: Module, dealer, whole: Signal):
+        """What is answered with OK was done, once; what is refused at its header was not."""
+        s, dut = self.sequencer.inside, self.sequencer
+        opcode, ok = s.header[:8], s.status == Status.OK
+        queued, set_, begun = Signal(), Signal(), Signal()
+        queues = s.runs.i.valid & s.runs.i.ready
+        sets = self.during("WAIT") & dut.channel.valid
+        m.d.comb += [
+            Assert(~queues | (self.during("WAIT") & ok & (opcode == Opcode.RUN) & ~queued)),
+            Assert(~dut.channel.valid | (self.during("WAIT") & ok & (opcode == Opcode.CHANNEL))),
+            Assert(~dealer.start | (self.during("WAIT") & ok & (opcode == Opcode.LOAD) & ~begun)),
+            Assert(~s.responses.i.valid | self.during("RESPOND")),
+        ]
+        with m.If(self.during("HEADER", "CHECK", "JUDGE", "DECODE")):
+            m.d.comb += [Assert(~queued), Assert(~set_), Assert(~begun)]
+        with m.If(self.during("RESPOND") & s.responses.i.ready):
+            m.d.sync += [queued.eq(0), set_.eq(0), begun.eq(0)]
+        with m.Else():
+            m.d.sync += [
+                queued.eq(queued | queues),
+                set_.eq(set_ | sets),
+                begun.eq(begun | dealer.start),
+            ]
+        with m.If(self.during("WAIT")):
+            m.d.comb += [
+                Assert(ok),
+                Assert(~queued),
+                Assert(~begun),
+                Assert(set_ == (s.place != 0)),
+            ]
+        with m.If(self.during("PAYLOAD")):
+            m.d.comb += [Assert(ok), Assert(begun), Assert(opcode == Opcode.LOAD)]
+        with m.If(self.during("PAYLOAD", "DISCARD")):
+            m.d.comb += [Assert(~queued), Assert(~set_), Assert(~ok | begun)]
+        with m.If(self.during("DISCARD", "RESPOND")):
+            m.d.comb += Assert(~begun | (opcode == Opcode.LOAD))
+        with m.If(self.during("RESPOND")):
+            answer = s.responses.i.payload
+            m.d.comb += [
+                Assert(queued == (ok & (opcode == Opcode.RUN))),
+                Assert(set_ == (ok & (opcode == Opcode.CHANNEL))),
+                Assert(~ok | (opcode != Opcode.LOAD) | begun),
+                Assert(whole | (s.status == Status.BAD_LENGTH)),
+                Assert(answer.status == s.status),
+                Assert(Cat(answer.opcode, answer.tag) == s.header[:16]),
+            ]

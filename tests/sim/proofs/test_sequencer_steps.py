@@ -1,0 +1,70 @@
+"""Proof that a command goes on to its one answer, and that it can fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from hw import sequencer
+from hw.commands import Opcode
+from sim.formal import check
+from sim.proofs.sequencer_steps import SequencerSteps
+
+from .common import INTERLEAVED, SMALL, mutate, no_longer_holds
+
+COMPACT = replace(SMALL, compact=True)
+
+
+@pytest.mark.parametrize("config", [SMALL, INTERLEAVED, COMPACT], ids=["T1", "T3", "compact"])
+def test_sequencer_steps(config):
+    check(SequencerSteps(config), "bounded", 4)
+    check(SequencerSteps(config), "induction", 4)
+
+
+def goes(m, s, state, to, when=1):
+    with m.If((s.fsm.state == s.fsm.encoding[state]) & when):
+        m.d.sync += s.fsm.state.eq(s.fsm.encoding[to])
+
+
+def answers_twice(m, s, dut):
+    goes(m, s, "RESPOND", "RESPOND")
+
+
+def never_answers_what_it_refuses(m, s, dut):
+    goes(m, s, "DISCARD", "HEADER", s.ended)
+
+
+def answers_before_the_end(m, s, dut):
+    goes(m, s, "DISCARD", "RESPOND")
+
+
+def turns_the_header_too_far(m, s, dut):
+    goes(m, s, "CHECK", "CHECK", s.halfwords == 15)
+
+
+def runs_twice(m, s, dut):
+    goes(m, s, "WAIT", "WAIT", s.header[:8] == Opcode.RUN)
+
+
+def runs_what_it_refuses(m, s, dut):
+    goes(m, s, "DECODE", "WAIT")
+
+
+def waits_for_nothing(m, s, dut):
+    goes(m, s, "JUDGE", "JUDGE")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        answers_twice,
+        never_answers_what_it_refuses,
+        answers_before_the_end,
+        turns_the_header_too_far,
+        runs_twice,
+        runs_what_it_refuses,
+        waits_for_nothing,
+    ],
+)
+def test_wrong_sequencer_fails(wrong, monkeypatch):
+    mutate(monkeypatch, sequencer.Sequencer, lambda m, dut: wrong(m, dut.inside, dut))
+    no_longer_holds(SequencerSteps(SMALL), 4)
