@@ -25,6 +25,7 @@ from hw.registers import ADDRESS as ACCELERATOR
 from hw.registers import CONTROL_RESET
 
 from .errors import DeviceError
+from .protocol import response_limit
 
 COUNT = struct.Struct("<I")
 TIMEOUT = 10.0
@@ -97,6 +98,8 @@ class DmaTransport:
     ) -> list[bytes]:
         """Send command packets and return their responses; see `sw.device.Transport`."""
         batches = self._batches(packets)
+        # A packet ends in memory with a beat that counts its others.
+        most = sum(response_limit(packet, self._beat) + self._beat for packet in packets)
         before = self._get("packets")
         written = b""
         self._open_room()
@@ -105,13 +108,18 @@ class DmaTransport:
             status, beats = self._get("status"), self._get("written")
             done = (self._get("packets") - before) & 0xFFFFFFFF
             self._check(status)
+            if done > len(packets) or len(written) + beats * self._beat > most:
+                raise self._nonsense()
             if not status & STATUS_READING and (batch := next(batches, None)):
                 self._send(batch)
             if on_response and seen is not None and done != seen[1]:
                 on_response(done)
             if done == len(packets):
                 # The last acknowledgement counts for both: this is all of it.
-                return apart(written + self._written(self._get("written")), self._beat)
+                responses = apart(written + self._written(self._get("written")), self._beat)
+                if len(responses) != len(packets):
+                    raise self._nonsense()
+                return responses
             if status & STATUS_FULL:
                 written += self._written(beats)
                 self._set("control", CONTROL_WRITE)
@@ -179,6 +187,12 @@ class DmaTransport:
                     f"at {self.memory.base:#x} to {self.memory.base + self.memory.size:#x} "
                     "connected to its AXI port?"
                 )
+
+    def _nonsense(self) -> DeviceError:
+        return DeviceError(
+            f"the device at {self.memory.name} answers nonsense, not one response to each command; "
+            "reset it and run again"
+        )
 
     def _get(self, name: str) -> int:
         return self.memory.read_register(ADDRESS[name])

@@ -25,6 +25,8 @@ from .errors import DeviceError
 
 HEADER = struct.Struct("<16H")
 BIAS_BITS = 96
+MOST_ROWS, MOST_COLUMNS = 128 * 16, 128
+"""The largest tile that `hw.config.Config` allows: R × T rows of C outputs."""
 
 
 def command(config: Config, opcode: Opcode, fields: dict[str, int], tag: int = 0) -> bytes:
@@ -75,6 +77,20 @@ def run(
 
 def sync(config: Config) -> bytes:
     return command(config, Opcode.SYNC, {})
+
+
+def response_limit(packet: bytes, beat: int) -> int:
+    """Bytes, in beats of `beat` bytes, that no device's response to `packet` exceeds.
+
+    For transports, which do not know the configuration: only a RUN has rows, for each of its row
+    blocks at most those of the largest tile, in FP32.
+    """
+    words = HEADER.unpack(packet[:HEADER_BYTES].ljust(HEADER_BYTES, b"\0"))
+    is_run = words[0] & 0xFF == Opcode.RUN
+    tiles = words[1 + COMMAND_FIELDS[Opcode.RUN].index("row_blocks")] if is_run else 0
+    row = MOST_COLUMNS * OutputFormat.FP32.bytes
+    beats = -(-HEADER_BYTES // beat) + tiles * MOST_ROWS * -(-row // beat)
+    return beats * beat
 
 
 def indices_payload(indices: np.ndarray) -> bytes:

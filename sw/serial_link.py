@@ -23,6 +23,7 @@ from hw.link_protocol import (
 from hw.registers import ADDRESS
 
 from .errors import DeviceError
+from .protocol import response_limit
 
 HEAD = struct.Struct("<BHB")
 ANSWER = struct.Struct("<BHBBBI")
@@ -104,6 +105,7 @@ class LinkTransport:
             for packet in packets
             for i in range(0, len(packet), size)
         ]
+        limits = [response_limit(packet, size) for packet in packets]
         most, sent, idle = beats_in(size), 0, 0
         responses: list[bytes] = []
         open_response = bytearray()
@@ -120,6 +122,12 @@ class LinkTransport:
             window = most if accepted == len(offered) or self.resent > resent else 1
             for i in range(0, len(out), size + 1):
                 open_response += out[i : i + size]
+                answered = len(responses)
+                if answered == len(packets) or len(open_response) > limits[answered]:
+                    raise DeviceError(
+                        f"the device at {self.port.name} answers nonsense, more than it was asked "
+                        "for; reset it"
+                    )
                 if out[i + size] & 1:
                     responses.append(bytes(open_response))
                     open_response.clear()

@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.config import Config
-from hw.formats import INT8
-from hw.link_protocol import encode
+from hw.commands import OutputFormat
+from hw.config import PRESETS, Config, ConfigError, preset
+from hw.formats import FP16, INT8
+from hw.link_protocol import BEATS_AT, encode
 from hw.registers import ADDRESS
 from sim.bench.link import CONFIG, survive
 from sim.board import BoardPort
 from sim.link_model import LinkModel, ModelPort
+from sw import protocol
 from sw.errors import DeviceError
 from sw.serial_link import LinkTransport
 
@@ -52,8 +54,6 @@ def test_a_new_session_resets_a_half_sent_packet(port):
     # One beat of a packet whose end never comes.
     assert transport._next(4, bytes([0, 0]) + bytes(size + 1))[0] == 1
     again = LinkTransport(line)
-    from sw import protocol
-
     (response,) = again.exchange([protocol.sync(CONFIG)])
     assert protocol.response(CONFIG, response).check().rows == 0
     with pytest.raises(DeviceError, match="forgotten this session"):
@@ -136,6 +136,65 @@ def test_no_bytes_wedge_the_gateware(parts):
     model = LinkTransport(ModelPort(CONFIG))
     assert transport.read_register(ADDRESS["magic"]) == model.read_register(ADDRESS["magic"])
     transport.close()
+
+
+class Endless(LinkModel):
+    """Takes every beat, and gives one each time that ends no packet."""
+
+    exchanges = 0
+
+    def _exchange(self, request):
+        self.exchanges += 1
+        assert self.exchanges < 100, "the host goes on for ever"
+        size = self.config.stream_bytes
+        return self._answer(
+            request, count=len(request[BEATS_AT:]) // (size + 1), beats=bytes(size + 1)
+        )
+
+
+def test_a_response_that_never_ends():
+    port = ModelPort(CONFIG)
+    port.model = Endless(CONFIG)
+    with pytest.raises(DeviceError, match="answers nonsense, more than it was asked for"):
+        LinkTransport(port).exchange([protocol.sync(CONFIG)])
+
+
+def test_more_responses_than_commands():
+    port = ModelPort(CONFIG)
+    right = port.model.device.exchange
+    port.model.device.exchange = lambda sent: 3 * right(sent)
+    told = []
+    with pytest.raises(DeviceError, match="answers nonsense, more than it was asked for"):
+        LinkTransport(port).exchange([protocol.sync(CONFIG)], told.append)
+    assert told == [1]
+
+
+LARGEST = Config("largest", 128, 128, FP16, interleave=16, lanes=16, group=16)
+
+
+@pytest.mark.parametrize("config", [CONFIG, *PRESETS.values(), LARGEST], ids=lambda c: c.name)
+def test_no_legal_response_is_beyond_its_limit(config):
+    fields = dict.fromkeys(
+        ("activation_base", "activation_stride", "slot_base", "schedule_base", "schedule_count"), 0
+    )
+    for tiles in (1, 0xFFFF):
+        for output in OutputFormat:
+            options = {"finish": True, "relu": False, "channel_page": 0, "row_blocks": tiles}
+            run = protocol.run(config, output=output, **options, **fields)
+            beats = config.header_beats + tiles * config.tile_rows * config.row_beats(output)
+            limit = protocol.response_limit(run, config.stream_bytes)
+            assert beats * config.stream_bytes <= limit
+            if config is LARGEST and output is OutputFormat.FP32:
+                assert beats * config.stream_bytes == limit
+    header = config.header_beats * config.stream_bytes
+    for packet in (protocol.sync(config), b"\1", b"\xff" * 40):
+        assert protocol.response_limit(packet, config.stream_bytes) == header
+
+
+@pytest.mark.parametrize("field", ["rows", "columns", "interleave"])
+def test_there_is_no_larger_tile_than_the_limit_is_for(field):
+    with pytest.raises(ConfigError, match=field):
+        preset("small", **{field: getattr(LARGEST, field) + 1})
 
 
 def test_registers_that_are_silent_are_a_clear_error():

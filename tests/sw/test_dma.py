@@ -7,7 +7,7 @@ from hw.config import preset
 from hw.dma_registers import ADDRESS
 from sim.dma_model import DmaModel
 from sim.model import ModelTransport
-from sw import dma, nm, packing
+from sw import dma, nm, packing, protocol
 from sw.device import Device
 from sw.dma import DmaTransport, apart, buffer
 from sw.errors import DeviceError
@@ -103,6 +103,44 @@ def test_silence_ends_with_an_error(monkeypatch):
         memory._to_read = [0]
         memory._control = lambda value: None
         transport.write_register(32, 4)
+
+
+def test_more_responses_than_commands(monkeypatch):
+    memory = DmaModel(CONFIG)
+    right = memory._control
+
+    def twice(value):
+        """Each batch is read again when it has been read."""
+        right(value)
+        memory._to_read *= 2
+
+    monkeypatch.setattr(memory, "_control", twice)
+    with pytest.raises(DeviceError, match="answers nonsense, not one response to each command"):
+        DmaTransport(memory).exchange([protocol.sync(CONFIG)] * 20)
+
+
+def test_a_response_that_never_ends(monkeypatch):
+    """Through rooms that are smaller than the largest response."""
+    memory = DmaModel(CONFIG, size=8 * CONFIG.stream_bytes)
+    right, rooms = memory._control, []
+
+    def endless(value):
+        rooms.append(value)
+        assert len(rooms) < 100, "the host goes on for ever"
+        right(value)
+        memory._responses = [(bytes(CONFIG.stream_bytes), False)] * 50
+
+    transport = DmaTransport(memory)
+    monkeypatch.setattr(memory, "_control", endless)
+    with pytest.raises(DeviceError, match="answers nonsense"):
+        transport.exchange([bytes(CONFIG.stream_bytes)])
+
+
+def test_responses_that_are_not_in_memory(monkeypatch):
+    memory = DmaModel(CONFIG)
+    monkeypatch.setattr(memory, "read", lambda offset, size: bytes(size))
+    with pytest.raises(DeviceError, match="answers nonsense"):
+        DmaTransport(memory).exchange([protocol.sync(CONFIG)])
 
 
 def test_command_that_is_larger_than_the_memory():
