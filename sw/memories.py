@@ -26,17 +26,18 @@ class XdmaMemory:
     """A card's memory through AMD's XDMA driver (`sw.dma.Memory`).
 
     The driver's character devices: ``<path>_h2c_0`` and ``<path>_c2h_0`` reach memory at the file's
-    offset, ``<path>_user`` the registers. Source: AMD PG195. Raises `DeviceError` if one of them
-    cannot be had.
+    offset, ``<path>_user`` the registers. Source: AMD PG195. The card is this process' alone until
+    it is closed. Raises `DeviceError` if one of them cannot be had.
     """
 
     def __init__(self, path: str = XDMA, base: int = 0, size: int = XDMA_SIZE):
         self.name, self.base, self.size = path, base, size
         self._files: list[int] = []
         try:
+            self._user = self._open("user", os.O_RDWR)
+            self._lock()
             self._down = self._open("h2c_0", os.O_WRONLY)
             self._up = self._open("c2h_0", os.O_RDONLY)
-            self._user = self._open("user", os.O_RDWR)
         except BaseException:
             self.close()
             raise
@@ -66,6 +67,15 @@ class XdmaMemory:
         self._files.append(file)
         return file
 
+    def _lock(self) -> None:
+        """Who opens a device resets it, so another program's must not be opened."""
+        import fcntl  # not on Windows, where there is no node to lock either
+
+        try:
+            fcntl.flock(self._user, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as reason:
+            raise _explain(f"{self.name}_user", reason) from None
+
     def _all(self, file: int, at: int, size: int) -> bytes:
         data = b""
         while len(data) < size:
@@ -94,6 +104,11 @@ def _explain(path: str, reason: OSError) -> DeviceError:
     if reason.errno == errno.EACCES:
         return DeviceError(
             f"no right to use {path}: run as root, or install a udev rule for AMD's XDMA driver"
+        )
+    if reason.errno in (errno.EAGAIN, errno.EBUSY):
+        return DeviceError(
+            f"{path} is in use: close the other program (another heddle, say); "
+            f"fuser {path} names it"
         )
     if reason.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
         return DeviceError(

@@ -11,8 +11,8 @@ import pytest
 from hw.config import preset
 from sim.dma_model import DmaModel
 from sim.model import ModelTransport
+from sw import cli, memories, serial_port
 from sw import device as devices
-from sw import memories
 from sw.errors import DeviceError
 from sw.memories import XdmaMemory
 
@@ -64,6 +64,7 @@ def card(monkeypatch):
         card.pwrite,
     )
     monkeypatch.setattr(memories, "os", fake)
+    monkeypatch.setattr("fcntl.flock", lambda file, how: None)
     return card
 
 
@@ -93,7 +94,7 @@ def test_no_rights(card, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(memories.os, "open", refuse)
-    with pytest.raises(DeviceError, match="no right to use /dev/xdma0_h2c_0"):
+    with pytest.raises(DeviceError, match="no right to use /dev/xdma0_user"):
         XdmaMemory()
 
 
@@ -106,6 +107,29 @@ def test_card_that_is_gone(card, monkeypatch):
     monkeypatch.setattr(memories.os, "pread", gone)
     with pytest.raises(DeviceError, match="does not answer"):
         device.counters()
+
+
+def test_a_card_in_use_stays_with_its_user(monkeypatch, tmp_path, capsys):
+    for part in ("h2c_0", "c2h_0", "user"):
+        (tmp_path / f"xdma0_{part}").touch()
+    path = f"{tmp_path}/xdma0"
+    first = XdmaMemory(path)
+    in_use = f"{path}_user is in use: close the other program"
+    with pytest.raises(DeviceError, match=in_use):
+        XdmaMemory(path)
+
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(memories, "NODES", tmp_path)
+    monkeypatch.setattr(serial_port, "paths", list)
+    monkeypatch.setattr(sys, "argv", ["heddle", "devices"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    assert in_use in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "xdma0_user").read_bytes()  # no register was written
+
+    first.close()
+    XdmaMemory(path).close()
 
 
 class Buffer(np.ndarray):
