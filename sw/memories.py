@@ -122,7 +122,8 @@ class PynqMemory:
     """Memory and registers of a Zynq board that runs PYNQ (`sw.dma.Memory`).
 
     Loads `bitfile` and asks for `size` bytes that the DMA can reach. Raises `DeviceError` if the
-    package `pynq` is missing, or the bitstream holds no block called `PYNQ_BLOCK`.
+    package `pynq` is missing or fails, if there is no bitstream or no .hwh beside it, or if it
+    holds no block called `PYNQ_BLOCK`.
     """
 
     def __init__(self, bitfile: str, size: int = PYNQ_SIZE):
@@ -136,15 +137,21 @@ class PynqMemory:
             ) from None
         if not Path(bitfile).is_file():
             raise DeviceError(f"there is no bitstream {bitfile}")
-        overlay = pynq.Overlay(bitfile)
-        try:
-            self._registers = getattr(overlay, PYNQ_BLOCK)
-        except AttributeError:
+        handoff = Path(bitfile).with_suffix(".hwh")
+        if not handoff.is_file():
+            raise DeviceError(
+                f"there is no {handoff}, which tells PYNQ what {bitfile} holds: copy it there, "
+                "beside the bitstream that it was made with"
+            )
+        overlay = self._guarded(pynq.Overlay, bitfile)
+        # Only now are the registers mapped.
+        self._registers = self._guarded(getattr, overlay, PYNQ_BLOCK, None)
+        if self._registers is None:
             raise DeviceError(
                 f"{bitfile} holds no block {PYNQ_BLOCK!r}: make it from the project that "
                 "heddle bitstream --board pynq-z2 writes"
-            ) from None
-        self._buffer = pynq.allocate(shape=(size,), dtype="u1")
+            )
+        self._buffer = self._guarded(pynq.allocate, shape=(size,), dtype="u1")
         self.base = self._buffer.physical_address
 
     def read_register(self, address: int) -> int:
@@ -163,3 +170,12 @@ class PynqMemory:
 
     def close(self) -> None:
         self._buffer.freebuffer()
+
+    def _guarded(self, call, *arguments, **options):
+        try:
+            return call(*arguments, **options)
+        except Exception as reason:  # PYNQ does not say which ones it raises
+            raise DeviceError(
+                f"PYNQ cannot load and use {self.name} ({type(reason).__name__}: {reason}): run "
+                "heddle as root, with the .bit and the .hwh of one build beside each other"
+            ) from reason

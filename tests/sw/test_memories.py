@@ -162,6 +162,7 @@ def pynq(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "pynq", package)
     file = tmp_path / "heddle.bit"
     file.touch()
+    file.with_suffix(".hwh").touch()
     return SimpleNamespace(file=file, package=package)
 
 
@@ -179,6 +180,45 @@ def test_pynq_that_is_not_as_it_should_be(pynq, monkeypatch):
         devices.open(f"pynq:{pynq.file}")
     monkeypatch.setitem(sys.modules, "pynq", None)
     with pytest.raises(DeviceError, match="package pynq is missing"):
+        devices.open(f"pynq:{pynq.file}")
+
+
+@pytest.mark.parametrize("call", ["Overlay", "allocate"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        PermissionError(errno.EACCES, "Permission denied"),
+        RuntimeError("Root permissions required."),
+    ],
+    ids=lambda reason: type(reason).__name__,
+)
+def test_pynq_that_fails(pynq, call, reason):
+    def fail(*arguments, **options):
+        raise reason
+
+    setattr(pynq.package, call, fail)
+    with pytest.raises(DeviceError, match="run heddle as root, with the .bit and the .hwh") as told:
+        devices.open(f"pynq:{pynq.file}")
+    assert f"{pynq.file} ({type(reason).__name__}: {reason})" in str(told.value)
+
+
+def test_pynq_whose_registers_cannot_be_mapped(pynq):
+    class Overlay:
+        def __init__(self, path):
+            pass
+
+        @property
+        def heddle(self):
+            raise OSError("Root permissions required.")
+
+    pynq.package.Overlay = Overlay
+    with pytest.raises(DeviceError, match="run heddle as root"):
+        devices.open(f"pynq:{pynq.file}")
+
+
+def test_pynq_without_the_description_of_the_bitstream(pynq):
+    pynq.file.with_suffix(".hwh").unlink()
+    with pytest.raises(DeviceError, match="there is no .*heddle.hwh, .* copy it there, beside"):
         devices.open(f"pynq:{pynq.file}")
 
 
