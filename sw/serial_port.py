@@ -20,7 +20,7 @@ class SerialPort:
         try:
             # A pseudo-terminal has no rate and takes any.
             self._serial = serial.Serial(path, baud, timeout=0, write_timeout=10, exclusive=True)
-        except (serial.SerialException, OSError, ValueError) as reason:
+        except (serial.SerialException, OSError, ValueError, OverflowError) as reason:
             raise _explain(path, baud, reason) from None
         self._serial.reset_input_buffer()
 

@@ -177,6 +177,12 @@ def test_a_port_without_the_right(heddle, monkeypatch):
         assert "sudo usermod -aG dialout $USER" in heddle("selftest", "--device", path)
 
 
+def test_a_rate_that_no_port_has(heddle):
+    with port(LinkModel(TINY).feed) as path:
+        text = heddle("selftest", "--device", path, "--baud", 1 << 32)
+    assert f"cannot open {path} at 4,294,967,296 baud" in text
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [
