@@ -1,4 +1,4 @@
-"""A device, whatever carries its bytes: simulated, modelled, or (later) on a board.
+"""A device, whatever carries its bytes: simulated, modelled, or on a board.
 
 `open` gives a `Device`; the same script runs on every kind of it.
 """
