@@ -128,15 +128,20 @@ def _entry(tool: str) -> EntryPoint:
 def load(board: Board | VendorBoard, file: Path) -> None:
     """Load a bitstream into a connected board with openFPGALoader.
 
+    `file` is called as the configuration that it holds, but for a `VendorBoard`, which has one.
     Raises `BuildError` if that does not load the board (it says what does), if there is no file,
     no loader, or loading fails.
     """
     if not board.loader:
         raise BuildError(f"{board.name} is not loaded from here: {board.loading} (docs/vendor.md)")
     if not file.is_file():
-        vivado = " where vivado is on the path" if isinstance(board, VendorBoard) else ""
+        if isinstance(board, VendorBoard):
+            more = " where vivado is on the path"
+        else:
+            others = {build.config.name for build in board.builds[1:]}
+            more = f" CONFIG={file.stem}" if file.stem in others else ""
         raise BuildError(
-            f"there is no {file}: make it with make bitstream BOARD={board.name}{vivado}"
+            f"there is no {file}: make it with make bitstream BOARD={board.name}{more}"
         )
     loader = shutil.which("openFPGALoader")
     if loader is None:
@@ -148,5 +153,6 @@ def load(board: Board | VendorBoard, file: Path) -> None:
     if done.returncode:
         raise BuildError(
             f"openFPGALoader failed (code {done.returncode}): is the board connected, and may you "
-            "use its USB port?"
+            f"use its USB port? An older openFPGALoader may not know the board {board.loader} "
+            "(openFPGALoader --list-boards tells): then install a newer one"
         )

@@ -75,6 +75,30 @@ def test_loading_says_what_is_missing(tmp_path, monkeypatch):
         toolchain.load(ulx3s, tmp_path / "a.bit")
 
 
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_missing_file_is_what_the_advice_makes(tmp_path, name):
+    """Also if it holds another configuration than the board's default."""
+    for build in board(name).builds:
+        config = build.config.name
+        arguments = ["load", "--board", name, "--config", config, "--out", str(tmp_path)]
+        told = str(CliRunner().invoke(cli.app, arguments).exception)
+        assert told.startswith(f"there is no {tmp_path / name / config / config}.")
+        advice = told.partition("make bitstream ")[2].split()
+        given = dict(word.split("=") for word in advice)
+        assert given.pop("BOARD") == name
+        assert board(name).build(given.pop("CONFIG", None)) is build and not given
+
+
+def test_a_loader_that_fails_may_be_an_old_one(tmp_path, monkeypatch):
+    loader = tmp_path / "openFPGALoader"
+    loader.write_text("#!/bin/sh\nexit 1\n")
+    loader.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(BuildError, match=r"failed \(code 1\): is the board connected") as told:
+        toolchain.load(board("ecpix-5-85f"), loader)
+    assert "may not know the board ecpix5_r03 (openFPGALoader --list-boards" in str(told.value)
+
+
 @pytest.mark.parametrize("name", VENDOR_BOARDS)
 def test_loading_a_vendors_board(tmp_path, monkeypatch, name):
     """openFPGALoader gets the file that Vivado made, or the user is told what loads the board."""
