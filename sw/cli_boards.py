@@ -1,0 +1,126 @@
+"""The commands of `heddle` that concern boards: bitstreams, loading them, the table of boards."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hw.config import ConfigError
+from hw.platforms import BOARDS
+from hw.platforms import board as find_board
+from hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
+
+console = Console()
+Board = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
+Carried = Annotated[str | None, typer.Option("--config", help="What the board is to carry.")]
+BUILD = Path("build")
+
+
+def bitstream(
+    board: Board,
+    config: Carried = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder, one below it a board.")] = BUILD,
+):
+    """Make a board's bitstream with the open tools: `heddle bitstream --board ulx3s-85f`.
+
+    For a board whose tools are its vendor's, write the project, and build it if they are there.
+    """
+    from . import bitstream as maker
+
+    if board not in BOARDS:
+        _vendor_project(vendor_board(board), config, out / board)
+        return
+    chosen = find_board(board)
+    build = chosen.build(config)
+    with console.status("") as status:
+        report = maker.make(chosen, build, out / board, range(1, seeds + 1), on_step=status.update)
+    table = Table(title=f"{report.configuration} on {report.title}")
+    for column in ("cells", "used", "of"):
+        table.add_column(column, justify="right")
+    for kind, (used, available) in report.used.items():
+        table.add_row(kind, f"{used:,}", f"{available:,}")
+    console.print(table)
+    verdict = "met" if report.met else "[red]missed[/red]"
+    console.print(
+        f"clock {report.mhz:g} MHz, highest {report.fmax:g} MHz (seed {report.seed}): {verdict}"
+    )
+    console.print(f"wrote {out / board / report.file} and {out / board / 'report.json'}")
+    if not report.met:
+        raise typer.Exit(1)
+
+
+def _carrying(board: VendorBoard, config: str | None) -> VendorBoard:
+    """`board`, if `config` is what it carries."""
+    if config not in (None, "", board.config.name):
+        raise ConfigError(f"{board.name} has no configuration {config!r}, but {board.config.name}")
+    return board
+
+
+def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> None:
+    from . import vendor
+
+    _carrying(board, config)
+    with console.status(f"generating Verilog of {board.config.name}") as status:
+        text = vendor.write(board, folder)
+        status.update("estimating its size (Yosys; minutes)")
+        report = vendor.estimate(board, text, folder)
+        table = Table(title=f"{report.configuration} on {report.title}: an estimate by Yosys")
+        for column in ("cells", "used", "of"):
+            table.add_column(column, justify="right")
+        for kind, (used, available) in report.used.items():
+            table.add_row(kind, f"{used:,}", f"{available:,}")
+        console.print(table)
+        file = vendor.build(folder, status.update)
+    if file:
+        console.print(f"wrote {file}; timing.rpt and utilization.rpt beside it are Vivado's")
+        return
+    console.print(
+        f"The project in {folder} is complete. There is no vivado on the path, so no bitstream was "
+        f"made. Where there is one: cd {folder} && vivado -mode batch -source build.tcl"
+    )
+
+
+def load(
+    board: Board,
+    config: Carried = None,
+    out: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
+):
+    """Load a bitstream into a connected board, by openFPGALoader."""
+    from . import toolchain
+
+    if board not in BOARDS:
+        vendors = _carrying(vendor_board(board), config)
+        toolchain.load(vendors, out / board / "heddle.bit")
+        return
+    chosen = find_board(board)
+    name = chosen.build(config).config.name
+    suffix = toolchain.TOOLCHAINS[chosen.family].suffix
+    toolchain.load(chosen, out / board / name / f"{name}.{suffix}")
+
+
+def boards(
+    build: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
+    out: Annotated[Path, typer.Option("--docs", help="Folder of the documents.")] = Path("docs"),
+):
+    """Take new reports of bitstreams into docs/boards/, and make the table of all boards again."""
+    from hw.platforms.top import generate
+    from sim.cache import digest
+
+    from . import board_reports
+
+    reports = board_reports.update(out, build)
+    table = Table()
+    for column in ("board", "configuration", "clock", "highest", "gateware"):
+        table.add_column(column)
+    for chosen, carried in board_reports.builds():
+        name = carried.config.name
+        row = [chosen.name, name, f"{carried.mhz:g}", "not routed", ""]
+        if report := reports.get(f"{chosen.name}/{name}"):
+            today = digest(generate(chosen, carried)) == report["design"]
+            row[3:] = [f"{report['fmax']:g}", "this" if today else "[yellow]an older one[/yellow]"]
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"wrote {out / 'boards' / 'reports.json'} and the table in {out / 'boards.md'}")
