@@ -98,7 +98,8 @@ def update(docs: Path, folder: Path) -> dict[str, dict]:
     """Take the reports below the build folder into docs/, and make the table again."""
     kept, page = docs / "boards" / "reports.json", docs / "boards.md"
     reports = collect(read(kept), folder)
+    made = with_table(page.read_text(), reports)  # before anything is written: there may be no page
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(text(reports))
-    page.write_text(with_table(page.read_text(), reports))
+    page.write_text(made)
     return reports

@@ -1,7 +1,8 @@
 """The `heddle` command."""
 
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import numpy as np
 import typer
@@ -16,7 +17,7 @@ from hw.formats import FORMATS
 from . import cli_boards, container, demo, nm, packing, trainer
 from . import data as datasets
 from . import device as devices
-from .errors import DeviceError, FormatError, HeddleError
+from .errors import DataError, DeviceError, FormatError, HeddleError
 from .network import Network, accuracy, check_trainable, from_trained, golden, shipped
 from .quantise import quantise
 
@@ -46,9 +47,17 @@ def main() -> None:
     try:
         app()
     except (HeddleError, ConfigError) as mistake:
-        message = f"[red]heddle:[/red] {escape(str(mistake))}"
-        Console(stderr=True).print(message, highlight=False, soft_wrap=True)
-        raise SystemExit(1) from None
+        _end(str(mistake))
+    except OSError as reason:
+        # Of a file that is moved the second name is the user's.
+        file = reason.filename2 or reason.filename
+        _end(f"cannot read or write {file}: {reason.strerror}" if file else str(reason))
+
+
+def _end(mistake: str) -> NoReturn:
+    message = f"[red]heddle:[/red] {escape(mistake)}"
+    Console(stderr=True).print(message, highlight=False, soft_wrap=True)
+    raise SystemExit(1) from None
 
 
 def _rate(device: str, baud: int | None) -> dict[str, int]:
@@ -75,9 +84,26 @@ def _read(path: Path) -> np.ndarray:
         raise FormatError(f"cannot read {path} as a NumPy .npy array: {reason}") from None
 
 
+def _folder(path: Path) -> Path:
+    """`path`, made if it is missing. Raises `DataError` unless files can be made in it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as reason:
+        raise DataError(
+            f"cannot write into the folder {path} ({reason.strerror}); name another"
+        ) from None
+    return path
+
+
 def _writable(path: Path, force: bool) -> Path:
+    """`path`, a file that can be made, and its folder there. Raises `FormatError`, `DataError`."""
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder; name a file to write")
     if path.exists() and not force:
         raise FormatError(f"{path} exists; --force overwrites it")
+    _folder(path.parent)
     return path
 
 
@@ -94,6 +120,7 @@ def _classify(
 ) -> None:
     """Run the network at `path`, or the one that ships in the device's format."""
     named = Network.load(path) if path else None
+    _folder(folder)  # now: it would be a pity after the run
     simulated = "building the simulated accelerator (once for each configuration)"
     with console.status(f"opening {escape(kind)}" if devices.is_port(kind) else simulated):
         device = devices.open(kind, preset_name, trace=trace, **_rate(kind, baud))
@@ -241,10 +268,10 @@ def train(
     from rich.progress import track
 
     check_trainable(format)
-    _writable(out, force)
     n, m = _pattern(nm)
     recipe = trainer.Recipe(n=n, m=m, method=method, epochs=epochs, seed=seed)
     dataset = datasets.load(data, folder)
+    _writable(out, force)
     epoch_bar = iter(track(range(epochs), f"training on {data}", console=console))
     next(epoch_bar)
     layers = trainer.train(dataset, recipe, lambda *_: next(epoch_bar, None))
@@ -348,6 +375,7 @@ def verilog(
     from hw import verilog as writer
 
     config = preset(preset_name)
+    _folder(out)
     with console.status(f"generating {preset_name}"):
         paths = writer.write(config, out)
     for path in paths:
@@ -375,6 +403,7 @@ def docs(out: Annotated[Path, typer.Option(help="Folder.")] = Path("docs")):
     """Write the pages that are generated from the code."""
     from . import docs as pages
 
+    _folder(out)
     for name, text in pages.PAGES.items():
         (out / name).write_text(text())
         console.print(f"wrote {out / name}")

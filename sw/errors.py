@@ -14,4 +14,4 @@ class DeviceError(HeddleError):
 
 
 class DataError(HeddleError):
-    """A data set or a file that is missing, damaged or of another version."""
+    """A data set or a file that is missing, damaged, of another version, or cannot be written."""

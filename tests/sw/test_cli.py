@@ -2,13 +2,15 @@
 
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from hw.config import Config
 from hw.formats import FP16, INT8
-from sw import cli, data, docs, trainer
+from sw import cli, container, data, docs, packing, trainer
+from sw import device as devices
 from sw.errors import DataError
 from sw.network import SHIPPED, Network, accuracy, from_trained, golden
 
@@ -61,6 +63,59 @@ def test_mistakes_are_one_line_and_change_nothing(heddle):
         assert code == 1 and words in text, (arguments, text)
     assert Path("there.npy").read_text() == "precious"
     assert not Path("o.safetensors").exists()
+
+
+def test_what_cannot_be_written_is_said_in_a_line(heddle, monkeypatch):
+    """A file where a folder should be, and the other way round: nobody may write there."""
+    np.save("w.npy", np.zeros((8, 2)))
+    container.save("w.safetensors", {"weights": packing.pack(np.zeros((8, 2)))})
+    Path("file").write_text("precious")
+    Path("folder").mkdir()
+    long_work = []
+    monkeypatch.setattr(devices, "open", lambda *_, **__: long_work.append("run"))
+    monkeypatch.setattr(trainer, "train", lambda *_: long_work.append("train"))
+    for *arguments, words in (
+        ("run", "--device", "model", "--out", "file", "into the folder file (File exists)"),
+        ("run", "--device", "model", "--out", "file/x", "into the folder file/x (Not a dir"),
+        ("demo", "--no-coverage", "--out", "file", "into the folder file"),
+        ("train", "--out", "file/x", "into the folder file"),
+        ("train", "--out", "folder", "--force", "folder is a folder"),
+        ("prune", "w.npy", "file/o.npy", "into the folder file"),
+        ("prune", "w.npy", "folder", "--force", "folder is a folder"),
+        ("pack", "w.npy", "file/x", "into the folder file"),
+        ("pack", "w.npy", "folder", "--force", "folder is a folder"),
+        ("unpack", "w.safetensors", "file/o.npy", "into the folder file"),
+        ("verilog", "--preset", "tiny", "--out", "file", "into the folder file"),
+        ("docs", "--out", "file", "into the folder file"),
+        ("boards", "--docs", "nosuch", "cannot read or write nosuch/boards.md: No such file"),
+    ):
+        code, text = heddle(*arguments)
+        assert code == 1 and words in text, (arguments, text)
+    assert not long_work
+    assert Path("file").read_text() == "precious" and not list(Path("folder").iterdir())
+    assert not Path("nosuch").exists()
+
+
+def test_missing_folders_are_made(heddle):
+    np.save("w.npy", np.ones((8, 2)))
+    assert heddle("prune", "w.npy", "a/s.npy")[0] == 0
+    assert heddle("pack", "a/s.npy", "b/w.safetensors")[0] == 0
+    assert heddle("unpack", "b/w.safetensors", "c/back.npy")[0] == 0
+    assert np.array_equal(np.load("c/back.npy"), np.load("a/s.npy"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        (OSError(28, "No space left on device"), "heddle: [Errno 28] No space left on device"),
+        (OSError(13, "Permission denied", "at"), "heddle: cannot read or write at: Permission"),
+        (OSError(21, "Is a folder", "a.part", None, "a"), "cannot read or write a: Is a folder"),
+    ],
+)
+def test_what_the_system_refuses_is_said_in_a_line(heddle, monkeypatch, reason, words):
+    monkeypatch.setattr(container, "load", Mock(side_effect=reason))
+    code, text = heddle("info", "w.safetensors")
+    assert code == 1 and words in text
 
 
 @pytest.mark.parametrize("preset", ["tiny", "small"])
