@@ -105,7 +105,7 @@ def _layer(number: int, layer, sparse, dense) -> dict:
         "dense_utilisation": dense.utilisation,
         "utilisation": sparse.utilisation,
         "speedup": _gain(dense.cycles, sparse.cycles),
-        "ideal": m / n,
+        "ideal": m / n if n else None,
         "stalls": sparse.stalls,
         "packed_bytes": layer.weights.nbytes,
     }
@@ -162,7 +162,7 @@ def show(report: dict, console: Console) -> None:
         if counted:
             cells += [f"{row['dense']:,}", f"{row['sparse']:,}"]
             cells += [f"{row['utilisation']:.1%}", f"{row['speedup']:.2f}"]
-        cells.append(f"{row['ideal']:.2f}")
+        cells.append(f"{row['ideal']:.2f}" if row["ideal"] else "–")
         if counted:
             cells += [f"{row['stalls'][cause]:,}" for cause in STALLS]
         table.add_row(*cells)

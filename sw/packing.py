@@ -15,6 +15,9 @@ from sim.golden.numbers import from_float, is_finite, raw_dtype, to_float
 from . import nm
 from .errors import FormatError
 
+GROUP = 8
+"""M of the hardware, unless another is asked for."""
+
 
 @dataclass(frozen=True)
 class ColumnBlock:
@@ -92,7 +95,7 @@ def pack(
     format: Format | str = "fp16",
     n: int | None = None,
     m: int = 8,
-    group: int = 8,
+    group: int = GROUP,
 ) -> PackedWeights:
     """Pack the K x C matrix `dense`: floats (rounded to nearest even) or raw elements (unsigned).
 
@@ -106,8 +109,8 @@ def pack(
     dense = np.asarray(dense)
     if dense.ndim != 2 or 0 in dense.shape:
         raise FormatError(f"weights are a matrix [K, C], not an array of shape {dense.shape}")
-    if n is not None and (group % m or not 0 <= n <= m):
-        raise FormatError(f"a pattern N:M needs 0 <= N <= M and M dividing {group}, not {n}:{m}")
+    if n is not None:
+        check_pattern(n, m, group)
     raw = to_raw(dense, format)
     zero = _is_zero(raw, format)
     if n is not None and n < m:
@@ -132,6 +135,12 @@ def pack(
         values[kept],
         places[kept],
     )
+
+
+def check_pattern(n: int, m: int, group: int = GROUP) -> None:
+    """Raise `FormatError` unless matrices that are `n`:`m` can be packed in groups of `group`."""
+    if m < 1 or group % m or not 0 <= n <= m:
+        raise FormatError(f"a pattern N:M needs 0 <= N <= M and M dividing {group}, not {n}:{m}")
 
 
 def to_raw(dense: np.ndarray, format: Format) -> np.ndarray:

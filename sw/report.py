@@ -1,6 +1,7 @@
 """The report of a run as one HTML page that needs nothing else."""
 
 import io
+import math
 from pathlib import Path
 
 from .demo import COVERED, STALLS
@@ -54,7 +55,7 @@ def _cycles(report: dict) -> str:
         axes.barh(i - 0.2, row["dense"], 0.36, color=DENSE, label="dense" if not i else None)
         axes.barh(i + 0.2, row["sparse"], 0.36, color=SPARSE, label="N:M" if not i else None)
         axes.plot(
-            [row["dense"] / row["ideal"]] * 2,
+            [row["dense"] / (row["ideal"] or math.inf)] * 2,  # N = 0: no cycles
             [i + 0.02, i + 0.38],
             color=IDEAL,
             linewidth=2.5,

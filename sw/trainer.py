@@ -14,13 +14,18 @@ import numpy as np
 from . import nm
 from .data import Dataset
 from .errors import FormatError
+from .packing import check_pattern
 
 METHODS = ("bdwp", "sr-ste", "dense")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train; the defaults are those of the network that ships with Heddle."""
+    """How to train; the defaults are those of the network that ships with Heddle.
+
+    Raises `FormatError` for a method that is not there, and for a pattern that keeps nothing or
+    could not be packed.
+    """
 
     hidden: tuple[int, ...] = (256, 256)
     n: int = 2
@@ -40,8 +45,9 @@ class Recipe:
     def __post_init__(self):
         if self.method not in METHODS:
             raise FormatError(f"no method {self.method!r}; there are {', '.join(METHODS)}")
-        if not 0 <= self.n <= self.m:
-            raise FormatError(f"N:M needs 0 <= N <= M, not {self.n}:{self.m}")
+        check_pattern(self.n, self.m)
+        if self.n == 0:
+            raise FormatError(f"{self.n}:{self.m} keeps no weight: training needs N of at least 1")
 
 
 @dataclass

@@ -133,6 +133,15 @@ def test_a_network_of_another_format_is_refused(heddle):
     assert code == 1 and "there are no networks of 'fp8_e4m3'" in text
 
 
+@pytest.mark.parametrize("nm", ["0:8", "2:3", "2:16", "0:0", "9:8"])
+def test_patterns_that_make_no_network_are_refused_before_training(heddle, monkeypatch, nm):
+    monkeypatch.setattr(trainer, "train", Mock(side_effect=AssertionError("it trains")))
+    code, text = heddle("train", "--nm", nm, "--out", "folder/network.safetensors")
+    words = "keeps no weight" if nm == "0:8" else "M dividing 8"
+    assert code == 1 and f"{nm}" in text and words in text
+    assert not Path("folder").exists()
+
+
 def test_generated_pages_are_up_to_date():
     for name, page in docs.PAGES.items():
         assert (ROOT / "docs" / name).read_text() == page(), f"{name}: run `make docs`"

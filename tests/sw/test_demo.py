@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -10,7 +11,8 @@ from hw.platforms import board
 from sim.model import ModelTransport
 from sw import data, demo, report
 from sw.device import Device
-from sw.network import Network, shipped
+from sw.network import Network, from_trained, shipped
+from sw.trainer import Layer
 
 
 @pytest.fixture(params=["compact", "counting"])
@@ -37,3 +39,17 @@ def test_gains_are_shown_only_where_they_were_counted(run):
         assert (shown in text) == counted
     for shown in ("over dense", "<svg", "<th>speed-up</th>", "<th>drain</th>"):
         assert (shown in page) == counted
+
+
+def test_a_layer_that_keeps_nothing_has_no_ideal():
+    """N = 0 can be packed and run; how much faster it could be is no number."""
+    widths = ((64, 16, 0), (16, 10, 8))
+    layers = [Layer(np.ones((k, c)), np.zeros(c), n, 8) for k, c, n in widths]
+    console = Console(file=io.StringIO(), width=120)
+    with Device(ModelTransport(preset("small")), "model") as device:
+        made = demo.run(from_trained(layers, "digits"), data.load().first(2), device, console)
+    demo.show(made, console)
+    assert not made["mismatches"] and [row["ideal"] for row in made["layers"]] == [None, 1]
+    row = next(line for line in console.file.getvalue().splitlines() if " 0:8 " in line)
+    assert " – " in row
+    assert "<td>–</td>" in report.render(made)

@@ -74,6 +74,7 @@ def test_check_says_where():
         (np.zeros(4), 2, 8, "matrix"),
         (np.zeros((4, 4)), 9, 8, "N:M"),
         (np.zeros((4, 4)), 1, 3, "M dividing 8"),
+        (np.zeros((4, 4)), 0, 0, "M dividing 8"),
         (np.ones((8, 1)), 2, 8, "not 2:8"),
         (np.full((8, 1), np.nan), 8, 8, "nan at"),
         (np.full((8, 1), 1e9), 8, 8, "not a finite fp16"),
