@@ -254,7 +254,7 @@ def train(
     nm: Pattern = "2:8",
     method: Annotated[str, typer.Option(help=", ".join(trainer.METHODS))] = "bdwp",
     epochs: Annotated[int, typer.Option(min=1)] = trainer.Recipe.epochs,
-    seed: int = trainer.Recipe.seed,
+    seed: Annotated[int, typer.Option(min=0)] = trainer.Recipe.seed,
     format: Annotated[str, typer.Option(help="fp16, or int8: quantised after training.")] = "fp16",
     folder: Annotated[Path | None, typer.Option(help="Where a 28 x 28 set's files are.")] = None,
     out: Annotated[Path, typer.Option(help="The packed network.")] = Path("network.safetensors"),

@@ -142,6 +142,11 @@ def test_patterns_that_make_no_network_are_refused_before_training(heddle, monke
     assert not Path("folder").exists()
 
 
+def test_a_seed_below_zero_is_refused(heddle):
+    code, text = heddle("train", "--seed", -1)
+    assert code == 2 and "'--seed'" in text
+
+
 def test_generated_pages_are_up_to_date():
     for name, page in docs.PAGES.items():
         assert (ROOT / "docs" / name).read_text() == page(), f"{name}: run `make docs`"
