@@ -326,9 +326,20 @@ def pack(
 ):
     """Pack a matrix: `heddle pack sparse.npy w.safetensors --nm 2:8 --format fp16`."""
     n, m = _pattern(nm_) if nm_ else (None, 8)
-    packed = packing.pack(_read(array), format, n, m)
+    dense = _read(array)
+    packing.check_range(dense, format)
+    packed = packing.pack(dense, format, n, m)
     container.save(_writable(out, force), {"weights": packed})
     console.print(f"wrote {out}: {len(packed.values):,} weights, {packed.nbytes:,} bytes packed")
+    if dense.dtype.kind != "f":
+        return
+    held = packing.to_dense(packed)
+    if changed := np.count_nonzero(held != dense):
+        lost = np.count_nonzero((held == 0) & (dense != 0))
+        console.print(
+            f"rounding to {format} changed {changed:,} of {dense.size:,} elements; "
+            f"{lost:,} became zero"
+        )
 
 
 @app.command()

@@ -97,7 +97,7 @@ def pack(
     m: int = 8,
     group: int = GROUP,
 ) -> PackedWeights:
-    """Pack the K x C matrix `dense`: floats (rounded to nearest even) or raw elements (unsigned).
+    """Pack the K x C matrix `dense`: floats, rounded, or raw elements (`to_raw`).
 
     With `n`, the matrix must be n:m along K, and m divide the hardware's `group`; n == m keeps
     every element, zeros included (a dense product). Without, whatever is not zero is kept.
@@ -144,23 +144,46 @@ def check_pattern(n: int, m: int, group: int = GROUP) -> None:
 
 
 def to_raw(dense: np.ndarray, format: Format) -> np.ndarray:
-    """Floats rounded to `format`, or raw elements as they are; finite ones only."""
+    """Floats rounded to `format` (nearest even), or raw elements (unsigned) as they are.
+
+    An integer format takes signed integers too; beyond its range it saturates, as the device does
+    between layers (`check_range` refuses instead). Raises `FormatError` for another type, and for
+    an element that is not finite in `format`.
+    """
     dense = np.asarray(dense)
-    if dense.dtype.kind == "f":
-        raw = from_float(format, dense)
-        finite = np.isfinite(dense) & is_finite(format, raw)
+    if dense.dtype.kind in ("f" if format.is_float else "fi"):
+        finite = np.isfinite(dense)
+        raw = from_float(format, np.where(finite, dense, 0))
+        finite &= is_finite(format, raw)
     elif dense.dtype == raw_dtype(format):
         raw = np.array(dense)
         finite = is_finite(format, raw)
     else:
+        numbers = "floats" if format.is_float else "floats, signed integers"
         raise FormatError(
-            f"elements are floats, or raw {raw_dtype(format).__name__} of {format.name}; "
+            f"elements of {format.name} are {numbers}, or raw {raw_dtype(format).__name__}; "
             f"not {dense.dtype}"
         )
     if not finite.all():
         place = np.argwhere(~finite)[0].tolist()
         raise FormatError(f"{dense[tuple(place)]} at {place} is not a finite {format.name} number")
     return raw
+
+
+def check_range(dense: np.ndarray, format: Format | str) -> None:
+    """Raise `FormatError`, saying where, for a number that an integer `format` would saturate."""
+    format, dense = _format(format), np.asarray(dense)
+    if format.is_float or dense.dtype.kind not in "fi":
+        return
+    limit = 1 << (format.bits - 1)
+    rounded = np.rint(dense)
+    beyond = np.argwhere((rounded < -limit) | (rounded >= limit))
+    if len(beyond):
+        place = beyond[0].tolist()
+        raise FormatError(
+            f"{dense[tuple(place)]} at {place} is beyond {format.name} ({-limit} to {limit - 1}): "
+            "divide the matrix by a step that makes it fit, and multiply its products by that step"
+        )
 
 
 def to_dense(packed: PackedWeights) -> np.ndarray:

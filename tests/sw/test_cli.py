@@ -96,6 +96,21 @@ def test_what_cannot_be_written_is_said_in_a_line(heddle, monkeypatch):
     assert not Path("nosuch").exists()
 
 
+def test_pack_tells_what_rounding_does(heddle):
+    def pack(dense, format="int8"):
+        np.save("w.npy", dense)
+        return heddle("pack", "w.npy", "w.safetensors", "--format", format, "--force")
+
+    rows = np.array([[0.4, 0, -1, 2.5]])
+    assert "rounding to int8 changed 2 of 4 elements; 1 became zero" in pack(rows)[1]
+    assert "rounding to fp16 changed 1 of 4 elements; 0 became zero" in pack(rows, "fp16")[1]
+    for whole in (np.array([[1.0, -128, 0]]), np.array([[-7, 5]]), np.array([[200]], np.uint8)):
+        code, text = pack(whole)
+        assert code == 0 and "rounding" not in text
+    code, text = pack(np.full((2, 2), 300.0))
+    assert code == 1 and "300.0 at [0, 0] is beyond int8" in text
+
+
 def test_missing_folders_are_made(heddle):
     np.save("w.npy", np.ones((8, 2)))
     assert heddle("prune", "w.npy", "a/s.npy")[0] == 0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.formats import FORMATS, FP16
+from hw.formats import FORMATS, FP16, INT8
 from sim.golden import numbers
 from sw import container, nm, packing
 from sw.errors import FormatError
@@ -85,6 +85,30 @@ def test_check_says_where():
 def test_bad_matrices_are_refused(array, n, m, words):
     with pytest.raises(FormatError, match=words):
         packing.pack(array, FP16, n, m)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int64, np.float32])
+def test_int8_takes_signed_integers(dtype):
+    dense = np.array([[-128, 3], [0, 127]], dtype)
+    packing.check_range(dense, INT8)
+    assert np.array_equal(packing.to_dense(packing.pack(dense, INT8)), dense)
+
+
+@pytest.mark.parametrize("value", [300.0, -129, 128, 127.5, np.inf, -(2**63)])
+def test_what_int8_would_saturate_is_refused_if_asked(value):
+    dense = np.zeros((2, 3), np.array(value).dtype)
+    dense[1, 2] = value
+    with pytest.raises(FormatError, match=r"at \[1, 2\] is beyond int8 \(-128 to 127\): divide"):
+        packing.check_range(dense, INT8)
+    packing.check_range(dense, FP16)
+    packing.check_range(np.full((2, 3), 255, np.uint8), INT8)  # raw: all are in range
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_format_takes_what_is_not_finite(format, value):
+    with pytest.raises(FormatError, match=rf"{value} at \[0, 0\] is not a finite {format}"):
+        packing.pack(np.full((8, 1), value), format)
 
 
 def test_packed_weights_are_compact():
