@@ -24,22 +24,30 @@ CELLS = {
 
 def read(file: Path) -> dict[str, dict]:
     """The kept reports by ``board/configuration``. Raises `FormatError` if the file is damaged."""
-    if not file.exists():
-        return {}
+    return _json(file, "take it from the repository") if file.exists() else {}
+
+
+def _json(file: Path, remedy: str) -> dict:
     try:
         return json.loads(file.read_text())
-    except json.JSONDecodeError as reason:
-        raise FormatError(f"{file} is not JSON ({reason}): take it from the repository") from None
+    except ValueError as reason:
+        raise FormatError(f"{file} is not JSON ({reason}): {remedy}") from None
 
 
 def collect(kept: dict[str, dict], folder: Path) -> dict[str, dict]:
-    """`kept` with every report below the build folder in the place of the older one."""
+    """`kept` with every report below the build folder in the place of the older one.
+
+    Raises `FormatError` for a report that is damaged.
+    """
     found = {}
     for board, build in builds():
         key = f"{board.name}/{build.config.name}"
         file = folder / board.name / f"{build.config.name}.json"
         if file.exists():
-            report = json.loads(file.read_text())
+            remedy = "make it again with heddle bitstream, or remove it"
+            report = _json(file, remedy)
+            if missing := [name for name in KEPT if name not in report]:
+                raise FormatError(f"{file} says nothing of {', '.join(missing)}: {remedy}")
             found[key] = {name: report[name] for name in KEPT}
         elif key in kept:
             found[key] = kept[key]

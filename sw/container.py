@@ -14,7 +14,7 @@ from hw.formats import FORMATS
 from sim.golden.numbers import is_finite, raw_dtype
 
 from .errors import FormatError
-from .packing import PackedWeights
+from .packing import PackedWeights, check_pattern
 
 KIND = "heddle.packed"
 VERSION = 1
@@ -26,7 +26,7 @@ def save(
     arrays: dict[str, np.ndarray] | None = None,
     notes: dict | None = None,
 ) -> None:
-    """Write packed matrices, plain arrays that belong to them (biases), and notes (any JSON).
+    """Write packed matrices, plain arrays that belong to them (biases), and notes (a JSON object).
 
     The file appears whole or not at all.
     """
@@ -84,40 +84,48 @@ def load(path: str | Path) -> tuple[dict[str, PackedWeights], dict[str, np.ndarr
         raise FormatError(f"there is no file {path}") from None
     except IsADirectoryError:
         raise FormatError(f"{path} is a folder, not a file") from None
-    except (SafetensorError, OSError, UnicodeDecodeError) as reason:
+    except (SafetensorError, OSError, UnicodeDecodeError, TypeError) as reason:
         raise FormatError(
             f"{path} is truncated or no safetensors file ({reason}); copy it again"
         ) from None
     header = metadata.get("header", "")
     if metadata.get("checksum") != _checksum(header, tensors):
         raise FormatError(f"{path} is damaged: its checksum is wrong; copy it again")
-    described = json.loads(header)
-    matrices = {
-        name: _checked(path, name, entry, tensors) for name, entry in described["matrices"].items()
-    }
+    try:
+        described = json.loads(header)
+        entries, notes = dict(described["matrices"]), dict(described["notes"])
+    except (KeyError, TypeError, ValueError) as reason:
+        raise FormatError(f"{path}: the header is written wrongly ({reason!r})") from None
+    matrices = {name: _checked(path, name, entry, tensors) for name, entry in entries.items()}
     arrays = {n.removeprefix("array."): t for n, t in tensors.items() if n.startswith("array.")}
-    return matrices, arrays, described["notes"]
+    return matrices, arrays, notes
 
 
 def _checked(path, name: str, entry: dict, tensors: dict[str, np.ndarray]) -> PackedWeights:
     """A matrix whose parts agree, so that nothing downstream has to doubt it."""
     try:
         format = FORMATS[entry["format"]]
-        group, shape = int(entry["group"]), tuple(entry["shape"])
-        pattern = entry["pattern"] and tuple(entry["pattern"])
+        group, (rows, columns) = entry["group"], entry["shape"]
+        if not all(type(size) is int and size > 0 for size in (group, rows, columns)):
+            raise ValueError("sizes are whole numbers from 1")
+        if (pattern := entry["pattern"]) is not None:
+            n, m = pattern
+            check_pattern(n, m, group)
+            pattern = n, m
         counts, values, indices = (tensors[f"{name}.{p}"] for p in ("counts", "values", "indices"))
-    except (KeyError, TypeError, ValueError) as reason:
+    except (KeyError, TypeError, ValueError, FormatError) as reason:
         raise FormatError(f"{path}: matrix {name!r} is described wrongly ({reason})") from None
     if (
-        counts.shape != (-(-shape[0] // group), shape[1])
+        not counts.dtype == indices.dtype == np.uint8
+        or counts.shape != (-(-rows // group), columns)
         or counts.max(initial=0) > group
-        or not len(values) == len(indices) == counts.sum(dtype=np.int64)
+        or not values.shape == indices.shape == (counts.sum(dtype=np.int64),)
         or values.dtype != raw_dtype(format)
         or indices.max(initial=0) >= group
         or not is_finite(format, values).all()
     ):
         raise FormatError(f"{path}: the parts of matrix {name!r} do not fit together")
-    return PackedWeights(format, group, pattern, shape, counts, values, indices)
+    return PackedWeights(format, group, pattern, (rows, columns), counts, values, indices)
 
 
 def _checksum(header: str, tensors: dict[str, np.ndarray]) -> str:

@@ -1,5 +1,6 @@
 """A packed network: layers of compact weights, run by whatever can multiply."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,8 +87,18 @@ class Network:
     def load(cls, path: str | Path = DEFAULT) -> "Network":
         """Raises `FormatError` if the file is no network (see also `container.load`)."""
         matrices, arrays, notes = container.load(path)
+        data, relu, step = notes.pop("data", None), notes.pop("relu", None), notes.pop("step", 1.0)
+        for name, value, fits in (
+            ("data", data, isinstance(data, str)),
+            ("relu", relu, isinstance(relu, list) and len(relu) == len(matrices) > 0),
+            ("step", step, isinstance(step, int | float) and 0 < step < math.inf),
+        ):
+            if not fits:
+                raise FormatError(
+                    f"{path} holds packed matrices, but no network ({name!r} of its notes is "
+                    f"{value!r}); make one with heddle train"
+                )
         try:
-            data, relu = notes.pop("data"), notes.pop("relu")
             layers = [
                 PackedLayer(
                     matrices[f"layer{i}"],
@@ -99,7 +110,7 @@ class Network:
             ]
         except KeyError as reason:
             raise FormatError(f"{path} holds packed matrices, but no network ({reason})") from None
-        return cls(layers, data, step=notes.pop("step", 1.0), notes=notes)
+        return cls(layers, data, step=step, notes=notes)
 
     def run(self, x: np.ndarray, product: Callable) -> list[np.ndarray]:
         """Raw outputs of every layer: elements, the last FP32.

@@ -72,6 +72,18 @@ def test_new_reports_replace_old_ones(tmp_path):
     assert "Made with pyosys 0.70." in page
 
 
+@pytest.mark.parametrize(
+    ("text", "words"), [('{"mhz": 80', "is not JSON"), ('{"mhz": 80}', "says nothing of fmax")]
+)
+def test_a_damaged_report_is_named_and_nothing_is_written(tmp_path, text, words):
+    file = tmp_path / "build" / "orangecrab-25f" / "int8_4x4.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    with pytest.raises(FormatError, match=rf"int8_4x4.json {words}.*heddle bitstream"):
+        board_reports.update(tmp_path / "docs", tmp_path / "build")
+    assert not (tmp_path / "docs").exists()
+
+
 def test_what_cannot_be_read_is_said(tmp_path):
     assert board_reports.read(tmp_path / "absent.json") == {}
     (tmp_path / "damaged.json").write_text("{")

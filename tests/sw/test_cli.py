@@ -162,6 +162,27 @@ def test_a_seed_below_zero_is_refused(heddle):
     assert code == 2 and "'--seed'" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("data", ["digits"]),
+        ("data", None),
+        ("relu", []),
+        ("relu", 3),
+        ("relu", [True]),
+        ("step", "x"),
+        ("step", 0),
+        ("step", float("nan")),
+    ],
+)
+def test_a_network_whose_notes_are_wrong_is_refused(heddle, name, wrong):
+    matrices, arrays, notes = container.load(SHIPPED[INT8])
+    container.save("wrong.safetensors", matrices, arrays, notes | {name: wrong})
+    options = ("--device", "model", "--preset", "tiny", "--network", "wrong.safetensors")
+    code, text = heddle("run", *options)
+    assert code == 1 and f"no network ({name!r} of its notes is {wrong!r})" in text
+
+
 def test_generated_pages_are_up_to_date():
     for name, page in docs.PAGES.items():
         assert (ROOT / "docs" / name).read_text() == page(), f"{name}: run `make docs`"

@@ -1,5 +1,9 @@
 """N:M, packing and the container: round trips, and every kind of bad input."""
 
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -152,6 +156,71 @@ def test_every_flipped_bit_and_every_cut_is_caught(saved):
         path.write_bytes(whole[:length])
         with pytest.raises(FormatError):
             container.load(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "fp12"},
+        {"format": []},
+        {"group": 0},
+        {"group": "8"},
+        {"shape": [30]},
+        {"shape": 30},
+        {"shape": [30, -5]},
+        {"shape": [30.0, 5]},
+        {"pattern": []},
+        {"pattern": [2]},
+        {"pattern": [2, 0]},
+        {"pattern": "28"},
+        {"pattern": 2},
+    ],
+)
+def test_a_wrong_description_is_refused_whatever_its_checksum(saved, monkeypatch, change):
+    path, _ = saved
+    rewrite(path, monkeypatch, lambda header: header["matrices"]["w"].update(change))
+    with pytest.raises(FormatError, match="matrix 'w' is described wrongly"):
+        container.load(path)
+
+
+@pytest.mark.parametrize("change", [{"matrices": 3}, {"notes": [1]}, {"notes": None}])
+def test_a_wrong_header_is_refused_whatever_its_checksum(saved, monkeypatch, change):
+    path, _ = saved
+    rewrite(path, monkeypatch, lambda header: header.update(change))
+    with pytest.raises(FormatError, match="the header is written wrongly"):
+        container.load(path)
+
+
+def rewrite(path, monkeypatch, change):
+    """Save the file at `path` again with `change` made to its header, and the checksum for it."""
+
+    def dumps(header, **options):
+        change(header)
+        return json.dumps(header, **options)
+
+    loaded = container.load(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(container, "json", SimpleNamespace(dumps=dumps))
+        container.save(path, *loaded)
+
+
+@pytest.mark.parametrize(
+    ("part", "wrong"),
+    [
+        ("indices", np.zeros(40, np.int64)),
+        ("indices", np.zeros((40, 1), np.uint8)),
+        ("values", np.zeros((40, 1), np.uint16)),
+        ("counts", np.full((4, 5), 2, np.int8)),
+    ],
+)
+def test_parts_of_another_type_or_rank_are_refused(saved, part, wrong):
+    path, _ = saved
+    matrices, arrays, notes = container.load(path)
+    packed = matrices["w"]
+    assert getattr(packed, part).size == wrong.size
+    container.save(path, {"w": replace(packed, **{part: wrong})}, arrays, notes)
+    with pytest.raises(FormatError, match="do not fit together"):
+        container.load(path)
 
 
 def test_other_files_and_versions_are_named(saved, tmp_path, monkeypatch):
