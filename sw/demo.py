@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from sim.model import ModelTransport
+
 from . import data as datasets
 from . import network as networks
 from .device import Device
@@ -31,6 +33,8 @@ COVERED = {
 """Dimensions of functional coverage, as the report calls them."""
 STALLS = ("drain", "output", "schedule", "host")
 """What the array waited for, as the device counts it."""
+UNCOUNTED = "This device has no counters (it is compact): cycles and gains are not measured."
+MODELLED = "This device is the golden model itself: cycles are those of an array that never waits."
 
 
 def run(network: Network, dataset: datasets.Dataset, device: Device, console: Console) -> dict:
@@ -40,12 +44,13 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
     Returns the report: what was measured, as plain values for JSON.
     """
     network.check_fits(device.config)
+    modelled = isinstance(device.transport, ModelTransport)
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
     with Progress(*COLUMNS, console=console) as progress:
         outputs = {}
         for name, stats in (("sparse", sparse), ("dense", dense)):
-            task = progress.add_task(f"hardware, {name}", total=len(network.layers))
+            task = progress.add_task(f"{called(modelled)}, {name}", total=len(network.layers))
             product = networks.hardware(
                 device,
                 stats,
@@ -71,6 +76,7 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
     return {
         "data": dataset.name,
         "images": len(x),
+        "modelled": modelled,
         "configuration": device.config.describe(),
         "layers": layers,
         "total": {
@@ -87,6 +93,11 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
         "mismatches": mismatches,
         "training": network.notes,
     }
+
+
+def called(modelled: bool) -> str:
+    """What a report calls the device that ran."""
+    return "modelled device" if modelled else "hardware"
 
 
 def _gain(dense: int, sparse: int) -> float | None:
@@ -171,14 +182,16 @@ def show(report: dict, console: Console) -> None:
         table.add_section()
         table.add_row("all", "", "", *sums)
     console.print(table)
-    console.print(
-        "Cycles from the first issue to the last output, by the hardware's counters."
-        if counted
-        else "This device has no counters (it is compact): cycles and gains are not measured."
-    )
+    device = called(report["modelled"])
+    if not counted:
+        console.print(UNCOUNTED)
+    elif report["modelled"]:
+        console.print(MODELLED)
+    else:
+        console.print("Cycles from the first issue to the last output, by the hardware's counters.")
     a = report["accuracy"]
     console.print(
-        f"Accuracy: hardware {a['hardware']:.2%}, golden model {a['golden']:.2%}, "
+        f"Accuracy: {device} {a['hardware']:.2%}, golden model {a['golden']:.2%}, "
         f"float32 {a['float32']:.2%}"
     )
     if report["mismatches"]:
@@ -188,7 +201,7 @@ def show(report: dict, console: Console) -> None:
         )
     else:
         console.print(
-            f"[green]Bit-exact: all {report['compared']:,} outputs of hardware and golden model "
+            f"[green]Bit-exact: all {report['compared']:,} outputs of {device} and golden model "
             "agree in every bit[/green]"
         )
 

@@ -4,7 +4,7 @@ import io
 import math
 from pathlib import Path
 
-from .demo import COVERED, STALLS
+from .demo import COVERED, MODELLED, STALLS, UNCOUNTED, called
 from .errors import DataError
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -22,7 +22,14 @@ def render(report: dict) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(TEMPLATE.read_text())
     counted = report["total"]["speedup"] is not None
-    shown = {"r": report, "counted": counted, "covered": COVERED}
+    shown = {
+        "r": report,
+        "device": called(report["modelled"]),
+        "counted": counted,
+        "covered": COVERED,
+        "modelled": MODELLED,
+        "uncounted": UNCOUNTED,
+    }
     if counted:
         shown |= {"waits": STALLS, "cycles": _cycles(report), "stalls": _stalls(report)}
     return template.render(shown)
@@ -66,7 +73,7 @@ def _cycles(report: dict) -> str:
     axes.set_yticks(range(len(rows)), names)
     axes.invert_yaxis()
     axes.xaxis.set_major_formatter(lambda v, _: f"{v:,.0f}")
-    axes.set_xlabel("cycles, by the hardware's counter")
+    axes.set_xlabel(f"cycles, by the {called(report['modelled'])}'s counter")
     axes.legend(frameon=False, loc="lower right")
     return _svg(figure)
 

@@ -63,6 +63,7 @@ def measured():
     return {
         "data": "digits",
         "images": 2,
+        "modelled": False,
         "configuration": CONFIGS[0].describe(),
         "layers": [layer],
         "total": {"dense": 40, "sparse": 10, "speedup": 4.0},

@@ -53,3 +53,16 @@ def test_a_layer_that_keeps_nothing_has_no_ideal():
     row = next(line for line in console.file.getvalue().splitlines() if " 0:8 " in line)
     assert " – " in row
     assert "<td>–</td>" in report.render(made)
+
+
+def test_the_model_is_not_called_hardware(run):
+    counted, made, _, _ = run
+    assert made["modelled"]
+    for modelled in (True, False):
+        console = Console(file=io.StringIO(), width=200)
+        demo.show(made | {"modelled": modelled}, console)
+        page = report.render(made | {"modelled": modelled})
+        for shown in (console.file.getvalue(), page):
+            assert ("hardware" in shown.lower()) != modelled
+            assert ("modelled device" in shown) == modelled
+            assert ("the golden model itself" in shown) == (modelled and counted)
