@@ -1,7 +1,7 @@
 """The commands of `heddle` that concern boards: bitstreams, loading them, the table of boards."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +11,10 @@ from hw.config import ConfigError
 from hw.platforms import BOARDS
 from hw.platforms import board as find_board
 from hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
+
+if TYPE_CHECKING:
+    from . import bitstream as bitstream_maker
+    from . import vendor
 
 console = Console()
 Board = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
@@ -37,12 +41,7 @@ def bitstream(
     build = chosen.build(config)
     with console.status("") as status:
         report = maker.make(chosen, build, out / board, range(1, seeds + 1), on_step=status.update)
-    table = Table(title=f"{report.configuration} on {report.title}")
-    for column in ("cells", "used", "of"):
-        table.add_column(column, justify="right")
-    for kind, (used, available) in report.used.items():
-        table.add_row(kind, f"{used:,}", f"{available:,}")
-    console.print(table)
+    _show_cells(report, "")
     verdict = "met" if report.met else "[red]missed[/red]"
     console.print(
         f"clock {report.mhz:g} MHz, highest {report.fmax:g} MHz (seed {report.seed}): {verdict}"
@@ -50,6 +49,16 @@ def bitstream(
     console.print(f"wrote {out / board / report.file} and {out / board / 'report.json'}")
     if not report.met:
         raise typer.Exit(1)
+
+
+def _show_cells(report: "bitstream_maker.Report | vendor.Report", what: str) -> None:
+    """A table of the cells that `report` counts."""
+    table = Table(title=f"{report.configuration} on {report.title}{what}")
+    for column in ("cells", "used", "of"):
+        table.add_column(column, justify="right")
+    for kind, (used, available) in report.used.items():
+        table.add_row(kind, f"{used:,}", f"{available:,}")
+    console.print(table)
 
 
 def _carrying(board: VendorBoard, config: str | None) -> VendorBoard:
@@ -65,18 +74,11 @@ def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> Non
     _carrying(board, config)
     with console.status(f"generating Verilog of {board.config.name}") as status:
         text = vendor.write(board, folder)
-        status.update("estimating its size (Yosys; minutes)")
-        report = vendor.estimate(board, text, folder)
-        table = Table(title=f"{report.configuration} on {report.title}: an estimate by Yosys")
-        for column in ("cells", "used", "of"):
-            table.add_column(column, justify="right")
-        for kind, (used, available) in report.used.items():
-            table.add_row(kind, f"{used:,}", f"{available:,}")
-        console.print(table)
-        file = vendor.build(folder, status.update)
-    if file:
-        console.print(f"wrote {file}; timing.rpt and utilization.rpt beside it are Vivado's")
-        return
+        if file := vendor.build(folder, status.update):
+            console.print(f"wrote {file}; timing.rpt and utilization.rpt beside it are Vivado's")
+            return
+        status.update("estimating its size (Yosys; a minute for a small one, 13 for the largest)")
+        _show_cells(vendor.estimate(board, text, folder), ": an estimate by Yosys")
     console.print(
         f"The project in {folder} is complete. There is no vivado on the path, so no bitstream was "
         f"made. Where there is one: cd {folder} && vivado -mode batch -source build.tcl"
