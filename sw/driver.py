@@ -116,8 +116,8 @@ def matmul(
         progress = lambda count: on_progress(count / len(packets))  # noqa: E731
     answers = device.transport.exchange(packets, progress)
     result = np.zeros((plan.row_blocks * config.rows, plan.padded_columns), f"u{output.bytes}")
-    for packet, place in zip(answers, places, strict=True):
-        response = protocol.response(config, packet).check()
+    for packet, place, answer in zip(packets, places, answers, strict=True):
+        response = protocol.response(config, answer).check(packet)
         if place is not None:
             rows, columns = place
             tiles = response.outputs(config, output)

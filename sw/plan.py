@@ -113,7 +113,7 @@ class Plan:
         places: list[tuple[slice, slice] | None] = []
 
         def send(packet: bytes, place=None) -> None:
-            packets.append(packet)
+            packets.append(protocol.tagged(packet, len(packets)))
             places.append(place)
 
         if self.channels.uniform:

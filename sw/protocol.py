@@ -29,11 +29,17 @@ MOST_ROWS, MOST_COLUMNS = 128 * 16, 128
 """The largest tile that `hw.config.Config` allows: R × T rows of C outputs."""
 
 
-def command(config: Config, opcode: Opcode, fields: dict[str, int], tag: int = 0) -> bytes:
-    """A command's header, padded to whole beats."""
-    words = [opcode | tag << 8] + [fields[name] & 0xFFFF for name in COMMAND_FIELDS[opcode]]
+def command(config: Config, opcode: Opcode, fields: dict[str, int]) -> bytes:
+    """A command's header, padded to whole beats; its tag is 0."""
+    words = [int(opcode)] + [fields[name] & 0xFFFF for name in COMMAND_FIELDS[opcode]]
     body = struct.pack("<15H", *words, *[0] * (15 - len(words)))
     return _padded(config, body + struct.pack("<H", crc16(body)))
+
+
+def tagged(packet: bytes, tag: int) -> bytes:
+    """`packet` with `tag` (modulo 256), which its response repeats."""
+    body = packet[:1] + bytes([tag & 0xFF]) + packet[2 : HEADER_BYTES - 2]
+    return body + struct.pack("<H", crc16(body)) + packet[HEADER_BYTES:]
 
 
 def load(config: Config, target: Target, address: int, words: int, payload: bytes) -> bytes:
@@ -115,8 +121,8 @@ class Response:
     flags: int
     body: bytes
 
-    def check(self) -> "Response":
-        """Itself, if all is well. Raises `DeviceError` with the device's reason if not."""
+    def check(self, packet: bytes) -> "Response":
+        """Itself, if all is well and it answers `packet`. Raises `DeviceError` if not."""
         if self.status != Status.OK:
             known = self.status in list(Status)
             reason = Status(self.status).name if known else "of an unknown kind"
@@ -124,6 +130,11 @@ class Response:
             raise DeviceError(
                 f"the device refused {kind}: error {self.status}, {reason}; the driver and the "
                 "device may be of different versions"
+            )
+        if (self.opcode, self.tag) != (packet[0], packet[1]):
+            raise DeviceError(
+                "the device answers another command than the one whose turn it is; reset it and "
+                "run again"
             )
         return self
 

@@ -7,14 +7,12 @@ import numpy as np
 
 from hw.commands import (
     COMMAND_FIELDS,
-    HEADER_BYTES,
     MODE_BITS,
     Flag,
     Opcode,
     OutputFormat,
     Status,
     Target,
-    crc16,
 )
 from hw.counters import kept
 from hw.formats import INT8
@@ -129,7 +127,7 @@ def _queue(device: Device) -> str:
     """More commands, and more RUNs, than can wait: answered in order, each with its tag."""
     config = device.config
     tags = [3 * i % 256 for i in range(100)]
-    syncs = [protocol.command(config, Opcode.SYNC, {}, tag) for tag in tags]
+    syncs = [protocol.tagged(protocol.sync(config), tag) for tag in tags]
     answers = [protocol.response(config, packet) for packet in device.transport.exchange(syncs)]
     _same("the answers' tags", [answer.tag for answer in answers], tags)
     runs = 20
@@ -208,8 +206,7 @@ def _errors(device: Device) -> str:
     damaged = bytes([good[0] ^ 1]) + good[1:]
     payload = bytes(config.stream_bytes)
     # No driver's function makes an unknown opcode: the first byte is changed, the check with it.
-    strange = bytes([9]) + good[1 : HEADER_BYTES - 2]
-    strange += crc16(strange).to_bytes(2, "little") + good[HEADER_BYTES:]
+    strange = protocol.tagged(bytes([9]) + good[1:], 0)
     target = {"target": 9, "address": 0, "count": 1}
     outside = 2 * config.schedule_records - 1
     run = dict.fromkeys(COMMAND_FIELDS[Opcode.RUN], 0) | {"mode": 1 << MODE_BITS}

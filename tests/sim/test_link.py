@@ -54,8 +54,9 @@ def test_a_new_session_resets_a_half_sent_packet(port):
     # One beat of a packet whose end never comes.
     assert transport._next(4, bytes([0, 0]) + bytes(size + 1))[0] == 1
     again = LinkTransport(line)
-    (response,) = again.exchange([protocol.sync(CONFIG)])
-    assert protocol.response(CONFIG, response).check().rows == 0
+    sync = protocol.sync(CONFIG)
+    (response,) = again.exchange([sync])
+    assert protocol.response(CONFIG, response).check(sync).rows == 0
     with pytest.raises(DeviceError, match="forgotten this session"):
         transport.read_register(0)
 

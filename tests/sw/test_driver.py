@@ -1,0 +1,34 @@
+"""What the driver makes of answers."""
+
+import numpy as np
+import pytest
+
+from hw.config import preset
+from sim.model import ModelTransport
+from sw import driver
+from sw.device import Device
+from sw.errors import DeviceError
+
+
+class Disordered(ModelTransport):
+    """Answers in another order than that of the commands, once it is told so."""
+
+    swapped = (0, 0)
+
+    def exchange(self, packets, on_response=None):
+        answers = super().exchange(packets, on_response)
+        a, b = self.swapped
+        answers[a], answers[b] = answers[b], answers[a]
+        return answers
+
+
+@pytest.mark.parametrize("swapped", [(0, 1), (-1, -2)])
+def test_answers_out_of_turn_are_noticed(swapped):
+    transport = Disordered(preset("tiny"))
+    x, w = np.ones((32, 64)), np.ones((64, 32))
+    with Device(transport, "disordered") as device:
+        result, _ = driver.matmul(device, x, w)
+        assert (result.view(np.float32) == 64).all()
+        transport.swapped = swapped
+        with pytest.raises(DeviceError, match="answers another command"):
+            driver.matmul(device, x, w)
