@@ -16,6 +16,28 @@ SILENCE = 19
 """Cycles in which nothing moves, a header's check included, though everybody outside is willing."""
 
 
+def surroundings(config: Config) -> dict[str, wiring.Member]:
+    """What the solver chooses of a sequencer's inputs."""
+    return {
+        "valid": In(1),
+        "payload": In(beat(config)),
+        "run_ready": In(1),
+        "response_ready": In(1),
+        "idle": In(1),
+    }
+
+
+def surround(m: Module, proof, sequencer: Sequencer):
+    """Connect those."""
+    m.d.comb += [
+        sequencer.i.valid.eq(proof.valid),
+        sequencer.i.payload.eq(proof.payload),
+        sequencer.run.ready.eq(proof.run_ready),
+        sequencer.response.ready.eq(proof.response_ready),
+        sequencer.idle.eq(proof.idle),
+    ]
+
+
 class SequencerProof(wiring.Component):
     """Any packets, whole, cut short or too long, with any pauses on all sides.
 
@@ -25,27 +47,13 @@ class SequencerProof(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__(
-            {
-                "valid": In(1),
-                "payload": In(beat(config)),
-                "run_ready": In(1),
-                "response_ready": In(1),
-                "idle": In(1),
-            }
-        )
+        super().__init__(surroundings(config))
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
         m.submodules.sequencer = sequencer = Sequencer(config)
-        m.d.comb += [
-            sequencer.i.valid.eq(self.valid),
-            sequencer.i.payload.eq(self.payload),
-            sequencer.run.ready.eq(self.run_ready),
-            sequencer.response.ready.eq(self.response_ready),
-            sequencer.idle.eq(self.idle),
-        ]
+        surround(m, self, sequencer)
         taken = sequencer.i.valid & sequencer.i.ready
         answer = sequencer.response.payload
         answered = sequencer.response.valid & self.response_ready

@@ -14,9 +14,10 @@ from hw import sequencer
 from hw.commands import HEADER_BYTES, HEADER_WORDS, Opcode, Status
 from hw.config import Config
 from hw.dealer import Dealer
-from hw.layouts import RELEASE, RELEASE_CHANNEL, beat
+from hw.layouts import RELEASE, RELEASE_CHANNEL
 
 from .claims import Chosen, falls
+from .sequencer import surround, surroundings
 
 STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "WAIT", "DECODE", "JUDGE", "CHECK")
 """A command's way through the states, from its end: it only ever goes down this list."""
@@ -33,11 +34,7 @@ class SequencerSteps(wiring.Component):
         self.config = config
         super().__init__(
             {
-                "valid": In(1),
-                "payload": In(beat(config)),
-                "run_ready": In(1),
-                "response_ready": In(1),
-                "idle": In(1),
+                **surroundings(config),
                 "release": In(RELEASE),
                 "release_channel": In(RELEASE_CHANNEL),
                 "takes": In(1),
@@ -55,13 +52,7 @@ class SequencerSteps(wiring.Component):
             m.submodules.sequencer = Fragment.get(dut, None)  # its registers are known now
         wiring.connect(m, wiring.flipped(self.release), dut.release)
         wiring.connect(m, wiring.flipped(self.release_channel), dut.release_channel)
-        m.d.comb += [
-            dut.i.valid.eq(self.valid),
-            dut.i.payload.eq(self.payload),
-            dut.run.ready.eq(self.run_ready),
-            dut.response.ready.eq(self.response_ready),
-            dut.idle.eq(self.idle),
-        ]
+        surround(m, self, dut)
         s = dut.inside
         self.state, self.encoding = s.fsm.state, s.fsm.encoding
         m.d.comb += Assert(self.state < len(self.encoding))
