@@ -1,5 +1,7 @@
 """From payload beats to the banks: one chunk a cycle on the write bus."""
 
+from types import SimpleNamespace
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -120,4 +122,18 @@ class Dealer(wiring.Component):
                             last_position.eq(dealt.per_beat - 1),
                             last_chunk.eq(dealt.per_word - 1),
                         ]
+        self.inside = SimpleNamespace(
+            active=active,
+            full=full,
+            held=held,
+            target=target,
+            address=address,
+            words=words,
+            chunk=chunk,
+            position=position,
+            last_word=last_word,
+            last_chunk=last_chunk,
+            last_position=last_position,
+        )
+        """What its proof has to speak of."""
         return m

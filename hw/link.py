@@ -414,6 +414,7 @@ class Link(wiring.Component):
         ]
         self.inside = SimpleNamespace(
             fsm=fsm,
+            framer=framer,
             pending=pending,
             length=length,
             body_end=body_end,

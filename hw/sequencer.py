@@ -264,6 +264,8 @@ class Sequencer(wiring.Component):
             place=place,
             page_busy=page_busy,
             channel_busy=channel_busy,
+            full=full,
+            guard=guard,
             dealer=dealer,
             runs=runs,
             responses=responses,

@@ -1,7 +1,7 @@
 """Dealer: every chunk of a payload is dealt once, in its place, and every LOAD ends once."""
 
 from amaranth import Module, Signal
-from amaranth.hdl import Assert, Assume, Cover
+from amaranth.hdl import Assert, Assume, Cover, Fragment
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -11,10 +11,7 @@ from hw.layouts import beat, chunks
 
 
 class DealerProof(wiring.Component):
-    """Payloads of any beats, with any pauses; a LOAD is started only when the one before is done.
-
-    `most` beats may be asked for and not come before progress is claimed.
-    """
+    """Payloads of any beats, with any pauses; a LOAD starts only when the one before is done."""
 
     def __init__(self, config: Config):
         self.config = config
@@ -31,7 +28,8 @@ class DealerProof(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.dealer = dealer = Dealer(self.config)
+        dealer = Dealer(self.config)
+        m.submodules.dealer = Fragment.get(dealer, None)  # now, so that its registers are known
         running = Signal()
         m.d.comb += [
             dealer.start.eq(self.start),
@@ -106,4 +104,27 @@ class DealerProof(wiring.Component):
             ]
         # No deadlock: while a LOAD is under way, it deals or asks for a beat.
         m.d.comb += Assert(~running | there | dealer.i.ready)
+        # What `sequencer_steps.py` relies on.
+        m.d.comb += Assert(~dealer.i.ready | (running & ~dealer.done & ~(there & now.last)))
+
+        # What its registers hold then, for induction.
+        s = dealer.inside
+        m.d.comb += [Assert(s.active == running), Assert(s.full == there)]
+        with m.If(running):
+            m.d.comb += [
+                Assert(s.target == target),
+                Assert(s.address == (first + word)[:16]),
+                Assert((words != 0) & (word < words)),
+                Assert(s.words == words - word),
+                Assert(s.last_word == (s.words == 1)),
+                Assert((s.chunk == chunk) & (chunk < per_word)),
+                Assert((s.last_chunk == per_word - 1) & (s.last_position == per_beat - 1)),
+                Assert(there | (s.position == 0)),
+            ]
+        with m.If(there):
+            m.d.comb += [
+                Assert(running & (s.held.last == now.last)),
+                Assert(s.held.data == now.data >> (place * bits)[:16]),
+                Assert((s.position == place) & (place < per_beat)),
+            ]
         return m

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In
 from hw.framing import BYTE, Deframer, Framer
 from hw.link_protocol import ESCAPE, ESCAPE_XOR, FLAG
 
-from .claims import ends_within, stays
+from .claims import falls, stays
 
 
 class FramingProof(wiring.Component):
@@ -32,9 +32,6 @@ class FramingProof(wiring.Component):
         taken = self.i.valid & self.i.ready
         stays(m, self.i.valid, self.i.ready, self.i.payload, claim=Assume)
         stays(m, framer.o.valid, self.line, on_line)
-        # A byte needs two on the line, and may find a flag of before and its own first.
-        ends_within(m, self.i.valid & self.line & ~taken, 3)
-
         # Whether the line is within a frame, and whether that has all its bytes.
         inside, whole = Signal(), Signal()
         m.d.sync += whole.eq(Mux(taken, self.i.payload.last, whole & ~sent))
@@ -56,6 +53,13 @@ class FramingProof(wiring.Component):
             Assert(~framer.o.valid | (on_line == Mux(between, FLAG, within))),
             Cover(taken & self.i.payload.last & (byte == FLAG)),
         ]
+        # Bytes on the line until the one that is offered is gone: flags first, and its escape.
+        left = Signal(3)
+        m.d.comb += left.eq(
+            Mux(whole, 4, Mux(~inside, 3, Mux(special & ~escaped, 2, 1))),
+        )
+        falls(m, left, self.i.valid & self.line & ~taken)
+        m.d.comb += Assert(~(self.i.valid & self.line) | (taken == (left == 1)))
         for name, when in (("OPEN", ~inside), ("CLOSE", whole), ("ESCAPED", escaped)):
             m.d.comb += Assert((framer.fsm.state == framer.fsm.encoding[name]) == when)
         return m

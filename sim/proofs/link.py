@@ -1,13 +1,14 @@
 """Link: never stuck, whatever comes; what may be executed is executed once, and nothing else is.
 
-Three of its parts are the solver's choice, which covers all that the real ones can do: what comes
-out of the line (`Deframer`), when a byte of an answer is taken (`Framer`, whose own proof bounds
-that), and what the FCS becomes. So a frame is intact whenever the solver wants it to be.
+Parts of it are the solver's choice, which covers all that the real ones can do: what comes out of
+the line (`Deframer`), when a byte of an answer is taken (`Framer`, whose own proof bounds that),
+what the FCS becomes, and what a store holds but for one byte, any. So a frame is intact whenever
+the solver wants it to be.
 """
 
 from unittest.mock import patch
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Signal, Value
 from amaranth.hdl import Assert, Assume, Fragment
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -21,17 +22,15 @@ from hw.link_protocol import (
     FCS_RESIDUE,
     HEAD_BYTES,
     PATIENCE,
-    REJECT_AT,
     STORE_BYTES,
     Kind,
 )
 
-from .claims import Chosen, ends_within, falls
+from .claims import Chosen, constant, ends_within, falls
+from .link_frames import Watched, claim_answers, claim_deeds, claim_requests
 from .link_ports import claim_beats_in, claim_beats_out, claim_registers
 
 WATCHDOG = 3
-ANSWER_BYTES = HEAD_BYTES + FCS_BYTES
-"""Of an answer without beats."""
 STEPS = (
     ("IDLE",),
     ("FETCH", "TAKE", "SEND"),
@@ -76,7 +75,12 @@ class LinkProof(wiring.Component):
                 "aborted": In(1),
                 "fcs": In(32),
                 "ready": In(1),
+                "o_valid": In(1),
+                "o_byte": In(8),
+                "o_ready": In(1),
                 "which": In(range(self.beat_bytes)),
+                "spots": In(range(STORE_BYTES)).array(2),
+                "free": In(8).array(2),
                 **{name: link.link_ports(config)[name] for name in self.driven},
             }
         )
@@ -84,10 +88,16 @@ class LinkProof(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         self.link = dut = link.Link(self.config, WATCHDOG)
-        deframer, framer = ChosenDeframer(), ChosenFramer()
+        deframer, self.framer = ChosenDeframer(), ChosenFramer()
+        requests, responses = stores = Watched("requests"), Watched("responses")
+        constant(m, *self.spots)
+        for store, spot, free in zip(stores, self.spots, self.free, strict=True):
+            m.d.comb += [store.spot.eq(spot), store.free.eq(free)]
+        in_turn = iter(stores)
         stand_ins = {
             "Deframer": lambda: deframer,
-            "Framer": lambda: framer,
+            "Framer": lambda: self.framer,
+            "Memory": lambda **_: next(in_turn),
             "fcs32_next": lambda fcs, byte: self.fcs,
         }
         with patch.multiple(link, **stand_ins):
@@ -99,7 +109,13 @@ class LinkProof(wiring.Component):
             deframer.data.eq(self.data),
             deframer.flag.eq(self.flag),
             deframer.aborted.eq(self.aborted),
-            framer.i.ready.eq(self.ready),
+            self.framer.i.ready.eq(self.ready),
+            self.framer.o.valid.eq(self.o_valid),
+            self.framer.o.payload.eq(self.o_byte),
+            dut.o.ready.eq(self.o_ready),
+            Assert(dut.o.valid == self.o_valid),
+            Assert(dut.o.payload == self.o_byte),
+            Assert(self.framer.o.ready == self.o_ready),
             Assume(~(self.valid | self.flag) | self.i_valid),
             Assume(~self.valid | ~self.flag),
         ]
@@ -109,7 +125,9 @@ class LinkProof(wiring.Component):
         granted = Signal()
         self._progress(m)
         self._grants(m, granted)
-        self._answers(m, granted)
+        claim_requests(m, self, requests)
+        claim_answers(m, self, responses, granted)
+        claim_deeds(m, self)
         claim_registers(m, self, granted)
         claim_beats_in(m, self, granted)
         claim_beats_out(m, self, granted)
@@ -133,7 +151,7 @@ class LinkProof(wiring.Component):
             "BEAT": 2 * (s.body_end - s.at),
             "BYTES": 2 * (s.body_end - s.at) + 1,
             "HEAD": HEAD_BYTES - s.at,
-            "OUTPUT": Cat((self.beat_bytes - s.byte)[:8], (256 - s.at)[:9]),
+            "OUTPUT": Cat((self.beat_bytes - s.byte)[:10], (256 - s.at)[:9]),
             "FCS": FCS_BYTES - s.at,
             "FETCH": 4 * (s.end - s.at),
             "TAKE": 4 * (s.end - s.at) + 2,
@@ -200,38 +218,3 @@ class LinkProof(wiring.Component):
         )
         self.claim(m, "READ WRITE BEAT BYTES SILENT", granted, ~s.rejected)
         self.claim(m, "HEAD OUTPUT FCS", granted != s.rejected)
-
-    def _answers(self, m: Module, granted: Signal):
-        """An answer leaves whole; what was kept is written by nothing but a new one."""
-        s = self.link.inside
-        begin = Mux(s.rejected, REJECT_AT, 0)
-        in_place = Mux(s.rejected, s.end == REJECT_AT + ANSWER_BYTES, s.end == s.kept)
-        kept = (s.kept >= ANSWER_BYTES) & (s.kept <= REJECT_AT)
-        gone = Signal(range(STORE_BYTES))
-        with m.If(self.during("SEND")):
-            m.d.sync += gone.eq(gone + self.ready)
-        with m.Elif(~self.during("FETCH", "TAKE")):
-            m.d.sync += gone.eq(0)
-        sent = Signal()
-        m.d.sync += sent.eq(self.during("SEND"))
-        with m.If(sent):
-            self.claim(m, "IDLE", gone == s.end - begin)
-        m.d.comb += [
-            Assert(~s.late.written | (s.rejected == (s.late.address >= REJECT_AT))),
-            Assert(~s.late.written | s.rejected | granted),
-            Assert(~s.late.written | self.during("HEAD", "OUTPUT", "FCS", "FETCH")),
-        ]
-        self.claim(m, "IDLE CHECK FINISH COMPARE DECIDE FETCH TAKE SEND", ~s.open | kept)
-        self.claim(m, "READ WRITE BEAT BYTES SILENT", s.end == 0)
-        self.claim(m, "HEAD OUTPUT FCS", ~s.rejected | ~s.open | kept)
-        self.claim(m, "HEAD", s.end == begin + s.at)
-        self.claim(
-            m,
-            "FCS",
-            s.end >= begin + HEAD_BYTES + s.at,
-            s.end <= REJECT_AT - FCS_BYTES + s.at + s.rejected * ANSWER_BYTES,
-            ~s.rejected | (s.end == begin + HEAD_BYTES + s.at),
-        )
-        self.claim(m, "FETCH TAKE SEND", in_place, s.at >= begin, s.at <= s.end)
-        self.claim(m, "FETCH", gone == s.at - begin, s.at < s.end)
-        self.claim(m, "TAKE SEND", gone + 1 == s.at - begin)

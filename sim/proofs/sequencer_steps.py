@@ -11,16 +11,23 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hw import sequencer
-from hw.commands import HEADER_BYTES, HEADER_WORDS, Opcode, Status
+from hw.commands import COMMAND_FIELDS, HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
 from hw.config import Config
 from hw.dealer import Dealer
-from hw.layouts import RELEASE, RELEASE_CHANNEL
+from hw.layouts import RELEASE, RELEASE_CHANNEL, address_bits
 
 from .claims import Chosen, falls
 from .sequencer import surround, surroundings
 
 STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "WAIT", "DECODE", "JUDGE", "CHECK")
 """A command's way through the states, from its end: it only ever goes down this list."""
+HELD_AS = {
+    Target.ACTIVATIONS: "activations",
+    Target.SCHEDULE: "schedule",
+    Target.INDICES: "weights",
+    Target.VALUES: "weights",
+}
+"""The pages that a LOAD writes, as a RUN holds them."""
 
 
 class ChosenDealer(Chosen, Dealer):
@@ -58,6 +65,7 @@ class SequencerSteps(wiring.Component):
         m.d.comb += Assert(self.state < len(self.encoding))
         whole = self._packet(m, dealer)
         self._progress(m, dealer)
+        self._pages(m, dealer)
         self._deeds(m, dealer, whole)
         return m
 
@@ -124,29 +132,83 @@ class SequencerSteps(wiring.Component):
             left = {"CHECK": HEADER_WORDS - s.halfwords, "WAIT": 255 - s.place}.get(name, 0)
             with m.If(self.during(name)):
                 m.d.comb += number.eq((step << 8) + left)
-        acquired = s.runs.i.valid & s.runs.i.ready
         others = {
             "HEADER": 1,  # the host, for as long as it sends no header
             "WAIT": (
                 ((opcode == Opcode.LOAD) & s.page_busy)
                 | ((opcode == Opcode.CHANNEL) & s.channel_busy)
-                | ((opcode == Opcode.RUN) & ~acquired)
+                | ((opcode == Opcode.RUN) & (s.full | ~s.runs.i.ready))
                 | ((opcode == Opcode.SYNC) & ~(self.idle & ~dut.run.valid))
             ),
-            "PAYLOAD": ~self.done,
+            "PAYLOAD": ~self.done,  # the dealer, which waits for the host
             "DISCARD": ~s.ended,
             "RESPOND": ~s.responses.i.ready,
         }
         waits = Cat(self.during(name) & waits for name, waits in others.items()).any()
         falls(m, number, ~waits)
-        # What the host offers is taken where it is waited for.
+        # What the host offers is taken where it is waited for, or is the dealer's to take.
         with m.If(self.during("HEADER") | (self.during("DISCARD") & ~s.ended)):
             m.d.comb += Assert(dut.i.ready)
+        with m.If(self.during("PAYLOAD")):
+            m.d.comb += [
+                Assert(dut.i.ready == dealer.i.ready),
+                Assert(dealer.i.valid == dut.i.valid),
+                Assert(Value.cast(dealer.i.payload) == Value.cast(dut.i.payload)),
+            ]
+        with m.Else():
+            m.d.comb += Assert(~dealer.i.valid)
         with m.If(self.during("WAIT")):
             known = Cat(opcode == each for each in Opcode).any()
             m.d.comb += [Assert(known), Assert(s.ended == (opcode != Opcode.LOAD))]
         with m.Else():
             m.d.comb += Assert(s.place == 0)
+
+    def _pages(self, m: Module, dealer):
+        """What a RUN holds is waited for and not written; a SYNC waits for all RUNs."""
+        s, dut = self.sequencer.inside, self.sequencer
+
+        def field(op: Opcode, name: str):
+            return s.header.word_select(1 + COMMAND_FIELDS[op].index(name), 16)
+
+        # Whether a RUN held it a cycle ago, the page that the command is about.
+        page, held_page = Signal(), Signal()
+        with m.Switch(field(Opcode.LOAD, "target")):
+            for target, bits in address_bits(self.config).items():
+                with m.Case(target):
+                    which = field(Opcode.LOAD, "address")[bits - 1]
+                    busy = getattr(s.guard.busy, HELD_AS[target])
+                    m.d.comb += page.eq(busy.bit_select(which, 1))
+        settings = s.guard.busy.channel.bit_select(
+            field(Opcode.CHANNEL, "channel") >= self.config.interleave, 1
+        )
+        held_settings, was_full = Signal(), Signal()
+        judged, alone, synced = Signal(), Signal(), Signal()
+        sync = self.during("WAIT") & (s.header[:8] == Opcode.SYNC)
+        m.d.sync += [
+            held_page.eq(page),
+            held_settings.eq(settings),
+            was_full.eq(s.guard.full),
+            judged.eq(self.during("JUDGE", "DECODE", "WAIT")),
+            alone.eq(self.idle & ~dut.run.valid),
+            synced.eq(sync),
+        ]
+        with m.If(judged & self.during("WAIT")):
+            m.d.comb += [
+                Assert((s.header[:8] != Opcode.LOAD) | (s.page_busy == held_page)),
+                Assert(s.channel_busy == held_settings),
+                Assert(s.full == was_full),
+            ]
+        m.d.comb += [
+            Assert(~dealer.start | ~held_page),
+            Assert(~dut.channel.valid | ~held_settings),
+            Assert(~s.guard.acquire.valid | ~was_full),
+            Assert(s.guard.acquire.valid == (s.runs.i.valid & s.runs.i.ready)),
+        ]
+        with m.If(dealer.start):
+            told = {name: getattr(dealer, name) for name in ("target", "address", "count")}
+            m.d.comb += [Assert(value == field(Opcode.LOAD, name)) for name, value in told.items()]
+        with m.If(synced):
+            m.d.comb += Assert(self.during("RESPOND") == alone)
 
     def _deeds(self, m: Module, dealer, whole: Signal):
         """What is answered with OK was done, once; what is refused at its header was not."""
@@ -159,7 +221,7 @@ class SequencerSteps(wiring.Component):
             Assert(~queues | (self.during("WAIT") & ok & (opcode == Opcode.RUN) & ~queued)),
             Assert(~dut.channel.valid | (self.during("WAIT") & ok & (opcode == Opcode.CHANNEL))),
             Assert(~dealer.start | (self.during("WAIT") & ok & (opcode == Opcode.LOAD) & ~begun)),
-            Assert(~s.responses.i.valid | self.during("RESPOND")),
+            Assert(s.responses.i.valid == self.during("RESPOND")),
         ]
         with m.If(self.during("HEADER", "CHECK", "JUDGE", "DECODE")):
             m.d.comb += [Assert(~queued), Assert(~set_), Assert(~begun)]
@@ -177,6 +239,7 @@ class SequencerSteps(wiring.Component):
                 Assert(~queued),
                 Assert(~begun),
                 Assert(set_ == (s.place != 0)),
+                Assert((s.place == 0) | (opcode == Opcode.CHANNEL)),
             ]
         with m.If(self.during("PAYLOAD")):
             m.d.comb += [Assert(ok), Assert(begun), Assert(opcode == Opcode.LOAD)]
@@ -184,12 +247,24 @@ class SequencerSteps(wiring.Component):
             m.d.comb += [Assert(~queued), Assert(~set_), Assert(~ok | begun)]
         with m.If(self.during("DISCARD", "RESPOND")):
             m.d.comb += Assert(~begun | (opcode == Opcode.LOAD))
+        # What the dealer said of a LOAD.
+        dealt, fine = Signal(), Signal()
+        with m.If(self.during("PAYLOAD") & self.done):
+            m.d.sync += [dealt.eq(1), fine.eq(~self.bad_length & ~self.bad_schedule)]
+        with m.Elif(self.during("RESPOND") & s.responses.i.ready):
+            m.d.sync += [dealt.eq(0), fine.eq(0)]
+        m.d.comb += [
+            Assert(~dealt | (begun & self.during("DISCARD", "RESPOND"))),
+            Assert(~fine | dealt),
+        ]
+        with m.If(self.during("DISCARD")):
+            m.d.comb += [Assert(dealt == begun), Assert(ok == fine)]
         with m.If(self.during("RESPOND")):
             answer = s.responses.i.payload
             m.d.comb += [
+                Assert((opcode != Opcode.LOAD) | (ok == fine)),
                 Assert(queued == (ok & (opcode == Opcode.RUN))),
                 Assert(set_ == (ok & (opcode == Opcode.CHANNEL))),
-                Assert(~ok | (opcode != Opcode.LOAD) | begun),
                 Assert(whole | (s.status == Status.BAD_LENGTH)),
                 Assert(answer.status == s.status),
                 Assert(Cat(answer.opcode, answer.tag) == s.header[:16]),

@@ -11,6 +11,7 @@ from .common import SMALL, mutate, refuted
 
 def test_dealer():
     check(DealerProof(SMALL), "bounded", 14)
+    check(DealerProof(SMALL), "induction", 3)
     check(DealerProof(SMALL), "cover", 22)
 
 

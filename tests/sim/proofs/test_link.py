@@ -20,6 +20,11 @@ def test_link(config):
     check(LinkProof(config), "induction", 6)
 
 
+def goes(m, s, state, to):
+    with m.If(s.fsm.state == s.fsm.encoding[state]):
+        m.d.sync += s.fsm.state.eq(s.fsm.encoding[to])
+
+
 def waits_for_a_register(m, s, dut):
     with m.If(s.fsm.state == s.fsm.encoding["READ"]):
         m.d.sync += s.patience.eq(0)
@@ -51,6 +56,50 @@ def refuses_over_what_is_kept(m, s, dut):
 def sends_one_byte_less(m, s, dut):
     with m.If((s.fsm.state == s.fsm.encoding["SEND"]) & (s.at + 1 == s.end)):
         m.d.sync += s.fsm.state.eq(s.fsm.encoding["IDLE"])
+
+
+def never_says_that_it_ends(m, s, dut):
+    m.d.comb += s.framer.i.payload.last.eq(0)
+
+
+def offers_another_byte(m, s, dut):
+    m.d.comb += s.framer.i.payload.data.eq(s.length)
+
+
+def keeps_a_byte_in_the_wrong_place(m, s, dut):
+    m.d.comb += s.chosen.address.eq(s.end ^ 1)
+
+
+def sends_nothing(m, s, dut):
+    m.d.comb += dut.o.valid.eq(0)
+
+
+def checks_a_part(m, s, dut):
+    m.d.comb += s.chosen.counts.eq(s.at > 5)
+
+
+def checks_the_last_one_too(m, s, dut):
+    with m.If(s.fsm.state == s.fsm.encoding["IDLE"]):
+        m.d.sync += s.crc.eq(s.crc)
+
+
+def signs_with_nothing(m, s, dut):
+    with m.If(s.fsm.state == s.fsm.encoding["FCS"]):
+        m.d.comb += s.chosen.byte.eq(0)
+
+
+def reads_the_head_too_late(m, s, dut):
+    with m.If((s.fsm.state == s.fsm.encoding["CHECK"]) & (s.at == 1)):
+        m.d.sync += s.head.eq(s.head)
+
+
+def forgets_what_it_granted(m, s, dut):
+    goes(m, s, "READ", "IDLE")
+
+
+def says_ok_without_asking(m, s, dut):
+    with m.If(s.silent):
+        m.d.sync += s.head.status.eq(0)
 
 
 def asks_again(m, s, dut):
@@ -92,6 +141,16 @@ def takes_twice(m, s, dut):
         executes_a_repeat,
         refuses_over_what_is_kept,
         sends_one_byte_less,
+        never_says_that_it_ends,
+        offers_another_byte,
+        keeps_a_byte_in_the_wrong_place,
+        sends_nothing,
+        checks_a_part,
+        checks_the_last_one_too,
+        signs_with_nothing,
+        reads_the_head_too_late,
+        forgets_what_it_granted,
+        says_ok_without_asking,
         asks_again,
         asks_the_silent,
         drops_a_beat,

@@ -12,9 +12,13 @@ from sim.proofs.sequencer_steps import SequencerSteps
 from .common import INTERLEAVED, SMALL, mutate, no_longer_holds
 
 COMPACT = replace(SMALL, compact=True)
+SHARED = replace(SMALL, rows=4, columns=4, lanes=4, columns_per_epilogue=4)
+"""With an epilogue for four columns, and headers of one beat."""
 
 
-@pytest.mark.parametrize("config", [SMALL, INTERLEAVED, COMPACT], ids=["T1", "T3", "compact"])
+@pytest.mark.parametrize(
+    "config", [SMALL, INTERLEAVED, COMPACT, SHARED], ids=["T1", "T3", "compact", "shared"]
+)
 def test_sequencer_steps(config):
     check(SequencerSteps(config), "bounded", 4)
     check(SequencerSteps(config), "induction", 4)
@@ -53,6 +57,31 @@ def waits_for_nothing(m, s, dut):
     goes(m, s, "JUDGE", "JUDGE")
 
 
+def says_that_any_length_was_right(m, s, dut):
+    with m.If(s.fsm.state == s.fsm.encoding["PAYLOAD"]):
+        m.d.sync += s.status.eq(0)
+
+
+def writes_into_a_page_that_is_read(m, s, dut):
+    m.d.sync += s.page_busy.eq(0)
+
+
+def waits_for_a_page_that_is_free(m, s, dut):
+    m.d.sync += s.page_busy.eq(1)
+
+
+def syncs_early(m, s, dut):
+    goes(m, s, "WAIT", "RESPOND", s.header[:8] == Opcode.SYNC)
+
+
+def forgets_its_answer(m, s, dut):
+    m.d.comb += s.responses.i.valid.eq(0)
+
+
+def keeps_the_payload(m, s, dut):
+    m.d.comb += s.dealer.i.valid.eq(0)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -63,6 +92,12 @@ def waits_for_nothing(m, s, dut):
         runs_twice,
         runs_what_it_refuses,
         waits_for_nothing,
+        says_that_any_length_was_right,
+        writes_into_a_page_that_is_read,
+        waits_for_a_page_that_is_free,
+        syncs_early,
+        forgets_its_answer,
+        keeps_the_payload,
     ],
 )
 def test_wrong_sequencer_fails(wrong, monkeypatch):
