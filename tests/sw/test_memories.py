@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from hw.config import preset
 from sim.dma_model import DmaModel
@@ -118,7 +119,7 @@ def test_a_card_in_use_stays_with_its_user(monkeypatch, tmp_path, capsys):
     with pytest.raises(DeviceError, match=in_use):
         XdmaMemory(path)
 
-    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setattr(cli, "console", Console(width=300))
     monkeypatch.setattr(memories, "NODES", tmp_path)
     monkeypatch.setattr(serial_port, "paths", list)
     monkeypatch.setattr(sys, "argv", ["heddle", "devices"])
