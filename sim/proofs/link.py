@@ -58,8 +58,8 @@ class ChosenFramer(Chosen, Framer):
 class LinkProof(wiring.Component):
     """Anything on the line; an accelerator that answers when it likes, or never.
 
-    Of the accelerator: AXI4-Stream's rule that an offered beat stays, and AXI4-Lite's that an
-    answer has a request.
+    Assumed of the accelerator: AXI4-Stream's rule that an offered beat stays, while an answer is
+    filled, and AXI4-Lite's that an answer has a request.
     """
 
     def __init__(self, config: Config):
