@@ -1,7 +1,7 @@
 """What several proofs claim, or assume, of signals over time."""
 
 from amaranth import Cat, Module, Mux, Signal, Value
-from amaranth.hdl import Assert, Assume
+from amaranth.hdl import Assert, Assume, Fragment
 
 
 class Chosen:
@@ -9,6 +9,29 @@ class Chosen:
 
     def elaborate(self, platform):
         return Module()
+
+
+def elaborated(component) -> Fragment:
+    """`component` as logic at once, so that claims can speak of the registers in it."""
+    return Fragment.get(component, None)
+
+
+def during(fsm, *names: str) -> Value:
+    """Whether the state machine is in one of these states."""
+    return Cat(fsm.state == fsm.encoding[name] for name in names).any()
+
+
+def ranking(m: Module, fsm, steps: tuple[str, ...], left: dict[str, Value]) -> Value:
+    """How far a state machine is from its end: the later of `steps` its state stands in the larger.
+
+    A step is one or several states; `left` tells apart within it, by state, in at most 32 bits.
+    """
+    step, rest = Signal(range(len(steps))), Signal(32)
+    for number, names in enumerate(steps):
+        for name in names.split():
+            with m.If(during(fsm, name)):
+                m.d.comb += [step.eq(number), rest.eq(left.get(name, 0))]
+    return Cat(rest, step)
 
 
 def stays(m: Module, valid, ready, *payload, claim=Assert):

@@ -1,13 +1,15 @@
 """Dealer: every chunk of a payload is dealt once, in its place, and every LOAD ends once."""
 
 from amaranth import Module, Signal
-from amaranth.hdl import Assert, Assume, Cover, Fragment
+from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from hw.config import Config
 from hw.dealer import Dealer
 from hw.layouts import beat, chunks
+
+from .claims import elaborated
 
 
 class DealerProof(wiring.Component):
@@ -29,7 +31,7 @@ class DealerProof(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         dealer = Dealer(self.config)
-        m.submodules.dealer = Fragment.get(dealer, None)  # now, so that its registers are known
+        m.submodules.dealer = elaborated(dealer)
         running = Signal()
         m.d.comb += [
             dealer.start.eq(self.start),

@@ -1,14 +1,14 @@
 """Framer and Deframer: what is framed is what comes out, and flags stand around it."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.hdl import Assert, Assume, Cover, Fragment
+from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
 from hw.framing import BYTE, Deframer, Framer
 from hw.link_protocol import ESCAPE, ESCAPE_XOR, FLAG
 
-from .claims import falls, stays
+from .claims import during, elaborated, falls, stays
 
 
 class FramingProof(wiring.Component):
@@ -20,7 +20,7 @@ class FramingProof(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         framer = Framer()
-        m.submodules.framer = Fragment.get(framer, None)  # now, so that its states are known
+        m.submodules.framer = elaborated(framer)
         m.submodules.deframer = deframer = Deframer()
         wiring.connect(m, wiring.flipped(self.i), framer.i)
         on_line, sent = framer.o.payload, framer.o.valid & self.line
@@ -61,5 +61,5 @@ class FramingProof(wiring.Component):
         falls(m, left, self.i.valid & self.line & ~taken)
         m.d.comb += Assert(~(self.i.valid & self.line) | (taken == (left == 1)))
         for name, when in (("OPEN", ~inside), ("CLOSE", whole), ("ESCAPED", escaped)):
-            m.d.comb += Assert((framer.fsm.state == framer.fsm.encoding[name]) == when)
+            m.d.comb += Assert(during(framer.fsm, name) == when)
         return m

@@ -8,8 +8,8 @@ the solver wants it to be.
 
 from unittest.mock import patch
 
-from amaranth import Cat, Module, Signal, Value
-from amaranth.hdl import Assert, Assume, Fragment
+from amaranth import Cat, Const, Module, Signal, Value
+from amaranth.hdl import Assert, Assume
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -26,23 +26,23 @@ from hw.link_protocol import (
     Kind,
 )
 
-from .claims import Chosen, constant, ends_within, falls
+from .claims import Chosen, constant, during, elaborated, ends_within, falls, ranking
 from .link_frames import Watched, claim_answers, claim_deeds, claim_requests
 from .link_ports import claim_beats_in, claim_beats_out, claim_registers
 
 WATCHDOG = 3
 STEPS = (
-    ("IDLE",),
-    ("FETCH", "TAKE", "SEND"),
-    ("FCS",),
-    ("OUTPUT",),
-    ("HEAD",),
-    ("SILENT",),
-    ("READ", "WRITE", "BEAT", "BYTES"),
-    ("DECIDE",),
-    ("COMPARE",),
-    ("FINISH",),
-    ("CHECK",),
+    "IDLE",
+    "FETCH TAKE SEND",
+    "FCS",
+    "OUTPUT",
+    "HEAD",
+    "SILENT",
+    "READ WRITE BEAT BYTES",
+    "DECIDE",
+    "COMPARE",
+    "FINISH",
+    "CHECK",
 )
 """A request's way through the states, from its end: a link only ever goes down this list."""
 
@@ -101,7 +101,7 @@ class LinkProof(wiring.Component):
             "fcs32_next": lambda fcs, byte: self.fcs,
         }
         with patch.multiple(link, **stand_ins):
-            m.submodules.link = Fragment.get(dut, None)  # now, so that its registers are known
+            m.submodules.link = elaborated(dut)
         m.d.comb += [getattr(dut, name).eq(getattr(self, name)) for name in self.driven]
         m.d.comb += [
             dut.i_valid.eq(self.i_valid),
@@ -119,8 +119,6 @@ class LinkProof(wiring.Component):
             Assume(~(self.valid | self.flag) | self.i_valid),
             Assume(~self.valid | ~self.flag),
         ]
-        self.state = dut.inside.fsm.state
-        self.encoding = dut.inside.fsm.encoding
         # Of the request under way: whether it may be executed.
         granted = Signal()
         self._progress(m)
@@ -129,46 +127,43 @@ class LinkProof(wiring.Component):
         claim_answers(m, self, responses, granted)
         claim_deeds(m, self)
         claim_registers(m, self, granted)
-        claim_beats_in(m, self, granted)
+        claim_beats_in(m, self)
         claim_beats_out(m, self, granted)
         return m
 
     def during(self, *names: str) -> Value:
-        return Cat(self.state == self.encoding[name] for name in names).any()
+        return during(self.link.inside.fsm, *names)
 
-    def claim(self, m: Module, during: str, *claims):
-        """Assert `claims` in the states whose names stand in `during`."""
-        with m.If(self.during(*during.split())):
+    def claim(self, m: Module, states: str, *claims):
+        """Assert `claims` in the states whose names stand in `states`."""
+        with m.If(self.during(*states.split())):
             for claim in claims:
                 m.d.comb += Assert(claim, src_loc_at=1)
 
     def _progress(self, m: Module):
         """A number that falls with every cycle, unless the link is idle or waits for the line."""
         s = self.link.inside
-        step, major, minor = Signal(4), Signal(20), Signal(range(PATIENCE))
+        waits = Signal(range(PATIENCE))
+        m.d.comb += waits.eq(PATIENCE - 1 - s.patience)
         left = {
             "CHECK": s.length - s.at,
-            "BEAT": 2 * (s.body_end - s.at),
-            "BYTES": 2 * (s.body_end - s.at) + 1,
+            "READ": waits,
+            "WRITE": waits,
+            "BEAT": Cat(waits, (2 * (s.body_end - s.at))[:12]),
+            "BYTES": Cat(Const(0, len(waits)), (2 * (s.body_end - s.at) + 1)[:12]),
             "HEAD": HEAD_BYTES - s.at,
-            "OUTPUT": Cat((self.beat_bytes - s.byte)[:10], (256 - s.at)[:9]),
+            "OUTPUT": Cat(waits, (self.beat_bytes - s.byte)[:10], (256 - s.at)[:9]),
             "FCS": FCS_BYTES - s.at,
             "FETCH": 4 * (s.end - s.at),
             "TAKE": 4 * (s.end - s.at) + 2,
             "SEND": 4 * (s.end - s.at) + 1,
         }
-        for number, names in enumerate(STEPS):
-            for name in names:
-                with m.If(self.during(name)):
-                    m.d.comb += [step.eq(number), major.eq(left.get(name, 0))]
-        with m.If(self.during("READ", "WRITE", "BEAT", "OUTPUT")):
-            m.d.comb += minor.eq(PATIENCE - 1 - s.patience)
-        number = Cat(minor, major, step)
+        number = ranking(m, s.fsm, STEPS, left)
         falls(m, number, ~self.during("IDLE") & ~(self.during("SEND") & ~self.ready))
         due = Signal()
         m.d.sync += due.eq(self.during("IDLE") & s.pending)
         m.d.comb += [
-            Assert(self.state < len(self.encoding)),
+            Assert(s.fsm.state < len(s.fsm.encoding)),
             Assert(~due | self.during("CHECK")),
             Assert(self.link.busy | (self.during("IDLE") & (s.length == 0))),
         ]
@@ -178,7 +173,7 @@ class LinkProof(wiring.Component):
         whole = (s.length >= HEAD_BYTES) & (s.length < STORE_BYTES)
         m.d.comb += [Assert(s.length <= STORE_BYTES), Assert(~s.pending | whole)]
         for names in STEPS[2:]:
-            self.claim(m, " ".join(names), s.pending, s.body_end == s.length - FCS_BYTES)
+            self.claim(m, names, s.pending, s.body_end == s.length - FCS_BYTES)
         self.claim(m, "CHECK", s.at <= s.length)
         self.claim(m, "BEAT", s.byte == 0)
         self.claim(m, "BEAT BYTES", s.at >= BEATS_AT, s.at <= s.body_end)

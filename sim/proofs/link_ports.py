@@ -51,7 +51,7 @@ def claim_registers(m: Module, proof, granted: Signal):
         proof.claim(m, "HEAD", answered, was["WRITE"] | (s.head.value == value))
 
 
-def claim_beats_in(m: Module, proof, granted: Signal):
+def claim_beats_in(m: Module, proof):
     """The count that is answered is of beats that the accelerator gets, each once."""
     s, dut = proof.link.inside, proof.link
     full = proof.during("BYTES") & (s.byte == proof.beat_bytes - 1)
@@ -106,6 +106,7 @@ def claim_beats_out(m: Module, proof, granted: Signal):
         Assume(proof.which < proof.beat_bytes),
     ]
     proof.claim(m, "READ WRITE SILENT BEAT BYTES HEAD", beats == 0)
+    begin = Mux(s.rejected, REJECT_AT, 0)
     bytes_ = s.at * proof.beat_bytes + s.byte
     proof.claim(
         m,
@@ -114,7 +115,7 @@ def claim_beats_out(m: Module, proof, granted: Signal):
         s.at <= s.wanted,
         s.at <= beats_out(proof.config.stream_bytes),
         ~s.rejected | (s.wanted == 0),
-        s.end == Mux(s.rejected, REJECT_AT, 0) + HEAD_BYTES + bytes_,
+        s.end == begin + HEAD_BYTES + bytes_,
         (s.byte == 0) | (dut.m_axis_tvalid & (s.patience == 0)),
         (s.byte <= proof.which) | (seen == byte),
     )
@@ -122,5 +123,5 @@ def claim_beats_out(m: Module, proof, granted: Signal):
     proof.claim(
         m,
         "FCS",
-        s.end == Mux(s.rejected, REJECT_AT, 0) + HEAD_BYTES + beats * proof.beat_bytes + s.at,
+        s.end == begin + HEAD_BYTES + beats * proof.beat_bytes + s.at,
     )

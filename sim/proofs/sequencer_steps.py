@@ -6,7 +6,7 @@ The dealer is the solver's choice, within what its own proof (`dealer.py`) says 
 from unittest.mock import patch
 
 from amaranth import Cat, Module, Mux, Signal, Value
-from amaranth.hdl import Assert, Assume, Fragment
+from amaranth.hdl import Assert, Assume
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -16,7 +16,7 @@ from hw.config import Config
 from hw.dealer import Dealer
 from hw.layouts import RELEASE, RELEASE_CHANNEL, address_bits
 
-from .claims import Chosen, falls
+from .claims import Chosen, during, elaborated, falls, ranking
 from .sequencer import surround, surroundings
 
 STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "WAIT", "DECODE", "JUDGE", "CHECK")
@@ -56,13 +56,12 @@ class SequencerSteps(wiring.Component):
         dut = self.sequencer = sequencer.Sequencer(self.config)
         dealer = ChosenDealer(self.config)
         with patch.object(sequencer, "Dealer", lambda config: dealer):
-            m.submodules.sequencer = Fragment.get(dut, None)  # its registers are known now
+            m.submodules.sequencer = elaborated(dut)
         wiring.connect(m, wiring.flipped(self.release), dut.release)
         wiring.connect(m, wiring.flipped(self.release_channel), dut.release_channel)
         surround(m, self, dut)
         s = dut.inside
-        self.state, self.encoding = s.fsm.state, s.fsm.encoding
-        m.d.comb += Assert(self.state < len(self.encoding))
+        m.d.comb += Assert(s.fsm.state < len(s.fsm.encoding))
         whole = self._packet(m, dealer)
         self._progress(m, dealer)
         self._pages(m, dealer)
@@ -70,7 +69,7 @@ class SequencerSteps(wiring.Component):
         return m
 
     def during(self, *names: str) -> Value:
-        return Cat(self.state == self.encoding[name] for name in names).any()
+        return during(self.sequencer.inside.fsm, *names)
 
     def _packet(self, m: Module, dealer) -> Signal:
         """A packet's beats are taken up to its last, and none before its answer."""
@@ -127,11 +126,8 @@ class SequencerSteps(wiring.Component):
         """A number that falls, but for what others have to do first."""
         s, dut = self.sequencer.inside, self.sequencer
         opcode = s.header[:8]
-        number = Signal(16)
-        for step, name in enumerate(STEPS):
-            left = {"CHECK": HEADER_WORDS - s.halfwords, "WAIT": 255 - s.place}.get(name, 0)
-            with m.If(self.during(name)):
-                m.d.comb += number.eq((step << 8) + left)
+        left = {"CHECK": HEADER_WORDS - s.halfwords, "WAIT": self.config.columns - s.place}
+        number = ranking(m, s.fsm, STEPS, left)
         others = {
             "HEADER": 1,  # the host, for as long as it sends no header
             "WAIT": (

@@ -7,9 +7,12 @@ import pytest
 from hw.config import Config
 from hw.formats import INT8
 from sim.formal import ProofError, check
+from sim.proofs.claims import during
 
 SMALL = Config("proof", 2, 3, INT8, activation_groups=16, weight_slots=32, schedule_records=16)
 INTERLEAVED = replace(SMALL, interleave=3)
+COMPACT = replace(SMALL, compact=True)
+"""Without queues, which have a proof of their own."""
 
 
 def mutate(monkeypatch, component, change):
@@ -21,6 +24,12 @@ def mutate(monkeypatch, component, change):
         return m
 
     monkeypatch.setattr(component, "elaborate", elaborate)
+
+
+def goes(m, fsm, state: str, to: str, when=1):
+    """For `change`: in `state`, `when` this holds, the next state is `to`."""
+    with m.If(during(fsm, state) & when):
+        m.d.sync += fsm.state.eq(fsm.encoding[to])
 
 
 def refuted(proof, depth: int):

@@ -7,9 +7,10 @@ from amaranth import Mux
 
 from hw import link
 from sim.formal import check
+from sim.proofs.claims import during
 from sim.proofs.link import LinkProof
 
-from .common import SMALL, mutate, no_longer_holds
+from .common import SMALL, goes, mutate, no_longer_holds
 
 WIDE = replace(SMALL, lanes=2 * SMALL.lanes)
 
@@ -20,18 +21,13 @@ def test_link(config):
     check(LinkProof(config), "induction", 6)
 
 
-def goes(m, s, state, to):
-    with m.If(s.fsm.state == s.fsm.encoding[state]):
-        m.d.sync += s.fsm.state.eq(s.fsm.encoding[to])
-
-
 def waits_for_a_register(m, s, dut):
-    with m.If(s.fsm.state == s.fsm.encoding["READ"]):
+    with m.If(during(s.fsm, "READ")):
         m.d.sync += s.patience.eq(0)
 
 
 def waits_for_a_beat(m, s, dut):
-    with m.If((s.fsm.state == s.fsm.encoding["OUTPUT"]) & ~dut.m_axis_tvalid):
+    with m.If(during(s.fsm, "OUTPUT") & ~dut.m_axis_tvalid):
         m.d.sync += s.patience.eq(0)
 
 
@@ -49,13 +45,12 @@ def executes_a_repeat(m, s, dut):
 
 
 def refuses_over_what_is_kept(m, s, dut):
-    with m.If(s.rejected & (s.fsm.state == s.fsm.encoding["HEAD"])):
+    with m.If(s.rejected & during(s.fsm, "HEAD")):
         m.d.comb += s.chosen.address.eq(s.at)
 
 
 def sends_one_byte_less(m, s, dut):
-    with m.If((s.fsm.state == s.fsm.encoding["SEND"]) & (s.at + 1 == s.end)):
-        m.d.sync += s.fsm.state.eq(s.fsm.encoding["IDLE"])
+    goes(m, s.fsm, "SEND", "IDLE", s.at + 1 == s.end)
 
 
 def never_says_that_it_ends(m, s, dut):
@@ -79,22 +74,22 @@ def checks_a_part(m, s, dut):
 
 
 def checks_the_last_one_too(m, s, dut):
-    with m.If(s.fsm.state == s.fsm.encoding["IDLE"]):
+    with m.If(during(s.fsm, "IDLE")):
         m.d.sync += s.crc.eq(s.crc)
 
 
 def signs_with_nothing(m, s, dut):
-    with m.If(s.fsm.state == s.fsm.encoding["FCS"]):
+    with m.If(during(s.fsm, "FCS")):
         m.d.comb += s.chosen.byte.eq(0)
 
 
 def reads_the_head_too_late(m, s, dut):
-    with m.If((s.fsm.state == s.fsm.encoding["CHECK"]) & (s.at == 1)):
+    with m.If(during(s.fsm, "CHECK") & (s.at == 1)):
         m.d.sync += s.head.eq(s.head)
 
 
 def forgets_what_it_granted(m, s, dut):
-    goes(m, s, "READ", "IDLE")
+    goes(m, s.fsm, "READ", "IDLE")
 
 
 def says_ok_without_asking(m, s, dut):
@@ -116,19 +111,17 @@ def drops_a_beat(m, s, dut):
 
 
 def counts_one_more(m, s, dut):
-    with m.If(s.fsm.state == s.fsm.encoding["BYTES"]):
+    with m.If(during(s.fsm, "BYTES")):
         m.d.sync += s.head.count.eq(s.head.count + 1)
 
 
 def takes_without_writing(m, s, dut):
-    with m.If((s.fsm.state == s.fsm.encoding["OUTPUT"]) & dut.m_axis_tvalid & (s.byte == 1)):
+    with m.If(during(s.fsm, "OUTPUT") & dut.m_axis_tvalid & (s.byte == 1)):
         m.d.comb += s.chosen.written.eq(0)
 
 
 def takes_twice(m, s, dut):
-    m.d.sync += s.accepted.eq(
-        Mux(s.fsm.state == s.fsm.encoding["FCS"], dut.m_axis_tvalid, s.accepted)
-    )
+    m.d.sync += s.accepted.eq(Mux(during(s.fsm, "FCS"), dut.m_axis_tvalid, s.accepted))
 
 
 @pytest.mark.parametrize(

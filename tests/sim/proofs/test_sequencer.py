@@ -1,17 +1,12 @@
 """Proofs of the sequencer, and that they can fail."""
 
-from dataclasses import replace
-
 import pytest
 
 from hw import sequencer
 from sim.formal import check
 from sim.proofs.sequencer import SequencerProof
 
-from .common import SMALL, mutate, refuted
-
-COMPACT = replace(SMALL, compact=True)
-"""Without queues, which have a proof of their own."""
+from .common import COMPACT, mutate, refuted
 
 
 def test_sequencer():

@@ -7,11 +7,11 @@ import pytest
 from hw import sequencer
 from hw.commands import Opcode
 from sim.formal import check
+from sim.proofs.claims import during
 from sim.proofs.sequencer_steps import SequencerSteps
 
-from .common import INTERLEAVED, SMALL, mutate, no_longer_holds
+from .common import COMPACT, INTERLEAVED, SMALL, goes, mutate, no_longer_holds
 
-COMPACT = replace(SMALL, compact=True)
 SHARED = replace(SMALL, rows=4, columns=4, lanes=4, columns_per_epilogue=4)
 """With an epilogue for four columns, and headers of one beat."""
 
@@ -24,41 +24,36 @@ def test_sequencer_steps(config):
     check(SequencerSteps(config), "induction", 4)
 
 
-def goes(m, s, state, to, when=1):
-    with m.If((s.fsm.state == s.fsm.encoding[state]) & when):
-        m.d.sync += s.fsm.state.eq(s.fsm.encoding[to])
-
-
 def answers_twice(m, s, dut):
-    goes(m, s, "RESPOND", "RESPOND")
+    goes(m, s.fsm, "RESPOND", "RESPOND")
 
 
 def never_answers_what_it_refuses(m, s, dut):
-    goes(m, s, "DISCARD", "HEADER", s.ended)
+    goes(m, s.fsm, "DISCARD", "HEADER", s.ended)
 
 
 def answers_before_the_end(m, s, dut):
-    goes(m, s, "DISCARD", "RESPOND")
+    goes(m, s.fsm, "DISCARD", "RESPOND")
 
 
 def turns_the_header_too_far(m, s, dut):
-    goes(m, s, "CHECK", "CHECK", s.halfwords == 15)
+    goes(m, s.fsm, "CHECK", "CHECK", s.halfwords == 15)
 
 
 def runs_twice(m, s, dut):
-    goes(m, s, "WAIT", "WAIT", s.header[:8] == Opcode.RUN)
+    goes(m, s.fsm, "WAIT", "WAIT", s.header[:8] == Opcode.RUN)
 
 
 def runs_what_it_refuses(m, s, dut):
-    goes(m, s, "DECODE", "WAIT")
+    goes(m, s.fsm, "DECODE", "WAIT")
 
 
 def waits_for_nothing(m, s, dut):
-    goes(m, s, "JUDGE", "JUDGE")
+    goes(m, s.fsm, "JUDGE", "JUDGE")
 
 
 def says_that_any_length_was_right(m, s, dut):
-    with m.If(s.fsm.state == s.fsm.encoding["PAYLOAD"]):
+    with m.If(during(s.fsm, "PAYLOAD")):
         m.d.sync += s.status.eq(0)
 
 
@@ -71,7 +66,7 @@ def waits_for_a_page_that_is_free(m, s, dut):
 
 
 def syncs_early(m, s, dut):
-    goes(m, s, "WAIT", "RESPOND", s.header[:8] == Opcode.SYNC)
+    goes(m, s.fsm, "WAIT", "RESPOND", s.header[:8] == Opcode.SYNC)
 
 
 def forgets_its_answer(m, s, dut):
