@@ -6,6 +6,7 @@ header of the same size. Halfword 0 is ``opcode | tag << 8``; the tag is the hos
 back. Halfword 15 is CRC-16/CCITT-FALSE of the thirty bytes before it.
 """
 
+from binascii import crc_hqx
 from enum import IntEnum
 
 HEADER_BYTES = 32
@@ -125,9 +126,4 @@ MODE_BITS = 5
 
 def crc16(data: bytes) -> int:
     """CRC-16/CCITT-FALSE of `data` (polynomial 0x1021, initial 0xFFFF, most significant first)."""
-    crc = CRC_INITIAL
-    for byte in data:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ (CRC_POLYNOMIAL if crc & 0x8000 else 0)) & 0xFFFF
-    return crc
+    return crc_hqx(data, CRC_INITIAL)

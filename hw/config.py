@@ -12,6 +12,8 @@ from .formats import FORMATS, FP16, INT8, Format
 
 MAX_TERMS = 1 << 15
 """Longest dot product (in kept products) whose accumulator is proven never to overflow."""
+MAX_ROWS, MAX_COLUMNS, MAX_INTERLEAVE = 128, 128, 16
+"""Of an array, and of the outputs that a processing element accumulates in turn."""
 FP32_ADDER_STAGES = 5
 """Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""
 
@@ -74,8 +76,8 @@ class Config:
                     f"not {getattr(self, field)!r}"
                 )
 
-        check("rows", 1 <= self.rows <= 128, "from 1 to 128")
-        check("columns", 1 <= self.columns <= 128, "from 1 to 128")
+        check("rows", 1 <= self.rows <= MAX_ROWS, f"from 1 to {MAX_ROWS}")
+        check("columns", 1 <= self.columns <= MAX_COLUMNS, f"from 1 to {MAX_COLUMNS}")
         check("format", self.format in FORMATS.values(), f"one of {', '.join(FORMATS)}")
         check("group", self.group in (8, 16), "8 or 16")
         check(
@@ -83,7 +85,11 @@ class Config:
             self.accumulation is Accumulation.EXACT or self.format is FP16,
             "EXACT (FP32 accumulation is for fp16 only)",
         )
-        check("interleave", 1 <= self.interleave <= 16, "from 1 to 16")
+        check(
+            "interleave",
+            1 <= self.interleave <= MAX_INTERLEAVE,
+            f"from 1 to {MAX_INTERLEAVE}",
+        )
         check(
             "interleave",
             self.accumulation is Accumulation.EXACT or self.interleave == FP32_ADDER_STAGES,

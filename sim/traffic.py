@@ -1,10 +1,8 @@
 """Random commands for verification: mostly sensible, some wrong in one of the ways there are."""
 
-import struct
-
 import numpy as np
 
-from hw.commands import CHANNEL_ALL, HEADER_BYTES, MODE_BITS, Opcode, OutputFormat, Target, crc16
+from hw.commands import CHANNEL_ALL, HEADER_BYTES, MODE_BITS, Opcode, OutputFormat, Target
 from hw.config import Config
 from hw.layouts import address_bits
 from sw import protocol
@@ -22,7 +20,7 @@ def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> by
         packet = protocol.sync(config)
     else:
         packet = _run(config, rng, wrong)
-    packet = _tagged(packet, int(rng.integers(256)))
+    packet = protocol.tagged(packet, int(rng.integers(256)))
     return _damaged(config, rng, packet) if wrong and rng.random() < 0.4 else packet
 
 
@@ -108,15 +106,6 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     return protocol.command(config, Opcode.RUN, fields)
 
 
-def _tagged(packet: bytes, tag: int, opcode: int | None = None) -> bytes:
-    """The packet with another tag (and opcode), its check made right."""
-    head = bytearray(packet[: HEADER_BYTES - 2])
-    head[1] = tag
-    if opcode is not None:
-        head[0] = opcode
-    return bytes(head) + struct.pack("<H", crc16(bytes(head))) + packet[HEADER_BYTES:]
-
-
 def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:
     """A packet whose header is wrong in a way that any command's can be."""
     match rng.integers(4):
@@ -126,7 +115,7 @@ def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:
             return packet[: bit // 8] + bytes([flipped]) + packet[bit // 8 + 1 :]
         case 1:
             unknown = int(rng.choice([0, max(Opcode) + 1, 255]))
-            return _tagged(packet, packet[1], unknown)
+            return protocol.tagged(bytes([unknown]) + packet[1:], packet[1])
         case 2 if config.header_beats > 1:
             return packet[: int(rng.integers(1, config.header_beats)) * config.stream_bytes]
         case _:

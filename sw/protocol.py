@@ -19,27 +19,29 @@ from hw.commands import (
     Target,
     crc16,
 )
-from hw.config import Config
+from hw.config import MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
 
 from .errors import DeviceError
 
 HEADER = struct.Struct("<16H")
 BIAS_BITS = 96
-MOST_ROWS, MOST_COLUMNS = 128 * 16, 128
-"""The largest tile that `hw.config.Config` allows: R × T rows of C outputs."""
 
 
 def command(config: Config, opcode: Opcode, fields: dict[str, int]) -> bytes:
     """A command's header, padded to whole beats; its tag is 0."""
     words = [int(opcode)] + [fields[name] & 0xFFFF for name in COMMAND_FIELDS[opcode]]
-    body = struct.pack("<15H", *words, *[0] * (15 - len(words)))
-    return _padded(config, body + struct.pack("<H", crc16(body)))
+    return _padded(config, _sealed(struct.pack("<15H", *words, *[0] * (15 - len(words)))))
 
 
 def tagged(packet: bytes, tag: int) -> bytes:
-    """`packet` with `tag` (modulo 256), which its response repeats."""
+    """`packet` with `tag` (modulo 256), which its response repeats, and the check made right."""
     body = packet[:1] + bytes([tag & 0xFF]) + packet[2 : HEADER_BYTES - 2]
-    return body + struct.pack("<H", crc16(body)) + packet[HEADER_BYTES:]
+    return _sealed(body) + packet[HEADER_BYTES:]
+
+
+def _sealed(body: bytes) -> bytes:
+    """A header's first thirty bytes, and their check."""
+    return body + struct.pack("<H", crc16(body))
 
 
 def load(config: Config, target: Target, address: int, words: int, payload: bytes) -> bytes:
@@ -94,8 +96,9 @@ def response_limit(packet: bytes, beat: int) -> int:
     words = HEADER.unpack(packet[:HEADER_BYTES].ljust(HEADER_BYTES, b"\0"))
     is_run = words[0] & 0xFF == Opcode.RUN
     tiles = words[1 + COMMAND_FIELDS[Opcode.RUN].index("row_blocks")] if is_run else 0
-    row = MOST_COLUMNS * OutputFormat.FP32.bytes
-    beats = -(-HEADER_BYTES // beat) + tiles * MOST_ROWS * -(-row // beat)
+    row = MAX_COLUMNS * OutputFormat.FP32.bytes
+    rows = tiles * MAX_ROWS * MAX_INTERLEAVE
+    beats = -(-HEADER_BYTES // beat) + rows * -(-row // beat)
     return beats * beat
 
 
