@@ -151,6 +151,27 @@ def show_coverage(summary: dict, console: Console) -> None:
         console.print(f"[red]{len(summary['missing']):,} crossings were not seen[/red]")
 
 
+def _cells(row: dict, counted: bool) -> dict[str, str]:
+    """What the terminal shows of a layer, by column."""
+    measured, waited = {}, {}
+    if counted:
+        measured = {
+            "dense": f"{row['dense']:,}",
+            "sparse": f"{row['sparse']:,}",
+            "used": f"{row['utilisation']:.1%}",
+            "gain": f"{row['speedup']:.2f}",
+        }
+        waited = {cause: f"{row['stalls'][cause]:,}" for cause in STALLS}
+    return {
+        "": str(row["layer"]),
+        "B x K x C": "x".join(map(str, row["shape"])),
+        "N:M": row["pattern"],
+        **measured,
+        "ideal": f"{row['ideal']:.2f}" if row["ideal"] else "–",
+        **waited,
+    }
+
+
 def show(report: dict, console: Console) -> None:
     """The report in the terminal."""
     config, total = report["configuration"], report["total"]
@@ -162,21 +183,11 @@ def show(report: dict, console: Console) -> None:
     table = Table(
         title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False, min_width=len(title)
     )
-    names = ["", "B x K x C", "N:M", "ideal"]
-    if counted:
-        names[3:3] = ["dense", "sparse", "used", "gain"]
-        names += STALLS
-    for name in names:
+    rows = [_cells(row, counted) for row in report["layers"]]
+    for name in rows[0]:
         table.add_column(name, justify="right", no_wrap=True)
-    for row in report["layers"]:
-        cells = [str(row["layer"]), "x".join(map(str, row["shape"])), row["pattern"]]
-        if counted:
-            cells += [f"{row['dense']:,}", f"{row['sparse']:,}"]
-            cells += [f"{row['utilisation']:.1%}", f"{row['speedup']:.2f}"]
-        cells.append(f"{row['ideal']:.2f}" if row["ideal"] else "–")
-        if counted:
-            cells += [f"{row['stalls'][cause]:,}" for cause in STALLS]
-        table.add_row(*cells)
+    for row in rows:
+        table.add_row(*row.values())
     if counted:
         sums = f"{total['dense']:,}", f"{total['sparse']:,}", "", f"{total['speedup']:.2f}"
         table.add_section()
