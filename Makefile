@@ -36,10 +36,10 @@ test-full: $(READY) ## all tests
 	$(BIN)/python -m pytest -n 2 -m ""
 
 bench: $(READY) ## measurements into build/bench.json (ONLY=prefix for some of them)
-	$(BIN)/python -m sim.bench --only "$(ONLY)"
+	$(BIN)/python -m heddle.sim.bench --only "$(ONLY)"
 
 coverage: $(READY) ## functional coverage of the hardware into build/coverage.json
-	$(BIN)/python -m sim.crossing
+	$(BIN)/python -m heddle.sim.crossing
 
 verilog: $(READY) ## standalone Verilog of one configuration (PRESET=small)
 	$(BIN)/heddle verilog --preset $(PRESET)

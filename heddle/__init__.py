@@ -6,12 +6,12 @@ with heddle.open("sim", "small") as device:
     y, stats = device.matmul(x, packed)
 """
 
-from hw.config import PRESETS, Config, preset
-from sw.container import load, save
-from sw.device import Device, open
-from sw.errors import DataError, DeviceError, FormatError, HeddleError
-from sw.nm import check, mask, prune
-from sw.packing import PackedWeights, pack, to_dense
+from .hw.config import PRESETS, Config, preset
+from .sw.container import load, save
+from .sw.device import Device, open
+from .sw.errors import DataError, DeviceError, FormatError, HeddleError
+from .sw.nm import check, mask, prune
+from .sw.packing import PackedWeights, pack, to_dense
 
 __all__ = [
     "PRESETS",

@@ -5,11 +5,10 @@ import time
 from functools import cache
 from pathlib import Path
 
-from hw import verilog
-from hw.config import Config
-from hw.library import Library
-from hw.serial_top import SerialAccelerator
-
+from ..hw import verilog
+from ..hw.config import Config
+from ..hw.library import Library
+from ..hw.serial_top import SerialAccelerator
 from . import cache as store
 from . import verilator
 

@@ -1,5 +1,5 @@
 """Every crossing of the device's features on small arrays in Verilator, bit for bit: the source of
-functional coverage. `python -m sim.crossing` measures it and writes build/coverage.json."""
+functional coverage. `python -m heddle.sim.crossing` measures it and writes build/coverage.json."""
 
 import json
 import os
@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.commands import OutputFormat
-from hw.config import Accumulation, Config
-from hw.core import Core
-from hw.formats import E4M3, E5M2, FP16, INT8
-from sw import driver, nm, packing
-from sw.device import Device
-from sw.errors import HeddleError
-
+from ..hw.commands import OutputFormat
+from ..hw.config import Accumulation, Config
+from ..hw.core import Core
+from ..hw.formats import E4M3, E5M2, FP16, INT8
+from ..sw import driver, nm, packing
+from ..sw.device import Device
+from ..sw.errors import HeddleError
 from .coverage import DIMENSIONS, GROUP, Coverage
 from .golden import dot, epilogue
 from .simulated import SimulatedTransport, Stalls
@@ -139,7 +138,7 @@ def _cross(number: int) -> Coverage:
 def main() -> None:
     from rich.console import Console
 
-    from sw import demo
+    from ..sw import demo
 
     console = Console()
     summary = demo.coverage(console)

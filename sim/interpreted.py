@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
-from hw.config import Config
-from sw.errors import DeviceError
-
+from ..hw.config import Config
+from ..sw.errors import DeviceError
 from .packets import Inbox, Outbox, hang, longest_silence
 
 LARGEST = 64
@@ -31,7 +30,7 @@ class AmaranthTransport:
                 "(Debian, Ubuntu: apt install g++) or take a smaller preset"
             )
         if device is None:
-            from hw.top import Accelerator
+            from ..hw.top import Accelerator
 
             device = Accelerator(config)
         self.config = config

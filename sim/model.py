@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hw.commands import (
+from ..hw.commands import (
     CHANNEL_ALL,
     COMMAND_FIELDS,
     HEADER_BYTES,
@@ -26,16 +26,15 @@ from hw.commands import (
     Target,
     crc16,
 )
-from hw.config import Accumulation, Config
-from hw.counters import kept
-from hw.registers import (
+from ..hw.config import Accumulation, Config
+from ..hw.counters import kept
+from ..hw.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,
     CONTROL_RESET,
     constants,
 )
-
 from .golden import dot, epilogue, numbers
 
 COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")

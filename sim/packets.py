@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from hw.config import Config
-from sw.errors import DeviceError
+from ..hw.config import Config
+from ..sw.errors import DeviceError
 
 
 def longest_silence(config: Config) -> int:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hw import verilog
-from hw.config import Config
-from sw.errors import DeviceError
-
+from ..hw import verilog
+from ..hw.config import Config
+from ..sw.errors import DeviceError
 from . import cache as store
 from . import verilator
 from .interpreted import AmaranthTransport

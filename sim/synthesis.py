@@ -16,8 +16,7 @@ from functools import cache
 from importlib import metadata, util
 from pathlib import Path
 
-from sw.errors import HeddleError
-
+from ..sw.errors import HeddleError
 from . import cache as store
 
 log = logging.getLogger(__name__)

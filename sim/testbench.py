@@ -18,10 +18,9 @@ import find_libpython
 from amaranth import Value
 from amaranth.lib import wiring
 
-from hw import verilog
-from hw.library import Library
-from sw.errors import HeddleError
-
+from ..hw import verilog
+from ..hw.library import Library
+from ..sw.errors import HeddleError
 from . import cache, verilator
 
 TAIL = 60

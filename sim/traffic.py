@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from hw.commands import CHANNEL_ALL, HEADER_BYTES, MODE_BITS, Opcode, OutputFormat, Target
-from hw.config import Config
-from hw.layouts import address_bits
-from sw import protocol
+from ..hw.commands import CHANNEL_ALL, HEADER_BYTES, MODE_BITS, Opcode, OutputFormat, Target
+from ..hw.config import Config
+from ..hw.layouts import address_bits
+from ..sw import protocol
 
 
 def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> bytes:

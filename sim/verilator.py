@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sw.errors import DeviceError
-
+from ..sw.errors import DeviceError
 from .cache import cached, digest
 
 log = logging.getLogger(__name__)

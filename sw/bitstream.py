@@ -13,9 +13,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from hw.platforms import Board, Build
-from hw.platforms.top import TOP, BoardTop, generate
-
+from ..hw.platforms import Board, Build
+from ..hw.platforms.top import TOP, BoardTop, generate
 from . import floorplan, toolchain
 from .toolchain import TOOLCHAINS, Toolchain
 
@@ -63,7 +62,7 @@ def make(
     The best seed's result is kept and packed even if timing is missed, and the report says so.
     Raises `BuildError` if a tool fails, `SynthesisError` if Yosys does.
     """
-    from sim import cache, synthesis
+    from ..sim import cache, synthesis
 
     tools = TOOLCHAINS[board.family]
     name = build.config.name
@@ -128,7 +127,7 @@ def _log(seed: int) -> str:
 
 def _route(tools: Toolchain, board: Board, build: Build, work: Path, mhz: float, seed: int) -> Path:
     """The folder with what place and route makes of ``netlist.json`` in `work`."""
-    from sim import cache
+    from ..sim import cache
 
     constraint_file = f"{TOP}.{tools.constraints.__name__}"
     (work / constraint_file).write_text(tools.constraints(board))

@@ -6,8 +6,7 @@ Placing and routing every board takes hours, so reports are kept and the table i
 import json
 from pathlib import Path
 
-from hw.platforms import BOARDS, Board, Build
-
+from ..hw.platforms import BOARDS, Board, Build
 from .errors import FormatError
 
 KEPT = ("mhz", "fmax", "met", "seed", "seeds", "design", "used", "tools")

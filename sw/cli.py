@@ -11,9 +11,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from hw.config import PRESETS, Config, ConfigError, preset
-from hw.formats import FORMATS
-
+from ..hw.config import PRESETS, Config, ConfigError, preset
+from ..hw.formats import FORMATS
 from . import cli_boards, container, demo, nm, packing, trainer
 from . import data as datasets
 from . import device as devices
@@ -152,7 +151,7 @@ def demo_(
     every output with the golden model, measures functional coverage on small arrays, and writes
     report.json and report.html.
     """
-    from sim import verilator
+    from ..sim import verilator
 
     cover = coverage and verilator.available()
     if coverage and not cover:
@@ -237,7 +236,7 @@ def devices_(baud: Baud = None):
 @app.command("board-sim")
 def board_sim(preset_name: Annotated[str, typer.Option("--preset")] = "tiny"):
     """Simulate a board down to its serial pins, behind a pseudo-terminal; Ctrl-C ends it."""
-    from sim import board
+    from ..sim import board
 
     def announce(path: str) -> None:
         console.print(f"{preset_name} at {path}: heddle selftest --device {path}", soft_wrap=True)
@@ -383,7 +382,7 @@ def verilog(
     out: Annotated[Path, typer.Option(help="Folder.")] = Path("build/verilog"),
 ):
     """Write standalone Verilog, with ports, registers and configuration as JSON beside it."""
-    from hw import verilog as writer
+    from ..hw import verilog as writer
 
     config = preset(preset_name)
     _folder(out)

@@ -7,10 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from hw.config import ConfigError
-from hw.platforms import BOARDS
-from hw.platforms import board as find_board
-from hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
+from ..hw.config import ConfigError
+from ..hw.platforms import BOARDS
+from ..hw.platforms import board as find_board
+from ..hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
 
 if TYPE_CHECKING:
     from . import bitstream as bitstream_maker
@@ -108,9 +108,8 @@ def boards(
     out: Annotated[Path, typer.Option("--docs", help="Folder of the documents.")] = Path("docs"),
 ):
     """Take new reports of bitstreams into docs/boards/, and make the table of all boards again."""
-    from hw.platforms.top import generate
-    from sim.cache import digest
-
+    from ..hw.platforms.top import generate
+    from ..sim.cache import digest
     from . import board_reports
 
     reports = board_reports.update(out, build)

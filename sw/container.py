@@ -10,9 +10,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialise
 
-from hw.formats import FORMATS
-from sim.golden.numbers import is_finite, raw_dtype
-
+from ..hw.formats import FORMATS
+from ..sim.golden.numbers import is_finite, raw_dtype
 from .errors import FormatError
 from .packing import PackedWeights, check_pattern
 

@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sim.model import ModelTransport
-
+from ..sim.model import ModelTransport
 from . import data as datasets
 from . import network as networks
 from .device import Device
@@ -127,7 +126,7 @@ def coverage(console: Console) -> dict:
 
     Raises `DeviceError` without a C++ compiler, `sim.crossing.Mismatch` if a product is wrong.
     """
-    from sim import crossing
+    from ..sim import crossing
 
     with Progress(*COLUMNS, console=console) as progress:
         task = progress.add_task("functional coverage", total=len(crossing.CONFIGS))

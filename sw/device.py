@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from hw.commands import Flag
-from hw.config import Config, preset
-from hw.registers import (
+from ..hw.commands import Flag
+from ..hw.config import Config, preset
+from ..hw.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,
@@ -20,7 +20,6 @@ from hw.registers import (
     Access,
     config_from,
 )
-
 from .errors import DeviceError
 
 KINDS = {
@@ -156,10 +155,10 @@ def open(
     if trace is not None and kind != "sim":
         raise DeviceError(f"waveforms come from the device 'sim', not from {kind!r}")
     if kind == "model":
-        from sim.model import ModelTransport
+        from ..sim.model import ModelTransport
 
         return Device(ModelTransport(config), config.name)
-    from sim import simulated, verilator
+    from ..sim import simulated, verilator
 
     if kind == "sim" and trace is None and not verilator.available():
         kind = "amaranth"

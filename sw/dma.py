@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from hw.dma_registers import (
+from ..hw.dma_registers import (
     ADDRESS,
     CONTROL_FORGET,
     CONTROL_READ,
@@ -21,9 +21,8 @@ from hw.dma_registers import (
     STATUS_WRITE_FAILED,
     VERSION,
 )
-from hw.registers import ADDRESS as ACCELERATOR
-from hw.registers import CONTROL_RESET
-
+from ..hw.registers import ADDRESS as ACCELERATOR
+from ..hw.registers import CONTROL_RESET
 from .errors import DeviceError
 from .protocol import response_limit
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from hw import dma_registers
-from hw import registers as accelerator
-from hw.commands import (
+from ..hw import dma_registers
+from ..hw import registers as accelerator
+from ..hw.commands import (
     COMMAND_FIELDS,
     HEADER_BYTES,
     RESPONSE_FIELDS,
@@ -14,7 +14,7 @@ from hw.commands import (
     Status,
     Target,
 )
-from hw.registers import Register
+from ..hw.registers import Register
 
 HEAD = "<!-- Made by `make docs`; edit the code it comes from. -->\n\n"
 

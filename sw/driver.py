@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw.commands import Flag, OutputFormat
-from hw.config import Config
-
+from ..hw.commands import Flag, OutputFormat
+from ..hw.config import Config
 from . import protocol
 from .device import Device
 from .errors import DeviceError, FormatError

@@ -5,9 +5,9 @@ from xml.etree import ElementTree as xml
 
 from amaranth.lib import wiring
 
-from hw import dma_registers, registers
-from hw.registers import Access
-from hw.verilog import ports
+from ..hw import dma_registers, registers
+from ..hw.registers import Access
+from ..hw.verilog import ports
 
 SPIRIT = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
 XILINX = "http://www.xilinx.com"

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.commands import OutputFormat
-from hw.config import Config
-from hw.formats import FP16, INT8, Format
-from sim.golden import dot, epilogue
-
+from ..hw.commands import OutputFormat
+from ..hw.config import Config
+from ..hw.formats import FP16, INT8, Format
+from ..sim.golden import dot, epilogue
 from . import container
 from .device import Device
 from .driver import Stats, check_fits, matmul, settings

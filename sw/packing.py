@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.formats import FORMATS, Format
-from sim.golden.numbers import from_float, is_finite, raw_dtype, to_float
-
+from ..hw.formats import FORMATS, Format
+from ..sim.golden.numbers import from_float, is_finite, raw_dtype, to_float
 from . import nm
 from .errors import FormatError
 

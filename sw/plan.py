@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hw.commands import OutputFormat, Target
-from hw.config import Config
-from hw.layouts import chunks
-
+from ..hw.commands import OutputFormat, Target
+from ..hw.config import Config
+from ..hw.layouts import chunks
 from . import protocol
 from .packing import ColumnBlock, PackedWeights
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.commands import (
+from ..hw.commands import (
     CHANNEL_ALL,
     COMMAND_FIELDS,
     HEADER_BYTES,
@@ -19,8 +19,7 @@ from hw.commands import (
     Target,
     crc16,
 )
-from hw.config import MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
-
+from ..hw.config import MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
 from .errors import DeviceError
 
 HEADER = struct.Struct("<16H")

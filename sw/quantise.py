@@ -8,8 +8,7 @@ layer's step, in the epilogue's one rounding.
 
 import numpy as np
 
-from hw.formats import INT8
-
+from ..hw.formats import INT8
 from .data import Dataset
 from .network import Network, PackedLayer
 from .packing import pack

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.commands import (
+from ..hw.commands import (
     COMMAND_FIELDS,
     MODE_BITS,
     Flag,
@@ -14,12 +14,11 @@ from hw.commands import (
     Status,
     Target,
 )
-from hw.counters import kept
-from hw.formats import INT8
-from hw.registers import REGISTERS, constants
-from sim.golden import numbers
-from sim.model import ModelTransport
-
+from ..hw.counters import kept
+from ..hw.formats import INT8
+from ..hw.registers import REGISTERS, constants
+from ..sim.golden import numbers
+from ..sim.model import ModelTransport
 from . import driver, nm, packing, protocol, serial_link
 from .device import COUNTERS, Device
 from .errors import DeviceError

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from hw.link_protocol import (
+from ..hw.link_protocol import (
     FLAG,
     HEAD_BYTES,
     HELLO_MARK,
@@ -20,8 +20,7 @@ from hw.link_protocol import (
     decode,
     encode,
 )
-from hw.registers import ADDRESS
-
+from ..hw.registers import ADDRESS
 from .errors import DeviceError
 from .protocol import response_limit
 

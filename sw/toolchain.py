@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from hw.platforms import Board, Family
-from hw.platforms.constraints import cst, lpf, pcf
-from hw.platforms.vendor import VendorBoard
-
+from ..hw.platforms import Board, Family
+from ..hw.platforms.constraints import cst, lpf, pcf
+from ..hw.platforms.vendor import VendorBoard
 from .errors import HeddleError
 
 CALL = (

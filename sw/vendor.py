@@ -17,14 +17,13 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
-from hw import verilog
-from hw.library import Library
-from hw.memory_top import MemoryAccelerator
-from hw.platforms.series7 import xdc
-from hw.platforms.top import TOP, generate
-from hw.platforms.vendor import System, VendorBoard
-from hw.top import Accelerator
-
+from ..hw import verilog
+from ..hw.library import Library
+from ..hw.memory_top import MemoryAccelerator
+from ..hw.platforms.series7 import xdc
+from ..hw.platforms.top import TOP, generate
+from ..hw.platforms.vendor import System, VendorBoard
+from ..hw.top import Accelerator
 from . import ipxact
 from .toolchain import BuildError
 
@@ -117,7 +116,7 @@ def estimate(board: VendorBoard, text: str, folder: Path) -> Report:
 
     Raises `SynthesisError`.
     """
-    from sim import synthesis
+    from ..sim import synthesis
 
     top = TOP if board.system is System.SERIAL else MODULE
     family = synthesis.Family(f"synth_xilinx -family {board.family}")

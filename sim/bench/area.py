@@ -11,18 +11,17 @@ from statistics import median
 import numpy as np
 from amaranth.lib import wiring
 
-from hw import verilog
-from hw.array import Array
-from hw.config import FP32_ADDER_STAGES, Accumulation, Config
-from hw.formats import FORMATS, FP16, Format
-from hw.library import Library
-from hw.pe import ProcessingElement
-from sim import synthesis
-from sim.golden import dot
-from sim.synthesis import Family
-from sw import data
-from sw.network import Network, golden
-
+from ...hw import verilog
+from ...hw.array import Array
+from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config
+from ...hw.formats import FORMATS, FP16, Format
+from ...hw.library import Library
+from ...hw.pe import ProcessingElement
+from ...sw import data
+from ...sw.network import Network, golden
+from .. import synthesis
+from ..golden import dot
+from ..synthesis import Family
 from .dense_pe import DenseArray, DenseProcessingElement
 from .isolated import Isolated
 

@@ -11,12 +11,12 @@ from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 
-from hw.platforms import BOARDS, Board, Build, board
-from hw.platforms.top import generate
-from sim import cache as store
-from sw import bitstream, board_reports
-from sw.bitstream import Report
-from sw.toolchain import BuildError
+from ...hw.platforms import BOARDS, Board, Build, board
+from ...hw.platforms.top import generate
+from ...sw import bitstream, board_reports
+from ...sw.bitstream import Report
+from ...sw.toolchain import BuildError
+from .. import cache as store
 
 FOLDER = Path("build")
 """Where the files go: as those of `make bitstream`, a folder a board."""

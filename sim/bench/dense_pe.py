@@ -8,10 +8,10 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.config import Config
-from hw.exact_mac import ExactMac
-from hw.layouts import operand
-from hw.library import Library, instantiate
+from ...hw.config import Config
+from ...hw.exact_mac import ExactMac
+from ...hw.layouts import operand
+from ...hw.library import Library, instantiate
 
 
 class DenseProcessingElement(wiring.Component):

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hw.commands import OutputFormat
-from hw.config import Config
-from hw.formats import INT8
-from sw import driver, nm, packing
-from sw.device import Device
-from sw.errors import DeviceError
-from sw.serial_link import LinkTransport
-
+from ...hw.commands import OutputFormat
+from ...hw.config import Config
+from ...hw.formats import INT8
+from ...sw import driver, nm, packing
+from ...sw.device import Device
+from ...sw.errors import DeviceError
+from ...sw.serial_link import LinkTransport
 from ..board import BoardPort
 from ..faults import FaultyPort
 from ..link_model import ModelPort

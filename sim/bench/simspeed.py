@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from hw.config import Config, preset
-from hw.formats import FP16
-from sw import device, driver, packing
+from ...hw.config import Config, preset
+from ...hw.formats import FP16
+from ...sw import device, driver, packing
 
 ARRAYS = {
     "4x4": Config("fp16-4x4", 4, 4, FP16),

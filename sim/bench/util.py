@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from hw.commands import OutputFormat
-from hw.config import Config, preset
-from hw.formats import FP16, INT8
-from sw import device, driver, nm, packing
+from ...hw.commands import OutputFormat
+from ...hw.config import Config, preset
+from ...hw.formats import FP16, INT8
+from ...sw import device, driver, nm, packing
 
 PATTERNS = (4, 2, 1)
 SHAPES = {

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from hw.formats import Format
-
+from ...hw.formats import Format
 from .numbers import significands
 
 LIMB = 20

@@ -6,7 +6,7 @@ Specification 1.0 (E4M3: no infinities, S.1111.111 is NaN; E5M2: as IEEE).
 
 import numpy as np
 
-from hw.formats import Format, Specials
+from ...hw.formats import Format, Specials
 
 
 def raw_dtype(format: Format) -> type:

@@ -5,10 +5,9 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hw.config import Config
-from hw.dealer import Dealer
-from hw.layouts import beat, chunks
-
+from ...hw.config import Config
+from ...hw.dealer import Dealer
+from ...hw.layouts import beat, chunks
 from .claims import elaborated
 
 

@@ -5,9 +5,9 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
-from hw.config import Config
-from hw.drain import DrainControl
-from hw.layouts import FINISH
+from ...hw.config import Config
+from ...hw.drain import DrainControl
+from ...hw.layouts import FINISH
 
 TILE = data.StructLayout({name: member.shape for name, member in FINISH.members.items()})
 DELAY = 2

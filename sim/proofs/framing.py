@@ -5,9 +5,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
-from hw.framing import BYTE, Deframer, Framer
-from hw.link_protocol import ESCAPE, ESCAPE_XOR, FLAG
-
+from ...hw.framing import BYTE, Deframer, Framer
+from ...hw.link_protocol import ESCAPE, ESCAPE_XOR, FLAG
 from .claims import during, elaborated, falls, stays
 
 

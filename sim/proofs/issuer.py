@@ -5,10 +5,9 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hw.config import Config
-from hw.issuer import Issuer
-from hw.layouts import RECORD
-
+from ...hw.config import Config
+from ...hw.issuer import Issuer
+from ...hw.layouts import RECORD
 from .claims import ends_within, stays
 
 

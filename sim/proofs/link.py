@@ -13,10 +13,10 @@ from amaranth.hdl import Assert, Assume
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hw import link
-from hw.config import Config
-from hw.framing import Deframer, Framer
-from hw.link_protocol import (
+from ...hw import link
+from ...hw.config import Config
+from ...hw.framing import Deframer, Framer
+from ...hw.link_protocol import (
     BEATS_AT,
     FCS_BYTES,
     FCS_RESIDUE,
@@ -25,7 +25,6 @@ from hw.link_protocol import (
     STORE_BYTES,
     Kind,
 )
-
 from .claims import Chosen, constant, during, elaborated, ends_within, falls, ranking
 from .link_frames import Watched, claim_answers, claim_deeds, claim_requests
 from .link_ports import claim_beats_in, claim_beats_out, claim_registers

@@ -6,8 +6,8 @@ from amaranth import Module, Mux, Signal
 from amaranth.hdl import Assert
 from amaranth.lib import wiring
 
-from hw.framing import FCS_INITIAL
-from hw.link_protocol import (
+from ...hw.framing import FCS_INITIAL
+from ...hw.link_protocol import (
     FCS_BYTES,
     HEAD_BYTES,
     REJECT_AT,
@@ -16,7 +16,6 @@ from hw.link_protocol import (
     Kind,
     LinkStatus,
 )
-
 from .claims import stays
 
 ANSWER_BYTES = HEAD_BYTES + FCS_BYTES

@@ -5,11 +5,10 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hw.config import Config
-from hw.epilogue import Epilogue
-from hw.output_group import OutputGroup
-from hw.pipeline import delay
-
+from ...hw.config import Config
+from ...hw.epilogue import Epilogue
+from ...hw.output_group import OutputGroup
+from ...hw.pipeline import delay
 from .claims import constant, ends_within
 
 LATENCY = 1

@@ -5,8 +5,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hw import pages
-from hw.layouts import PAGES
+from ...hw import pages
+from ...hw.layouts import PAGES
 
 
 class PageGuardProof(wiring.Component):

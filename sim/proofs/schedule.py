@@ -5,11 +5,10 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.commands import Target
-from hw.config import Config
-from hw.layouts import RUN, address_bits
-from hw.schedule import ScheduleReader
-
+from ...hw.commands import Target
+from ...hw.config import Config
+from ...hw.layouts import RUN, address_bits
+from ...hw.schedule import ScheduleReader
 from .claims import constant, ends_within, stays
 
 RECORDS, TILES = 2, 2

@@ -10,12 +10,11 @@ from amaranth.hdl import Assert, Assume
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from hw import sequencer
-from hw.commands import COMMAND_FIELDS, HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
-from hw.config import Config
-from hw.dealer import Dealer
-from hw.layouts import RELEASE, RELEASE_CHANNEL, address_bits
-
+from ...hw import sequencer
+from ...hw.commands import COMMAND_FIELDS, HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
+from ...hw.config import Config
+from ...hw.dealer import Dealer
+from ...hw.layouts import RELEASE, RELEASE_CHANNEL, address_bits
 from .claims import Chosen, during, elaborated, falls, ranking
 from .sequencer import surround, surroundings
 

@@ -6,10 +6,9 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from hw.array import Array
-from hw.config import Accumulation
-from sim.golden import dot
-
+from ...hw.array import Array
+from ...hw.config import Accumulation
+from ..golden import dot
 from .common import configuration, generator, join, operand_bits, random_elements, start
 
 

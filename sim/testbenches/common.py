@@ -12,9 +12,9 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, RisingEdge
 
-from hw.config import Accumulation, Config
-from hw.formats import FORMATS, STEP_LOG2, Format
-from sim.golden import numbers
+from ...hw.config import Accumulation, Config
+from ...hw.formats import FORMATS, STEP_LOG2, Format
+from ..golden import numbers
 
 CONFIGURATION = "HEDDLE_CONFIG"
 SEED = "HEDDLE_SEED"

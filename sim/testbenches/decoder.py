@@ -5,8 +5,7 @@ import random
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from hw.decoder import Decoder
-
+from ...hw.decoder import Decoder
 from .common import configuration, generator, join, start
 
 

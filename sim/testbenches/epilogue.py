@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from hw.commands import OutputFormat
-from hw.epilogue import Epilogue
-from sim.golden import epilogue
-
+from ...hw.commands import OutputFormat
+from ...hw.epilogue import Epilogue
+from ..golden import epilogue
 from .common import configuration, generator, start
 
 FLOATS = {OutputFormat.FP32: (24, -126, 127), OutputFormat.FP16: (11, -14, 15)}

@@ -10,9 +10,9 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiResp
 
-from hw import registers
-from hw.commands import OutputFormat
-from hw.dma_registers import (
+from ...hw import registers
+from ...hw.commands import OutputFormat
+from ...hw.dma_registers import (
     ADDRESS,
     CONTROL_FORGET,
     CONTROL_READ,
@@ -22,11 +22,10 @@ from hw.dma_registers import (
     STATUS_READING,
     STATUS_WRITE_FAILED,
 )
-from sim.model import ModelTransport
-from sw import dma
-from sw.device import Device
-from sw.dma import DmaTransport, apart, buffer
-
+from ...sw import dma
+from ...sw.device import Device
+from ...sw.dma import DmaTransport, apart, buffer
+from ..model import ModelTransport
 from .common import configuration, generator, start
 from .top import product
 

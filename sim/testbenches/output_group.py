@@ -6,11 +6,10 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from hw.commands import OutputFormat
-from hw.config import Accumulation
-from hw.output_group import OutputGroup
-from sim.golden import dot, epilogue
-
+from ...hw.commands import OutputFormat
+from ...hw.config import Accumulation
+from ...hw.output_group import OutputGroup
+from ..golden import dot, epilogue
 from .common import configuration, generator, start
 
 NUMBER = 3

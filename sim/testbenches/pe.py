@@ -6,10 +6,9 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from hw.config import Accumulation
-from hw.pe import ProcessingElement
-from sim.golden import dot
-
+from ...hw.config import Accumulation
+from ...hw.pe import ProcessingElement
+from ..golden import dot
 from .common import configuration, generator, join, operand_bits, random_elements, start
 
 

@@ -7,17 +7,16 @@ import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from hw.axi_lite import ADDRESS_BITS
-from hw.commands import Flag
-from hw.counters import EVENTS, NARROW, STALLS, WIDE
-from hw.registers import (
+from ...hw.axi_lite import ADDRESS_BITS
+from ...hw.commands import Flag
+from ...hw.counters import EVENTS, NARROW, STALLS, WIDE
+from ...hw.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,
     CONTROL_RESET,
     constants,
 )
-
 from .common import configuration, generator, stable, start, until
 
 COUNTED_BY = {"slots": "issue", "tiles": "tile", "commands": "answered", "errors": "errored"}

@@ -6,8 +6,7 @@ import struct
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from hw.commands import HEADER_BYTES, OutputFormat, crc16
-
+from ...hw.commands import HEADER_BYTES, OutputFormat, crc16
 from .common import Sink, Source, configuration, generator, join, start, until
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from hw.commands import (
+from ...hw.commands import (
     CHANNEL_ALL,
     COMMAND_FIELDS,
     HEADER_BYTES,
@@ -23,11 +23,10 @@ from hw.commands import (
     Status,
     Target,
 )
-from hw.layouts import address_bits, chunks
-from sim import traffic
-from sim.model import ModelTransport
-from sw import protocol
-
+from ...hw.layouts import address_bits, chunks
+from ...sw import protocol
+from .. import traffic
+from ..model import ModelTransport
 from .common import Sink, Source, configuration, generator, join, start, until
 
 

@@ -7,14 +7,13 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
-from hw.commands import Flag, OutputFormat
-from hw.core import Core
-from hw.formats import INT8
-from hw.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
-from sim import traffic
-from sim.model import ModelTransport
-from sw import driver, nm, packing, protocol
-
+from ...hw.commands import Flag, OutputFormat
+from ...hw.core import Core
+from ...hw.formats import INT8
+from ...hw.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
+from ...sw import driver, nm, packing, protocol
+from .. import traffic
+from ..model import ModelTransport
 from .common import configuration, generator, stable, start, until
 
 EXACT = ("commands", "errors", "macs", "tiles")

@@ -8,9 +8,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge, Timer
 
-from hw.config import Config
-from hw.uart import FRAME_BITS, Receiver, Transmitter, tolerance
-
+from ...hw.config import Config
+from ...hw.uart import FRAME_BITS, Receiver, Transmitter, tolerance
 from .common import Source, generator, start, until
 
 DIVISORS = (4, 5, 25)

@@ -3,7 +3,7 @@
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from sim.testbenches.common import start
+from heddle.sim.testbenches.common import start
 
 from .test_library import expected, stimulus
 

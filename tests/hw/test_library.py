@@ -9,9 +9,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from hw.library import Library, instantiate
-from hw.verilog import convert
-from sim.testbench import simulate
+from heddle.hw.library import Library, instantiate
+from heddle.hw.verilog import convert
+from heddle.sim.testbench import simulate
 
 
 class Delay(wiring.Component):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from hw.formats import FORMATS, STEP_LOG2
-from hw.operand import OperandDecoder
-from sim.golden import numbers
+from heddle.hw.formats import FORMATS, STEP_LOG2
+from heddle.hw.operand import OperandDecoder
+from heddle.sim.golden import numbers
 
 
 def _codes(format):

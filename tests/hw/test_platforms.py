@@ -2,14 +2,14 @@
 
 import pytest
 
-from hw import uart
-from hw.config import ConfigError
-from hw.platforms import BOARDS, Family, board
-from hw.platforms import pins as wires
-from hw.platforms.constraints import cst, lpf, pcf
-from hw.platforms.pins import clock_hz, pins
-from hw.platforms.pll import ECP5, GW1N9, ICE40, dividers
-from hw.platforms.top import BoardTop, generate
+from heddle.hw import uart
+from heddle.hw.config import ConfigError
+from heddle.hw.platforms import BOARDS, Family, board
+from heddle.hw.platforms import pins as wires
+from heddle.hw.platforms.constraints import cst, lpf, pcf
+from heddle.hw.platforms.pins import clock_hz, pins
+from heddle.hw.platforms.pll import ECP5, GW1N9, ICE40, dividers
+from heddle.hw.platforms.top import BoardTop, generate
 
 # From the data sheets, in MHz: ranges of the oscillator, the phase detector and the output.
 RANGES = {

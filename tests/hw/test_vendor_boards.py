@@ -2,12 +2,12 @@
 
 import pytest
 
-from hw.config import ConfigError
-from hw.dma import memory_ports
-from hw.platforms import BOARDS
-from hw.platforms.series7 import SERIES7
-from hw.platforms.top import BoardTop
-from hw.platforms.vendor import VENDOR_BOARDS, System, vendor_board
+from heddle.hw.config import ConfigError
+from heddle.hw.dma import memory_ports
+from heddle.hw.platforms import BOARDS
+from heddle.hw.platforms.series7 import SERIES7
+from heddle.hw.platforms.top import BoardTop
+from heddle.hw.platforms.vendor import VENDOR_BOARDS, System, vendor_board
 
 
 @pytest.mark.parametrize("board", VENDOR_BOARDS.values(), ids=VENDOR_BOARDS)

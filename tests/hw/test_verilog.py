@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from hw import verilog
-from hw.config import preset
-from hw.registers import ADDRESS, MAGIC
+from heddle.hw import verilog
+from heddle.hw.config import preset
+from heddle.hw.registers import ADDRESS, MAGIC
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@
 
 import cocotb
 
-from hw.link_protocol import FCS_BYTES, HEAD_BYTES, Kind, decode
-from sim.testbenches.link import opened
+from heddle.hw.link_protocol import FCS_BYTES, HEAD_BYTES, Kind, decode
+from heddle.sim.testbenches.link import opened
 
 REQUEST, RESPONSE = 0, 1 << 7
 

@@ -4,10 +4,10 @@ registers. Small, so that the transports are tested without the real device."""
 from amaranth import Module, Signal
 from amaranth.lib import wiring
 
-from hw.config import Config
-from hw.fifo import Fifo
-from hw.layouts import beat
-from hw.top import ports
+from heddle.hw.config import Config
+from heddle.hw.fifo import Fifo
+from heddle.hw.layouts import beat
+from heddle.hw.top import ports
 
 REGISTERS = 4
 

@@ -5,7 +5,7 @@ import os
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from sim.testbenches.common import start
+from heddle.sim.testbenches.common import start
 
 
 @cocotb.test()

@@ -6,13 +6,13 @@ import sys
 
 import numpy as np
 
-from hw.formats import FP16
-from sim.bench import area
-from sim.golden import dot
+from heddle.hw.formats import FP16
+from heddle.sim.bench import area
+from heddle.sim.golden import dot
 
 
 def bench(only, out):
-    command = [sys.executable, "-m", "sim.bench", "--only", only, "--out", str(out)]
+    command = [sys.executable, "-m", "heddle.sim.bench", "--only", only, "--out", str(out)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hw.config import Config
-from hw.formats import FP16, INT8
-from hw.link_protocol import PROTOCOL_VERSION
-from sim.board import serve
-from sim.link_model import ModelPort
-from sim.model import ModelTransport
-from sw import cli, device, network, quantise, selftest, trainer
-from sw.data import load
-from sw.device import Device
-from sw.errors import DeviceError
-from sw.serial_link import LinkTransport
-from sw.serial_port import SerialPort
+from heddle.hw.config import Config
+from heddle.hw.formats import FP16, INT8
+from heddle.hw.link_protocol import PROTOCOL_VERSION
+from heddle.sim.board import serve
+from heddle.sim.link_model import ModelPort
+from heddle.sim.model import ModelTransport
+from heddle.sw import cli, device, network, quantise, selftest, trainer
+from heddle.sw.data import load
+from heddle.sw.device import Device
+from heddle.sw.errors import DeviceError
+from heddle.sw.serial_link import LinkTransport
+from heddle.sw.serial_port import SerialPort
 
 SIZES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
 DIGITS = Config(
@@ -90,7 +90,7 @@ def test_no_such_port():
 
 
 def test_another_version_of_the_link(monkeypatch):
-    monkeypatch.setattr("sim.link_model.PROTOCOL_VERSION", PROTOCOL_VERSION + 1)
+    monkeypatch.setattr("heddle.sim.link_model.PROTOCOL_VERSION", PROTOCOL_VERSION + 1)
     with pytest.raises(DeviceError, match="speaks version 2 of the serial link"):
         LinkTransport(ModelPort(TINY))
 

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from hw.commands import OutputFormat
-from sim.coverage import BINS, DIMENSIONS, Coverage
-from sim.crossing import CONFIGS
-from sw import demo, report
+from heddle.hw.commands import OutputFormat
+from heddle.sim.coverage import BINS, DIMENSIONS, Coverage
+from heddle.sim.crossing import CONFIGS
+from heddle.sw import demo, report
 
 
 def observe(coverage, config, n=2, inner=16, overlap=3, output=OutputFormat.FP16, relu=True):

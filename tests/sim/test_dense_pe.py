@@ -5,10 +5,10 @@ import pytest
 from amaranth import Value
 from amaranth.sim import Simulator
 
-from hw.config import Config
-from hw.formats import FP16, INT8, STEP_LOG2
-from sim.bench.dense_pe import DenseArray
-from sim.golden import dot, numbers
+from heddle.hw.config import Config
+from heddle.hw.formats import FP16, INT8, STEP_LOG2
+from heddle.sim.bench.dense_pe import DenseArray
+from heddle.sim.golden import dot, numbers
 
 
 def operand(format, raw) -> int:

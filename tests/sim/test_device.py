@@ -7,18 +7,18 @@ commands is the scoreboard.
 import numpy as np
 import pytest
 
-from hw.commands import OutputFormat, Status, Target
-from hw.config import Config
-from hw.formats import E4M3, INT8
-from sim import crossing, traffic
-from sim.coverage import format_of
-from sim.crossing import CONFIGS, compare, random_product
-from sim.golden import numbers
-from sim.model import ModelTransport
-from sim.simulated import SimulatedTransport, Stalls
-from sw import device, driver, packing, protocol
-from sw.device import Device
-from sw.errors import DeviceError, FormatError
+from heddle.hw.commands import OutputFormat, Status, Target
+from heddle.hw.config import Config
+from heddle.hw.formats import E4M3, INT8
+from heddle.sim import crossing, traffic
+from heddle.sim.coverage import format_of
+from heddle.sim.crossing import CONFIGS, compare, random_product
+from heddle.sim.golden import numbers
+from heddle.sim.model import ModelTransport
+from heddle.sim.simulated import SimulatedTransport, Stalls
+from heddle.sw import device, driver, packing, protocol
+from heddle.sw.device import Device
+from heddle.sw.errors import DeviceError, FormatError
 
 
 def transport(kind, config):

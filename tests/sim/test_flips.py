@@ -5,22 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hw.commands import HEADER_BYTES, Status, Target
-from hw.config import Config
-from hw.formats import INT8
-from hw.link import Link
-from hw.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
-from hw.registers import ADDRESS, MAGIC
-from sim.bench.link import CONFIG
-from sim.board import BoardPort
-from sim.link_model import ModelPort
-from sim.simulated import SimulatedTransport
-from sim.testbench import simulate
-from sim.testbenches.common import environment
-from sim.testbenches.link import link
-from sw import container, packing, protocol
-from sw.errors import FormatError
-from sw.network import DEFAULT
+from heddle.hw.commands import HEADER_BYTES, Status, Target
+from heddle.hw.config import Config
+from heddle.hw.formats import INT8
+from heddle.hw.link import Link
+from heddle.hw.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
+from heddle.hw.registers import ADDRESS, MAGIC
+from heddle.sim.bench.link import CONFIG
+from heddle.sim.board import BoardPort
+from heddle.sim.link_model import ModelPort
+from heddle.sim.simulated import SimulatedTransport
+from heddle.sim.testbench import simulate
+from heddle.sim.testbenches.common import environment
+from heddle.sim.testbenches.link import link
+from heddle.sw import container, packing, protocol
+from heddle.sw.errors import FormatError
+from heddle.sw.network import DEFAULT
 
 from .mutants import CHOSEN, Mutant, Mutated, build_in
 

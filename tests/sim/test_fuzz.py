@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.commands import Opcode, crc16
-from hw.link_protocol import encode
-from sim import traffic
-from sim.bench.link import CONFIG
-from sim.board import BoardPort
-from sim.crossing import random_product
-from sim.simulated import SimulatedTransport, Stalls
-from sw import protocol
-from sw.device import Device
-from sw.serial_link import LinkTransport
+from heddle.hw.commands import Opcode, crc16
+from heddle.hw.link_protocol import encode
+from heddle.sim import traffic
+from heddle.sim.bench.link import CONFIG
+from heddle.sim.board import BoardPort
+from heddle.sim.crossing import random_product
+from heddle.sim.simulated import SimulatedTransport, Stalls
+from heddle.sw import protocol
+from heddle.sw.device import Device
+from heddle.sw.serial_link import LinkTransport
 
 EXAMPLES = 60
 LINK_EXAMPLES = 25

@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hw.commands import OutputFormat
-from hw.formats import E4M3, E5M2, FORMATS, FP16, INT8
-from sim.golden import dot, epilogue, numbers
+from heddle.hw.commands import OutputFormat
+from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT8
+from heddle.sim.golden import dot, epilogue, numbers
 
 
 def codes(format):

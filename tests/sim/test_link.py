@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.commands import OutputFormat
-from hw.config import PRESETS, Config, ConfigError, preset
-from hw.formats import FP16, INT8
-from hw.link_protocol import BEATS_AT, encode
-from hw.registers import ADDRESS
-from sim.bench.link import CONFIG, survive
-from sim.board import BoardPort
-from sim.link_model import LinkModel, ModelPort
-from sw import protocol
-from sw.errors import DeviceError
-from sw.serial_link import LinkTransport
+from heddle.hw.commands import OutputFormat
+from heddle.hw.config import PRESETS, Config, ConfigError, preset
+from heddle.hw.formats import FP16, INT8
+from heddle.hw.link_protocol import BEATS_AT, encode
+from heddle.hw.registers import ADDRESS
+from heddle.sim.bench.link import CONFIG, survive
+from heddle.sim.board import BoardPort
+from heddle.sim.link_model import LinkModel, ModelPort
+from heddle.sw import protocol
+from heddle.sw.errors import DeviceError
+from heddle.sw.serial_link import LinkTransport
 
 
 def test_faults_on_the_model_of_the_link():
@@ -110,7 +110,7 @@ def test_gateware_answers_as_the_model_does():
 
 
 def test_config_is_read_through_the_line():
-    from sw.device import Device
+    from heddle.sw.device import Device
 
     with Device(LinkTransport(BoardPort(CONFIG)), CONFIG.name) as device:
         assert device.config == CONFIG

@@ -2,15 +2,15 @@
 
 import pytest
 
-from hw.config import Config
-from hw.formats import INT8
-from hw.framing import Deframer, Framer
-from hw.link import Link
-from hw.uart import Receiver, Transmitter
-from sim.testbench import TestbenchFailure, simulate
-from sim.testbenches import link as link_bench
-from sim.testbenches import uart as uart_bench
-from sim.testbenches.common import environment
+from heddle.hw.config import Config
+from heddle.hw.formats import INT8
+from heddle.hw.framing import Deframer, Framer
+from heddle.hw.link import Link
+from heddle.hw.uart import Receiver, Transmitter
+from heddle.sim.testbench import TestbenchFailure, simulate
+from heddle.sim.testbenches import link as link_bench
+from heddle.sim.testbenches import uart as uart_bench
+from heddle.sim.testbenches.common import environment
 
 from .mutant_bench import MUTANT
 from .mutants import Mutant, Mutated, build_in
@@ -240,14 +240,14 @@ def killed(bench, make, mutants, patch, number):
 
 @pytest.mark.parametrize("number", each(LINK))
 def test_the_links_bench_kills(number, monkeypatch):
-    killed("sim.testbenches.link", link_bench.link, LINK, monkeypatch, number)
+    killed("heddle.sim.testbenches.link", link_bench.link, LINK, monkeypatch, number)
 
 
 @pytest.mark.parametrize("number", each(UART))
 def test_the_uarts_bench_kills(number, monkeypatch):
-    killed("sim.testbenches.uart", uart_bench.Uart, UART, monkeypatch, number)
+    killed("heddle.sim.testbenches.uart", uart_bench.Uart, UART, monkeypatch, number)
 
 
 def test_without_a_fault_it_passes(monkeypatch):
     chosen = build_in(monkeypatch, LINK)
-    run("sim.testbenches.link", link_bench.link(CONFIG), chosen, 0, "refusals")
+    run("heddle.sim.testbenches.link", link_bench.link(CONFIG), chosen, 0, "refusals")

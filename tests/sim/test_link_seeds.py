@@ -2,9 +2,9 @@
 
 import pytest
 
-from sim.testbench import simulate
-from sim.testbenches import link, uart
-from sim.testbenches.common import environment
+from heddle.sim.testbench import simulate
+from heddle.sim.testbenches import link, uart
+from heddle.sim.testbenches.common import environment
 
 from .test_testbenches import STREAMS
 
@@ -15,11 +15,11 @@ SEEDS = range(2, 12)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("config", [STREAMS[0], STREAMS[2]], ids=["narrow", "wide"])
 def test_link(config, seed):
-    simulate(link.link(config), "sim.testbenches.link", "link", environment(config, seed))
+    simulate(link.link(config), "heddle.sim.testbenches.link", "link", environment(config, seed))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_uart(seed):
     config = STREAMS[0]
-    simulate(uart.Uart(config), "sim.testbenches.uart", "Uart", environment(config, seed))
+    simulate(uart.Uart(config), "heddle.sim.testbenches.uart", "Uart", environment(config, seed))

@@ -7,14 +7,14 @@ Buffers are in distributed RAM (``-nobram``): a block RAM has no model.
 import numpy as np
 import pytest
 
-from hw import verilog
-from hw.commands import OutputFormat
-from hw.config import Config
-from hw.formats import FP16, INT8
-from sim import synthesis, traffic
-from sim.crossing import random_product
-from sim.simulated import SimulatedTransport, Stalls
-from sw.device import Device
+from heddle.hw import verilog
+from heddle.hw.commands import OutputFormat
+from heddle.hw.config import Config
+from heddle.hw.formats import FP16, INT8
+from heddle.sim import synthesis, traffic
+from heddle.sim.crossing import random_product
+from heddle.sim.simulated import SimulatedTransport, Stalls
+from heddle.sw.device import Device
 
 PAGES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
 INT8_CONFIG = Config("int8", 2, 2, INT8, **PAGES)

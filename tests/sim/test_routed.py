@@ -12,20 +12,20 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hw import verilog
-from hw.commands import OutputFormat
-from hw.config import Config
-from hw.feeders import Bank
-from hw.fifo import Fifo
-from hw.formats import INT8
-from hw.platforms import Build, board
-from hw.platforms.top import TOP, BoardTop, generate
-from sim import routed, synthesis, verilator
-from sim.board import DIVISOR, BoardPort
-from sim.crossing import random_product
-from sw import selftest
-from sw.device import Device
-from sw.serial_link import LinkTransport
+from heddle.hw import verilog
+from heddle.hw.commands import OutputFormat
+from heddle.hw.config import Config
+from heddle.hw.feeders import Bank
+from heddle.hw.fifo import Fifo
+from heddle.hw.formats import INT8
+from heddle.hw.platforms import Build, board
+from heddle.hw.platforms.top import TOP, BoardTop, generate
+from heddle.sim import routed, synthesis, verilator
+from heddle.sim.board import DIVISOR, BoardPort
+from heddle.sim.crossing import random_product
+from heddle.sw import selftest
+from heddle.sw.device import Device
+from heddle.sw.serial_link import LinkTransport
 
 CELLS = ("TRELLIS_COMB", "TRELLIS_RAMW", "TRELLIS_FF", "DP16KD", "MULT18X18D", "DCCA")
 BANKS = ((1, 12), (2, 11), (4, 10), (9, 10), (18, 10), (36, 9))

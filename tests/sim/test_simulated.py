@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from hw import verilog
-from hw.config import Config, preset
-from hw.formats import FP16, INT8
-from sim.packets import Outbox
-from sim.simulated import AmaranthTransport, SimulatedTransport, Stalls
-from sw.errors import DeviceError
+from heddle.hw import verilog
+from heddle.hw.config import Config, preset
+from heddle.hw.formats import FP16, INT8
+from heddle.sim.packets import Outbox
+from heddle.sim.simulated import AmaranthTransport, SimulatedTransport, Stalls
+from heddle.sw.errors import DeviceError
 
 from .loopback import REGISTERS, Loopback
 

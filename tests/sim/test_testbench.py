@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw.config import Config
-from hw.formats import INT8
-from sim.testbench import TestbenchFailure, simulate
+from heddle.hw.config import Config
+from heddle.hw.formats import INT8
+from heddle.sim.testbench import TestbenchFailure, simulate
 
 from .loopback import Loopback
 

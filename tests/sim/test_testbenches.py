@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hw.config import Accumulation, Config
-from hw.formats import E4M3, E5M2, FP16, INT8
-from sim import testbenches
-from sim.testbench import simulate
-from sim.testbenches.common import environment
+from heddle.hw.config import Accumulation, Config
+from heddle.hw.formats import E4M3, E5M2, FP16, INT8
+from heddle.sim import testbenches
+from heddle.sim.testbench import simulate
+from heddle.sim.testbenches.common import environment
 
 
 def config(rows=4, columns=3, format=FP16, **fields) -> Config:
@@ -57,7 +57,11 @@ RUNS = [
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link:link", [STREAMS[0], STREAMS[2]]),
-    ("issuer", "sim.testbenches.issuer:ReaderAndIssuer", [*STREAMS, config(interleave=4), COMPACT]),
+    (
+        "issuer",
+        "sim.testbenches.issuer:ReaderAndIssuer",
+        [*STREAMS, config(interleave=4), COMPACT],
+    ),
 ]
 """Testbench, component, configurations."""
 
@@ -78,7 +82,7 @@ def identify(value) -> str:
 )
 def test_block(bench, component, configuration):
     module, _, name = component.partition(":")
-    factory = getattr(import_module(module), name)
+    factory = getattr(import_module(f"heddle.{module}"), name)
     simulate(factory(configuration), f"sim.testbenches.{bench}", name, environment(configuration))
 
 

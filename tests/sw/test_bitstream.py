@@ -5,12 +5,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from hw.config import ConfigError
-from hw.platforms import BOARDS, Family, board
-from hw.platforms.vendor import VENDOR_BOARDS
-from sim.bench.board import smallest
-from sw import bitstream, cli, toolchain
-from sw.toolchain import TOOLCHAINS, BuildError
+from heddle.hw.config import ConfigError
+from heddle.hw.platforms import BOARDS, Family, board
+from heddle.hw.platforms.vendor import VENDOR_BOARDS
+from heddle.sim.bench.board import smallest
+from heddle.sw import bitstream, cli, toolchain
+from heddle.sw.toolchain import TOOLCHAINS, BuildError
 
 BLINKER = """
 module top(input clk, rx, output tx, busy, error);

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from hw.platforms import BOARDS
-from hw.platforms.pins import pins
-from sw import board_reports
-from sw.errors import FormatError
+from heddle.hw.platforms import BOARDS
+from heddle.hw.platforms.pins import pins
+from heddle.sw import board_reports
+from heddle.sw.errors import FormatError
 
 DOCS = Path(__file__).parents[2] / "docs"
 REPORT = {

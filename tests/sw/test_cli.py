@@ -7,12 +7,12 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
-from hw.config import Config
-from hw.formats import FP16, INT8
-from sw import cli, container, data, docs, packing, trainer
-from sw import device as devices
-from sw.errors import DataError
-from sw.network import SHIPPED, Network, accuracy, from_trained, golden
+from heddle.hw.config import Config
+from heddle.hw.formats import FP16, INT8
+from heddle.sw import cli, container, data, docs, packing, trainer
+from heddle.sw import device as devices
+from heddle.sw.errors import DataError
+from heddle.sw.network import SHIPPED, Network, accuracy, from_trained, golden
 
 ROOT = Path(__file__).parents[2]
 

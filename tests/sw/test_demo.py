@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hw.config import preset
-from hw.platforms import board
-from sim.model import ModelTransport
-from sw import data, demo, report
-from sw.device import Device
-from sw.network import Network, from_trained, shipped
-from sw.trainer import Layer
+from heddle.hw.config import preset
+from heddle.hw.platforms import board
+from heddle.sim.model import ModelTransport
+from heddle.sw import data, demo, report
+from heddle.sw.device import Device
+from heddle.sw.network import Network, from_trained, shipped
+from heddle.sw.trainer import Layer
 
 
 @pytest.fixture(params=["compact", "counting"])

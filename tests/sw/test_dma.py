@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from hw.config import preset
-from hw.dma_registers import ADDRESS
-from sim.dma_model import DmaModel
-from sim.model import ModelTransport
-from sw import dma, nm, packing, protocol
-from sw.device import Device
-from sw.dma import DmaTransport, apart, buffer
-from sw.errors import DeviceError
+from heddle.hw.config import preset
+from heddle.hw.dma_registers import ADDRESS
+from heddle.sim.dma_model import DmaModel
+from heddle.sim.model import ModelTransport
+from heddle.sw import dma, nm, packing, protocol
+from heddle.sw.device import Device
+from heddle.sw.dma import DmaTransport, apart, buffer
+from heddle.sw.errors import DeviceError
 
 CONFIG = preset("tiny")
 

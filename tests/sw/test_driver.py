@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from hw.config import preset
-from sim.model import ModelTransport
-from sw import driver
-from sw.device import Device
-from sw.errors import DeviceError
+from heddle.hw.config import preset
+from heddle.sim.model import ModelTransport
+from heddle.sw import driver
+from heddle.sw.device import Device
+from heddle.sw.errors import DeviceError
 
 
 class Disordered(ModelTransport):

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from hw.config import ConfigError
-from hw.platforms import board
-from hw.platforms.floorplan import ECP5_85_BANDS, ecp5_85
-from sw import floorplan
-from sw.toolchain import BuildError
+from heddle.hw.config import ConfigError
+from heddle.hw.platforms import board
+from heddle.hw.platforms.floorplan import ECP5_85_BANDS, ecp5_85
+from heddle.sw import floorplan
+from heddle.sw.toolchain import BuildError
 
 LARGE = [build for build in board("ulx3s-85f").builds if build.floorplan]
 

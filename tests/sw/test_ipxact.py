@@ -6,11 +6,11 @@ from xml.etree import ElementTree as xml
 
 import pytest
 
-from hw import dma_registers, registers, verilog
-from hw.config import preset
-from hw.memory_top import MemoryAccelerator
-from hw.top import Accelerator
-from sw import ipxact
+from heddle.hw import dma_registers, registers, verilog
+from heddle.hw.config import preset
+from heddle.hw.memory_top import MemoryAccelerator
+from heddle.hw.top import Accelerator
+from heddle.sw import ipxact
 
 CONFIG = preset("tiny")
 NAMES = {"s": f"{{{ipxact.SPIRIT}}}", "x": f"{{{ipxact.XILINX}}}"}

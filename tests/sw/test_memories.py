@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hw.config import preset
-from sim.dma_model import DmaModel
-from sim.model import ModelTransport
-from sw import cli, memories, serial_port
-from sw import device as devices
-from sw.errors import DeviceError
-from sw.memories import XdmaMemory
+from heddle.hw.config import preset
+from heddle.sim.dma_model import DmaModel
+from heddle.sim.model import ModelTransport
+from heddle.sw import cli, memories, serial_port
+from heddle.sw import device as devices
+from heddle.sw.errors import DeviceError
+from heddle.sw.memories import XdmaMemory
 
 CONFIG = preset("tiny")
 

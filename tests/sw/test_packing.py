@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hw.formats import FORMATS, FP16, INT8
-from sim.golden import numbers
-from sw import container, nm, packing
-from sw.errors import FormatError
+from heddle.hw.formats import FORMATS, FP16, INT8
+from heddle.sim.golden import numbers
+from heddle.sw import container, nm, packing
+from heddle.sw.errors import FormatError
 
 
 @settings(max_examples=60, deadline=None)

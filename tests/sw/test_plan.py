@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from hw.commands import Opcode, OutputFormat, Target
-from hw.config import Config
-from hw.formats import FP16, INT8
-from sim.simulated import SimulatedTransport
-from sw import driver, packing, plan, protocol
-from sw.device import Device
+from heddle.hw.commands import Opcode, OutputFormat, Target
+from heddle.hw.config import Config
+from heddle.hw.formats import FP16, INT8
+from heddle.sim.simulated import SimulatedTransport
+from heddle.sw import driver, packing, plan, protocol
+from heddle.sw.device import Device
 
 SMALL = Config("small", 4, 4, FP16, activation_groups=32, weight_slots=64, schedule_records=32)
 

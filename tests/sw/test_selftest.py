@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from hw.config import Config
-from hw.formats import FP16, INT8
-from hw.link_protocol import FCS_BYTES, Kind, LinkStatus, decode, encode
-from sim.link_model import LinkModel, ModelPort
-from sim.model import ModelTransport
-from sw import selftest
-from sw.device import Device
-from sw.errors import DeviceError
-from sw.serial_link import LinkTransport
+from heddle.hw.config import Config
+from heddle.hw.formats import FP16, INT8
+from heddle.hw.link_protocol import FCS_BYTES, Kind, LinkStatus, decode, encode
+from heddle.sim.link_model import LinkModel, ModelPort
+from heddle.sim.model import ModelTransport
+from heddle.sw import selftest
+from heddle.sw.device import Device
+from heddle.sw.errors import DeviceError
+from heddle.sw.serial_link import LinkTransport
 
 SIZES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
 TINY = Config("tiny", 2, 2, INT8, **SIZES)

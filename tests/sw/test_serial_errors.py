@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from hw.config import Config
-from hw.formats import FP16, INT8
-from hw.registers import ADDRESS, MAGIC
-from sim.link_model import LinkModel
-from sw import cli, serial_port
-from sw.network import shipped
-from sw.serial_link import LinkTransport
-from sw.serial_port import SerialPort
+from heddle.hw.config import Config
+from heddle.hw.formats import FP16, INT8
+from heddle.hw.registers import ADDRESS, MAGIC
+from heddle.sim.link_model import LinkModel
+from heddle.sw import cli, serial_port
+from heddle.sw.network import shipped
+from heddle.sw.serial_link import LinkTransport
+from heddle.sw.serial_port import SerialPort
 
 TINY = Config("tiny", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
 FLOAT = Config("fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64)
@@ -82,7 +82,7 @@ def port(answer, pulled_after: int | None = None):
 
 def older(monkeypatch):
     """A bitstream of another release of the link."""
-    monkeypatch.setattr("sim.link_model.PROTOCOL_VERSION", 7)
+    monkeypatch.setattr("heddle.sim.link_model.PROTOCOL_VERSION", 7)
     return LinkModel(TINY).feed
 
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from hw.config import Config
-from hw.formats import INT8
-from sim.formal import ProofError, check
-from sim.proofs.claims import during
+from heddle.hw.config import Config
+from heddle.hw.formats import INT8
+from heddle.sim.formal import ProofError, check
+from heddle.sim.proofs.claims import during
 
 SMALL = Config("proof", 2, 3, INT8, activation_groups=16, weight_slots=32, schedule_records=16)
 INTERLEAVED = replace(SMALL, interleave=3)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from hw import axi_lite
-from hw.config import preset
-from sim.formal import check
-from sim.proofs.axi_lite import RegistersProof
+from heddle.hw import axi_lite
+from heddle.hw.config import preset
+from heddle.sim.formal import check
+from heddle.sim.proofs.axi_lite import RegistersProof
 
 from .common import mutate, refuted
 

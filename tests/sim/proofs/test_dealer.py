@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw import dealer
-from sim.formal import check
-from sim.proofs.dealer import DealerProof
+from heddle.hw import dealer
+from heddle.sim.formal import check
+from heddle.sim.proofs.dealer import DealerProof
 
 from .common import SMALL, mutate, refuted
 

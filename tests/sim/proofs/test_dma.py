@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw import dma
-from sim.formal import check
-from sim.proofs.dma import ReaderProof, WriterProof
+from heddle.hw import dma
+from heddle.sim.formal import check
+from heddle.sim.proofs.dma import ReaderProof, WriterProof
 
 from .common import SMALL, mutate, refuted
 

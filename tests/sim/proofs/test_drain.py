@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from hw import drain
-from sim.formal import check
-from sim.proofs.drain import DrainProof
+from heddle.hw import drain
+from heddle.sim.formal import check
+from heddle.sim.proofs.drain import DrainProof
 
 from .common import INTERLEAVED, SMALL, mutate, refuted
 

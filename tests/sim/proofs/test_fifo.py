@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw import fifo
-from sim.formal import check
-from sim.proofs.fifo import FifoProof
+from heddle.hw import fifo
+from heddle.sim.formal import check
+from heddle.sim.proofs.fifo import FifoProof
 
 from .common import mutate, refuted
 

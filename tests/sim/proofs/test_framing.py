@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw import framing
-from sim.formal import check
-from sim.proofs.framing import FramingProof
+from heddle.hw import framing
+from heddle.sim.formal import check
+from heddle.sim.proofs.framing import FramingProof
 
 from .common import mutate, refuted
 

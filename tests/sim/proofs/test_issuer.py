@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw import issuer
-from sim.formal import check
-from sim.proofs.issuer import IssuerProof
+from heddle.hw import issuer
+from heddle.sim.formal import check
+from heddle.sim.proofs.issuer import IssuerProof
 
 from .common import INTERLEAVED, SMALL, mutate, refuted
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from amaranth import Mux
 
-from hw import link
-from sim.formal import check
-from sim.proofs.claims import during
-from sim.proofs.link import LinkProof
+from heddle.hw import link
+from heddle.sim.formal import check
+from heddle.sim.proofs.claims import during
+from heddle.sim.proofs.link import LinkProof
 
 from .common import SMALL, goes, mutate, no_longer_holds
 

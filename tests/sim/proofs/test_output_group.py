@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from hw import output_group
-from hw.config import Config
-from sim.formal import check
-from sim.proofs.output_group import OutputGroupProof, PlainEpilogue
+from heddle.hw import output_group
+from heddle.hw.config import Config
+from heddle.sim.formal import check
+from heddle.sim.proofs.output_group import OutputGroupProof, PlainEpilogue
 
 from .common import SMALL, mutate, refuted
 

@@ -1,8 +1,8 @@
 """Proofs of the page guard, and that they can fail."""
 
-from hw import pages
-from sim.formal import check
-from sim.proofs.pages import PageGuardProof
+from heddle.hw import pages
+from heddle.sim.formal import check
+from heddle.sim.proofs.pages import PageGuardProof
 
 from .common import mutate, refuted
 

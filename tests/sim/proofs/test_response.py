@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw import response
-from sim.formal import check
-from sim.proofs.response import ResponseProof
+from heddle.hw import response
+from heddle.sim.formal import check
+from heddle.sim.proofs.response import ResponseProof
 
 from .common import SMALL, mutate, refuted
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw import schedule
-from sim.formal import check
-from sim.proofs.schedule import ScheduleProof
+from heddle.hw import schedule
+from heddle.sim.formal import check
+from heddle.sim.proofs.schedule import ScheduleProof
 
 from .common import SMALL, mutate, refuted
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from hw import sequencer
-from sim.formal import check
-from sim.proofs.sequencer import SequencerProof
+from heddle.hw import sequencer
+from heddle.sim.formal import check
+from heddle.sim.proofs.sequencer import SequencerProof
 
 from .common import COMPACT, mutate, refuted
 

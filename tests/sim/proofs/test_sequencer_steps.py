@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from hw import sequencer
-from hw.commands import Opcode
-from sim.formal import check
-from sim.proofs.claims import during
-from sim.proofs.sequencer_steps import SequencerSteps
+from heddle.hw import sequencer
+from heddle.hw.commands import Opcode
+from heddle.sim.formal import check
+from heddle.sim.proofs.claims import during
+from heddle.sim.proofs.sequencer_steps import SequencerSteps
 
 from .common import COMPACT, INTERLEAVED, SMALL, goes, mutate, no_longer_holds
 
