@@ -119,7 +119,7 @@ def test_a_card_in_use_stays_with_its_user(monkeypatch, tmp_path, capsys):
     with pytest.raises(DeviceError, match=in_use):
         XdmaMemory(path)
 
-    monkeypatch.setattr(cli, "console", Console(width=300))
+    monkeypatch.setattr(cli.devices, "console", Console(width=300))
     monkeypatch.setattr(memories, "NODES", tmp_path)
     monkeypatch.setattr(serial_port, "paths", list)
     monkeypatch.setattr(sys, "argv", ["heddle", "devices"])

@@ -1,27 +1,29 @@
-"""The commands of `heddle` that concern boards: bitstreams, loading them, the table of boards."""
+"""The commands for boards: make a bitstream, load it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from ..hw.config import ConfigError
-from ..hw.platforms import BOARDS
-from ..hw.platforms import board as find_board
-from ..hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
+from ...hw.config import ConfigError
+from ...hw.platforms import BOARDS
+from ...hw.platforms import board as find_board
+from ...hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
+from .app import Family, family
+from .screen import console
 
 if TYPE_CHECKING:
-    from . import bitstream as bitstream_maker
-    from . import vendor
+    from .. import bitstream as bitstream_maker
+    from .. import vendor
 
-console = Console()
 Board = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
 Carried = Annotated[str | None, typer.Option("--config", help="What the board is to carry.")]
 BUILD = Path("build")
+command = family(Family.BOARDS)
 
 
+@command()
 def bitstream(
     board: Board,
     config: Carried = None,
@@ -32,7 +34,7 @@ def bitstream(
 
     For a board whose tools are its vendor's, write the project, and build it if they are there.
     """
-    from . import bitstream as maker
+    from .. import bitstream as maker
 
     if board not in BOARDS:
         _vendor_project(vendor_board(board), config, out / board)
@@ -69,7 +71,7 @@ def _carrying(board: VendorBoard, config: str | None) -> VendorBoard:
 
 
 def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> None:
-    from . import vendor
+    from .. import vendor
 
     _carrying(board, config)
     with console.status(f"generating Verilog of {board.config.name}") as status:
@@ -85,13 +87,14 @@ def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> Non
     )
 
 
+@command()
 def load(
     board: Board,
     config: Carried = None,
     out: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
 ):
     """Load a bitstream into a connected board, by openFPGALoader."""
-    from . import toolchain
+    from .. import toolchain
 
     if board not in BOARDS:
         vendors = _carrying(vendor_board(board), config)
@@ -101,27 +104,3 @@ def load(
     name = chosen.build(config).config.name
     suffix = toolchain.TOOLCHAINS[chosen.family].suffix
     toolchain.load(chosen, out / board / name / f"{name}.{suffix}")
-
-
-def boards(
-    build: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
-    out: Annotated[Path, typer.Option("--docs", help="Folder of the documents.")] = Path("docs"),
-):
-    """Take new reports of bitstreams into docs/boards/, and make the table of all boards again."""
-    from ..hw.platforms.top import generate
-    from ..sim.cache import digest
-    from . import board_reports
-
-    reports = board_reports.update(out, build)
-    table = Table()
-    for column in ("board", "configuration", "clock", "highest", "gateware"):
-        table.add_column(column)
-    for chosen, carried in board_reports.builds():
-        name = carried.config.name
-        row = [chosen.name, name, f"{carried.mhz:g}", "not routed", ""]
-        if report := reports.get(f"{chosen.name}/{name}"):
-            today = digest(generate(chosen, carried)) == report["design"]
-            row[3:] = [f"{report['fmax']:g}", "this" if today else "[yellow]an older one[/yellow]"]
-        table.add_row(*row)
-    console.print(table)
-    console.print(f"wrote {out / 'boards' / 'reports.json'} and the table in {out / 'boards.md'}")

@@ -1,0 +1,5 @@
+"""`python -m heddle.sw.cli`, which is `heddle`."""
+
+from . import main
+
+main()

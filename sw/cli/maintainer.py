@@ -1,0 +1,50 @@
+"""The commands that keep this repository's own documents up to date."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from . import options, paths
+from .app import Family, family
+from .boards import BUILD
+from .screen import console
+
+command = family(Family.MAINTAINER)
+
+
+@command()
+def boards(
+    build: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
+    out: Annotated[Path, typer.Option("--docs", help="Folder of the documents.")] = Path("docs"),
+):
+    """Take new reports of bitstreams into docs/boards/, and make the table of all boards again."""
+    from ...hw.platforms.top import generate
+    from ...sim.cache import digest
+    from .. import board_reports
+
+    reports = board_reports.update(out, build)
+    table = Table()
+    for column in ("board", "configuration", "clock", "highest", "gateware"):
+        table.add_column(column)
+    for chosen, carried in board_reports.builds():
+        name = carried.config.name
+        row = [chosen.name, name, f"{carried.mhz:g}", "not routed", ""]
+        if report := reports.get(f"{chosen.name}/{name}"):
+            today = digest(generate(chosen, carried)) == report["design"]
+            row[3:] = [f"{report['fmax']:g}", "this" if today else "[yellow]an older one[/yellow]"]
+        table.add_row(*row)
+    console.print(table)
+    console.print(f"wrote {out / 'boards' / 'reports.json'} and the table in {out / 'boards.md'}")
+
+
+@command()
+def docs(out: options.Out = Path("docs")):
+    """Write the pages that are generated from the code."""
+    from .. import docs as pages
+
+    paths.folder(out)
+    for name, text in pages.PAGES.items():
+        (out / name).write_text(text())
+        console.print(f"wrote {out / name}")

@@ -1,0 +1,5 @@
+"""What every command prints on."""
+
+from rich.console import Console
+
+console = Console()
