@@ -14,6 +14,8 @@ MAX_TERMS = 1 << 15
 """Longest dot product (in kept products) whose accumulator is proven never to overflow."""
 MAX_ROWS, MAX_COLUMNS, MAX_INTERLEAVE = 128, 128, 16
 """Of an array, and of the outputs that a processing element accumulates in turn."""
+GROUPS = (8, 16)
+"""M: elements of one N:M group."""
 FP32_ADDER_STAGES = 5
 """Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""
 
@@ -45,7 +47,7 @@ class Config:
     """Processing elements west to east; each column works on `interleave` outputs."""
     format: Format = FP16
     group: int = 8
-    """M: elements of one N:M group (8 or 16)."""
+    """M: elements of one N:M group, one of `GROUPS`."""
     accumulation: Accumulation = Accumulation.EXACT
     interleave: int = 1
     """T: outputs that a processing element works on in turn (hides an adder's latency)."""
@@ -79,7 +81,7 @@ class Config:
         check("rows", 1 <= self.rows <= MAX_ROWS, f"from 1 to {MAX_ROWS}")
         check("columns", 1 <= self.columns <= MAX_COLUMNS, f"from 1 to {MAX_COLUMNS}")
         check("format", self.format in FORMATS.values(), f"one of {', '.join(FORMATS)}")
-        check("group", self.group in (8, 16), "8 or 16")
+        check("group", self.group in GROUPS, " or ".join(map(str, GROUPS)))
         check(
             "accumulation",
             self.accumulation is Accumulation.EXACT or self.format is FP16,

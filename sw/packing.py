@@ -13,9 +13,7 @@ from ..hw.formats import FORMATS, Format
 from ..sim.golden.numbers import from_float, is_finite, raw_dtype, to_float
 from . import nm
 from .errors import FormatError
-
-GROUP = 8
-"""M of the hardware, unless another is asked for."""
+from .validity import GROUP, check_pattern, checked
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,8 @@ class PackedWeights:
     """The kept elements of a K x C matrix in groups of M along K.
 
     `counts` [groups, C] says how many each group keeps; `values` and `indices` list them by
-    group, then column, then place in the group.
+    group, then column, then place in the group. Parts that do not fit together are refused with a
+    `FormatError` when they are put together; the arrays kept are read-only.
     """
 
     format: Format
@@ -46,6 +45,10 @@ class PackedWeights:
     counts: np.ndarray
     values: np.ndarray
     indices: np.ndarray
+
+    def __post_init__(self):
+        for name, value in checked(**vars(self)).items():
+            object.__setattr__(self, name, value)
 
     @property
     def nbytes(self) -> int:
@@ -134,12 +137,6 @@ def pack(
         values[kept],
         places[kept],
     )
-
-
-def check_pattern(n: int, m: int, group: int = GROUP) -> None:
-    """Raise `FormatError` unless matrices that are `n`:`m` can be packed in groups of `group`."""
-    if m < 1 or group % m or not 0 <= n <= m:
-        raise FormatError(f"a pattern N:M needs 0 <= N <= M and M dividing {group}, not {n}:{m}")
 
 
 def to_raw(dense: np.ndarray, format: Format) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from . import nm
 from .data import Dataset
 from .errors import FormatError
-from .packing import check_pattern
+from .validity import check_pattern
 
 METHODS = ("bdwp", "sr-ste", "dense")
 
