@@ -43,7 +43,7 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
     Returns the report: what was measured, as plain values for JSON.
     """
     network.check_fits(device.config)
-    modelled = isinstance(device.transport, ModelTransport)
+    modelled = isinstance(device.transport.carrier, ModelTransport)
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
     with Progress(*COLUMNS, console=console) as progress:
