@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .commands import Flag
-from .config import Accumulation, Config, ConfigError
+from .config import Accumulation, Config
 from .formats import FORMATS
 
 MAGIC = 0x48_44_4C_45
@@ -97,13 +97,8 @@ def constants(config: Config) -> dict[str, int]:
 
 
 def config_from(read: dict[str, int], name: str = "device") -> Config:
-    """The configuration that a device's constant registers describe (inverse of `constants`).
-
-    Raises `ValueError` (mostly a `ConfigError`) if there is none.
-    """
+    """The configuration that a device's constant registers describe (inverse of `constants`)."""
     word = read["format"]
-    if word & 0xFF >= len(FORMATS):
-        raise ConfigError(f"configuration {name!r}: there is no format of number {word & 0xFF}")
     return Config(
         name=name,
         rows=read["array"] & 0xFFFF,

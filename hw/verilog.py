@@ -1,7 +1,6 @@
 """Standalone Verilog of a component, and of the whole accelerator with its description."""
 
 import json
-from pathlib import Path
 
 from amaranth import Value
 from amaranth.back import verilog
@@ -76,10 +75,9 @@ def describe(config: Config) -> dict:
     }
 
 
-def write(config: Config, folder: Path) -> tuple[Path, Path]:
-    """Write ``<name>.v`` and, beside it, ``<name>.json`` (see `describe`); returns both paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    source, description = folder / f"{config.name}.v", folder / f"{config.name}.json"
-    source.write_text(generate(config))
-    description.write_text(json.dumps(describe(config), indent=2) + "\n")
-    return source, description
+def texts(config: Config) -> dict[str, str]:
+    """``<name>.v`` and, to be beside it, ``<name>.json`` (see `describe`), by file name."""
+    return {
+        f"{config.name}.v": generate(config),
+        f"{config.name}.json": json.dumps(describe(config), indent=2) + "\n",
+    }

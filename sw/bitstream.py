@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from ..hw.platforms import BOARDS, Board, Build
+from ..hw.platforms import Board, Build
 from ..hw.platforms.top import TOP, BoardTop, generate
-from . import floorplan, toolchain
+from . import files, floorplan, toolchain
 from .toolchain import TOOLCHAINS, Toolchain
 
 KEPT = ("report.json", "routed")
@@ -50,13 +50,6 @@ class Report:
     """Versions of the packages, by name."""
 
 
-def name_of(board: Board, build: Build) -> str:
-    """What a build's files are called: its configuration, and the rate if that is not the usual
-    one, so that neither replaces the other."""
-    usual = board.baud == BOARDS[board.name].baud
-    return build.config.name if usual else f"{build.config.name}-{board.baud}"
-
-
 def make(
     board: Board,
     build: Build,
@@ -67,18 +60,17 @@ def make(
     """Build the bitstream of `build` for `board` in `folder`; seeds are tried until timing is met.
 
     The best seed's result is kept and packed even if timing is missed, and the report says so.
-    Raises `ConfigError` if the clock cannot make the board's rate, `BuildError` if a tool fails,
-    `SynthesisError` if Yosys does.
+    Raises `BuildError` if a tool fails, `SynthesisError` if Yosys does.
     """
     from ..sim import cache, synthesis
 
     tools = TOOLCHAINS[board.family]
-    name = name_of(board, build)
+    name = build.config.name
     work = folder / name
     work.mkdir(parents=True, exist_ok=True)
     on_step(f"generating Verilog of {name}")
     text = generate(board, build)
-    (work / f"{TOP}.v").write_text(text)
+    files.write(work / f"{TOP}.v", text)
     on_step("synthesising (Yosys)")
     made = synthesis.synthesise(text, TOP, tools.synthesis)
     netlist = work / "netlist.json"
@@ -106,7 +98,7 @@ def make(
     report = Report(
         board=board.name,
         title=board.title,
-        configuration=build.config.name,
+        configuration=name,
         file=f"{name}/{file}",
         mhz=round(mhz, 3),
         fmax=round(tried[best], 2),
@@ -125,7 +117,7 @@ def make(
         | dict(toolchain.version(tool) for tool in (tools.router, tools.packer)),
     )
     for written in (f"{name}.json", "report.json"):
-        (folder / written).write_text(json.dumps(asdict(report), indent=2) + "\n")
+        files.write(folder / written, json.dumps(asdict(report), indent=2) + "\n")
     return report
 
 
@@ -138,7 +130,7 @@ def _route(tools: Toolchain, board: Board, build: Build, work: Path, mhz: float,
     from ..sim import cache
 
     constraint_file = f"{TOP}.{tools.constraints.__name__}"
-    (work / constraint_file).write_text(tools.constraints(board))
+    files.write(work / constraint_file, tools.constraints(board))
     arguments = [*tools.route(constraint_file, board, mhz, seed), *build.options]
 
     def place(entry: Path):

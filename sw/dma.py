@@ -9,10 +9,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from ..hw.config import BEAT_BYTES
 from ..hw.dma_registers import (
     ADDRESS,
-    ADDRESS_BITS,
     CONTROL_FORGET,
     CONTROL_READ,
     CONTROL_WRITE,
@@ -77,19 +75,9 @@ class DmaTransport:
                     f"the DMA at {memory.name} is version {version}, this driver's {VERSION}: load "
                     "a bitstream of this release, or install the release that made the bitstream"
                 )
-            if memory.base + memory.size > 1 << ADDRESS_BITS:
-                raise DeviceError(
-                    f"the memory at {memory.name} ends at {memory.base + memory.size:#x}, beyond "
-                    f"the {ADDRESS_BITS} bits of the device's addresses: connect it further below"
-                )
-            self.beat_bytes = self._get("beat_bytes")
-            if self.beat_bytes not in BEAT_BYTES:
-                raise DeviceError(
-                    f"the DMA at {memory.name} tells of beats of {self.beat_bytes} bytes, which no "
-                    "device has: load the bitstream again"
-                )
-            self._half = memory.size // 2 // self.beat_bytes * self.beat_bytes
-            self.recover()
+            self._beat = self._get("beat_bytes")
+            self._half = memory.size // 2 // self._beat * self._beat
+            self.write_register(ACCELERATOR["control"], CONTROL_RESET)
         except BaseException:
             memory.close()
             raise
@@ -110,7 +98,7 @@ class DmaTransport:
         """Send command packets and return their responses; see `sw.device.Transport`."""
         batches = self._batches(packets)
         # A packet ends in memory with a beat that counts its others.
-        most = sum(response_limit(packet, self.beat_bytes) + self.beat_bytes for packet in packets)
+        most = sum(response_limit(packet, self._beat) + self._beat for packet in packets)
         before = self._get("packets")
         written = b""
         self._open_room()
@@ -119,7 +107,7 @@ class DmaTransport:
             status, beats = self._get("status"), self._get("written")
             done = (self._get("packets") - before) & 0xFFFFFFFF
             self._check(status)
-            if done > len(packets) or len(written) + beats * self.beat_bytes > most:
+            if done > len(packets) or len(written) + beats * self._beat > most:
                 raise self._nonsense()
             if not status & STATUS_READING and (batch := next(batches, None)):
                 self._send(batch)
@@ -127,7 +115,7 @@ class DmaTransport:
                 on_response(done)
             if done == len(packets):
                 # The last acknowledgement counts for both: this is all of it.
-                responses = apart(written + self._written(self._get("written")), self.beat_bytes)
+                responses = apart(written + self._written(self._get("written")), self._beat)
                 if len(responses) != len(packets):
                     raise self._nonsense()
                 return responses
@@ -145,9 +133,6 @@ class DmaTransport:
             else:
                 seen, since = (beats, done, status), time.monotonic()
 
-    def recover(self) -> None:
-        self.write_register(ACCELERATOR["control"], CONTROL_RESET)
-
     def close(self) -> None:
         self.memory.close()
 
@@ -155,7 +140,7 @@ class DmaTransport:
         """The packets as they lie in memory, as many at a time as there is room for."""
         batch = bytearray()
         for packet in packets:
-            data = buffer([packet], self.beat_bytes)
+            data = buffer([packet], self._beat)
             if len(data) > self._half:
                 raise DeviceError(
                     f"a command of {len(data):,} bytes does not fit into the {self._half:,} bytes "
@@ -171,16 +156,16 @@ class DmaTransport:
     def _send(self, batch: bytes) -> None:
         self.memory.write(0, batch)
         self._set_long("source", self.memory.base)
-        self._set("source_beats", len(batch) // self.beat_bytes)
+        self._set("source_beats", len(batch) // self._beat)
         self._set("control", CONTROL_READ)
 
     def _open_room(self) -> None:
         self._set_long("target", self.memory.base + self._half)
-        self._set("target_beats", self._half // self.beat_bytes)
+        self._set("target_beats", self._half // self._beat)
         self._set("control", CONTROL_WRITE)
 
     def _written(self, beats: int) -> bytes:
-        return self.memory.read(self._half, beats * self.beat_bytes)
+        return self.memory.read(self._half, beats * self._beat)
 
     def _wait_until_idle(self) -> None:
         """Let the bursts end that are under way."""

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from . import files
 from .toolchain import BuildError
 
 MULTIPLIERS = ("MULT18X18D",)
@@ -42,4 +43,4 @@ def place(netlist: Path, top: str, sites: Mapping[str, Sequence[str]]) -> None:
             placed.add(owner)
     if missing := sorted(sites.keys() - placed):
         raise BuildError(f"no multiplier was found for {', '.join(missing)}")
-    netlist.write_text(json.dumps(design))
+    files.write(netlist, json.dumps(design))

@@ -1,6 +1,6 @@
 """A packed network: layers of compact weights, run by whatever can multiply."""
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,21 +66,21 @@ class Network:
             check_fits(layer.weights, config)
 
     def save(self, path: str | Path) -> None:
-        container.save(
-            path,
-            {f"layer{i}": layer.weights for i, layer in enumerate(self.layers)},
-            {
-                f"layer{i}.{name}": getattr(layer, name)
-                for i, layer in enumerate(self.layers)
-                for name in ("bias", *(["scale"] if np.ndim(layer.scale) else []))
-            },
-            {
-                "data": self.data,
-                "relu": [layer.relu for layer in self.layers],
-                **({} if self.step == 1 else {"step": self.step}),
-                **self.notes,
-            },
-        )
+        """Write the network (see `container.save`). Raises `FormatError` for one that could not be
+        loaded again."""
+        matrices = {f"layer{i}": layer.weights for i, layer in enumerate(self.layers)}
+        arrays = {}
+        for i, layer in enumerate(self.layers):
+            arrays[f"layer{i}.bias"] = np.asarray(layer.bias)
+            if np.ndim(layer.scale) or layer.scale != 1:
+                arrays[f"layer{i}.scale"] = np.asarray(layer.scale)
+        notes = {"data": self.data, "relu": [bool(layer.relu) for layer in self.layers]}
+        if self.step != 1:
+            notes["step"] = float(self.step)
+        if taken := sorted({"data", "relu", "step"} & self.notes.keys()):
+            raise FormatError(f"notes of a network cannot be called {', '.join(taken)}")
+        _check_chain(self.layers)
+        container.save(path, matrices, arrays, notes | self.notes)
 
     @classmethod
     def load(cls, path: str | Path = DEFAULT) -> "Network":
@@ -89,8 +89,8 @@ class Network:
         data, relu, step = notes.pop("data", None), notes.pop("relu", None), notes.pop("step", 1.0)
         for name, value, fits in (
             ("data", data, isinstance(data, str)),
-            ("relu", relu, isinstance(relu, list) and len(relu) == len(matrices) > 0),
-            ("step", step, isinstance(step, int | float) and 0 < step < math.inf),
+            ("relu", relu, _is_relu(relu) and len(relu) == len(matrices) > 0),
+            ("step", step, type(step) in (int, float) and 0 < step < sys.float_info.max),
         ):
             if not fits:
                 raise FormatError(
@@ -102,12 +102,13 @@ class Network:
                 PackedLayer(
                     matrices[f"layer{i}"],
                     arrays[f"layer{i}.bias"],
-                    bool(r),
+                    r,
                     arrays.get(f"layer{i}.scale", 1.0),
                 )
                 for i, r in enumerate(relu)
             ]
-        except KeyError as reason:
+            _check_chain(layers)
+        except (KeyError, FormatError) as reason:
             raise FormatError(f"{path} holds packed matrices, but no network ({reason})") from None
         return cls(layers, data, step=step, notes=notes)
 
@@ -131,6 +132,33 @@ class Network:
             value = value * layer.scale
             value = np.maximum(value, 0) if layer.relu else value
         return value
+
+
+def _is_relu(value) -> bool:
+    return isinstance(value, list) and all(isinstance(relu, bool) for relu in value)
+
+
+def _check_chain(layers: list[PackedLayer]) -> None:
+    """Raise `FormatError` unless every layer fits the next one, and its own bias and scale."""
+    if not layers:
+        raise FormatError("a network has a layer at least")
+    first = layers[0].weights
+    check_trainable(first.format.name)
+    for i, layer in enumerate(layers):
+        weights = layer.weights
+        if (weights.format, weights.group) != (first.format, first.group):
+            raise FormatError(f"layer {i} has another format or group than the first one")
+        if i and weights.shape[0] != (before := layers[i - 1].weights.shape[1]):
+            raise FormatError(f"layer {i} takes {weights.shape[0]} inputs, but there are {before}")
+        for name in ("bias", "scale"):
+            value = np.asarray(getattr(layer, name))
+            fits = value.shape in ((), (weights.shape[1],))
+            if value.dtype.kind not in "fiu" or not fits or not np.isfinite(value).all():
+                raise FormatError(
+                    f"the {name} of layer {i} must be one finite number, or {weights.shape[1]}"
+                )
+            if name == "scale" and (value < 0).any():
+                raise FormatError(f"a scale of layer {i} is negative")
 
 
 def shipped(format: Format) -> Path:

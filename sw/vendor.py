@@ -24,7 +24,7 @@ from ..hw.platforms.series7 import xdc
 from ..hw.platforms.top import TOP, generate
 from ..hw.platforms.vendor import System, VendorBoard
 from ..hw.top import Accelerator
-from . import ipxact
+from . import files, ipxact
 from .toolchain import BuildError
 
 MODULE = "heddle_memory"
@@ -86,17 +86,17 @@ def write(board: VendorBoard, folder: Path) -> str:
     if board.system is System.SERIAL:
         wires = f"{board.name}.xdc"
         text = generate(board, board.build)
-        (folder / f"{TOP}.v").write_text(text)
-        (folder / wires).write_text(xdc(board))
+        files.write(folder / f"{TOP}.v", text)
+        files.write(folder / wires, xdc(board))
     elif board.pins:
         shutil.copy(CONSTRAINTS / board.pins, folder / board.pins)
     parts = [(HERE / "tcl" / f"{part}.tcl").read_text() for part in SCRIPTS[board.system]]
-    (folder / "system.tcl").write_text("".join(parts))
+    files.write(folder / "system.tcl", "".join(parts))
     settings = {"part": board.part, "mhz": f"{board.mhz:g}", "wires": wires}
     lines = [f"# {board.title}, {board.config.name}"]
     lines += [f"set {name} {{{value}}}" for name, value in settings.items()]
     script = "\n".join(lines) + "\n\n" + (HERE / "tcl" / "build.tcl").read_text()
-    (folder / "build.tcl").write_text(script)
+    files.write(folder / "build.tcl", script)
     return text
 
 
@@ -104,10 +104,10 @@ def _write_block(board: VendorBoard, module: str, folder: Path, kind: type, port
     folder.mkdir(parents=True, exist_ok=True)
     library = Library()
     text = verilog.convert(kind(board.config, library), module, library)
-    (folder / f"{module}.v").write_text(text)
+    files.write(folder / f"{module}.v", text)
     title = f"Heddle, {board.config.name}: N:M-sparse systolic array; {ports}"
     description = ipxact.describe(kind(board.config), module, [f"{module}.v"], title)
-    (folder / "component.xml").write_text(description)
+    files.write(folder / "component.xml", description)
     return text
 
 
@@ -139,7 +139,7 @@ def estimate(board: VendorBoard, text: str, folder: Path) -> Report:
         published=SAT if board.part.startswith("xcvu9p") else {},
         tools={"pyosys": metadata.version("pyosys")},
     )
-    (folder / "report.json").write_text(json.dumps(asdict(report), indent=2) + "\n")
+    files.write(folder / "report.json", json.dumps(asdict(report), indent=2) + "\n")
     return report
 
 

@@ -1,6 +1,5 @@
 """The commands for boards: make a bitstream, load it."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +9,7 @@ from rich.table import Table
 from ...hw.config import ConfigError
 from ...hw.platforms import BOARDS
 from ...hw.platforms import board as find_board
-from ...hw.platforms.vendor import VENDOR_BOARDS, System, VendorBoard, vendor_board
+from ...hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
 from .app import Family, family
 from .screen import console
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
 
 Board = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
 Carried = Annotated[str | None, typer.Option("--config", help="What the board is to carry.")]
-Rate = Annotated[
-    int | None, typer.Option("--baud", min=1, help="Rate of the board's serial line [1000000].")
-]
 BUILD = Path("build")
 command = family(Family.BOARDS)
 
@@ -31,23 +27,20 @@ command = family(Family.BOARDS)
 def bitstream(
     board: Board,
     config: Carried = None,
-    baud: Rate = None,
     seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder, one below it a board.")] = BUILD,
 ):
     """Make a board's bitstream with the open tools: `heddle bitstream --board ulx3s-85f`.
 
     For a board whose tools are its vendor's, write the project, and build it if they are there.
-    What is made with another --baud lies beside the usual, and the driver wants the same --baud.
     """
     from .. import bitstream as maker
 
     if board not in BOARDS:
-        _vendor_project(*_vendors(board, config, baud, out))
+        _vendor_project(vendor_board(board), config, out / board)
         return
     chosen = find_board(board)
     build = chosen.build(config)
-    chosen = replace(chosen, baud=baud or chosen.baud)
     with console.status("") as status:
         report = maker.make(chosen, build, out / board, range(1, seeds + 1), on_step=status.update)
     _show_cells(report, "")
@@ -70,23 +63,17 @@ def _show_cells(report: "bitstream_maker.Report | vendor.Report", what: str) -> 
     console.print(table)
 
 
-def _vendors(
-    name: str, config: str | None, baud: int | None, out: Path
-) -> tuple[VendorBoard, Path]:
-    """A board of a vendor's tools and its project's folder, if it carries `config` at `baud`."""
-    board = vendor_board(name)
+def _carrying(board: VendorBoard, config: str | None) -> VendorBoard:
+    """`board`, if `config` is what it carries."""
     if config not in (None, "", board.config.name):
-        raise ConfigError(f"{name} has no configuration {config!r}, but {board.config.name}")
-    if baud in (None, board.baud):
-        return board, out / name
-    if board.system is not System.SERIAL:
-        raise ConfigError(f"{name} has no serial line, so no --baud")
-    return replace(board, baud=baud), out / f"{name}-{baud}"
+        raise ConfigError(f"{board.name} has no configuration {config!r}, but {board.config.name}")
+    return board
 
 
-def _vendor_project(board: VendorBoard, folder: Path) -> None:
+def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> None:
     from .. import vendor
 
+    _carrying(board, config)
     with console.status(f"generating Verilog of {board.config.name}") as status:
         text = vendor.write(board, folder)
         if file := vendor.build(folder, status.update):
@@ -104,20 +91,16 @@ def _vendor_project(board: VendorBoard, folder: Path) -> None:
 def load(
     board: Board,
     config: Carried = None,
-    baud: Rate = None,
     out: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
 ):
     """Load a bitstream into a connected board, by openFPGALoader."""
     from .. import toolchain
-    from ..bitstream import name_of
 
     if board not in BOARDS:
-        vendors, folder = _vendors(board, config, baud, out)
-        toolchain.load(vendors, folder / "heddle.bit")
-        if vendors.after:
-            console.print(f"loaded; now {vendors.after}")
+        vendors = _carrying(vendor_board(board), config)
+        toolchain.load(vendors, out / board / "heddle.bit")
         return
     chosen = find_board(board)
-    name = name_of(replace(chosen, baud=baud or chosen.baud), chosen.build(config))
+    name = chosen.build(config).config.name
     suffix = toolchain.TOOLCHAINS[chosen.family].suffix
     toolchain.load(chosen, out / board / name / f"{name}.{suffix}")

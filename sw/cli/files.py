@@ -5,11 +5,13 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ...hw.formats import FORMATS
-from .. import container, nm, packing
+from .. import arrays, container, files, models, nm, packing
 from ..errors import FormatError
+from ..packing import PackedWeights
 from . import options, paths
 from .app import Family, family
 from .screen import console
@@ -27,10 +29,9 @@ def prune(
 ):
     """Keep the N largest magnitudes of every M: `heddle prune w.npy sparse.npy --nm 2:8`."""
     n, m = options.pattern(nm_)
-    pruned = nm.prune(paths.read(array), n, m, axis)
-    with paths.writable(out, force).open("wb") as file:
-        np.save(file, pruned)
-    console.print(f"wrote {out}: {np.count_nonzero(pruned):,} of {pruned.size:,} kept")
+    pruned = nm.prune(arrays.read(array), n, m, axis)
+    files.write_array(paths.writable(out, force), pruned)
+    console.print(f"wrote {escape(str(out))}: {np.count_nonzero(pruned):,} of {pruned.size:,} kept")
 
 
 @command()
@@ -41,64 +42,119 @@ def check(
 ):
     """Say whether an array is N:M, and where it is not."""
     n, m = options.pattern(nm_)
-    nm.check(paths.read(array), n, m, axis)
-    console.print(f"{array} is {n}:{m} along axis {axis}")
+    nm.check(arrays.read(array), n, m, axis)
+    console.print(f"{escape(str(array))} is {n}:{m} along axis {axis}")
 
 
 @command()
 def pack(
-    array: Annotated[Path, typer.Argument(help="A .npy matrix [K, C].")],
+    array: Annotated[
+        Path, typer.Argument(help="A .npy matrix [K, C], or a model's .safetensors file.")
+    ],
     out: Annotated[Path, typer.Argument(help="The packed .safetensors file.")],
     nm_: Annotated[str | None, typer.Option("--nm", help="N:M; without it, any zeros.")] = None,
     format: Annotated[str, typer.Option(help=", ".join(FORMATS))] = "fp16",
+    tensor: Annotated[
+        str | None, typer.Option(help="Which tensor of a model [every matrix in it].")
+    ] = None,
+    transpose: Annotated[
+        bool, typer.Option("--transpose", help="Take [C, K]: so PyTorch's Linear keeps weights.")
+    ] = False,
     force: options.Force = False,
 ):
-    """Pack a matrix: `heddle pack sparse.npy w.safetensors --nm 2:8 --format fp16`."""
+    """Pack a matrix, or a pruned model's: `heddle pack sparse.npy w.safetensors --nm 2:8`."""
     n, m = options.pattern(nm_) if nm_ else (None, 8)
-    dense = paths.read(array)
-    packing.check_range(dense, format)
-    packed = packing.pack(dense, format, n, m)
-    container.save(paths.writable(out, force), {"weights": packed})
-    console.print(f"wrote {out}: {len(packed.values):,} weights, {packed.nbytes:,} bytes packed")
-    if dense.dtype.kind != "f":
+    if array.suffix == ".safetensors":
+        _pack_model(array, out, force, format, n, m, tensor=tensor, transpose=transpose)
         return
-    held = packing.to_dense(packed)
-    if changed := np.count_nonzero(held != dense):
-        lost = np.count_nonzero((held == 0) & (dense != 0))
+    if tensor is not None:
+        raise FormatError(f"--tensor is for a .safetensors file; {array} holds one array")
+    packed, rounding = models.pack_matrix(arrays.read(array), format, n, m, transpose)
+    container.save(paths.writable(out, force), {"weights": packed})
+    console.print(
+        f"wrote {escape(str(out))}: {len(packed.values):,} weights, {packed.nbytes:,} bytes packed"
+    )
+    if rounding.changed:
         console.print(
-            f"rounding to {format} changed {changed:,} of {dense.size:,} elements; "
-            f"{lost:,} became zero"
+            f"rounding to {format} changed {rounding.changed:,} of "
+            f"{packed.shape[0] * packed.shape[1]:,} elements; {rounding.lost:,} became zero"
         )
+
+
+def _pack_model(path: Path, out: Path, force: bool, format: str, n, m, **which) -> None:
+    outcomes = list(models.pack_model(path, format, n, m, **which))
+    made = {outcome.name: outcome.packed for outcome in outcomes if outcome.packed}
+    if made:
+        container.save(paths.writable(out, force), made)
+    _show_outcomes(outcomes)
+    if not made:
+        raise FormatError(f"nothing of {path} could be packed")
+    taken = "[C, K]" if which["transpose"] else "[K, C]; --transpose takes PyTorch's [out, in]"
+    console.print(escape(f"wrote {out}: {len(made)} of {len(outcomes)} tensors, taken as {taken}"))
+
+
+def _show_outcomes(outcomes: list[models.Outcome]) -> None:
+    packed = Table(title="packed")
+    for column in ("tensor", "type", "K x C", "kept", "bytes", "rounded", "to zero"):
+        packed.add_column(column, justify="left" if column == "tensor" else "right")
+    skipped = Table(title="skipped")
+    for column in ("tensor", "type", "shape", "why"):
+        skipped.add_column(column)
+    for found in outcomes:
+        start = escape(repr(found.name)[1:-1]), found.type  # its name may be unprintable
+        if found.packed:
+            rounding = f"{found.rounding.changed:,}", f"{found.rounding.lost:,}"
+            packed.add_row(*start, *_packed_cells(found.packed), *rounding)
+        else:
+            skipped.add_row(*start, _size(found.shape), escape(found.skipped))
+    for table in (packed, skipped):
+        if table.row_count:
+            console.print(table)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _packed_cells(packed: PackedWeights) -> list[str]:
+    """Size, share of the elements kept, bytes."""
+    share = len(packed.values) / (packed.shape[0] * packed.shape[1])
+    return [_size(packed.shape), f"{share:.1%}", f"{packed.nbytes:,}"]
 
 
 @command()
 def unpack(
     file: Annotated[Path, typer.Argument(help="A packed file.")],
     out: Annotated[Path, typer.Argument(help="The .npy matrix, float64.")],
-    name: Annotated[str, typer.Option(help="Which matrix of the file.")] = "weights",
+    name: Annotated[
+        str | None, typer.Option(help="Which matrix of the file; needless if it has one.")
+    ] = None,
     force: options.Force = False,
 ):
     """Write a packed matrix out dense again."""
     matrices, _, _ = container.load(file)
+    if name is None and len(matrices) == 1:
+        (name,) = matrices
     if name not in matrices:
-        raise FormatError(f"{file} has no matrix {name!r}; it has {', '.join(matrices)}")
-    with paths.writable(out, force).open("wb") as target:
-        np.save(target, packing.to_dense(matrices[name]))
-    console.print(f"wrote {out}")
+        wanted = "is not named (--name)" if name is None else f"{name!r} is not there"
+        raise FormatError(
+            f"which matrix of {file} to unpack {wanted}; it has {', '.join(matrices) or 'none'}"
+        )
+    files.write_array(paths.writable(out, force), packing.to_dense(matrices[name]))
+    console.print(f"wrote {escape(str(out))}")
 
 
 @command()
 def info(file: Annotated[Path, typer.Argument(help="A packed file.")]):
     """Say what a packed file holds."""
-    matrices, arrays, notes = container.load(file)
-    table = Table(title=str(file))
+    matrices, plain, notes = container.load(file)
+    table = Table(title=escape(str(file)))
     for column in ("matrix", "K x C", "format", "N:M", "kept", "bytes"):
         table.add_column(column, justify="right")
     for name, packed in matrices.items():
         pattern = "any" if packed.pattern is None else "{}:{}".format(*packed.pattern)
-        share = len(packed.values) / (packed.shape[0] * packed.shape[1])
-        size = "{} x {}".format(*packed.shape)
-        table.add_row(name, size, packed.format.name, pattern, f"{share:.1%}", f"{packed.nbytes:,}")
+        size, *kept = _packed_cells(packed)
+        table.add_row(escape(name), size, packed.format.name, pattern, *kept)
     console.print(table)
-    if arrays or notes:
-        console.print(f"with {', '.join(arrays) or 'no arrays'}; notes {notes}")
+    if plain or notes:
+        console.print(escape(f"with {', '.join(plain) or 'no arrays'}; notes {notes}"))

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ...hw.config import PRESETS, preset
+from .. import files
 from . import options, paths
 from .app import Family, family
 from .screen import console
@@ -22,14 +24,15 @@ def verilog(
     out: options.Out = Path("build/verilog"),
 ):
     """Write standalone Verilog, with ports, registers and configuration as JSON beside it."""
-    from ...hw import verilog as writer
+    from ...hw.verilog import texts
 
     config = preset(preset_name)
     paths.folder(out)
     with console.status(f"generating {preset_name}"):
-        written = writer.write(config, out)
-    for path in written:
-        console.print(f"wrote {path}")
+        made = texts(config)
+    for name, text in made.items():
+        files.write(out / name, text)
+        console.print(f"wrote {escape(str(out / name))}")
 
 
 @command()

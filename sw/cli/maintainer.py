@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from .. import files
 from . import options, paths
 from .app import Family, family
 from .boards import BUILD
@@ -46,5 +47,5 @@ def docs(out: options.Out = Path("docs")):
 
     paths.folder(out)
     for name, text in pages.PAGES.items():
-        (out / name).write_text(text())
+        files.write(out / name, text())
         console.print(f"wrote {out / name}")

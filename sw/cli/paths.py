@@ -3,17 +3,7 @@
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from ..errors import DataError, FormatError
-
-
-def read(path: Path) -> np.ndarray:
-    """The array in a ``.npy`` file. Raises `FormatError`."""
-    try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as reason:
-        raise FormatError(f"cannot read {path} as a NumPy .npy array: {reason}") from None
 
 
 def folder(path: Path) -> Path:

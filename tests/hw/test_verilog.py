@@ -11,10 +11,10 @@ from heddle.hw.registers import ADDRESS, MAGIC
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    source, description = verilog.write(preset("tiny"), tmp_path_factory.mktemp("verilog") / "out")
-    assert (source.name, description.name) == ("tiny.v", "tiny.json")
-    return source.read_text(), json.loads(description.read_text())
+def written():
+    texts = verilog.texts(preset("tiny"))
+    assert list(texts) == ["tiny.v", "tiny.json"]
+    return texts["tiny.v"], json.loads(texts["tiny.json"])
 
 
 def test_ports_are_those_of_the_module(written):

@@ -281,7 +281,7 @@ def test_other_files_and_versions_are_named(saved, tmp_path):
     with pytest.raises(FormatError, match="is a folder"):
         container.load(tmp_path)
     write(path, {}, {"b": np.zeros(1)}, version="2")
-    with pytest.raises(FormatError, match="is of version 2, this release reads version 1"):
+    with pytest.raises(FormatError, match="is of version '2', this release reads version 1"):
         container.load(path)
     save_file({"x": np.zeros(3)}, str(path))
     with pytest.raises(FormatError, match="no packed weights"):
