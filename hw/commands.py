@@ -9,6 +9,8 @@ back. Halfword 15 is CRC-16/CCITT-FALSE of the thirty bytes before it.
 from binascii import crc_hqx
 from enum import IntEnum
 
+BIAS_BITS = 96
+"""Of a CHANNEL's bias: six halfwords, so no sum is wider."""
 HEADER_BYTES = 32
 HEADER_WORDS = HEADER_BYTES // 2
 CRC_POLYNOMIAL = 0x1021

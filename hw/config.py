@@ -7,7 +7,7 @@ that no second place can disagree. `PRESETS` names the configurations that are t
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from .commands import HEADER_BYTES, OutputFormat
+from .commands import BIAS_BITS, HEADER_BYTES, OutputFormat
 from .formats import FORMATS, FP16, INT8, Format
 
 MAX_TERMS = 1 << 15
@@ -81,11 +81,15 @@ class Config:
         check("rows", 1 <= self.rows <= MAX_ROWS, f"from 1 to {MAX_ROWS}")
         check("columns", 1 <= self.columns <= MAX_COLUMNS, f"from 1 to {MAX_COLUMNS}")
         check("format", self.format in FORMATS.values(), f"one of {', '.join(FORMATS)}")
+        if flaw := self.format.flaw(MAX_TERMS, BIAS_BITS):
+            raise ConfigError(
+                f"configuration {self.name!r}: format {self.format.name} cannot be built: {flaw}"
+            )
         check("group", self.group in GROUPS, " or ".join(map(str, GROUPS)))
         check(
             "accumulation",
-            self.accumulation is Accumulation.EXACT or self.format is FP16,
-            "EXACT (FP32 accumulation is for fp16 only)",
+            self.accumulation is Accumulation.EXACT or self.format.fits_binary32(MAX_TERMS),
+            f"EXACT (the products of {self.format.name} are not made for binary32)",
         )
         check(
             "interleave",
@@ -146,7 +150,7 @@ class Config:
     @property
     def stream_bytes(self) -> int:
         """Width of the host streams in bytes."""
-        return self.lanes * self.group * self.format.bytes
+        return self.lanes * self.group * self.format.bits // 8
 
     @property
     def header_beats(self) -> int:

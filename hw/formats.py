@@ -9,6 +9,8 @@ The array works with *operands*: the significand already shifted left by the exp
 `STEP_LOG2` bits (`value`), and the rest of the exponent (`step`). Decoding once, when an element
 enters a buffer, keeps the two small shifters out of every processing element.
 
+docs/extending.md adds one, and says where the hardware ends.
+
 Sources: IEEE 754-2019 (binary16); OCP 8-bit Floating Point Specification 1.0 (E4M3, E5M2).
 """
 
@@ -35,43 +37,58 @@ class Format:
     """A signed integer (``exponent_bits == 0``) or a binary floating-point format.
 
     An integer is two's complement of ``1 + fraction_bits`` bits. A float is sign, exponent,
-    fraction from the top, with subnormals.
+    fraction from the top; its bias is IEEE's, and it has subnormals unless it has a `window`.
+    Equal fields make equal formats, whichever object holds them.
     """
 
     name: str
     exponent_bits: int
     fraction_bits: int
     specials: Specials = Specials.NONE
+    window: tuple[int, int] | None = None
+    """The lowest and the highest exponent field of the numbers that are taken, besides zero; any
+    other code counts as not finite. For formats whose whole range no accumulator could hold."""
 
     @property
     def is_float(self) -> bool:
         return self.exponent_bits > 0
 
     @property
-    def bits(self) -> int:
-        """Width of an element in bits: 8 or 16."""
+    def code_bits(self) -> int:
+        """Width of an element's code in bits."""
         return 1 + self.exponent_bits + self.fraction_bits
 
     @property
-    def bytes(self) -> int:
-        return self.bits // 8
+    def bits(self) -> int:
+        """Width of an element in streams and buffers: the code in 4, 8 or 16 bits, zeros above."""
+        return next((bits for bits in ELEMENT_BITS if bits >= self.code_bits), self.code_bits)
 
     @property
     def bias(self) -> int:
         return (1 << (self.exponent_bits - 1)) - 1 if self.is_float else 0
 
     @property
+    def lowest_field(self) -> int:
+        """Exponent field of the numbers that are shifted least; a subnormal's counts as 1."""
+        return self.window[0] if self.window else 1
+
+    @property
     def unit_log2(self) -> int:
         """log2 of the weight of a significand's last place at the smallest exponent."""
-        return 1 - self.bias - self.fraction_bits if self.is_float else 0
+        return self.lowest_field - self.bias - self.fraction_bits if self.is_float else 0
 
     @property
     def max_exponent(self) -> int:
-        """Largest shift of a finite significand: exponent field - 1 (a subnormal's is 0)."""
+        """Largest shift of a finite significand: its exponent field less the lowest."""
         if not self.is_float:
             return 0
-        largest_field = (1 << self.exponent_bits) - 1
-        return largest_field - 1 - (self.specials is Specials.IEEE)
+        largest_field = (1 << self.exponent_bits) - 1 - (self.specials is Specials.IEEE)
+        return (self.window[1] if self.window else largest_field) - self.lowest_field
+
+    @property
+    def saturates(self) -> bool:
+        """Every code is a number, so what is out of range can only become the largest one."""
+        return self.specials is Specials.NONE and self.window is None
 
     @property
     def value_bits(self) -> int:
@@ -99,11 +116,43 @@ class Format:
             largest = 1 << self.fraction_bits
         return (largest * largest * max_terms).bit_length() + 1
 
+    def fits_binary32(self, max_terms: int) -> bool:
+        """A product is a binary32, and no sum of products is subnormal or overflows there."""
+        product = 2 * (1 + self.fraction_bits)
+        top = self.product_unit_log2 + self.accumulator_bits(max_terms)
+        return self.is_float and product <= 24 and self.product_unit_log2 >= -126 and top <= 127
+
+    def flaw(self, max_terms: int, most_bits: int) -> str:
+        """Why the array cannot multiply this format, or "" if it can: sums of `max_terms`
+        products must fit into `most_bits`."""
+        if not 2 <= self.code_bits <= max(ELEMENT_BITS):
+            return f"a code has 2 to {max(ELEMENT_BITS)} bits, not {self.code_bits}"
+        if not self.is_float and not self.saturates:
+            return "an integer has neither specials nor a window"
+        top = (1 << self.exponent_bits) - 1 - (self.specials is Specials.IEEE)
+        low, high = self.window or (min(1, top), top)
+        if not min(1, self.exponent_bits) <= low <= high <= top:
+            return f"exponent fields of finite numbers are from 1 to {top}, not {low} to {high}"
+        if (needed := self.accumulator_bits(max_terms)) > most_bits:
+            return (
+                f"an exact sum of {max_terms} products needs {needed} bits, "
+                "2 * (1 + fraction bits + largest exponent) + 16, and there are "
+                f"{most_bits}: take fewer exponents with a window"
+            )
+        return ""
+
+
+ELEMENT_BITS = (4, 8, 16)
+"""Widths of elements in streams, which beats and banks divide into."""
 
 INT8 = Format("int8", 0, 7)
 FP16 = Format("fp16", 5, 10, Specials.IEEE)
 E4M3 = Format("e4m3", 4, 3, Specials.FN)
 E5M2 = Format("e5m2", 5, 2, Specials.IEEE)
+INT4 = Format("int4", 0, 3)
+BF16 = Format("bf16", 8, 7, Specials.IEEE, window=(107, 138))
+"""bfloat16 within 32 of its 254 exponents: zero, and magnitudes from 2**-20 to below 2**12."""
 
-FORMATS = {f.name: f for f in (INT8, FP16, E4M3, E5M2)}
-"""The formats by name. A new one needs only a line here."""
+FORMATS = {f.name: f for f in (INT8, FP16, E4M3, E5M2, INT4, BF16)}
+"""The formats by name. A new one needs only a line here, at the end: devices name their format by
+its place."""

@@ -1,7 +1,7 @@
 """The variant to compare with: multiply exactly, accumulate in IEEE binary32.
 
-Every sum of FP16 products is a multiple of 2**-48 (their last place) and far below binary32's
-largest number, so the adder needs neither subnormals nor infinities.
+Every sum of products is a multiple of their last place (of FP16's, 2**-48) and below binary32's
+largest number (`Format.fits_binary32`), so the adder needs neither subnormals nor infinities.
 
     product ─► normalise ─►┌ swap ─► align ─► add ─► normalise ─► round ┐
                            └◄──────── the sum of this context ◄─────────┘
@@ -19,12 +19,11 @@ from .pipeline import register
 from .rounding import leading_one
 
 MANTISSA = 24
-UNIT = 48
-"""-log2 of a product's last place."""
 BIAS = 127
 
 FLOAT = data.StructLayout({"mantissa": MANTISSA, "exponent": 7, "sign": 1})
-"""``mantissa * 2**(exponent - 23 - 48)``, mantissa's top bit set, or all zero for zero."""
+"""``mantissa * 2**(exponent - 23)`` units of a product's last place, mantissa's top bit set, or all
+zero for zero."""
 
 
 class Fp32Mac(wiring.Component):
@@ -67,8 +66,8 @@ class Fp32Mac(wiring.Component):
                 "last": self.last,
             },
         )
-        # At most 22 significant bits: normalising to 24 loses nothing.
-        width = 2 * value_bits - 1
+        # At most 24 significant bits: normalising to 24 loses nothing.
+        width = max(2 * value_bits - 1, MANTISSA)
         negative = product["value"] < 0
         magnitude = Mux(negative, -product["value"], product["value"])[:width]
         top = Signal(range(width))
@@ -95,7 +94,7 @@ class Fp32Mac(wiring.Component):
                     total.mantissa[-1],
                     Cat(
                         total.mantissa[:-1],
-                        (total.exponent + (BIAS - UNIT))[:8],
+                        (total.exponent + (BIAS + self.config.format.product_unit_log2))[:8],
                         total.sign,
                     ),
                     0,
@@ -161,7 +160,8 @@ class Fp32Mac(wiring.Component):
 
 
 class Fp32ToInteger(wiring.Component):
-    """A binary32 that is a multiple of 2**-48, as an integer in that unit: what the epilogue takes.
+    """A binary32 that is a multiple of a product's last place, as an integer in that unit: what the
+    epilogue takes.
 
     Latency: `latency` cycles. Throughput: one a cycle, no stalls.
 
@@ -187,7 +187,7 @@ class Fp32ToInteger(wiring.Component):
         m = Module()
         bits, word = self.config.accumulator_bits, self.i.sum
         exponent = word[MANTISSA - 1 : 31]
-        place = (exponent - (BIAS - UNIT)).as_unsigned()[:7]
+        place = (exponent - (BIAS + self.config.format.product_unit_log2)).as_unsigned()[:7]
         mantissa = Cat(word[: MANTISSA - 1], exponent.any())
         s = register(
             m,

@@ -3,10 +3,11 @@
     element  s eeeee ffffffffff ──┬─ hidden bit, sign ──► << low exponent bits ──► value (signed)
                                   └─ exponent, high bits ────────────────────────► step
 
-Subnormals need no case of their own: their hidden bit is 0 and their exponent counts as 1.
+Subnormals need no case of their own: their hidden bit is 0 and their exponent counts as 1. Within
+a format's window there are none: zero is the only number whose hidden bit is 0.
 """
 
-from amaranth import Cat, Module, Mux, Value
+from amaranth import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -35,17 +36,21 @@ class OperandDecoder(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        format, raw = self.format, self.raw
+        format = self.format
+        raw, above = self.raw[: format.code_bits], self.raw[format.code_bits :]
         if not format.is_float:
-            m.d.comb += self.operand.value.eq(raw.as_signed())
+            m.d.comb += self.nonfinite.eq(above.any())
+            with m.If(~self.nonfinite):
+                m.d.comb += self.operand.value.eq(raw.as_signed())
             return m
 
         fraction = raw[: format.fraction_bits]
         exponent = raw[format.fraction_bits : -1]
         normal = exponent.any()
-        shift = (exponent - normal)[: format.exponent_bits]
+        lowest = format.lowest_field if format.window else normal
+        shift = (exponent - lowest)[: format.exponent_bits]
         magnitude = Cat(fraction, normal) << shift[:STEP_LOG2]
-        m.d.comb += self.nonfinite.eq(_nonfinite(format, exponent, fraction))
+        m.d.comb += self.nonfinite.eq(above.any() | _nonfinite(format, exponent, fraction))
         with m.If(~self.nonfinite):
             m.d.comb += [
                 self.operand.value.eq(Mux(raw[-1], -magnitude, magnitude)),
@@ -55,10 +60,16 @@ class OperandDecoder(wiring.Component):
 
 
 def _nonfinite(format: Format, exponent: Value, fraction: Value) -> Value:
+    """An infinity, a NaN, or outside the window."""
+    beyond = Const(0)
+    if format.window:
+        lowest, highest = format.window
+        zero = ~Cat(fraction, exponent).any()
+        beyond = ~zero & ((exponent < lowest) | (exponent > highest))
     match format.specials:
         case Specials.IEEE:
-            return exponent.all()
+            return beyond | exponent.all()
         case Specials.FN:
-            return exponent.all() & fraction.all()
+            return beyond | (exponent.all() & fraction.all())
         case Specials.NONE:
-            raise ValueError(f"format {format.name} has no codes that are not finite")
+            return beyond

@@ -10,11 +10,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from .config import Accumulation, Config
+from .config import Config
 from .epilogue import STAGES, Epilogue
 from .fifo import Fifo
-from .fp32_mac import Fp32ToInteger
 from .layouts import DRAINED, MODE, RELEASE_CHANNEL, channel_signature
+from .mac import UNITS, longest_conversion
 from .pipeline import register, register_unless
 
 RESULTS = 32
@@ -49,7 +49,7 @@ class OutputGroup(wiring.Component):
     overflow, saturated : Out(1), pulses
     """
 
-    settle = Fp32ToInteger.latency + 3 + STAGES
+    settle = longest_conversion() + 3 + STAGES
 
     def __init__(self, config: Config):
         self.config = config
@@ -159,8 +159,8 @@ class OutputGroup(wiring.Component):
             write.data.scale.eq(self.channel.scale),
             write.data.exponent.eq(self.channel.exponent),
         ]
-        if config.accumulation is Accumulation.FP32:
-            m.submodules.to_integer = to_integer = Fp32ToInteger(config)
+        if convert := UNITS[config.accumulation].to_integer:
+            m.submodules.to_integer = to_integer = convert(config)
             m.d.comb += [
                 to_integer.i.valid.eq(entry["valid"]),
                 to_integer.i.sum.eq(entry["sum"]),

@@ -14,11 +14,10 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import Accumulation, Config
+from .config import Config
 from .decoder import Decoder
-from .exact_mac import ExactMac
-from .fp32_mac import Fp32Mac
 from .layouts import connect_checked, group_signature, weight_signature
+from .mac import UNITS
 
 
 class ProcessingElement(wiring.Component):
@@ -40,8 +39,7 @@ class ProcessingElement(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        exact = config.accumulation is Accumulation.EXACT
-        self._mac = ExactMac(config) if exact else Fp32Mac(config)
+        self._mac = UNITS[config.accumulation].mac(config)
         self.latency = Decoder.latency + self._mac.latency + config.interleave + 1
         super().__init__(
             {

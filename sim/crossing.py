@@ -13,12 +13,13 @@ import numpy as np
 from ..hw.commands import OutputFormat
 from ..hw.config import Accumulation, Config
 from ..hw.core import Core
-from ..hw.formats import E4M3, E5M2, FP16, INT8
+from ..hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8
 from ..sw import driver, nm, packing
 from ..sw.device import Device
 from ..sw.errors import HeddleError
 from .coverage import DIMENSIONS, GROUP, Coverage
-from .golden import dot, epilogue
+from .golden import epilogue, numbers
+from .golden.accumulation import ARITHMETIC
 from .simulated import SimulatedTransport, Stalls
 
 PAGES = {"activation_groups": 16, "weight_slots": 64, "schedule_records": 16}
@@ -37,6 +38,8 @@ CONFIGS = (
     ),
     Config("e4m3", 3, 5, E4M3, **PAGES),
     Config("e5m2", 1, 1, E5M2, **PAGES | {"activation_groups": 32}),
+    Config("int4", 2, 3, INT4, lanes=2, **PAGES),
+    Config("bf16", 2, 2, BF16, **PAGES),
 )
 """One small array for each arithmetic, of different shapes, stream widths and interleaving. All
 tiles of a crossing fit into a page: they follow each other without the host."""
@@ -49,11 +52,10 @@ class Mismatch(HeddleError, AssertionError):
 
 def golden_product(config: Config, x, weights, bias, scale, relu: bool, output) -> np.ndarray:
     """The raw outputs of a product by the golden model alone, without driver or device."""
+    arithmetic = ARITHMETIC[config.accumulation]
     raw = packing.to_raw(x, config.format)
-    if config.accumulation is Accumulation.FP32:
-        sums = dot.as_integers(config.format, dot.fp32_matmul(raw, weights.unpack()))
-    else:
-        sums = dot.exact_matmul(config.format, raw, weights.unpack())
+    sums = arithmetic.matmul(config.format, raw, weights.unpack())
+    sums = arithmetic.integers(config.format, sums)
     s = driver.settings(config, weights.shape[1], bias, scale)
     columns = (np.array(v, object) for v in (s.bias, s.scale, s.exponent))
     return epilogue.finish(sums, *columns, relu, output).raw
@@ -78,9 +80,10 @@ def random_product(
     """`compare` a random product of `shape` [B, K, C] with n:8 weights (None: random zeros)."""
     rows, inner, outputs = shape
     x, w = rng.standard_normal((rows, inner)), rng.standard_normal((inner, outputs))
-    if device.config.format is INT8:
+    if not device.config.format.is_float:
         # At least one, so that no kept weight is rounded to zero.
-        x, w = x * 40, np.copysign(np.abs(w) * 40 + 1, w)
+        spread = numbers.largest_value(device.config.format) / 3
+        x, w = x * spread, np.copysign(np.abs(w) * spread + 1, w)
     w = np.where(rng.random(w.shape) < 0.3, w, 0) if n is None else nm.prune(w, n, GROUP)
     weights = packing.pack(w, device.config.format, n, GROUP)
     return weights, compare(device, x, weights, **options)
@@ -122,17 +125,12 @@ def measure(on_progress: Callable[[int], None] | None = None) -> Coverage:
     total = Coverage()
     workers = min(len(CONFIGS), os.cpu_count() or 1)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        # By number: formats are compared by identity, which does not survive the journey.
-        jobs = [pool.submit(_cross, number) for number in range(len(CONFIGS))]
+        jobs = [pool.submit(cross, config) for config in CONFIGS]
         for done, job in enumerate(as_completed(jobs), 1):
             total.hits += job.result().hits
             if on_progress:
                 on_progress(done)
     return total
-
-
-def _cross(number: int) -> Coverage:
-    return cross(CONFIGS[number])
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from ..hw.commands import (
     Target,
     crc16,
 )
-from ..hw.config import Accumulation, Config
+from ..hw.config import Config
 from ..hw.counters import kept
 from ..hw.registers import (
     ADDRESS,
@@ -35,7 +35,8 @@ from ..hw.registers import (
     CONTROL_RESET,
     constants,
 )
-from .golden import dot, epilogue, numbers
+from .golden import epilogue, numbers
+from .golden.accumulation import ARITHMETIC
 
 COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")
 
@@ -45,6 +46,7 @@ class ModelTransport:
 
     def __init__(self, config: Config):
         self.config = config
+        self._arithmetic = ARITHMETIC[config.accumulation]
         dtype = numbers.raw_dtype(config.format)
         self._activations = np.zeros(
             (2 * config.activation_groups, config.rows, config.group), dtype
@@ -93,9 +95,7 @@ class ModelTransport:
 
     def _zeros(self) -> np.ndarray:
         shape = (self.config.rows, self.config.tile_columns)
-        if self.config.accumulation is Accumulation.FP32:
-            return np.zeros(shape, np.float32)
-        return np.zeros(shape, object)
+        return np.zeros(shape, self._arithmetic.dtype)
 
     def _answer(self, packet: bytes) -> bytes:
         header_bytes = self.config.header_beats * self.config.stream_bytes
@@ -153,9 +153,11 @@ class ModelTransport:
             return Status.BAD_ADDRESS
         needed = -(-count * word_bits // (8 * config.stream_bytes)) * config.stream_bytes
         data = np.frombuffer(payload, np.uint8)
+        nibbles = np.stack([data & 15, data >> 4], axis=1).ravel()
         if target is Target.INDICES:
-            nibbles = np.stack([data & 15, data >> 4], axis=1).ravel()
             elements = nibbles % config.group
+        elif target is not Target.SCHEDULE and config.format.bits == 4:
+            elements = nibbles
         else:
             elements = data.view(buffer.dtype)
         # Of a payload that ends early, what came is written.
@@ -248,25 +250,15 @@ class ModelTransport:
         weights = np.where(finite, weights, 0).astype(weights.dtype)
         chosen = held[:, indices]
         chosen = np.where(numbers.is_finite(config.format, chosen), chosen, 0).astype(held.dtype)
-        if config.accumulation is Accumulation.FP32:
-            product = chosen.view(np.float16).astype(np.float32) * weights.view(np.float16).astype(
-                np.float32
-            )
-            self._sums[:, block] += product
-            nonzero = weights.view(np.float16) != 0
-        else:
-            a = numbers.significands(config.format, chosen).astype(object)
-            b = numbers.significands(config.format, weights)
-            self._sums[:, block] += a * b.astype(object)
-            nonzero = b != 0
-        self._counters["macs"] += int(np.count_nonzero(nonzero)) * config.rows
+        a, b = (self._arithmetic.elements(config.format, raw) for raw in (chosen, weights))
+        self._sums[:, block] += a * b
+        self._counters["macs"] += int(np.count_nonzero(b)) * config.rows
 
     def _finish(self, output: OutputFormat, mode: int) -> bytes:
         """The tile's rows in the order of draining, and the sums back to zero."""
         config = self.config
-        sums, self._sums = self._sums, self._zeros()
-        if config.accumulation is Accumulation.FP32:
-            sums = dot.as_integers(config.format, sums)
+        sums = self._arithmetic.integers(config.format, self._sums)
+        self._sums = self._zeros()
         page = config.interleave if mode & MODE_CHANNEL_PAGE else 0
         entries = [
             self._channels[page + context][column]

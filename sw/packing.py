@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..hw.formats import FORMATS, Format
-from ..sim.golden.numbers import from_float, is_finite, raw_dtype, to_float
+from ..sim.golden.numbers import from_float, is_finite, largest_value, raw_dtype, to_float
 from . import nm
 from .errors import FormatError
 from .validity import GROUP, check_pattern, checked
@@ -53,7 +53,8 @@ class PackedWeights:
     @property
     def nbytes(self) -> int:
         """Size of values and indices (four bits each) and counts as the device takes them."""
-        return self.values.nbytes + (len(self.indices) + 1) // 2 + self.counts.size
+        values = -(-len(self.values) * self.format.bits // 8)
+        return values + (len(self.indices) + 1) // 2 + self.counts.size
 
     def groups(self, start: int, stop: int) -> "PackedWeights":
         """The part for groups `start` to `stop` of K."""
@@ -142,9 +143,9 @@ def pack(
 def to_raw(dense: np.ndarray, format: Format) -> np.ndarray:
     """Floats rounded to `format` (nearest even), or raw elements (unsigned) as they are.
 
-    An integer format takes signed integers too; beyond its range it saturates, as the device does
-    between layers (`check_range` refuses instead). Raises `FormatError` for another type, and for
-    an element that is not finite in `format`.
+    An integer format takes signed integers too. A format whose every code is a number saturates
+    beyond its range, as the device does between layers (`check_range` refuses instead). Raises
+    `FormatError` for another type, and for an element that is not finite in `format`.
     """
     dense = np.asarray(dense)
     if dense.dtype.kind in ("f" if format.is_float else "fi"):
@@ -162,23 +163,28 @@ def to_raw(dense: np.ndarray, format: Format) -> np.ndarray:
         )
     if not finite.all():
         place = np.argwhere(~finite)[0].tolist()
-        raise FormatError(f"{dense[tuple(place)]} at {place} is not a finite {format.name} number")
+        raise FormatError(
+            f"{dense[tuple(place)]} at {place} is not a finite {format.name} number"
+            + (f" ({_range(format)})" if format.is_float else "")
+        )
     return raw
 
 
 def check_range(dense: np.ndarray, format: Format | str) -> None:
-    """Raise `FormatError`, saying where, for a number that an integer `format` would saturate."""
+    """Raise `FormatError`, saying where, for a number that `format` would saturate."""
     format, dense = _format(format), np.asarray(dense)
-    if format.is_float or dense.dtype.kind not in "fi":
+    if not format.saturates or dense.dtype.kind not in "fi":
         return
-    limit = 1 << (format.bits - 1)
-    rounded = np.rint(dense)
-    beyond = np.argwhere((rounded < -limit) | (rounded >= limit))
+    highest = largest_value(format)
+    lowest = -highest if format.is_float else -highest - 1
+    rounded = dense if format.is_float else np.rint(dense)
+    beyond = np.argwhere((rounded < lowest) | (rounded > highest))
     if len(beyond):
         place = beyond[0].tolist()
         raise FormatError(
-            f"{dense[tuple(place)]} at {place} is beyond {format.name} ({-limit} to {limit - 1}): "
-            "divide the matrix by a step that makes it fit, and multiply its products by that step"
+            f"{dense[tuple(place)]} at {place} is beyond {format.name} "
+            f"({lowest:g} to {highest:g}): divide the matrix by a step that makes it fit, "
+            "and multiply its products by that step"
         )
 
 
@@ -195,9 +201,19 @@ def _format(format: Format | str) -> Format:
     return FORMATS[format]
 
 
+def _range(format: Format) -> str:
+    """What a float format's numbers are."""
+    highest = largest_value(format)
+    if not format.window:
+        return f"they end at {highest:g}"
+    lowest = 2.0 ** (format.lowest_field - format.bias)
+    return f"of its codes the array takes zero and magnitudes from {lowest:g} to {highest:g}"
+
+
 def _is_zero(raw: np.ndarray, format: Format) -> np.ndarray:
     """Both zeros of a float are zero: they add nothing."""
-    return (raw & ((1 << (format.bits - 1)) - 1) == 0) if format.is_float else raw == 0
+    magnitude = (1 << (format.code_bits - 1)) - 1
+    return (raw & magnitude == 0) if format.is_float else raw == 0
 
 
 def _arrange(packed: PackedWeights, columns: int, interleave: int) -> Iterator[ColumnBlock]:

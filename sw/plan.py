@@ -10,6 +10,7 @@ RUNs that take as long as it does.
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -294,12 +295,13 @@ class Plan:
         records = np.concatenate([block.records for block in blocks])
         values = np.concatenate([block.values for block in blocks])
         indices = np.concatenate([block.indices for block in blocks])
+        elements = partial(protocol.elements_payload, config)
         pieces = [(Target.SCHEDULE, record, records, lambda part: part.tobytes())]
         for start in range(0, len(values), PIECE):
             part = slice(start, start + PIECE)
             pieces += [
                 (Target.INDICES, slot + start, indices[part], protocol.indices_payload),
-                (Target.VALUES, slot + start, values[part], lambda part: part.tobytes()),
+                (Target.VALUES, slot + start, values[part], elements),
             ]
         for target, address, part, payload in pieces:
             packet = protocol.load(config, target, address, len(part), payload(part))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..hw.commands import (
+    BIAS_BITS,
     CHANNEL_ALL,
     COMMAND_FIELDS,
     HEADER_BYTES,
@@ -23,7 +24,6 @@ from ..hw.config import MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
 from .errors import DeviceError
 
 HEADER = struct.Struct("<16H")
-BIAS_BITS = 96
 
 
 def command(config: Config, opcode: Opcode, fields: dict[str, int]) -> bytes:
@@ -107,9 +107,16 @@ def indices_payload(indices: np.ndarray) -> bytes:
     return (flat[0::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
 
 
+def elements_payload(config: Config, raw: np.ndarray) -> bytes:
+    """Raw elements in the order of the buffer's words, without gaps."""
+    if config.format.bits == 4:
+        return indices_payload(raw)
+    return np.ascontiguousarray(raw).tobytes()
+
+
 def activations_payload(config: Config, panel: np.ndarray) -> bytes:
     """Raw activations [row blocks, R, groups, M] in the order of the buffer's words."""
-    return np.ascontiguousarray(panel.transpose(0, 2, 1, 3)).tobytes()
+    return elements_payload(config, panel.transpose(0, 2, 1, 3))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from ..hw.commands import (
     Target,
 )
 from ..hw.counters import kept
-from ..hw.formats import INT8
 from ..hw.registers import REGISTERS, constants
 from ..sim.golden import numbers
 from ..sim.model import ModelTransport
@@ -177,15 +176,16 @@ def _flags(device: Device) -> str:
         seen |= device.flags()
     if len(seen) < 2:
         raise Failure(f"flags {sorted(f.name for f in seen)}: overflow or saturation is missing")
-    if config.format.is_float:
-        # Every bit but the sign: a NaN in all formats.
-        nan = ((1 << config.format.bits - 1) - 1).to_bytes(config.format.bytes, "little")
+    codes = np.arange(1 << config.format.bits).astype(numbers.raw_dtype(config.format))
+    bad = codes[~numbers.is_finite(config.format, codes)]
+    if len(bad):
         for target, flag, count in (
             (Target.ACTIVATIONS, Flag.NONFINITE_ACTIVATION, config.rows * config.group),
             (Target.VALUES, Flag.NONFINITE_WEIGHT, config.columns),
         ):
             device.clear()
-            device.transport.exchange([protocol.load(config, target, 0, 1, nan * count)])
+            payload = protocol.elements_payload(config, np.resize(bad, count))
+            device.transport.exchange([protocol.load(config, target, 0, 1, payload)])
             _same("flags after a NaN was loaded", device.flags(), {flag})
             seen.add(flag)
     return ", ".join(sorted(flag.name.lower() for flag in seen))
@@ -247,7 +247,8 @@ def _counters(device: Device) -> str:
 
 def _product(device: Device, rng, shape, n: int, **options) -> str:
     rows, inner, outputs = shape
-    scale = 40 if device.config.format is INT8 else 1
+    format = device.config.format
+    scale = 1 if format.is_float else numbers.largest_value(format) / 3
     x = rng.standard_normal((rows, inner)) * scale
     w = nm.prune(rng.standard_normal((inner, outputs)) * scale, n, device.config.group)
     _compare(device, x, _packed(device, w, n), **options)

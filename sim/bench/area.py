@@ -163,7 +163,7 @@ def _errors() -> list[dict]:
 
 def _error(x: np.ndarray, w: np.ndarray) -> dict:
     exact = dot.exact_matmul(FP16, x, w)
-    rounded = dot.as_integers(FP16, dot.fp32_matmul(x, w))
+    rounded = dot.as_integers(FP16, dot.fp32_matmul(FP16, x, w))
     # A sum of b bits has a last place of 2**(b - 24) units: exact integers, then one division.
     place = np.vectorize(lambda s: 2 ** max(0, abs(s).bit_length() - 24), otypes=[object])(exact)
     error = (np.abs(rounded - exact) / place).astype(float)

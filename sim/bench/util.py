@@ -33,7 +33,7 @@ REASONS = {
 
 def configuration(array: str, format) -> Config:
     config = preset({"8x8": "small", "16x16": "medium"}[array])
-    if format is FP16:
+    if format == FP16:
         return config
     # As wide a stream as FP16's has bytes for: twice the lanes.
     return replace(config, name=f"{config.name}-int8", format=INT8, lanes=2 * config.lanes)
@@ -47,7 +47,7 @@ def rows(only: str) -> Iterator[dict]:
             if not (prefix.startswith(only) or only.startswith(prefix)):
                 continue
             config = configuration(name.partition(".")[0], format)
-            output = OutputFormat.FP16 if format is FP16 else OutputFormat.INT8
+            output = OutputFormat.FP16 if format == FP16 else OutputFormat.INT8
             x, w = rng.standard_normal(shape[:2]) * 20, rng.standard_normal(shape[1:]) * 20
             with device.open("sim", config=config) as opened:
                 dense = 0

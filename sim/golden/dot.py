@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...hw.formats import Format
-from .numbers import significands
+from .numbers import significands, to_float
 
 LIMB = 20
 """Bits of a limb: products of two limbs can be summed 2**22 times in an int64."""
@@ -13,7 +13,7 @@ def exact_matmul(format: Format, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """``x[B, K] @ w[K, C]`` of raw elements as exact integers [B, C] (Python ints, dtype object)
     in units of ``2**format.product_unit_log2``."""
     a, b = significands(format, x), significands(format, w)
-    if format.bits == 8 and not format.is_float:
+    if format.bits <= 8 and not format.is_float:
         return (a @ b).astype(object)
     # a = a1 * 2**20 + a0 with 0 <= a0 < 2**20: four small products instead of one large.
     a1, b1 = a >> LIMB, b >> LIMB
@@ -39,13 +39,13 @@ def _matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return total
 
 
-def fp32_matmul(x: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """FP16 ``x[B, K] @ w[K, C]`` added in binary32 in the order of K: float32 [B, C].
+def fp32_matmul(format: Format, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """``x[B, K] @ w[K, C]`` of raw elements added in binary32 in the order of K: float32 [B, C].
 
-    The order in which the array adds the kept products; zeros in between change nothing.
+    The order in which the array adds the kept products; zeros in between change nothing. Only for
+    a `format` whose products are binary32 numbers (`Format.fits_binary32`).
     """
-    a = np.asarray(x, np.uint16).view(np.float16).astype(np.float32)
-    b = np.asarray(w, np.uint16).view(np.float16).astype(np.float32)
+    a, b = (to_float(format, raw).astype(np.float32) for raw in (x, w))
     total = np.zeros((a.shape[0], b.shape[1]), np.float32)
     for k in range(a.shape[1]):
         total += a[:, k, None] * b[k]

@@ -1,22 +1,26 @@
 """What an element's bits mean, read from the standards and not from the hardware.
 
 Sources: IEEE 754-2019 (binary16, through NumPy's own float16); OCP 8-bit Floating Point
-Specification 1.0 (E4M3: no infinities, S.1111.111 is NaN; E5M2: as IEEE).
+Specification 1.0 (E4M3: no infinities, S.1111.111 is NaN; E5M2: as IEEE). Every other float is
+read in the same way: sign, exponent with IEEE's bias, fraction.
 """
+
+from functools import cache
 
 import numpy as np
 
-from ...hw.formats import Format, Specials
+from ...hw.formats import FP16, Format, Specials
 
 
 def raw_dtype(format: Format) -> type:
     """The NumPy type of raw elements: uint8 or uint16."""
-    return np.uint16 if format.bits == 16 else np.uint8
+    return np.uint16 if format.bits > 8 else np.uint8
 
 
+@cache
 def _table(format: Format) -> np.ndarray:
-    """Values of all 256 codes of an 8-bit float, float64."""
-    codes = np.arange(256)
+    """Values of all codes that fit into an element of a float, float64; what is none is NaN."""
+    codes = np.arange(1 << format.code_bits)
     fraction_bits, exponent_bits = format.fraction_bits, format.exponent_bits
     fraction = codes & ((1 << fraction_bits) - 1)
     exponent = codes >> fraction_bits & ((1 << exponent_bits) - 1)
@@ -32,20 +36,29 @@ def _table(format: Format) -> np.ndarray:
     elif format.specials is Specials.FN:
         all_ones = fraction == (1 << fraction_bits) - 1
         magnitude = np.where(top & all_ones, np.nan, magnitude)
-    return np.where(codes & 128, -magnitude, magnitude)
+    if format.window:
+        low, high = format.window
+        taken = (magnitude == 0) | (exponent >= low) & (exponent <= high)
+        magnitude = np.where(taken | np.isinf(magnitude), magnitude, np.nan)
+    values = np.full(1 << format.bits, np.nan)
+    values[: len(codes)] = np.where(codes >> format.code_bits - 1, -magnitude, magnitude)
+    return values
 
 
 def to_float(format: Format, raw: np.ndarray) -> np.ndarray:
-    """Raw elements as float64 (exact), any shape."""
+    """Raw elements as float64 (exact), any shape; a code that is no element's is NaN."""
     raw = np.asarray(raw, raw_dtype(format))
     if not format.is_float:
-        return raw.view(np.int8).astype(np.float64)
-    if format.bits == 16:
+        sign = 1 << format.code_bits - 1
+        value = (raw.astype(np.int64) ^ sign) - sign
+        return np.where(raw >> format.code_bits, np.nan, value.astype(np.float64))
+    if format == FP16:
         return raw.view(np.float16).astype(np.float64)
     return _table(format)[raw]
 
 
 def is_finite(format: Format, raw: np.ndarray) -> np.ndarray:
+    """Where raw elements are numbers that the array takes."""
     return np.isfinite(to_float(format, raw))
 
 
@@ -58,18 +71,20 @@ def significands(format: Format, raw: np.ndarray) -> np.ndarray:
 
 
 def from_float(format: Format, values: np.ndarray, saturate: bool = False) -> np.ndarray:
-    """Round to nearest even. Beyond the largest element: infinity (E4M3: NaN), or the largest
-    finite element if `saturate`; integers always saturate. NaN stays NaN (an integer's is an
-    error)."""
+    """Round to the nearest element, ties to even. Beyond the largest one: infinity (E4M3: NaN), or
+    the largest finite element if `saturate`; a format whose every code is a number always
+    saturates. NaN stays NaN (an error if the format has none)."""
     values = np.asarray(values, np.float64)
+    if format.saturates and np.isnan(values).any():
+        raise ValueError(f"{format.name} has no NaN")
     if not format.is_float:
-        if np.isnan(values).any():
-            raise ValueError("NaN cannot become an integer")
-        return np.clip(np.rint(values), -128, 127).astype(np.int8).view(np.uint8)
-    if saturate:
+        limit = 1 << format.code_bits - 1
+        integers = np.clip(np.rint(values), -limit, limit - 1).astype(np.int64)
+        return (integers & (2 * limit - 1)).astype(raw_dtype(format))
+    if saturate or format.saturates:
         largest = largest_value(format)
         values = np.clip(values, -largest, largest)
-    if format.bits == 16:
+    if format == FP16:
         with np.errstate(over="ignore"):
             return values.astype(np.float16).view(np.uint16)
     return _round_to_table(format, values)
@@ -77,26 +92,36 @@ def from_float(format: Format, values: np.ndarray, saturate: bool = False) -> np
 
 def largest_value(format: Format) -> float:
     """The largest finite element."""
-    if format.bits == 16:
-        return float(np.finfo(np.float16).max)
-    return float(np.nanmax(np.where(np.isinf(_table(format)), np.nan, _table(format))))
+    if not format.is_float:
+        return float((1 << format.code_bits - 1) - 1)
+    return float(_finite(format)[1][-1])
+
+
+def _finite(format: Format) -> tuple[np.ndarray, np.ndarray]:
+    """The codes of a float's finite elements without sign, and their values, both in order."""
+    values = _table(format)[: 1 << format.code_bits - 1]
+    codes = np.flatnonzero(np.isfinite(values))
+    return codes, values[codes]
 
 
 def _round_to_table(format: Format, values: np.ndarray) -> np.ndarray:
-    """Nearest 8-bit float; a tie takes the even code (codes of one sign are in order of value)."""
-    positive = _table(format)[:128]
-    finite = positive[np.isfinite(positive)]
+    """The nearest element (codes of one sign are in order of value)."""
+    codes, finite = _finite(format)
     magnitude = np.abs(values)
     upper = np.clip(np.searchsorted(finite, magnitude), 1, len(finite) - 1)
     lower = upper - 1
     middle = (finite[lower] + finite[upper]) / 2
-    up = (magnitude > middle) | ((magnitude == middle) & (lower % 2 == 1))
-    code = np.where(up, upper, lower)
+    # A tie takes the even code. Below a window both are even, and it takes zero.
+    up = (magnitude > middle) | ((magnitude == middle) & (codes[lower] % 2 == 1))
+    code = codes[np.where(up, upper, lower)]
     # Half a step beyond the largest, and a tie if the largest is odd, rounds out of range.
     step = finite[-1] - finite[-2]
     beyond = finite[-1] + step / 2
-    odd = (len(finite) - 1) % 2 == 1
-    over = (magnitude > beyond) | ((magnitude == beyond) & odd)
-    code = np.where(over, len(finite), code)  # the code after the largest: infinity or NaN
-    code = np.where(np.isnan(values), 127, code)
-    return (code + np.where(np.signbit(values), 128, 0)).astype(np.uint8)
+    over = (magnitude > beyond) | ((magnitude == beyond) & (codes[-1] % 2 == 1))
+    if not format.saturates:
+        nan = (1 << format.code_bits - 1) - 1
+        infinity = nan >> format.fraction_bits << format.fraction_bits
+        code = np.where(over, infinity if format.specials is Specials.IEEE else nan, code)
+        code = np.where(np.isnan(values), nan, code)
+    sign = np.where(np.signbit(values), 1 << format.code_bits - 1, 0)
+    return (code + sign).astype(raw_dtype(format))

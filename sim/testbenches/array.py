@@ -7,8 +7,7 @@ import numpy as np
 from cocotb.triggers import FallingEdge
 
 from ...hw.array import Array
-from ...hw.config import Accumulation
-from ..golden import dot
+from ..golden.accumulation import ARITHMETIC
 from .common import configuration, generator, join, operand_bits, random_elements, start
 
 
@@ -41,11 +40,9 @@ def slots_of(config, rng):
 
 def product(config, x, w) -> np.ndarray:
     """The golden sums [rows, outputs] as raw bits."""
-    if config.accumulation is Accumulation.FP32:
-        return dot.fp32_matmul(x, w).view(np.uint32).astype(object)
-    mask = (1 << config.sum_bits) - 1
-    return np.vectorize(lambda s: int(s) & mask, otypes=[object])(
-        dot.exact_matmul(config.format, x, w)
+    arithmetic = ARITHMETIC[config.accumulation]
+    return np.vectorize(lambda s: arithmetic.bits(s, config.sum_bits), otypes=[object])(
+        arithmetic.matmul(config.format, x, w)
     )
 
 

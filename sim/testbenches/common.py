@@ -132,7 +132,7 @@ async def until(clock, done: Callable[[], bool], cycles: int, what: str):
 
 def random_elements(format: Format, rng: np.random.Generator, shape) -> np.ndarray:
     """Finite raw elements over the whole range, edges (zeros, subnormals, largest) included."""
-    dtype = np.uint16 if format.bits == 16 else np.uint8
+    dtype = numbers.raw_dtype(format)
     codes = np.arange(1 << format.bits).astype(dtype)
     codes = codes[numbers.is_finite(format, codes)]
     magnitude = numbers.significands(format, codes)
@@ -147,7 +147,7 @@ def operand_bits(format: Format, raw) -> int:
     Any split of the integer into value and step will do for the array; this one shifts out as
     many whole steps as leave the value exact.
     """
-    dtype = np.uint16 if format.bits == 16 else np.uint8
+    dtype = numbers.raw_dtype(format)
     integer = int(numbers.significands(format, np.array([raw], dtype))[0])
     step = 0
     limit = 1 << (format.value_bits - 1)

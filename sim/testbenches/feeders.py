@@ -122,7 +122,7 @@ async def nonfinite(dut, config, target):
     kind = chunks(config)[target]
     per_unit = kind.unit_bits // config.format.bits
     elements = kind.size * per_unit
-    dtype = np.uint16 if config.format.bits == 16 else np.uint8
+    dtype = numbers.raw_dtype(config.format)
     codes = np.arange(1 << config.format.bits).astype(dtype)
     if config.format.bits == 16:
         codes = codes[::37]

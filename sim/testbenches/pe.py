@@ -6,9 +6,9 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from ...hw.config import Accumulation
 from ...hw.pe import ProcessingElement
-from ..golden import dot
+from ..golden import numbers
+from ..golden.accumulation import ARITHMETIC
 from .common import configuration, generator, join, operand_bits, random_elements, start
 
 
@@ -75,8 +75,7 @@ async def dot_products(dut):
 
 def expected(config, activations, weights) -> int:
     """The finished sum's bits, by the golden model."""
-    dtype = np.uint16 if config.format.bits == 16 else np.uint8
+    dtype = numbers.raw_dtype(config.format)
     x, w = np.array([activations], dtype), np.array(weights, dtype)[:, None]
-    if config.accumulation is Accumulation.FP32:
-        return int(dot.fp32_matmul(x, w).view(np.uint32)[0, 0])
-    return int(dot.exact_matmul(config.format, x, w)[0, 0]) & ((1 << config.sum_bits) - 1)
+    arithmetic = ARITHMETIC[config.accumulation]
+    return arithmetic.bits(arithmetic.matmul(config.format, x, w)[0, 0], config.sum_bits)

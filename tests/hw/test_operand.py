@@ -15,7 +15,9 @@ def _codes(format):
         return codes
     # Every exponent with the smallest, largest and some random fractions, both signs.
     rng = np.random.default_rng(1)
-    edges = codes[(codes & 0x3FF <= 1) | (codes & 0x3FF >= 0x3FE)]
+    last = (1 << format.fraction_bits) - 1
+    fraction = codes & last
+    edges = codes[(fraction <= 1) | (fraction >= last - 1)]
     return np.concatenate([edges, rng.choice(codes, 2000)])
 
 
@@ -23,7 +25,7 @@ def _codes(format):
 def test_every_code(format):
     decoder = OperandDecoder(format)
     codes = _codes(format)
-    raw = codes.astype(np.uint16 if format.bits == 16 else np.uint8)
+    raw = codes.astype(numbers.raw_dtype(format))
     finite = numbers.is_finite(format, raw)
     expected = np.where(finite, numbers.significands(format, np.where(finite, raw, 0)), 0)
 

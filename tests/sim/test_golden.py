@@ -85,7 +85,7 @@ def test_sums_do_not_depend_on_order_but_float32_ones_do():
     w = numbers.from_float(FP16, rng.standard_normal((2000, 1)) * 100)
     order = rng.permutation(2000)
     assert dot.exact_matmul(FP16, x, w) == dot.exact_matmul(FP16, x[:, order], w[order])
-    assert dot.fp32_matmul(x, w) != dot.fp32_matmul(x[:, order], w[order])
+    assert dot.fp32_matmul(FP16, x, w) != dot.fp32_matmul(FP16, x[:, order], w[order])
 
 
 def test_integers_saturate_when_rounded():

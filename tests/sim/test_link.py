@@ -114,7 +114,7 @@ def test_config_is_read_through_the_line():
 
     with Device(LinkTransport(BoardPort(CONFIG)), CONFIG.name) as device:
         assert device.config == CONFIG
-    assert isinstance(CONFIG, Config) and CONFIG.format is INT8
+    assert isinstance(CONFIG, Config) and CONFIG.format == INT8
 
 
 @settings(max_examples=40, deadline=None)

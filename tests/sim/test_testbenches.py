@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heddle.hw.config import Accumulation, Config
-from heddle.hw.formats import E4M3, E5M2, FP16, INT8
+from heddle.hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8
 from heddle.sim import testbenches
 from heddle.sim.testbench import simulate
 from heddle.sim.testbenches.common import environment
@@ -20,6 +20,8 @@ def config(rows=4, columns=3, format=FP16, **fields) -> Config:
 
 
 FORMATS = [config(format=format) for format in (INT8, FP16, E4M3, E5M2)]
+NARROW, WIDE = config(format=INT4, lanes=2), config(format=BF16)
+"""A format of half bytes, and one of a window of exponents: they differ where elements come in."""
 FP32 = config(accumulation=Accumulation.FP32, interleave=5)
 ARRAYS = [*FORMATS, FP32, config(1, 5), config(5, 1), config(format=INT8, group=16, interleave=3)]
 SHORT = config(2, 2, INT8, runs_ahead=2, compact=True)
@@ -39,15 +41,20 @@ GROUPS = [
 TOPS = [
     config(2, 3),
     config(4, 4, INT8, columns_per_epilogue=4),
+    config(2, 3, INT4),
     config(2, 2, lanes=2, accumulation=FP32.accumulation, interleave=5),
 ]
 
 RUNS = [
     ("decoder", "hw.decoder:Decoder", [*FORMATS, config(group=16)]),
-    ("pe", "hw.pe:ProcessingElement", [*FORMATS, FP32, config(group=16, interleave=2)]),
+    (
+        "pe",
+        "hw.pe:ProcessingElement",
+        [*FORMATS, NARROW, WIDE, FP32, replace(FP32, format=BF16), config(group=16, interleave=2)],
+    ),
     ("array", "hw.array:Array", ARRAYS),
-    ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, *STREAMS]),
-    ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, *STREAMS]),
+    ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
+    ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
     ("output_group", "hw.output_group:OutputGroup", [*GROUPS, COMPACT]),
     ("epilogue", "hw.epilogue:Epilogue", [*FORMATS, COMPACT]),
     ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
