@@ -7,6 +7,7 @@ with heddle.open("sim", "small") as device:
 """
 
 from .hw.config import PRESETS, Config, preset
+from .hw.formats import FORMATS, Format
 from .sw.container import load, save
 from .sw.device import Device, open
 from .sw.errors import DataError, DeviceError, FormatError, HeddleError
@@ -14,11 +15,13 @@ from .sw.nm import check, mask, prune
 from .sw.packing import PackedWeights, pack, to_dense
 
 __all__ = [
+    "FORMATS",
     "PRESETS",
     "Config",
     "DataError",
     "Device",
     "DeviceError",
+    "Format",
     "FormatError",
     "HeddleError",
     "PackedWeights",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .commands import Flag
-from .config import Accumulation, Config
+from .config import Accumulation, Config, ConfigError
 from .formats import FORMATS
 
 MAGIC = 0x48_44_4C_45
@@ -97,14 +97,23 @@ def constants(config: Config) -> dict[str, int]:
 
 
 def config_from(read: dict[str, int], name: str = "device") -> Config:
-    """The configuration that a device's constant registers describe (inverse of `constants`)."""
+    """The configuration that a device's constant registers describe (inverse of `constants`).
+
+    Raises `ConfigError` if there is none: the device is of a later release, say.
+    """
     word = read["format"]
+    format, accumulation = word & 0xFF, word >> 8 & 0xFF
+    if format >= len(FORMATS) or accumulation not in list(Accumulation):
+        raise ConfigError(
+            f"configuration {name!r}: format {format} with accumulation {accumulation} is not "
+            f"known to this release, whose formats are {', '.join(FORMATS)}"
+        )
     return Config(
         name=name,
         rows=read["array"] & 0xFFFF,
         columns=read["array"] >> 16,
-        format=list(FORMATS.values())[word & 0xFF],
-        accumulation=Accumulation(word >> 8 & 0xFF),
+        format=list(FORMATS.values())[format],
+        accumulation=Accumulation(accumulation),
         group=word >> 16 & 0xFF,
         interleave=word >> 24,
         lanes=read["stream"] & 0xFF,

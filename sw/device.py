@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..hw.commands import Flag
-from ..hw.config import Config, preset
+from ..hw.config import Config, ConfigError, preset
 from ..hw.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
@@ -81,7 +81,13 @@ class Device:
                 f"{VERSION >> 16}: load a bitstream of this release, or install the release "
                 "that made the bitstream"
             )
-        self.config: Config = config_from(constants, name)
+        try:
+            self.config: Config = config_from(constants, name)
+        except ConfigError as reason:
+            raise DeviceError(
+                f"the device describes itself as what this release cannot drive ({reason}): load a "
+                "bitstream of this release, or install the release that made the bitstream"
+            ) from None
 
     def __enter__(self) -> "Device":
         return self

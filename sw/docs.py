@@ -14,6 +14,8 @@ from ..hw.commands import (
     Status,
     Target,
 )
+from ..hw.config import Accumulation, Config
+from ..hw.formats import FORMATS
 from ..hw.registers import Register
 
 HEAD = "<!-- Made by `make docs`; edit the code it comes from. -->\n\n"
@@ -114,6 +116,23 @@ def registers() -> str:
         "AXI4-Lite, 32 bits. Of a 64-bit counter read the low word first: that keeps the high "
         "word that belongs to it.\n",
         *_register_table(accelerator.REGISTERS, accelerator.ADDRESS),
+        "",
+        "## Formats and accumulation\n",
+        "What the fields of `format` say. An element lies in so many bits of a stream, its code in "
+        "the low ones ([extending](extending.md)).\n",
+        "| format | name | element | exponent, fraction bits | exact sum |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {code} | {f.name} | {f.bits} bits | {f.exponent_bits}, {f.fraction_bits}"
+            + (f" (exponent fields {f.window[0]} to {f.window[1]}) | " if f.window else " | ")
+            + f"{Config(f.name, 2, 2, f).accumulator_bits} bits in units of "
+            f"2^{f.product_unit_log2} |"
+            for code, f in enumerate(FORMATS.values())
+        ),
+        "",
+        "| accumulation | name |",
+        "|---|---|",
+        *(f"| {a.value} | {a.name} |" for a in Accumulation),
         "",
         "## DMA\n",
         "Of a device beside a memory ([vendor boards](vendor.md)), above the others. Packets to be "

@@ -90,7 +90,9 @@ def identify(value) -> str:
 def test_block(bench, component, configuration):
     module, _, name = component.partition(":")
     factory = getattr(import_module(f"heddle.{module}"), name)
-    simulate(factory(configuration), f"sim.testbenches.{bench}", name, environment(configuration))
+    simulate(
+        factory(configuration), f"heddle.sim.testbenches.{bench}", name, environment(configuration)
+    )
 
 
 def test_every_testbench_is_run():
