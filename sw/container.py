@@ -54,7 +54,7 @@ def save(
         "header": header,
         "checksum": _checksum(header, tensors),
     }
-    files.write(path, serialise(tensors, metadata))
+    files.write(path, _serialised(tensors, metadata))
 
 
 def load(path: str | Path) -> tuple[dict[str, PackedWeights], dict[str, np.ndarray], dict]:
@@ -116,6 +116,16 @@ def _header(content: dict) -> str:
         return json.dumps(content, sort_keys=True, default=plain)
     except (TypeError, ValueError, RecursionError) as reason:
         raise FormatError(f"the notes of a file must be a JSON object ({reason})") from None
+
+
+def _serialised(tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> bytes:
+    """The file's bytes: the same for the same content (the library's order of metadata is not)."""
+    made = serialise(tensors, metadata)
+    start = 8 + int.from_bytes(made[:8], "little")
+    header = json.loads(made[8:start]) | {"__metadata__": metadata}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + made[start:]
 
 
 def _matrix(path, name: str, entry: dict, tensors: dict[str, np.ndarray]) -> PackedWeights:

@@ -1,6 +1,5 @@
 """The `heddle` command, its files and its generated pages, as a user meets them."""
 
-import sys
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -9,27 +8,12 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
-from heddle.sw import cli, container, data, docs, packing, trainer
+from heddle.sw import container, data, docs, packing, trainer
 from heddle.sw import device as devices
 from heddle.sw.errors import DataError
 from heddle.sw.network import SHIPPED, Network, accuracy, from_trained, golden
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def heddle(monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["heddle", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        out = capsys.readouterr()
-        assert "Traceback" not in out.err
-        return end.value.code or 0, " ".join((out.out + out.err).split())
-
-    return run
 
 
 def test_prune_check_pack_unpack(heddle):
