@@ -4,8 +4,9 @@
 that no second place can disagree. `PRESETS` names the configurations that are tested and measured.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from numbers import Integral
 
 from .commands import BIAS_BITS, HEADER_BYTES, OutputFormat
 from .formats import FORMATS, FP16, INT8, Format
@@ -78,6 +79,13 @@ class Config:
                     f"not {getattr(self, field)!r}"
                 )
 
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is int:
+                whole = isinstance(value, Integral) and not isinstance(value, bool)
+                check(field.name, whole, "an integer")
+                object.__setattr__(self, field.name, int(value))  # NumPy's become Python's
+        check("compact", isinstance(self.compact, bool), "True or False")
         check("rows", 1 <= self.rows <= MAX_ROWS, f"from 1 to {MAX_ROWS}")
         check("columns", 1 <= self.columns <= MAX_COLUMNS, f"from 1 to {MAX_COLUMNS}")
         check("format", self.format in FORMATS.values(), f"one of {', '.join(FORMATS)}")
@@ -86,6 +94,8 @@ class Config:
                 f"configuration {self.name!r}: format {self.format.name} cannot be built: {flaw}"
             )
         check("group", self.group in GROUPS, " or ".join(map(str, GROUPS)))
+        modes = " or ".join(mode.name for mode in Accumulation)
+        check("accumulation", isinstance(self.accumulation, Accumulation), modes)
         check(
             "accumulation",
             self.accumulation is Accumulation.EXACT or self.format.fits_binary32(MAX_TERMS),

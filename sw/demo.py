@@ -1,13 +1,12 @@
 """The main job: a trained N:M-sparse network, streamed to the accelerator, every bit compared."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from ..sim.model import ModelTransport
 from . import data as datasets
@@ -15,6 +14,7 @@ from . import files
 from . import network as networks
 from .device import Device
 from .network import Network
+from .speed import gmacs, milliseconds
 
 COLUMNS = (
     TextColumn("{task.description}"),
@@ -37,17 +37,24 @@ UNCOUNTED = "This device has no counters (it is compact): cycles and gains are n
 MODELLED = "This device is the golden model itself: cycles are those of an array that never waits."
 
 
-def run(network: Network, dataset: datasets.Dataset, device: Device, console: Console) -> dict:
+def run(
+    network: Network,
+    dataset: datasets.Dataset,
+    device: Device,
+    console: Console,
+    clock_mhz: float | None = None,
+) -> dict:
     """Classify the test images on `device`, dense and sparse, and compare with the golden model.
 
     "Dense" is the same network on the same array with every weight issued, zeros included.
-    Returns the report: what was measured, as plain values for JSON.
+    With a clock the report tells times and rates too (`_speed`). Returns the report: what was
+    measured, as plain values for JSON.
     """
     network.check_fits(device.config)
     modelled = isinstance(device.transport, ModelTransport)
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
-    with Progress(*COLUMNS, console=console) as progress:
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         outputs = {}
         for name, stats in (("sparse", sparse), ("dense", dense)):
             task = progress.add_task(f"{called(modelled)}, {name}", total=len(network.layers))
@@ -72,18 +79,14 @@ def run(network: Network, dataset: datasets.Dataset, device: Device, console: Co
         _layer(i, layer, s, d)
         for i, (layer, s, d) in enumerate(zip(network.layers, sparse, dense, strict=True))
     ]
-    total_dense, total_sparse = (sum(row[k] for row in layers) for k in ("dense", "sparse"))
     return {
         "data": dataset.name,
         "images": len(x),
         "modelled": modelled,
         "configuration": device.config.describe(),
-        "layers": layers,
-        "total": {
-            "dense": total_dense,
-            "sparse": total_sparse,
-            "speedup": _gain(total_dense, total_sparse),
-        },
+        "clock_mhz": clock_mhz,
+        "layers": [row | _speed(row, clock_mhz) for row in layers],
+        "total": _total(layers, device.config.macs_per_cycle, clock_mhz),
         "accuracy": {
             "hardware": networks.accuracy(outputs["sparse"][-1], labels),
             "golden": networks.accuracy(golden[-1], labels),
@@ -111,6 +114,8 @@ def _layer(number: int, layer, sparse, dense) -> dict:
         "layer": number,
         "shape": list(sparse.shape),
         "pattern": f"{n}:{m}",
+        "macs": sparse.useful_macs,
+        "dense_macs": math.prod(sparse.shape),
         "dense": dense.cycles,
         "sparse": sparse.cycles,
         "dense_utilisation": dense.utilisation,
@@ -122,6 +127,34 @@ def _layer(number: int, layer, sparse, dense) -> dict:
     }
 
 
+def _total(layers: list[dict], array: int, clock_mhz: float | None) -> dict:
+    """All layers as one."""
+    total = {k: sum(row[k] for row in layers) for k in ("macs", "dense_macs", "dense", "sparse")}
+    used = {"utilisation": ("macs", "sparse"), "dense_utilisation": ("dense_macs", "dense")}
+    total |= {
+        name: total[macs] / (array * total[cycles]) if total[cycles] else 0.0
+        for name, (macs, cycles) in used.items()
+    }
+    total["speedup"] = _gain(total["dense"], total["sparse"])
+    return total | _speed(total, clock_mhz)
+
+
+def _speed(row: dict, clock_mhz: float | None) -> dict:
+    """Times and rates of a layer, or of all, at a clock; nothing if cycles were not counted.
+
+    `gmacs` counts multiplications by kept weights, `equivalent_gmacs` all B x K x C of them: what
+    a dense device would have to do to take as little time.
+    """
+    if not clock_mhz or not row["sparse"]:
+        return {}
+    return {
+        "dense_ms": milliseconds(row["dense"], clock_mhz),
+        "sparse_ms": milliseconds(row["sparse"], clock_mhz),
+        "gmacs": gmacs(row["macs"], row["sparse"], clock_mhz),
+        "equivalent_gmacs": gmacs(row["dense_macs"], row["sparse"], clock_mhz),
+    }
+
+
 def coverage(console: Console) -> dict:
     """Functional coverage of the hardware, measured now on small arrays (`sim.crossing`).
 
@@ -129,92 +162,10 @@ def coverage(console: Console) -> dict:
     """
     from ..sim import crossing
 
-    with Progress(*COLUMNS, console=console) as progress:
+    with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("functional coverage", total=len(crossing.CONFIGS))
         measured = crossing.measure(lambda done: progress.update(task, completed=done))
     return measured.summary()
-
-
-def show_coverage(summary: dict, console: Console) -> None:
-    """Functional coverage in the terminal: bins hit, and full values of each dimension."""
-    table = Table(
-        title=f"Functional coverage: {summary['hit']:,} of {summary['bins']:,} crossings, "
-        f"{summary['products']:,} products"
-    )
-    for name in ("", "crossings", *COVERED.values()):
-        table.add_column(name, justify="right" if name else "left", no_wrap=True)
-    for name, row in summary["formats"].items():
-        parts = (f"{row[field]['full']}/{row[field]['values']}" for field in COVERED)
-        table.add_row(name, f"{row['hit']}/{row['bins']}", *parts)
-    console.print(table)
-    if summary["missing"]:
-        console.print(f"[red]{len(summary['missing']):,} crossings were not seen[/red]")
-
-
-def _cells(row: dict, counted: bool) -> dict[str, str]:
-    """What the terminal shows of a layer, by column."""
-    measured, waited = {}, {}
-    if counted:
-        measured = {
-            "dense": f"{row['dense']:,}",
-            "sparse": f"{row['sparse']:,}",
-            "used": f"{row['utilisation']:.1%}",
-            "gain": f"{row['speedup']:.2f}",
-        }
-        waited = {cause: f"{row['stalls'][cause]:,}" for cause in STALLS}
-    return {
-        "": str(row["layer"]),
-        "B x K x C": "x".join(map(str, row["shape"])),
-        "N:M": row["pattern"],
-        **measured,
-        "ideal": f"{row['ideal']:.2f}" if row["ideal"] else "–",
-        **waited,
-    }
-
-
-def show(report: dict, console: Console) -> None:
-    """The report in the terminal."""
-    config, total = report["configuration"], report["total"]
-    counted = total["speedup"] is not None
-    title = (
-        f"{report['data']}, {report['images']} images on {config['name']} "
-        f"({config['rows']} x {config['columns']} {config['format']})"
-    ) + (": cycles, and those waited" if counted else "")
-    table = Table(
-        title=title, box=box.SIMPLE_HEAD, padding=0, show_edge=False, min_width=len(title)
-    )
-    rows = [_cells(row, counted) for row in report["layers"]]
-    for name in rows[0]:
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*row.values())
-    if counted:
-        sums = f"{total['dense']:,}", f"{total['sparse']:,}", "", f"{total['speedup']:.2f}"
-        table.add_section()
-        table.add_row("all", "", "", *sums)
-    console.print(table)
-    device = called(report["modelled"])
-    if not counted:
-        console.print(UNCOUNTED)
-    elif report["modelled"]:
-        console.print(MODELLED)
-    else:
-        console.print("Cycles from the first issue to the last output, by the hardware's counters.")
-    a = report["accuracy"]
-    console.print(
-        f"Accuracy: {device} {a['hardware']:.2%}, golden model {a['golden']:.2%}, "
-        f"float32 {a['float32']:.2%}"
-    )
-    if report["mismatches"]:
-        console.print(
-            f"[red]{report['mismatches']:,} of {report['compared']:,} outputs differ from the "
-            "golden model[/red]"
-        )
-    else:
-        console.print(
-            f"[green]Bit-exact: all {report['compared']:,} outputs of {device} and golden model "
-            "agree in every bit[/green]"
-        )
 
 
 def write(report: dict, folder: Path) -> tuple[Path, Path]:
@@ -222,6 +173,16 @@ def write(report: dict, folder: Path) -> tuple[Path, Path]:
     from . import report as page
 
     as_json, as_html = folder / "report.json", folder / "report.html"
-    files.write(as_json, json.dumps(report, indent=2) + "\n")
-    files.write(as_html, page.render(report))
+    text = json.dumps(report, indent=2, default=_plain)
+    files.write(as_json, text + "\n")
+    files.write(as_html, page.render(json.loads(text)))
     return as_json, as_html
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know as what it knows: NumPy's numbers and arrays, paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"a report cannot hold {value!r}")

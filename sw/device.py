@@ -148,7 +148,7 @@ def open(
     `trace` names a waveform file (.fst, .vcd) for "sim". Raises `DeviceError`, `ConfigError`.
     """
     carrier, _, place = kind.partition(":")
-    if carrier in MEMORIES or is_port(kind):
+    if is_board(kind):
         if trace is not None:
             raise DeviceError(f"waveforms come from the device 'sim', not from {kind!r}")
         return _open_memory(carrier, place) if carrier in MEMORIES else _open_port(kind, **options)
@@ -171,6 +171,11 @@ def open(
     if kind == "amaranth":
         return Device(simulated.AmaranthTransport(config), config.name)
     return Device(simulated.SimulatedTransport(config, trace=trace, **options), config.name)
+
+
+def is_board(kind: str) -> bool:
+    """Whether `kind` names a board, which knows its own configuration."""
+    return kind.partition(":")[0] in MEMORIES or is_port(kind)
 
 
 def is_port(kind: str) -> bool:

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from ...hw.config import ConfigError
 from ...hw.platforms import BOARDS
 from ...hw.platforms import board as find_board
 from ...hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
 from .app import Family, family
-from .screen import console
+from .screen import Table, console, say, working
 
 if TYPE_CHECKING:
     from .. import bitstream as bitstream_maker
@@ -41,25 +41,29 @@ def bitstream(
         return
     chosen = find_board(board)
     build = chosen.build(config)
-    with console.status("") as status:
-        report = maker.make(chosen, build, out / board, range(1, seeds + 1), on_step=status.update)
+    with working("") as on_step:
+        report = maker.make(chosen, build, out / board, range(1, seeds + 1), on_step)
     _show_cells(report, "")
-    verdict = "met" if report.met else "[red]missed[/red]"
-    console.print(
-        f"clock {report.mhz:g} MHz, highest {report.fmax:g} MHz (seed {report.seed}): {verdict}"
+    say(
+        *("Timing is ", verdict(report.met), f": the clock is {report.mhz:g} MHz, the highest"),
+        f" {report.fmax:g} MHz (seed {report.seed} of {', '.join(report.seeds)}).",
     )
-    console.print(f"wrote {out / board / report.file} and {out / board / 'report.json'}")
+    say(f"wrote {out / board / report.file} and {out / board / 'report.json'}")
     if not report.met:
         raise typer.Exit(1)
 
 
+def verdict(met: bool) -> Text:
+    """Whether static timing analysis found the clock that was asked for."""
+    return Text("met", "green") if met else Text("missed", "red")
+
+
 def _show_cells(report: "bitstream_maker.Report | vendor.Report", what: str) -> None:
     """A table of the cells that `report` counts."""
-    table = Table(title=f"{report.configuration} on {report.title}{what}")
-    for column in ("cells", "used", "of"):
-        table.add_column(column, justify="right")
+    say(f"{report.configuration} on {report.title}{what}", style="bold")
+    table = Table("cells", "used", "of", "share")
     for kind, (used, available) in report.used.items():
-        table.add_row(kind, f"{used:,}", f"{available:,}")
+        table.add_row(kind, f"{used:,}", f"{available:,}", f"{used / available:.1%}")
     console.print(table)
 
 
@@ -74,14 +78,14 @@ def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> Non
     from .. import vendor
 
     _carrying(board, config)
-    with console.status(f"generating Verilog of {board.config.name}") as status:
+    with working(f"generating Verilog of {board.config.name}") as on_step:
         text = vendor.write(board, folder)
-        if file := vendor.build(folder, status.update):
-            console.print(f"wrote {file}; timing.rpt and utilization.rpt beside it are Vivado's")
+        if file := vendor.build(folder, on_step):
+            say(f"wrote {file}; timing.rpt and utilization.rpt beside it are Vivado's")
             return
-        status.update("estimating its size (Yosys; a minute for a small one, 13 for the largest)")
+        on_step("estimating its size (Yosys; a minute for a small one, 13 for the largest)")
         _show_cells(vendor.estimate(board, text, folder), ": an estimate by Yosys")
-    console.print(
+    say(
         f"The project in {folder} is complete. There is no vivado on the path, so no bitstream was "
         f"made. Where there is one: cd {folder} && vivado -mode batch -source build.tcl"
     )

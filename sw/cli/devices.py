@@ -1,50 +1,47 @@
 """The commands that look at devices: list them, test one, simulate a board."""
 
-from typing import Annotated
-
 import typer
 from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
-from ...hw.config import preset
 from .. import device as devices
 from ..errors import HeddleError
 from . import options
 from .app import Family, family
-from .screen import console
+from .configuration import Chosen, configured
+from .screen import Table, console, say
 
 command = family(Family.DEVICES)
 
 
+def _what(config) -> str:
+    return f"{config.rows} x {config.columns} {config.format.name}, M = {config.group}"
+
+
 @command()
-def selftest(
-    device: options.Kind = "sim", preset: options.Preset = "small", baud: options.Baud = None
-):
+@configured("small")
+def selftest(chosen: Chosen, device: options.Kind = "sim", baud: options.Baud = None):
     """Exercise every unit of a device and compare with the golden model, bit for bit."""
     from .. import selftest as tests
 
-    with console.status(f"opening {escape(device)}"):
-        opened = devices.open(device, preset, **options.rate(device, baud))
-    c = opened.config
-    table = Table(title=f"{escape(device)}: {c.rows} x {c.columns} {c.format.name}, M = {c.group}")
-    for column in ("unit", "result", "what was tried, or what went wrong"):
-        table.add_column(column)
+    table = Table("unit", "result", "what was tried, or what went wrong", left=3)
 
     def show(result: tests.Result) -> None:
-        verdict = "[green]pass[/green]" if result.passed else "[red]FAIL[/red]"
-        table.add_row(result.unit, verdict, escape(result.note))
+        verdict = Text("pass", "green") if result.passed else Text("FAIL", "red")
+        table.add_row(result.unit, verdict, result.note)
 
-    try:
-        with opened, Live(table, console=console, transient=True):
-            results = tests.run(opened, show)
-    finally:
-        console.print(table)  # what there is of it, if the device was lost
+    with options.opened(device, chosen, baud=baud) as opened:
+        say(f"{device}: {_what(opened.config)}", style="bold")
+        try:
+            with Live(table, console=console, transient=True):
+                results = tests.run(opened, show)
+        finally:
+            console.print(table)  # what there is of it, if the device was lost
     failed = sum(not result.passed for result in results)
     if failed:
-        console.print(f"[red]{failed} of {len(results)} units failed[/red]")
+        say(f"{failed} of {len(results)} units failed", style="red")
         raise typer.Exit(1)
-    console.print(f"[green]all {len(results)} units pass[/green]")
+    say(f"all {len(results)} units pass", style="green")
 
 
 @command("devices")
@@ -53,37 +50,32 @@ def devices_(baud: options.Baud = None):
     from ..memories import cards
     from ..serial_port import paths
 
-    table = Table()
-    for column in ("device", "what"):
-        table.add_column(column)
+    table = Table("device", "what", left=2)
     link = {"baud": baud, "timeout": 0.1, "retries": 2}
     found_at = {path: link for path in paths()} | {f"xdma:{card}": {} for card in cards()}
     for path, how in found_at.items():
         try:
             with devices.open(path, **how) as found:
-                c = found.config
-                what = f"{c.rows} x {c.columns} {c.format.name}, M = {c.group}"
+                table.add_row(path, _what(found.config))
         except HeddleError as reason:
-            what = f"[dim]{escape(str(reason))}[/dim]"
-        table.add_row(path, what)
+            table.add_row(path, str(reason), style="dim")
     for kind, what in devices.KINDS.items():
-        table.add_row(kind, f"[dim]simulated: {what}; any --preset[/dim]")
+        table.add_row(kind, f"simulated: {what}; any configuration", style="dim")
     console.print(table)
     if not found_at:
-        console.print(
-            "No board is connected: neither a serial port on USB nor a card on PCI Express."
-        )
+        say("No board is connected: neither a serial port on USB nor a card on PCI Express.")
 
 
 @command("board-sim")
-def board_sim(preset_name: Annotated[str, typer.Option("--preset")] = "tiny"):
+@configured("tiny")
+def board_sim(chosen: Chosen):
     """Simulate a board down to its serial pins, behind a pseudo-terminal; Ctrl-C ends it."""
     from ...sim import board
 
     def announce(path: str) -> None:
-        console.print(f"{preset_name} at {path}: heddle selftest --device {path}", soft_wrap=True)
+        say(f"{chosen.config.name} at {path}: heddle selftest --device {path}")
 
     try:
-        board.serve(preset(preset_name), announce)
+        board.serve(chosen.config, announce)
     except KeyboardInterrupt:
-        console.print("ended")
+        say("ended")

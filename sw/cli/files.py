@@ -5,8 +5,6 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from ...hw.formats import FORMATS
 from .. import arrays, container, files, models, nm, packing
@@ -14,7 +12,7 @@ from ..errors import FormatError
 from ..packing import PackedWeights
 from . import options, paths
 from .app import Family, family
-from .screen import console
+from .screen import Table, console, say
 
 command = family(Family.FILES)
 
@@ -31,7 +29,7 @@ def prune(
     n, m = options.pattern(nm_)
     pruned = nm.prune(arrays.read(array), n, m, axis)
     files.write_array(paths.writable(out, force), pruned)
-    console.print(f"wrote {escape(str(out))}: {np.count_nonzero(pruned):,} of {pruned.size:,} kept")
+    say(f"wrote {out}: {np.count_nonzero(pruned):,} of {pruned.size:,} kept")
 
 
 @command()
@@ -43,7 +41,7 @@ def check(
     """Say whether an array is N:M, and where it is not."""
     n, m = options.pattern(nm_)
     nm.check(arrays.read(array), n, m, axis)
-    console.print(f"{escape(str(array))} is {n}:{m} along axis {axis}")
+    say(f"{array} is {n}:{m} along axis {axis}")
 
 
 @command()
@@ -71,11 +69,9 @@ def pack(
         raise FormatError(f"--tensor is for a .safetensors file; {array} holds one array")
     packed, rounding = models.pack_matrix(arrays.read(array), format, n, m, transpose)
     container.save(paths.writable(out, force), {"weights": packed})
-    console.print(
-        f"wrote {escape(str(out))}: {len(packed.values):,} weights, {packed.nbytes:,} bytes packed"
-    )
+    say(f"wrote {out}: {len(packed.values):,} weights, {packed.nbytes:,} bytes packed")
     if rounding.changed:
-        console.print(
+        say(
             f"rounding to {format} changed {rounding.changed:,} of "
             f"{packed.shape[0] * packed.shape[1]:,} elements; {rounding.lost:,} became zero"
         )
@@ -90,23 +86,19 @@ def _pack_model(path: Path, out: Path, force: bool, format: str, n, m, **which) 
     if not made:
         raise FormatError(f"nothing of {path} could be packed")
     taken = "[C, K]" if which["transpose"] else "[K, C]; --transpose takes PyTorch's [out, in]"
-    console.print(escape(f"wrote {out}: {len(made)} of {len(outcomes)} tensors, taken as {taken}"))
+    say(f"wrote {out}: {len(made)} of {len(outcomes)} tensors, taken as {taken}")
 
 
 def _show_outcomes(outcomes: list[models.Outcome]) -> None:
-    packed = Table(title="packed")
-    for column in ("tensor", "type", "K x C", "kept", "bytes", "rounded", "to zero"):
-        packed.add_column(column, justify="left" if column == "tensor" else "right")
-    skipped = Table(title="skipped")
-    for column in ("tensor", "type", "shape", "why"):
-        skipped.add_column(column)
+    packed = Table("packed", "type", "K x C", "kept", "bytes", "rounded", "to zero")
+    skipped = Table("skipped", "type", "shape", "why", left=4)
     for found in outcomes:
-        start = escape(repr(found.name)[1:-1]), found.type  # its name may be unprintable
+        start = found.name, found.type
         if found.packed:
             rounding = f"{found.rounding.changed:,}", f"{found.rounding.lost:,}"
             packed.add_row(*start, *_packed_cells(found.packed), *rounding)
         else:
-            skipped.add_row(*start, _size(found.shape), escape(found.skipped))
+            skipped.add_row(*start, _size(found.shape), found.skipped)
     for table in (packed, skipped):
         if table.row_count:
             console.print(table)
@@ -141,20 +133,19 @@ def unpack(
             f"which matrix of {file} to unpack {wanted}; it has {', '.join(matrices) or 'none'}"
         )
     files.write_array(paths.writable(out, force), packing.to_dense(matrices[name]))
-    console.print(f"wrote {escape(str(out))}")
+    say(f"wrote {out}")
 
 
 @command()
 def info(file: Annotated[Path, typer.Argument(help="A packed file.")]):
     """Say what a packed file holds."""
     matrices, plain, notes = container.load(file)
-    table = Table(title=escape(str(file)))
-    for column in ("matrix", "K x C", "format", "N:M", "kept", "bytes"):
-        table.add_column(column, justify="right")
+    say(str(file), style="bold")
+    table = Table("matrix", "K x C", "format", "N:M", "kept", "bytes")
     for name, packed in matrices.items():
         pattern = "any" if packed.pattern is None else "{}:{}".format(*packed.pattern)
         size, *kept = _packed_cells(packed)
-        table.add_row(escape(name), size, packed.format.name, pattern, *kept)
+        table.add_row(name, size, packed.format.name, pattern, *kept)
     console.print(table)
     if plain or notes:
-        console.print(escape(f"with {', '.join(plain) or 'no arrays'}; notes {notes}"))
+        say(f"with {', '.join(plain) or 'no arrays'}; notes {notes}")

@@ -1,47 +1,46 @@
 """The commands for the hardware's description: its Verilog, its configurations."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-from rich.markup import escape
-from rich.table import Table
-
-from ...hw.config import PRESETS, preset
+from ...hw.config import PRESETS
 from .. import files
 from . import options, paths
 from .app import Family, family
-from .screen import console
+from .configuration import Chosen, configured
+from .screen import Table, console, say, working
 
 command = family(Family.HARDWARE)
 
 
 @command()
+@configured("small")
 def verilog(
-    preset_name: Annotated[
-        str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")
-    ] = "small",
+    chosen: Chosen,
     out: options.Out = Path("build/verilog"),
 ):
     """Write standalone Verilog, with ports, registers and configuration as JSON beside it."""
     from ...hw.verilog import texts
 
-    config = preset(preset_name)
     paths.folder(out)
-    with console.status(f"generating {preset_name}"):
-        made = texts(config)
+    with working(f"generating {chosen.config.name}"):
+        made = texts(chosen.config)
     for name, text in made.items():
         files.write(out / name, text)
-        console.print(f"wrote {escape(str(out / name))}")
+        say(f"wrote {out / name}")
 
 
 @command()
 def presets():
     """List the configurations."""
-    table = Table()
-    rows = [config.describe() for config in PRESETS.values()]
-    for column in rows[0]:
-        table.add_column(column.replace("_", " "), justify="right")
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+    configs = [config.describe() for config in PRESETS.values()]
+    table = Table("", *(config["name"] for config in configs))
+    for field in configs[0]:
+        if field != "name":
+            table.add_row(field.replace("_", " "), *(_plain(config[field]) for config in configs))
     console.print(table)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.text import Text
 
 from .. import files
 from . import options, paths
 from .app import Family, family
-from .boards import BUILD
-from .screen import console
+from .boards import BUILD, verdict
+from .screen import Table, console, say
 
 command = family(Family.MAINTAINER)
 
@@ -26,18 +26,21 @@ def boards(
     from .. import board_reports
 
     reports = board_reports.update(out, build)
-    table = Table()
-    for column in ("board", "configuration", "clock", "highest", "gateware"):
-        table.add_column(column)
+    table = Table("board", "configuration", "asked", "highest", "timing", "gateware", left=2)
     for chosen, carried in board_reports.builds():
         name = carried.config.name
-        row = [chosen.name, name, f"{carried.mhz:g}", "not routed", ""]
+        row = [chosen.name, name, f"{carried.mhz:g} MHz", "not routed", "", ""]
         if report := reports.get(f"{chosen.name}/{name}"):
             today = digest(generate(chosen, carried)) == report["design"]
-            row[3:] = [f"{report['fmax']:g}", "this" if today else "[yellow]an older one[/yellow]"]
+
+            row[3:] = [
+                f"{report['fmax']:.1f} MHz",
+                verdict(report["met"]),
+                Text("this") if today else Text("an older one", "yellow"),
+            ]
         table.add_row(*row)
     console.print(table)
-    console.print(f"wrote {out / 'boards' / 'reports.json'} and the table in {out / 'boards.md'}")
+    say(f"wrote {out / 'boards' / 'reports.json'} and the table in {out / 'boards.md'}")
 
 
 @command()
@@ -48,4 +51,4 @@ def docs(out: options.Out = Path("docs")):
     paths.folder(out)
     for name, text in pages.PAGES.items():
         files.write(out / name, text())
-        console.print(f"wrote {out / name}")
+        say(f"wrote {out / name}")

@@ -12,7 +12,7 @@ from ..network import accuracy, check_trainable, from_trained, golden
 from ..quantise import quantise
 from . import options, paths
 from .app import Family, family
-from .screen import console
+from .screen import console, say
 
 command = family(Family.TRAINING)
 
@@ -51,7 +51,7 @@ def train(
     exact = golden(Config("golden", 2, 2, network.format))
     before = accuracy(trained.float32(dataset.test_x), dataset.test_y)
     after = accuracy(network.run(dataset.test_x, exact)[-1], dataset.test_y)
-    console.print(
+    say(
         f"test accuracy {before:.2%} (float32), {after:.2%} ({format}, as devices compute it); "
         f"wrote {out}, {out.stat().st_size:,} bytes"
     )

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from heddle.hw.config import preset
 from heddle.sim.dma_model import DmaModel
@@ -119,7 +118,7 @@ def test_a_card_in_use_stays_with_its_user(monkeypatch, tmp_path, capsys):
     with pytest.raises(DeviceError, match=in_use):
         XdmaMemory(path)
 
-    monkeypatch.setattr(cli.devices, "console", Console(width=300))
+    monkeypatch.setattr(cli.devices.console, "width", 300)
     monkeypatch.setattr(memories, "NODES", tmp_path)
     monkeypatch.setattr(serial_port, "paths", list)
     monkeypatch.setattr(sys, "argv", ["heddle", "devices"])

@@ -197,7 +197,6 @@ def test_what_is_no_port(place, words, heddle):
 
 
 def test_the_list_of_devices_goes_on_past_a_bad_port(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "300")
     with port(LinkModel(TINY).feed) as good, port(lambda data: b"") as silent:
         monkeypatch.setattr(serial_port, "paths", lambda: ["/dev/ttyNONE", silent, good])
         monkeypatch.setattr(sys, "argv", ["heddle", "devices"])
@@ -206,4 +205,4 @@ def test_the_list_of_devices_goes_on_past_a_bad_port(monkeypatch, capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert not end.value.code
     assert "there is no port /dev/ttyNONE" in text and f"nothing answers at {silent}" in text
-    assert f"{good} │ 2 x 2 int8, M = 8" in text
+    assert f"{good} 2 x 2 int8, M = 8" in text

@@ -1,0 +1,131 @@
+"""What a run showed, in the terminal: nothing is wider than 80 columns."""
+
+from rich.text import Text
+
+from ..demo import COVERED, MODELLED, STALLS, UNCOUNTED, called
+from .screen import Table, console, say
+
+NONE = "–"
+
+
+def show(report: dict) -> None:
+    """The report of `sw.demo.run`."""
+    c = report["configuration"]
+    say(
+        f"{report['data']}, {report['images']:,} images on {c['name']} "
+        f"({c['rows']} x {c['columns']} {c['format']})",
+        style="bold",
+    )
+    counted = report["total"]["speedup"] is not None
+    console.print(_cycles(report) if counted else _patterns(report))
+    if counted:
+        say()
+        say("Cycles in which the sparse run's array waited, and for what")
+        console.print(_waits(report))
+    if "gmacs" in report["total"]:
+        _show_speed(report)
+    say()
+    if not counted:
+        say(UNCOUNTED)
+    elif report["modelled"]:
+        say(MODELLED)
+    else:
+        say("Cycles from the first issue to the last output, by the hardware's counters.")
+    a = report["accuracy"]
+    device = called(report["modelled"])
+    say(
+        f"Accuracy: {device} {a['hardware']:.2%}, golden model {a['golden']:.2%}, "
+        f"float32 {a['float32']:.2%}"
+    )
+    compared = f"{report['compared']:,} outputs"
+    if report["mismatches"]:
+        say(
+            f"{report['mismatches']:,} of {compared} differ from the golden model",
+            style="red",
+        )
+    else:
+        say(
+            f"Bit-exact: all {compared} of {device} and golden model agree in every bit",
+            style="green",
+        )
+
+
+def _product(row: dict) -> tuple[str, ...]:
+    return str(row["layer"]), "x".join(map(str, row["shape"])), row["pattern"]
+
+
+def _ideal(row: dict) -> str:
+    return f"{row['ideal']:.2f}" if row["ideal"] else NONE
+
+
+def _patterns(report: dict) -> Table:
+    """The layers of a device that counts nothing."""
+    table = Table("", "B x K x C", "N:M", "ideal", left=0)
+    for row in report["layers"]:
+        table.add_row(*_product(row), _ideal(row))
+    return table
+
+
+def _cycles(report: dict) -> Table:
+    """Cycles and the multipliers' utilisation, dense and sparse."""
+    table = Table(
+        *("", "B x K x C", "N:M", "dense", "used", "sparse", "used", "gain", "ideal"), left=0
+    )
+
+    def counts(row: dict) -> list[str]:
+        return [
+            *(f"{row['dense']:,}", f"{row['dense_utilisation']:.1%}"),
+            *(f"{row['sparse']:,}", f"{row['utilisation']:.1%}"),
+            f"{row['speedup']:.2f}",
+        ]
+
+    for row in report["layers"]:
+        table.add_row(*_product(row), *counts(row), _ideal(row))
+    table.add_section()
+    table.add_row("all", "", "", *counts(report["total"]), "")
+    return table
+
+
+def _waits(report: dict) -> Table:
+    table = Table("", *STALLS, "of all", left=0)
+    for row in report["layers"]:
+        waited = [row["stalls"][cause] for cause in STALLS]
+        share = f"{sum(waited) / row['sparse']:.1%}" if row["sparse"] else NONE
+        table.add_row(str(row["layer"]), *(f"{cycles:,}" for cycles in waited), share)
+    return table
+
+
+def _show_speed(report: dict) -> None:
+    """Times and rates at the report's clock."""
+    say()
+    say(f"At {report['clock_mhz']:g} MHz")
+    table = Table("", "dense", "sparse", "effective", "dense-equivalent", left=0)
+    last = {"layer": "all"} | report["total"]
+    for row in [*report["layers"], last]:
+        if row is last:
+            table.add_section()
+        table.add_row(
+            str(row["layer"]),
+            *(f"{row[time]:,.3f} ms" for time in ("dense_ms", "sparse_ms")),
+            *(f"{row[rate]:,.2f} GMAC/s" for rate in ("gmacs", "equivalent_gmacs")),
+        )
+    console.print(table)
+    say("Effective: multiplications by kept weights. Dense-equivalent: all B x K x C of them.")
+
+
+def show_coverage(summary: dict) -> None:
+    """Functional coverage: bins hit, and full values of each dimension."""
+    say()
+    say(
+        f"Functional coverage: {summary['hit']:,} of {summary['bins']:,} crossings, "
+        f"{summary['products']:,} products",
+        style="bold",
+    )
+    table = Table("", "crossings", *COVERED.values())
+    for name, row in summary["formats"].items():
+        parts = (f"{row[field]['full']}/{row[field]['values']}" for field in COVERED)
+        hit = Text(f"{row['hit']:,}/{row['bins']:,}", "" if row["hit"] == row["bins"] else "red")
+        table.add_row(name, hit, *parts)
+    console.print(table)
+    if summary["missing"]:
+        say(f"{len(summary['missing']):,} crossings were not seen", style="red")
