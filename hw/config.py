@@ -17,6 +17,10 @@ MAX_ROWS, MAX_COLUMNS, MAX_INTERLEAVE = 128, 128, 16
 """Of an array, and of the outputs that a processing element accumulates in turn."""
 GROUPS = (8, 16)
 """M: elements of one N:M group."""
+LANES = (1, 2, 4, 8, 16)
+"""Groups of activations in one beat."""
+BEAT_BYTES = {m * k * f.bytes for m in GROUPS for k in LANES for f in FORMATS.values()}
+"""Widths of the host streams that there are."""
 FP32_ADDER_STAGES = 5
 """Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""
 
@@ -119,7 +123,7 @@ class Config:
         )
         check(
             "lanes",
-            self.lanes in (1, 2, 4, 8, 16) and self.rows % self.lanes == 0,
+            self.lanes in LANES and self.rows % self.lanes == 0,
             f"a power of two to 16 that divides rows ({self.rows})",
         )
         for field in ("activation_groups", "weight_slots", "schedule_records"):

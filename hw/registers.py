@@ -99,7 +99,8 @@ def constants(config: Config) -> dict[str, int]:
 def config_from(read: dict[str, int], name: str = "device") -> Config:
     """The configuration that a device's constant registers describe (inverse of `constants`).
 
-    Raises `ConfigError` if there is none: the device is of a later release, say.
+    Raises `ValueError` (mostly a `ConfigError`) if there is none: the device is of a later release,
+    say.
     """
     word = read["format"]
     format, accumulation = word & 0xFF, word >> 8 & 0xFF

@@ -29,19 +29,12 @@ class AmaranthTransport:
                 f"many for Amaranth's simulator (up to {LARGEST}); install a C++ compiler "
                 "(Debian, Ubuntu: apt install g++) or take a smaller preset"
             )
-        if device is None:
-            from ..hw.top import Accelerator
-
-            device = Accelerator(config)
         self.config = config
+        self.beat_bytes = config.stream_bytes
         self.cycles = 0
         """Clock cycles simulated so far."""
-        self._device = device
-        self._job = None
-        self._simulator = Simulator(device)
-        self._simulator.add_clock(1e-8)
-        self._simulator.add_testbench(self._serve)
-        self._simulator.advance()
+        self._chosen = device
+        self.recover()
 
     def read_register(self, address: int) -> int:
         """The 32-bit register at `address`. Raises `DeviceError` if there is no answer."""
@@ -56,6 +49,21 @@ class AmaranthTransport:
     ) -> list[bytes]:
         """Send command packets and return their responses; see `sw.device.Transport`."""
         return self._run(self._exchange, packets, on_response)
+
+    def recover(self) -> None:
+        """Begin again with a new simulation: an exception has ended what ran in the old one."""
+        if self._chosen is None:
+            from ..hw.top import Accelerator
+
+            self._device = Accelerator(self.config)
+        else:
+            self._device = self._chosen
+        self._job = None
+        simulator = Simulator(self._device)
+        simulator.add_clock(1e-8)
+        simulator.add_testbench(self._serve)
+        simulator.advance()
+        self._simulator = simulator
 
     def close(self):
         """End the simulation. Closing again does nothing."""

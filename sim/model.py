@@ -90,6 +90,13 @@ class ModelTransport:
                 on_response(len(answers))
         return answers
 
+    @property
+    def beat_bytes(self) -> int:
+        return self.config.stream_bytes
+
+    def recover(self) -> None:
+        self.write_register(ADDRESS["control"], CONTROL_RESET)
+
     def close(self) -> None:
         pass
 

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -11,6 +12,7 @@ import numpy as np
 
 from ..hw import verilog
 from ..hw.config import Config
+from ..hw.registers import ADDRESS, CONTROL_RESET
 from ..sw.errors import DeviceError
 from . import cache as store
 from . import verilator
@@ -74,13 +76,14 @@ class SimulatedTransport:
     ):
         self.config = config
         self._handle = None
+        self._process = os.getpid()
         kind = "" if trace is None else Path(trace).suffix
         if kind not in ("", ".fst", ".vcd"):
             raise DeviceError(f"a trace is an .fst or a .vcd file, not {str(trace)!r}")
         # Asked first, for conversion takes seconds that would be in vain.
         verilator.find_compiler()
         self._library = load(compiled(text or _verilog(config), kind, optimise))
-        self._beat_bytes = self._library.heddle_beat_bytes()
+        self.beat_bytes = self._library.heddle_beat_bytes()
         stalls = stalls or Stalls()
         path = None if trace is None else str(trace).encode()
         self._handle = self._library.heddle_create(path, stalls.seed, stalls.input, stalls.output)
@@ -108,9 +111,9 @@ class SimulatedTransport:
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
     ) -> list[bytes]:
         """Send command packets and return their responses; see `sw.device.Transport`."""
-        outbox = Outbox(packets, self._beat_bytes)
-        inbox = Inbox(self._beat_bytes, on_response)
-        output = np.empty(ROOM * self._beat_bytes, np.uint8)
+        outbox = Outbox(packets, self.beat_bytes)
+        inbox = Inbox(self.beat_bytes, on_response)
+        output = np.empty(ROOM * self.beat_bytes, np.uint8)
         last = np.empty(ROOM, np.uint8)
         state = _Exchange(
             input=outbox.data,
@@ -125,17 +128,21 @@ class SimulatedTransport:
         while state.packets or state.sent < state.input_beats:
             self._library.heddle_exchange(self._device, ctypes.byref(state), SLICE)
             count = state.received
-            inbox.add(output[: count * self._beat_bytes].tobytes(), last[:count])
+            inbox.add(output[: count * self.beat_bytes].tobytes(), last[:count])
             state.received = 0
             if state.idle > limit:
                 raise hang(self.config, len(inbox.packets), len(packets))
         return inbox.packets
 
+    def recover(self) -> None:
+        """Reset the device: the simulation itself stops only between cycles."""
+        self.write_register(ADDRESS["control"], CONTROL_RESET)
+
     def close(self):
         """End the simulation and complete the trace. Closing again does nothing."""
-        if self._handle:
-            self._library.heddle_destroy(self._handle)
-            self._handle = None
+        handle, self._handle = self._handle, None
+        if handle and os.getpid() == self._process:  # of a copy, the trace is another's
+            self._library.heddle_destroy(handle)
 
     def __del__(self):
         self.close()

@@ -51,7 +51,7 @@ def run(
     measured, as plain values for JSON.
     """
     network.check_fits(device.config)
-    modelled = isinstance(device.transport, ModelTransport)
+    modelled = isinstance(device.transport.carrier, ModelTransport)
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:

@@ -3,7 +3,9 @@
 `open` gives a `Device`; the same script runs on every kind of it.
 """
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +21,10 @@ from ..hw.registers import (
     VERSION,
     Access,
     config_from,
+    constants,
 )
 from .errors import DeviceError
+from .guarded import GuardedTransport
 
 KINDS = {
     "sim": "the generated Verilog in Verilator",
@@ -38,7 +42,10 @@ COUNTERS = tuple(
 
 
 class Transport(Protocol):
-    """What carries registers and packets to a device and back."""
+    """What carries registers and packets to a device and back, one call at a time."""
+
+    beat_bytes: int
+    """Bytes of a beat of the device's streams."""
 
     def read_register(self, address: int) -> int:
         """The 32-bit register at byte `address`."""
@@ -57,19 +64,33 @@ class Transport(Protocol):
         """
         ...
 
+    def recover(self) -> None:
+        """Reset the device, wherever an exception or Ctrl-C has left it and the way to it."""
+        ...
+
     def close(self) -> None: ...
 
 
 class Device:
     """An accelerator that describes itself in its registers.
 
-    Raises `DeviceError` if what answers is no Heddle device, or one of another major version.
+    Threads may share it: each product is computed whole before the next. After one that was
+    interrupted the device is reset at its next use. Closing it ends the product under way, by a
+    `DeviceError`. Raises `DeviceError`, and closes `transport`, if what answers is no Heddle
+    device, one of another major version, or describes itself as what no device can be.
     """
 
     def __init__(self, transport: Transport, name: str = "device"):
-        self.transport = transport
-        constants = {r.name: self.read(r.name) for r in REGISTERS if r.access is Access.CONSTANT}
-        magic, version = constants["magic"], constants["version"]
+        self.transport = GuardedTransport(transport)
+        try:
+            self.config: Config = self._described(name)
+        except BaseException:
+            self.close()
+            raise
+
+    def _described(self, name: str) -> Config:
+        read = {r.name: self.read(r.name) for r in REGISTERS if r.access is Access.CONSTANT}
+        magic, version = read["magic"], read["version"]
         if magic != MAGIC:
             raise DeviceError(
                 f"what answers is no Heddle device (its first register is {magic:#010x}, not "
@@ -82,12 +103,16 @@ class Device:
                 "that made the bitstream"
             )
         try:
-            self.config: Config = config_from(constants, name)
-        except ConfigError as reason:
-            raise DeviceError(
-                f"the device describes itself as what this release cannot drive ({reason}): load a "
-                "bitstream of this release, or install the release that made the bitstream"
-            ) from None
+            config = config_from(read, name)
+        except ValueError as reason:
+            raise _impossible(str(reason)) from None
+        for register, value in constants(config).items():
+            if register != "version" and read[register] != value:
+                raise _impossible(f"register {register} is {read[register]:#x}, not {value:#x}")
+        beat = self.transport.carrier.beat_bytes
+        if beat != config.stream_bytes:
+            raise _impossible(f"beats of {beat} bytes, not {config.stream_bytes}")
+        return config
 
     def __enter__(self) -> "Device":
         return self
@@ -96,7 +121,14 @@ class Device:
         self.close()
 
     def close(self) -> None:
+        """Give the device back; every later use raises `DeviceError`. Closing again is harmless."""
         self.transport.close()
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Several uses without another thread's in between: ``with device.turn(): …``."""
+        with self.transport.turn():
+            yield
 
     def read(self, register: str) -> int:
         """A register by name; a 64-bit counter whole."""
@@ -131,8 +163,15 @@ class Device:
         return matmul(self, x, weights, **options)
 
 
+def _impossible(what: str) -> DeviceError:
+    return DeviceError(
+        f"the device describes itself as what no device can be ({what}): the line may be bad, or "
+        "the bitstream damaged or of another release; load a bitstream of this release"
+    )
+
+
 def open(
-    kind: str = "sim",
+    kind: str | os.PathLike[str] = "sim",
     preset_name: str = "small",
     *,
     config: Config | None = None,
@@ -147,6 +186,7 @@ def open(
 
     `trace` names a waveform file (.fst, .vcd) for "sim". Raises `DeviceError`, `ConfigError`.
     """
+    kind = os.fspath(kind)
     carrier, _, place = kind.partition(":")
     if is_board(kind):
         if trace is not None:
@@ -189,12 +229,7 @@ def _open_port(path: str, baud: int | None = None, **link) -> Device:
     from .serial_link import LinkTransport
     from .serial_port import BAUD, SerialPort
 
-    transport = LinkTransport(SerialPort(path, baud or BAUD), **link)
-    try:
-        return Device(transport, path)
-    except BaseException:
-        transport.close()
-        raise
+    return Device(LinkTransport(SerialPort(path, baud or BAUD), **link), path)
 
 
 def _open_memory(carrier: str, place: str) -> Device:
@@ -202,9 +237,4 @@ def _open_memory(carrier: str, place: str) -> Device:
     from .memories import XDMA, PynqMemory, XdmaMemory
 
     memory = XdmaMemory(place or XDMA) if carrier == "xdma" else PynqMemory(place)
-    transport = DmaTransport(memory)
-    try:
-        return Device(transport, f"{carrier}:{place}")
-    except BaseException:
-        transport.close()
-        raise
+    return Device(DmaTransport(memory), f"{carrier}:{place}")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from ..hw.config import BEAT_BYTES
 from ..hw.dma_registers import (
     ADDRESS,
     CONTROL_FORGET,
@@ -75,9 +76,14 @@ class DmaTransport:
                     f"the DMA at {memory.name} is version {version}, this driver's {VERSION}: load "
                     "a bitstream of this release, or install the release that made the bitstream"
                 )
-            self._beat = self._get("beat_bytes")
-            self._half = memory.size // 2 // self._beat * self._beat
-            self.write_register(ACCELERATOR["control"], CONTROL_RESET)
+            self.beat_bytes = self._get("beat_bytes")
+            if self.beat_bytes not in BEAT_BYTES:
+                raise DeviceError(
+                    f"the DMA at {memory.name} tells of beats of {self.beat_bytes} bytes, which no "
+                    "device has: load the bitstream again"
+                )
+            self._half = memory.size // 2 // self.beat_bytes * self.beat_bytes
+            self.recover()
         except BaseException:
             memory.close()
             raise
@@ -98,7 +104,7 @@ class DmaTransport:
         """Send command packets and return their responses; see `sw.device.Transport`."""
         batches = self._batches(packets)
         # A packet ends in memory with a beat that counts its others.
-        most = sum(response_limit(packet, self._beat) + self._beat for packet in packets)
+        most = sum(response_limit(packet, self.beat_bytes) + self.beat_bytes for packet in packets)
         before = self._get("packets")
         written = b""
         self._open_room()
@@ -107,7 +113,7 @@ class DmaTransport:
             status, beats = self._get("status"), self._get("written")
             done = (self._get("packets") - before) & 0xFFFFFFFF
             self._check(status)
-            if done > len(packets) or len(written) + beats * self._beat > most:
+            if done > len(packets) or len(written) + beats * self.beat_bytes > most:
                 raise self._nonsense()
             if not status & STATUS_READING and (batch := next(batches, None)):
                 self._send(batch)
@@ -115,7 +121,7 @@ class DmaTransport:
                 on_response(done)
             if done == len(packets):
                 # The last acknowledgement counts for both: this is all of it.
-                responses = apart(written + self._written(self._get("written")), self._beat)
+                responses = apart(written + self._written(self._get("written")), self.beat_bytes)
                 if len(responses) != len(packets):
                     raise self._nonsense()
                 return responses
@@ -133,6 +139,9 @@ class DmaTransport:
             else:
                 seen, since = (beats, done, status), time.monotonic()
 
+    def recover(self) -> None:
+        self.write_register(ACCELERATOR["control"], CONTROL_RESET)
+
     def close(self) -> None:
         self.memory.close()
 
@@ -140,7 +149,7 @@ class DmaTransport:
         """The packets as they lie in memory, as many at a time as there is room for."""
         batch = bytearray()
         for packet in packets:
-            data = buffer([packet], self._beat)
+            data = buffer([packet], self.beat_bytes)
             if len(data) > self._half:
                 raise DeviceError(
                     f"a command of {len(data):,} bytes does not fit into the {self._half:,} bytes "
@@ -156,16 +165,16 @@ class DmaTransport:
     def _send(self, batch: bytes) -> None:
         self.memory.write(0, batch)
         self._set_long("source", self.memory.base)
-        self._set("source_beats", len(batch) // self._beat)
+        self._set("source_beats", len(batch) // self.beat_bytes)
         self._set("control", CONTROL_READ)
 
     def _open_room(self) -> None:
         self._set_long("target", self.memory.base + self._half)
-        self._set("target_beats", self._half // self._beat)
+        self._set("target_beats", self._half // self.beat_bytes)
         self._set("control", CONTROL_WRITE)
 
     def _written(self, beats: int) -> bytes:
-        return self.memory.read(self._half, beats * self._beat)
+        return self.memory.read(self._half, beats * self.beat_bytes)
 
     def _wait_until_idle(self) -> None:
         """Let the bursts end that are under way."""

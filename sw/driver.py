@@ -109,11 +109,13 @@ def matmul(
     plan = Plan(config, x, weights, settings(config, weights.shape[1], bias, scale), relu, output)
     packets, places = plan.packets()
 
-    device.clear()
     progress = None
     if on_progress is not None:
         progress = lambda count: on_progress(count / len(packets))  # noqa: E731
-    answers = device.transport.exchange(packets, progress)
+    with device.turn():  # what the device counts is of this product alone
+        device.clear()
+        answers = device.transport.exchange(packets, progress)
+        counters, flags = device.counters(), device.flags()
     result = np.zeros((plan.row_blocks * config.rows, plan.padded_columns), f"u{output.bytes}")
     for packet, place, answer in zip(packets, places, answers, strict=True):
         response = protocol.response(config, answer).check(packet)
@@ -126,8 +128,8 @@ def matmul(
         shape=(x.shape[0], x.shape[1], weights.shape[1]),
         useful_macs=len(weights.values) * x.shape[0],
         array=config.macs_per_cycle,
-        counters=device.counters(),
-        flags=device.flags(),
+        counters=counters,
+        flags=flags,
     )
     if stats.flags & {Flag.NONFINITE_ACTIVATION, Flag.NONFINITE_WEIGHT}:
         raise DeviceError("the device saw an infinity or NaN that the host did not send")

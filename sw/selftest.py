@@ -303,6 +303,6 @@ UNITS: dict[str, Callable[[Device], str]] = {
 
 def units(device: Device) -> dict[str, Callable[[Device], str]]:
     """The units that `device` has: the serial link first, if it is behind one."""
-    if isinstance(device.transport, LinkTransport):
-        return {"serial link": lambda device: serial_link.probe(device.transport)} | UNITS
+    if isinstance(device.transport.carrier, LinkTransport):
+        return {"serial link": lambda device: serial_link.probe(device.transport.carrier)} | UNITS
     return UNITS

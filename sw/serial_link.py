@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from ..hw.config import BEAT_BYTES
 from ..hw.link_protocol import (
     FLAG,
     HEAD_BYTES,
@@ -78,7 +79,7 @@ class LinkTransport:
         self._session = secrets.randbits(16)
         self._sequence = 0
         count, value, _ = self._request(Kind.HELLO, struct.pack("<H", PROTOCOL_VERSION))
-        mark, version, self._beat_bytes = value & 0xFF, value >> 8 & 0xFF, value >> 16
+        mark, version, self.beat_bytes = value & 0xFF, value >> 8 & 0xFF, value >> 16
         if mark != HELLO_MARK:
             raise DeviceError(f"what answers at {self.port.name} is no Heddle device")
         if version != PROTOCOL_VERSION or 1 << count != STORE_BYTES:
@@ -87,6 +88,13 @@ class LinkTransport:
                 f"driver {PROTOCOL_VERSION}: load a bitstream of this release, or install the "
                 "release that made the bitstream"
             )
+        if self.beat_bytes not in BEAT_BYTES:
+            raise DeviceError(
+                f"the device at {self.port.name} tells of beats of {self.beat_bytes} bytes, which "
+                "no device has: load the bitstream again"
+            )
+
+    recover = begin
 
     def read_register(self, address: int) -> int:
         return self._next(Kind.READ, struct.pack("<H", address))[1]
@@ -98,7 +106,7 @@ class LinkTransport:
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
     ) -> list[bytes]:
         """Send command packets and return their responses; see `sw.device.Transport`."""
-        size = self._beat_bytes
+        size = self.beat_bytes
         beats = [
             packet[i : i + size].ljust(size, b"\0") + bytes([i + size >= len(packet)])
             for packet in packets
@@ -149,7 +157,7 @@ class LinkTransport:
         The device executes the first that arrives whole, and repeats its response to the others:
         the count tells which it was.
         """
-        size, first = self._beat_bytes, self.resent
+        size, first = self.beat_bytes, self.resent
 
         def arguments(attempt: int) -> bytes:
             if attempt:

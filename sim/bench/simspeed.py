@@ -30,10 +30,10 @@ def rows(only: str) -> Iterator[dict]:
         begin = time.perf_counter()
         with device.open("sim", config=config) as opened:
             built = time.perf_counter() - begin
-            first, begin = opened.transport.cycles, time.perf_counter()
+            first, begin = opened.transport.carrier.cycles, time.perf_counter()
             while (elapsed := time.perf_counter() - begin) < LEAST:
                 driver.matmul(opened, x, weights)
-            cycles = opened.transport.cycles - first
+            cycles = opened.transport.carrier.cycles - first
         yield {
             "name": name,
             "value": cycles / elapsed,
