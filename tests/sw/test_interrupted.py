@@ -1,5 +1,6 @@
 """A device that threads share, that is interrupted anywhere, closed, forked, or tells nonsense."""
 
+import linecache
 import os
 import sys
 import threading
@@ -57,7 +58,10 @@ def of_the_host(file: str) -> bool:
 
 
 class Interrupt:
-    """Raises KeyboardInterrupt at the `at`th line that the host's own code executes."""
+    """Raises KeyboardInterrupt at the `at`th line that the host's own code executes.
+
+    At a `with` the next line is taken: Python sees no signal between a body and its lock's release.
+    """
 
     def __init__(self, at: int | None):
         self.at, self.lines = at, 0
@@ -75,7 +79,8 @@ class Interrupt:
     def _line(self, frame, event, argument):
         if event == "line":
             self.lines += 1
-            if self.lines == self.at:
+            line = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
+            if self.at and self.lines >= self.at and not line.lstrip().startswith("with "):
                 sys.settrace(None)
                 raise KeyboardInterrupt
         return self._line
