@@ -112,7 +112,7 @@ class Registers(wiring.Component):
     Members
     -------
     s_axil_* : the bus
-    events : In(EVENTS(config))
+    events : In(EVENTS(config)); none may come with `reset`, nor while that lasts
     flags : Out(8), sticky (see commands.Flag)
     reset : Out(1), the host asks for a reset (one cycle)
     """
@@ -136,12 +136,16 @@ class Registers(wiring.Component):
         m.submodules.bus = bus = AxiLiteSlave(ADDRESS_BITS)
         connect_ports(m, self, bus, AXI_LITE_PORTS)
 
-        # Writes: only CONTROL's lowest byte does anything.
+        # Writes: only CONTROL's lowest byte does anything. All its bits act a cycle later, at once:
+        # what a reset stops must not come after the clearing that was written with it.
         control = Signal(3)
+        m.d.sync += control.eq(0)
         with m.If(bus.write & (bus.write_address == ADDRESS["control"]) & bus.write_strobes[0]):
-            m.d.comb += control.eq(bus.write_data)
-        m.d.comb += counters.clear.eq((control & CONTROL_CLEAR_COUNTERS).any())
-        m.d.sync += self.reset.eq((control & CONTROL_RESET).any())
+            m.d.sync += control.eq(bus.write_data)
+        m.d.comb += [
+            counters.clear.eq((control & CONTROL_CLEAR_COUNTERS).any()),
+            self.reset.eq((control & CONTROL_RESET).any()),
+        ]
 
         flags = Signal(len(Flag))
         m.d.comb += self.flags.eq(flags)

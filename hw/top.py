@@ -10,7 +10,7 @@ The host sends commands down one stream and gets one response for each up the ot
 tell it what the device is and count what the array does. `hw/core.py` shows what lies inside.
 """
 
-from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
+from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,7 +43,8 @@ class Accelerator(wiring.Component):
     Throughput: one beat a cycle each way. Both streams may stall at any time; the array inside
     waits only between tiles (see `hw/issuer.py`). A reset through the CONTROL register stops
     whatever is under way and empties the device; the bus and the counters live on. After it, and
-    after a reset of the whole, the streams wait until everything on its way has run out.
+    after a reset of the whole, the streams wait until everything on its way has run out; none of
+    that is counted or raises a flag.
 
     Members
     -------
@@ -77,7 +78,8 @@ class Accelerator(wiring.Component):
 
         connect_ports(m, self, registers, AXI_LITE_PORTS)
         m.d.comb += [
-            registers.events.eq(core.events),
+            # Of what runs out nothing is counted, and it raises no flag.
+            registers.events.eq(Mux(registers.reset | reset, 0, core.events)),
             core.flags.eq(registers.flags),
             core.i.valid.eq(self.s_axis_tvalid & ~reset),
             core.i.payload.data.eq(self.s_axis_tdata),

@@ -123,9 +123,11 @@ class Bench:
     async def _run(self):
         """Every cycle: what was read, what was written, what happened."""
         dut, model = self.dut, self.model
-        reset_due = 0
+        control = 0
         while True:
             await RisingEdge(dut.clk)
+            # What was written to CONTROL a cycle ago acts now.
+            reset_due = int(bool(control & CONTROL_RESET))
             assert int(dut.flags.value) == model.flags
             assert int(dut.reset.value) == reset_due
             self.resets += reset_due
@@ -135,14 +137,13 @@ class Bench:
             if int(dut.s_axil_arvalid.value) and int(dut.s_axil_arready.value):
                 address = int(dut.s_axil_araddr.value)
                 self.expected.append(model.read(address, self.events))
+            model.step(self.events, control)
             control = 0
             if int(dut.s_axil_awvalid.value) and int(dut.s_axil_awready.value):
                 assert int(dut.s_axil_wvalid.value) and int(dut.s_axil_wready.value)
                 if int(dut.s_axil_awaddr.value) == ADDRESS["control"]:
                     if int(dut.s_axil_wstrb.value) & 1:
                         control = int(dut.s_axil_wdata.value)
-            reset_due = int(bool(control & CONTROL_RESET))
-            model.step(self.events, control)
             self.drive()
 
     def pauses(self):

@@ -44,6 +44,7 @@ TOPS = [
     config(2, 3, INT4),
     config(2, 2, lanes=2, accumulation=FP32.accumulation, interleave=5),
 ]
+RESETS = [config(4, 6, E5M2), COMPACT, config(2, 2, interleave=5, accumulation=FP32.accumulation)]
 
 RUNS = [
     ("decoder", "hw.decoder:Decoder", [*FORMATS, config(group=16)]),
@@ -61,6 +62,7 @@ RUNS = [
     ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], STREAMS[2], SHORT]),
     ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
+    ("reset", "hw.top:Accelerator", RESETS),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link:link", [STREAMS[0], STREAMS[2]]),
@@ -90,9 +92,8 @@ def identify(value) -> str:
 def test_block(bench, component, configuration):
     module, _, name = component.partition(":")
     factory = getattr(import_module(f"heddle.{module}"), name)
-    simulate(
-        factory(configuration), f"heddle.sim.testbenches.{bench}", name, environment(configuration)
-    )
+    module = f"heddle.sim.testbenches.{bench}"
+    simulate(factory(configuration), module, name, environment(configuration))
 
 
 def test_every_testbench_is_run():
