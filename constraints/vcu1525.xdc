@@ -7,3 +7,6 @@ set_property PACKAGE_PIN BD21 [get_ports pcie_reset_n]
 set_property IOSTANDARD LVCMOS12 [get_ports pcie_reset_n]
 set_property PULLUP true [get_ports pcie_reset_n]
 set_false_path -from [get_ports pcie_reset_n]
+# The configuration bank's supply.
+set_property CFGBVS GND [current_design]
+set_property CONFIG_VOLTAGE 1.8 [current_design]

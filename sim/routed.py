@@ -26,7 +26,7 @@ PINS = {
     ),
     "MULT18X18D": ("SIGNEDA SIGNEDB A*18 B*18", "P*36"),
     "DCCA": ("CLKI CE", "CLKO"),
-    "EHXPLLL": ("CLKI", "CLKOP LOCK"),
+    "EHXPLLL": ("CLKI", "CLKOP CLKOS LOCK"),
 }
 """The inputs and outputs that the models have; pins of several bits are numbered in the netlist."""
 PARAMETERS = {

@@ -4,13 +4,14 @@ A board's pins and clock come from amaranth-boards, and from `constraints/` wher
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ..config import Config, ConfigError
 from ..formats import FP16, INT8
 from .floorplan import ecp5_85
-from .pll import ECP5, GW1N9, ICE40, Pll
+from .open_plls import ECP5, GW1N9, ICE40
+from .pll import Pll
 
 
 class Family(Enum):
@@ -53,6 +54,10 @@ class Board:
     baud: int = 1_000_000
     wires: str = ""
     """File in `constraints/` with the pins that amaranth-boards does not name."""
+    held_high: tuple[str, ...] = ()
+    """Pins that stay high, as amaranth-boards names them: resource.signal."""
+    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By port, what differs from the attributes that amaranth-boards gives its pin."""
 
     def build(self, name: str | None = None) -> Build:
         """The build of the configuration called `name`, or the default one."""
@@ -108,6 +113,9 @@ BOARDS = {
             arguments=("--85k", "--package", "CABGA381", "--speed", "6"),
             pll=ECP5,
             loader="ulx3s",
+            # The ESP32's stock firmware loads its own design into the FPGA if its GPIO 0 is low
+            # for some seconds; from board version 3.1.6 on the FPGA enables the ESP32 too.
+            held_high=("esp32.gpio0", "esp32.en"),
         ),
         Board(
             "ecpix-5-85f",
@@ -142,6 +150,8 @@ BOARDS = {
             arguments=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
             pll=GW1N9,
             loader="tangnano9k",
+            # The LEDs are on a bank of 1.8 V, which the PSRAM in the package asks for.
+            attributes={lamp: {"IO_TYPE": "LVCMOS18"} for lamp in ("busy", "error")},
         ),
         Board(
             "icebreaker",

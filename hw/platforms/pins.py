@@ -2,7 +2,7 @@
 
 import importlib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from amaranth.build import Attrs, Pins
@@ -52,7 +52,8 @@ def clock_hz(board: Board) -> float:
 
 
 def pins(board: Board) -> dict[str, Pin]:
-    """The pins of a board's `clk`, `rx` and `tx`, and of the lamps `busy` and `error` it has."""
+    """The pins of a board's `clk`, `rx` and `tx`, of the lamps `busy` and `error` that it has, and
+    of what is held high (`held_high`)."""
     platform = platform_of(board)
     clock = _resource(platform, platform.default_clk)
     found = {"clk": _pin(clock.ios[0], clock.attrs)}
@@ -67,7 +68,19 @@ def pins(board: Board) -> dict[str, Pin]:
         lamp = _lamp(platform, colour, number)
         if lamp is not None:
             found[name] = lamp
+    for port, (name, signal) in held_high(board).items():
+        resource = _resource(platform, name)
+        (line,) = (line for line in resource.ios if line.name == signal)
+        found[port] = _pin(line.ios[0], resource.attrs, line.attrs)
+    for port, attributes in board.attributes.items():
+        found[port] = replace(found[port], attributes=found[port].attributes | dict(attributes))
     return found
+
+
+def held_high(board: Board) -> dict[str, tuple[str, str]]:
+    """The ports that stay high, with amaranth-boards' resource and signal."""
+    split = (name.partition(".") for name in board.held_high)
+    return {f"{resource}_{signal}": (resource, signal) for resource, _, signal in split}
 
 
 def _lamp(platform, colour: str, number: int) -> Pin | None:

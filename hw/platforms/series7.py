@@ -1,12 +1,12 @@
 """AMD's 7 series with a serial line: its PLL, for `hw.platforms.pll`, and pins as XDC.
 
-Ranges: AMD DS181 (Artix-7, speed grade -1). Cell: UG472, `PLLE2_BASE`.
+Cell: AMD UG472, `PLLE2_BASE`.
 """
 
 from amaranth import Const, Instance, Module, Signal
 
 from .pins import clock_hz, pins
-from .pll import Dividers, Pll
+from .pll import Dividers, Loop, Pll
 
 
 def _plle2(m: Module, clk: Signal, d: Dividers, out: Signal, locked: Signal):
@@ -30,13 +30,15 @@ def _plle2(m: Module, clk: Signal, d: Dividers, out: Signal, locked: Signal):
 
 SERIES7 = Pll(
     _plle2,
+    "DS181, PLL Specification, speed grades -1 and -1LI; dividers: UG472",
     references=range(1, 57),
     feedbacks=range(2, 65),
     posts=tuple(range(1, 129)),
+    input_hz=(19e6, 800e6),
     detector_hz=(19e6, 450e6),
     oscillator_hz=(800e6, 1600e6),
     output_hz=(6.25e6, 800e6),
-    post_inside=False,
+    loop=Loop.OSCILLATOR,
 )
 
 

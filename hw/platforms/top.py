@@ -9,7 +9,7 @@ from ..library import Library
 from ..serial_top import SerialAccelerator
 from ..verilog import convert
 from .boards import Board, Build
-from .pins import clock_hz, pins
+from .pins import clock_hz, held_high, pins
 from .pll import Dividers, add_pll, dividers
 
 TOP = "top"
@@ -25,6 +25,7 @@ class BoardTop(wiring.Component):
     clk : In(1), the board's oscillator
     rx, tx : the serial line, as the FPGA names them
     busy, error : Out(1), lamps, as the board's polarity wants them
+    what `hw.platforms.pins.held_high` names : Out(1), high
     """
 
     def __init__(self, board: Board, build: Build, library: Library | None = None):
@@ -32,7 +33,8 @@ class BoardTop(wiring.Component):
         self.build = build
         self.library = library
         self._inverted = {name for name, pin in pins(board).items() if pin.invert}
-        super().__init__({"clk": In(1), "rx": In(1), "tx": Out(1), "busy": Out(1), "error": Out(1)})
+        ports = {"clk": In(1), "rx": In(1), "tx": Out(1), "busy": Out(1), "error": Out(1)}
+        super().__init__(ports | {port: Out(1) for port in held_high(board)})
 
     @property
     def dividers(self) -> Dividers:
@@ -53,6 +55,7 @@ class BoardTop(wiring.Component):
         for name in ("busy", "error"):
             lamp = getattr(device, name)
             m.d.comb += getattr(self, name).eq(~lamp if name in self._inverted else lamp)
+        m.d.comb += [getattr(self, port).eq(1) for port in held_high(self.board)]
         return m
 
 

@@ -1,6 +1,7 @@
 """Boards whose FPGA needs its vendor's tools: Heddle writes the project, they build it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from ..config import PRESETS, Config, ConfigError
@@ -53,11 +54,15 @@ class VendorBoard:
     pll: Pll = SERIES7
     baud: int = 1_000_000
     wires: str = ""
-    """As of `hw.platforms.Board`: no pin needs another name."""
+    """As of `hw.platforms.Board`, like the next two: no pin needs another name or attribute."""
+    held_high: tuple[str, ...] = ()
+    attributes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     loader: str = ""
     """The board's name in openFPGALoader; "" if it is loaded otherwise."""
     loading: str = ""
     """What to do then."""
+    after: str = ""
+    """What remains to be done when it is loaded."""
 
     @property
     def build(self) -> Build:
@@ -82,8 +87,9 @@ VENDOR_BOARDS = {
             200,
             Available(1_182_240, 2_364_480, 6_840, 2_160),
             pins="vcu1525.xdc",
-            loading="open Vivado's hardware manager, program the device with heddle.bit by JTAG, "
-            "and restart the computer without power off; then the device is xdma:/dev/xdma0",
+            loader="vcu1525",
+            after="restart the computer without power off, or rescan its PCI bus; then the device "
+            "is xdma:/dev/xdma0",
         ),
         VendorBoard(
             "pynq-z2",
@@ -92,7 +98,7 @@ VENDOR_BOARDS = {
             "xc7",
             System.ZYNQ,
             _fp16(8),
-            75,
+            1000 / 14,  # a whole division of the processing system's PLL
             Available(53_200, 106_400, 220, 140),
             loading="copy heddle.bit and heddle.hwh beside each other to the board; its processor "
             "loads them when it opens the device pynq:heddle.bit",

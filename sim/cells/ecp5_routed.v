@@ -129,8 +129,9 @@ module DCCA (input CLKI, CE, output CLKO);
   assign CLKO = CLKI;
 endmodule
 
-// Locked from the start; the output is taken for the input, whatever the dividers say.
-module EHXPLLL (input CLKI, output CLKOP, LOCK);
+// Locked from the start; the outputs are taken for the input, whatever the dividers say.
+module EHXPLLL (input CLKI, output CLKOP, CLKOS, LOCK);
   assign CLKOP = CLKI;
+  assign CLKOS = CLKI;
   assign LOCK = 1;
 endmodule

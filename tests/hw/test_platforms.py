@@ -8,49 +8,7 @@ from heddle.hw.platforms import BOARDS, Family, board
 from heddle.hw.platforms import pins as wires
 from heddle.hw.platforms.constraints import cst, lpf, pcf
 from heddle.hw.platforms.pins import clock_hz, pins
-from heddle.hw.platforms.pll import ECP5, GW1N9, ICE40, dividers
 from heddle.hw.platforms.top import BoardTop, generate
-
-# From the data sheets, in MHz: ranges of the oscillator, the phase detector and the output.
-RANGES = {
-    ECP5: ((400, 800), (3.125, 400), (3.125, 400)),
-    ICE40: ((533, 1066), (10, 133), (16, 275)),
-    GW1N9: ((400, 1200), (3, 400), (3.125, 600)),
-}
-WANTED = (
-    (ECP5, 25, (25, 50, 75, 80, 100, 125)),
-    (ECP5, 48, (24, 48, 60, 80, 96, 100)),
-    (ECP5, 100, (25, 50, 75, 80, 100, 125)),
-    (ICE40, 12, (16.5, 18, 20, 24, 30, 48)),
-    (GW1N9, 27, (18, 24, 36, 45, 48, 54, 81)),
-)
-
-
-@pytest.mark.parametrize(
-    ("pll", "oscillator", "wanted"), [(pll, i, o) for pll, i, outputs in WANTED for o in outputs]
-)
-def test_a_pll_keeps_its_ranges(pll, oscillator, wanted):
-    found = dividers(pll, oscillator * 1e6, wanted * 1e6)
-    assert 0.98 * wanted <= found.output_hz / 1e6 <= wanted * (1 + 1e-9)
-    measured = (found.oscillator_hz, found.detector_hz, found.output_hz)
-    for value, (least, most) in zip(measured, RANGES[pll], strict=True):
-        assert least <= value / 1e6 <= most
-    # What the phase detector compares is equal.
-    back = found.oscillator_hz if pll is ICE40 else found.output_hz
-    assert found.detector_hz == pytest.approx(back / found.feedback)
-
-
-def test_dividers_of_an_ice40_are_those_of_icepll():
-    """`icepll -i 12 -o 18` of Project IceStorm says DIVR 0, DIVF 47, DIVQ 5, and VCO 576 MHz."""
-    found = dividers(ICE40, 12e6, 18e6)
-    assert (found.reference, found.feedback, found.post) == (1, 48, 32)
-    assert found.oscillator_hz == 576e6
-
-
-def test_a_pll_says_what_it_cannot():
-    with pytest.raises(ConfigError, match="no PLL setting makes 1000 MHz"):
-        dividers(ECP5, 25e6, 1e9)
-
 
 LINES = {
     Family.ECP5: (lpf, 'LOCATE COMP "{port}" SITE "{site}";', 'FREQUENCY PORT "clk" {mhz:g} MHZ;'),
@@ -74,10 +32,23 @@ def test_every_build_can_be_clocked(board):
         assert top.dividers.output_hz <= build.mhz * 1e6 * (1 + 1e-9)
 
 
+def test_what_is_held_high_is():
+    """ULX3S: the ESP32's GPIO 0, which must not be low for seconds, and its enable."""
+    ulx3s = board("ulx3s-85f")
+    for port, site in (("esp32_gpio0", "L2"), ("esp32_en", "F1")):
+        assert f'LOCATE COMP "{port}" SITE "{site}";' in lpf(ulx3s)
+    text = generate(ulx3s, ulx3s.build("int8_4x4"))
+    for port in ("esp32_gpio0", "esp32_en"):
+        assert f"output {port};" in text and f"assign {port} = 1'h1;" in text
+
+
 def test_attributes_of_pins_are_told():
     assert 'IOBUF PORT "rx" IO_TYPE=LVCMOS33 PULLMODE=UP;' in lpf(board("orangecrab-25f"))
     assert "set_io -pullup yes rx 6\n" in pcf(board("icebreaker"))
-    assert 'IO_PORT "rx" PULL_MODE=UP IO_TYPE=LVCMOS33;' in cst(board("tang-nano-9k"))
+    tang = cst(board("tang-nano-9k"))
+    assert 'IO_PORT "rx" PULL_MODE=UP IO_TYPE=LVCMOS33;' in tang
+    # Of a bank of 1.8 V, whatever amaranth-boards says.
+    assert all(f'IO_PORT "{lamp}" IO_TYPE=LVCMOS18;' in tang for lamp in ("busy", "error"))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heddle.hw.platforms import BOARDS
-from heddle.hw.platforms.pins import pins
+from heddle.hw.platforms.pins import held_high, pins
 from heddle.sw import board_reports
 from heddle.sw.errors import FormatError
 
@@ -47,8 +47,24 @@ def test_every_board_has_a_page_with_its_pins():
         text = (DOCS / "boards" / page[1]).read_text()
         assert f"BOARD={board.name}" in text and "No board has run Heddle yet" in text
         sites = {port: pin.site for port, pin in pins(board).items()}
-        for ports in (("clk",), ("rx", "tx"), ("busy", "error")):
+        high = [tuple(held_high(board))] if board.held_high else []
+        for ports in (("clk",), ("rx", "tx"), ("busy", "error"), *high):
             assert f"| {', '.join(sites[port] for port in ports)} |" in text, (board.name, ports)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ("icebreaker", "writes it to the board's flash"),
+        ("ecpix-5", "Revision 3 has an FT4232 with four"),
+        ("ecpix-5", "usb bulk write failed"),
+        ("tang-nano-9k", "`BAUD=115200`"),
+        ("tang-nano-9k", "`--baud 115200`"),
+        ("ulx3s", "| esp32_gpio0, esp32_en | L2, F1 | held high"),
+    ],
+)
+def test_pages_tell_what_boards_are_known_for(page, words):
+    assert words in " ".join((DOCS / "boards" / f"{page}.md").read_text().split())
 
 
 def test_new_reports_replace_old_ones(tmp_path):
