@@ -5,6 +5,7 @@ ONLY ?=
 PRESET ?= small
 BOARD ?= ulx3s-85f
 CONFIG ?=
+BAUD ?=
 VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
@@ -44,11 +45,11 @@ coverage: $(READY) ## functional coverage of the hardware into build/coverage.js
 verilog: $(READY) ## standalone Verilog of one configuration (PRESET=small)
 	$(BIN)/heddle verilog --preset $(PRESET)
 
-bitstream: $(READY) ## a file to load into a board (BOARD=ulx3s-85f, CONFIG=int8_4x4)
-	$(BIN)/heddle bitstream --board $(BOARD) $(if $(CONFIG),--config $(CONFIG))
+bitstream: $(READY) ## a file to load into a board (BOARD=ulx3s-85f, CONFIG=int8_4x4, BAUD=115200)
+	$(BIN)/heddle bitstream --board $(BOARD) $(if $(CONFIG),--config $(CONFIG)) $(if $(BAUD),--baud $(BAUD))
 
 load: $(READY) ## load it (BOARD=ulx3s-85f, CONFIG=…); needs openFPGALoader
-	$(BIN)/heddle load --board $(BOARD) $(if $(CONFIG),--config $(CONFIG))
+	$(BIN)/heddle load --board $(BOARD) $(if $(CONFIG),--config $(CONFIG)) $(if $(BAUD),--baud $(BAUD))
 
 boards: $(READY) ## take new bitstreams' reports into docs/boards/, and make the table of boards
 	$(BIN)/heddle boards

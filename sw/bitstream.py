@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 
-from ..hw.platforms import Board, Build
+from ..hw.platforms import BOARDS, Board, Build
 from ..hw.platforms.top import TOP, BoardTop, generate
 from . import files, floorplan, toolchain
 from .toolchain import TOOLCHAINS, Toolchain
@@ -50,6 +50,13 @@ class Report:
     """Versions of the packages, by name."""
 
 
+def name_of(board: Board, build: Build) -> str:
+    """What a build's files are called: its configuration, and the rate if that is not the usual
+    one, so that neither replaces the other."""
+    usual = board.baud == BOARDS[board.name].baud
+    return build.config.name if usual else f"{build.config.name}-{board.baud}"
+
+
 def make(
     board: Board,
     build: Build,
@@ -60,12 +67,13 @@ def make(
     """Build the bitstream of `build` for `board` in `folder`; seeds are tried until timing is met.
 
     The best seed's result is kept and packed even if timing is missed, and the report says so.
-    Raises `BuildError` if a tool fails, `SynthesisError` if Yosys does.
+    Raises `ConfigError` if the clock cannot make the board's rate, `BuildError` if a tool fails,
+    `SynthesisError` if Yosys does.
     """
     from ..sim import cache, synthesis
 
     tools = TOOLCHAINS[board.family]
-    name = build.config.name
+    name = name_of(board, build)
     work = folder / name
     work.mkdir(parents=True, exist_ok=True)
     on_step(f"generating Verilog of {name}")
@@ -98,7 +106,7 @@ def make(
     report = Report(
         board=board.name,
         title=board.title,
-        configuration=name,
+        configuration=build.config.name,
         file=f"{name}/{file}",
         mhz=round(mhz, 3),
         fmax=round(tried[best], 2),

@@ -55,7 +55,7 @@ class Toolchain:
         """The router's arguments: device, constraints, what goes in and out."""
         *options, last = self.constrain
         text = "--json netlist.json --report report.json --timing-allow-fail"
-        text += f" {self.write} routed --freq {mhz:g} --seed {seed}"
+        text += f" {self.write} routed --freq {mhz:.9g} --seed {seed}"
         return [*text.split(), *options, last + constraint_file, *board.arguments]
 
 
@@ -127,7 +127,7 @@ def _entry(tool: str) -> EntryPoint:
 def load(board: Board | VendorBoard, file: Path) -> None:
     """Load a bitstream into a connected board with openFPGALoader.
 
-    `file` is called as the configuration that it holds, but for a `VendorBoard`, which has one.
+    `file` is called as `bitstream.name_of` says, but for a `VendorBoard`, which has one.
     Raises `BuildError` if that does not load the board (it says what does), if there is no file,
     no loader, or loading fails.
     """
@@ -135,10 +135,13 @@ def load(board: Board | VendorBoard, file: Path) -> None:
         raise BuildError(f"{board.name} is not loaded from here: {board.loading} (docs/vendor.md)")
     if not file.is_file():
         if isinstance(board, VendorBoard):
-            more = " where vivado is on the path"
+            baud = file.parent.name.removeprefix(board.name).strip("-")
+            config, where = "", " where vivado is on the path"
         else:
+            config, _, baud = file.stem.partition("-")
             others = {build.config.name for build in board.builds[1:]}
-            more = f" CONFIG={file.stem}" if file.stem in others else ""
+            config, where = (f" CONFIG={config}" if config in others else ""), ""
+        more = config + (f" BAUD={baud}" if baud else "") + where
         raise BuildError(
             f"there is no {file}: make it with make bitstream BOARD={board.name}{more}"
         )

@@ -1,5 +1,6 @@
 """The commands for boards: make a bitstream, load it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from rich.text import Text
 from ...hw.config import ConfigError
 from ...hw.platforms import BOARDS
 from ...hw.platforms import board as find_board
-from ...hw.platforms.vendor import VENDOR_BOARDS, VendorBoard, vendor_board
+from ...hw.platforms.vendor import VENDOR_BOARDS, System, VendorBoard, vendor_board
 from .app import Family, family
 from .screen import Table, console, say, working
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 Board = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
 Carried = Annotated[str | None, typer.Option("--config", help="What the board is to carry.")]
+Rate = Annotated[
+    int | None, typer.Option("--baud", min=1, help="Rate of the board's serial line [1000000].")
+]
 BUILD = Path("build")
 command = family(Family.BOARDS)
 
@@ -27,20 +31,23 @@ command = family(Family.BOARDS)
 def bitstream(
     board: Board,
     config: Carried = None,
+    baud: Rate = None,
     seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder, one below it a board.")] = BUILD,
 ):
     """Make a board's bitstream with the open tools: `heddle bitstream --board ulx3s-85f`.
 
     For a board whose tools are its vendor's, write the project, and build it if they are there.
+    What is made with another --baud lies beside the usual, and the driver wants the same --baud.
     """
     from .. import bitstream as maker
 
     if board not in BOARDS:
-        _vendor_project(vendor_board(board), config, out / board)
+        _vendor_project(*_vendors(board, config, baud, out))
         return
     chosen = find_board(board)
     build = chosen.build(config)
+    chosen = replace(chosen, baud=baud or chosen.baud)
     with working("") as on_step:
         report = maker.make(chosen, build, out / board, range(1, seeds + 1), on_step)
     _show_cells(report, "")
@@ -67,17 +74,23 @@ def _show_cells(report: "bitstream_maker.Report | vendor.Report", what: str) -> 
     console.print(table)
 
 
-def _carrying(board: VendorBoard, config: str | None) -> VendorBoard:
-    """`board`, if `config` is what it carries."""
+def _vendors(
+    name: str, config: str | None, baud: int | None, out: Path
+) -> tuple[VendorBoard, Path]:
+    """A board of a vendor's tools and its project's folder, if it carries `config` at `baud`."""
+    board = vendor_board(name)
     if config not in (None, "", board.config.name):
-        raise ConfigError(f"{board.name} has no configuration {config!r}, but {board.config.name}")
-    return board
+        raise ConfigError(f"{name} has no configuration {config!r}, but {board.config.name}")
+    if baud in (None, board.baud):
+        return board, out / name
+    if board.system is not System.SERIAL:
+        raise ConfigError(f"{name} has no serial line, so no --baud")
+    return replace(board, baud=baud), out / f"{name}-{baud}"
 
 
-def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> None:
+def _vendor_project(board: VendorBoard, folder: Path) -> None:
     from .. import vendor
 
-    _carrying(board, config)
     with working(f"generating Verilog of {board.config.name}") as on_step:
         text = vendor.write(board, folder)
         if file := vendor.build(folder, on_step):
@@ -95,16 +108,20 @@ def _vendor_project(board: VendorBoard, config: str | None, folder: Path) -> Non
 def load(
     board: Board,
     config: Carried = None,
+    baud: Rate = None,
     out: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
 ):
     """Load a bitstream into a connected board, by openFPGALoader."""
     from .. import toolchain
+    from ..bitstream import name_of
 
     if board not in BOARDS:
-        vendors = _carrying(vendor_board(board), config)
-        toolchain.load(vendors, out / board / "heddle.bit")
+        vendors, folder = _vendors(board, config, baud, out)
+        toolchain.load(vendors, folder / "heddle.bit")
+        if vendors.after:
+            console.print(f"loaded; now {vendors.after}")
         return
     chosen = find_board(board)
-    name = chosen.build(config).config.name
+    name = name_of(replace(chosen, baud=baud or chosen.baud), chosen.build(config))
     suffix = toolchain.TOOLCHAINS[chosen.family].suffix
     toolchain.load(chosen, out / board / name / f"{name}.{suffix}")
