@@ -14,10 +14,10 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config, ConfigError
+from .dma_registers import ADDRESS_BITS
 from .fifo import Fifo
 from .layouts import beat
 
-ADDRESS_BITS = 64
 PAGE_LOG2 = 12
 """No burst crosses a boundary of 4 KiB."""
 BURST_LOG2 = 6

@@ -12,6 +12,7 @@ from typing import Protocol
 from ..hw.config import BEAT_BYTES
 from ..hw.dma_registers import (
     ADDRESS,
+    ADDRESS_BITS,
     CONTROL_FORGET,
     CONTROL_READ,
     CONTROL_WRITE,
@@ -75,6 +76,11 @@ class DmaTransport:
                 raise DeviceError(
                     f"the DMA at {memory.name} is version {version}, this driver's {VERSION}: load "
                     "a bitstream of this release, or install the release that made the bitstream"
+                )
+            if memory.base + memory.size > 1 << ADDRESS_BITS:
+                raise DeviceError(
+                    f"the memory at {memory.name} ends at {memory.base + memory.size:#x}, beyond "
+                    f"the {ADDRESS_BITS} bits of the device's addresses: connect it further below"
                 )
             self.beat_bytes = self._get("beat_bytes")
             if self.beat_bytes not in BEAT_BYTES:

@@ -184,7 +184,7 @@ def _memory_map(root: xml.Element, size: int) -> None:
 def _model(root: xml.Element, name: str, every: dict[str, tuple[str, int]]) -> None:
     model = _element(root, "model")
     view = _element(_element(model, "views"), "view")
-    _element(view, "name", "xilinx_anylanguagesynthesis")
+    _element(view, "name", "xilinx_verilogsynthesis")
     _element(view, "envIdentifier", "verilogSource:vivado.xilinx.com:synthesis")
     _element(view, "language", "verilog")
     _element(view, "modelName", name)

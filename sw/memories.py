@@ -1,7 +1,10 @@
 """Memories that a host shares with a device's DMA: by PCI Express, and on a Zynq's own chip."""
 
 import errno
+import io
+import mmap
 import os
+import re
 from pathlib import Path
 
 from .errors import DeviceError
@@ -11,10 +14,14 @@ XDMA = "/dev/xdma0"
 """The first card, as AMD's XDMA driver names it."""
 XDMA_SIZE = 1 << 20
 """Bytes of the card's memory that the project of `heddle bitstream` connects, at address 0."""
+STAGE = 1 << 20
+"""Most bytes of one transfer to or from a card."""
 PYNQ_SIZE = 1 << 22
 """Bytes that are asked of the Zynq's memory."""
 PYNQ_BLOCK = "heddle"
 """The accelerator's name in the block design."""
+PYNQ_CLOCK = re.compile(r'NAME="PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ"\s+VALUE="([\d.]+)"')
+"""Where a .hwh tells the clock, in MHz, that the design was timed for."""
 
 
 def cards() -> list[str]:
@@ -28,11 +35,16 @@ class XdmaMemory:
     The driver's character devices: ``<path>_h2c_0`` and ``<path>_c2h_0`` reach memory at the file's
     offset, ``<path>_user`` the registers. Source: AMD PG195. The card is this process' alone until
     it is closed. Raises `DeviceError` if one of them cannot be had.
+
+    The driver hands the caller's own pages to the card. Its engines may ask that an address on the
+    host equals the one on the card modulo their alignment, at most a page, and the driver wants to
+    write to the pages whatever the direction: so all goes through a stage, pages of our own.
     """
 
     def __init__(self, path: str = XDMA, base: int = 0, size: int = XDMA_SIZE):
         self.name, self.base, self.size = path, base, size
         self._files: list[int] = []
+        self._stage = mmap.mmap(-1, STAGE + mmap.PAGESIZE)
         try:
             self._user = self._open("user", os.O_RDWR)
             self._lock()
@@ -43,20 +55,37 @@ class XdmaMemory:
             raise
 
     def read_register(self, address: int) -> int:
-        return int.from_bytes(self._all(self._user, address, 4), "little")
+        data = self._guarded(os.pread, self._user, 4, address)
+        if len(data) != 4:
+            raise self._short(len(data), 4, address)
+        return int.from_bytes(data, "little")
 
     def write_register(self, address: int, value: int) -> None:
-        self._put(self._user, address, value.to_bytes(4, "little"))
+        self._guarded(os.pwrite, self._user, value.to_bytes(4, "little"), address)
 
     def write(self, offset: int, data: bytes) -> None:
-        self._put(self._down, self.base + offset, data)
+        sent = 0
+        while sent < len(data):
+            at = self.base + offset + sent
+            with self._staged(at, len(data) - sent) as stage:
+                stage[:] = data[sent : sent + len(stage)]
+                sent += self._guarded(os.pwrite, self._down, stage, at)
 
     def read(self, offset: int, size: int) -> bytes:
-        return self._all(self._up, self.base + offset, size)
+        data = bytearray()
+        while len(data) < size:
+            at = self.base + offset + len(data)
+            with self._staged(at, size - len(data)) as stage:
+                count = self._guarded(_read_into, self._up, stage, at)
+                if not count:
+                    raise self._short(len(data), size, self.base + offset)
+                data += stage[:count]
+        return bytes(data)
 
     def close(self) -> None:
         while self._files:
             os.close(self._files.pop())
+        self._stage.close()
 
     def _open(self, part: str, mode: int) -> int:
         path = f"{self.name}_{part}"
@@ -76,19 +105,13 @@ class XdmaMemory:
         except OSError as reason:
             raise _explain(f"{self.name}_user", reason) from None
 
-    def _all(self, file: int, at: int, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            part = self._guarded(os.pread, file, size - len(data), at + len(data))
-            if not part:
-                raise DeviceError(f"{self.name} gave {len(data)} of {size} bytes at {at:#x}")
-            data += part
-        return data
+    def _staged(self, at: int, size: int) -> memoryview:
+        """Room in the stage for up to `size` bytes, at the place in a page that `at` has."""
+        first = at % mmap.PAGESIZE
+        return memoryview(self._stage)[first : first + min(size, STAGE)]
 
-    def _put(self, file: int, at: int, data: bytes) -> None:
-        sent = 0
-        while sent < len(data):
-            sent += self._guarded(os.pwrite, file, data[sent:], at + sent)
+    def _short(self, count: int, size: int, at: int) -> DeviceError:
+        return DeviceError(f"{self.name} gave {count} of {size} bytes at {at:#x}")
 
     def _guarded(self, call, *arguments):
         try:
@@ -98,6 +121,14 @@ class XdmaMemory:
                 f"the card at {self.name} does not answer ({reason}): load its bitstream, then "
                 "restart the computer or rescan the PCI bus"
             ) from None
+
+
+def _read_into(file: int, stage: memoryview, at: int) -> int:
+    """Read from `at` into `stage`: by read(2), since the driver's vectored reads are for
+    asynchronous transfers only."""
+    os.lseek(file, at, os.SEEK_SET)
+    with io.FileIO(file, closefd=False) as node:
+        return node.readinto(stage) or 0
 
 
 def _explain(path: str, reason: OSError) -> DeviceError:
@@ -144,6 +175,7 @@ class PynqMemory:
                 "beside the bitstream that it was made with"
             )
         overlay = self._guarded(pynq.Overlay, bitfile)
+        self._guarded(self._limit_clock, handoff)
         # Only now are the registers mapped.
         self._registers = self._guarded(getattr, overlay, PYNQ_BLOCK, None)
         if self._registers is None:
@@ -171,9 +203,36 @@ class PynqMemory:
     def close(self) -> None:
         self._buffer.freebuffer()
 
+    def _limit_clock(self, handoff: Path) -> None:
+        """Let the design run no faster than it was timed for.
+
+        PYNQ sets the dividers that the .hwh names, and the board's PLL may be faster than the one
+        that they were chosen for. Asked for a frequency, it sets the nearest one there is.
+        """
+        from pynq.ps import Clocks  # type: ignore[import-not-found]
+
+        told = PYNQ_CLOCK.search(handoff.read_text(errors="replace"))
+        if told is None:
+            raise DeviceError(
+                f"{handoff} does not tell the clock of {self.name}: copy the one that was made "
+                "with it there"
+            )
+        timed = float(told[1])
+        slower = iter(range(100, 50, -1))
+        while Clocks.fclk0_mhz > timed * 1.0001:
+            share = next(slower, None)
+            if share is None:
+                raise DeviceError(
+                    f"{self.name} was timed for {timed:g} MHz, and the board's clock stays at "
+                    f"{Clocks.fclk0_mhz:g} MHz: power the board off and on, then try again"
+                )
+            Clocks.fclk0_mhz = timed * share / 100
+
     def _guarded(self, call, *arguments, **options):
         try:
             return call(*arguments, **options)
+        except DeviceError:
+            raise
         except Exception as reason:  # PYNQ does not say which ones it raises
             raise DeviceError(
                 f"PYNQ cannot load and use {self.name} ({type(reason).__name__}: {reason}): run "

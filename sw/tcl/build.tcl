@@ -17,8 +17,9 @@ if {[get_property PROGRESS [get_runs impl_1]] ne "100%"} {
 open_run impl_1
 report_timing_summary -file [file join $here timing.rpt]
 report_utilization -hierarchical -file [file join $here utilization.rpt]
-set slack [get_property SLACK [get_timing_paths]]
-puts "slack at $mhz MHz: $slack ns"
+set worst [get_timing_paths]
+set slack [get_property SLACK $worst]
+puts "slack at $mhz MHz: $slack ns, of [get_property REQUIREMENT $worst] ns"
 
 file copy -force [file join $here vivado heddle.runs impl_1 $top.bit] [file join $here heddle.bit]
 # PYNQ wants the block design's description beside the bitstream, under the same name.

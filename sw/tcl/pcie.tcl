@@ -1,9 +1,13 @@
 # A PCI Express card: XDMA between the host, the accelerator's registers and a memory on the chip.
 # Its bus has a clock of its own (250 MHz); the accelerator's is made of it.
 
+# The card's lanes are on these transceivers, beside this one of the device's PCI Express blocks.
 create_bd_cell -type ip -vlnv xilinx.com:ip:xdma:4.1 xdma
 set_property -dict [list \
     CONFIG.mode_selection {Advanced} \
+    CONFIG.en_gt_selection {true} \
+    CONFIG.select_quad {GTY_Quad_227} \
+    CONFIG.pcie_blk_locn {X1Y2} \
     CONFIG.pl_link_cap_max_link_width {X8} \
     CONFIG.pl_link_cap_max_link_speed {8.0_GT/s} \
     CONFIG.axi_data_width {256_bit} \
@@ -32,11 +36,18 @@ connect_bd_net [get_bd_pins xdma/axi_aresetn] [get_bd_pins clock/resetn] \
     [get_bd_pins reset/ext_reset_in]
 connect_bd_net [get_bd_pins clock/locked] [get_bd_pins reset/dcm_locked]
 
-# 1 MiB of memory at address 0, which both reach.
+# 1 MiB of memory at address 0, which both reach. UltraRAM has one clock and no safety circuit; the
+# controller must wait as long for it as it takes.
 create_bd_cell -type ip -vlnv xilinx.com:ip:axi_bram_ctrl:4.1 store
-set_property -dict [list CONFIG.DATA_WIDTH {512} CONFIG.SINGLE_PORT_BRAM {1}] [get_bd_cells store]
+set_property -dict [list CONFIG.DATA_WIDTH {512} CONFIG.SINGLE_PORT_BRAM {1} \
+    CONFIG.READ_LATENCY {3}] [get_bd_cells store]
 create_bd_cell -type ip -vlnv xilinx.com:ip:blk_mem_gen:8.4 cells
-set_property -dict [list CONFIG.PRIM_type_to_Implement {URAM}] [get_bd_cells cells]
+set_property -dict [list \
+    CONFIG.PRIM_type_to_Implement {URAM} \
+    CONFIG.Assume_Synchronous_Clk {true} \
+    CONFIG.EN_SAFETY_CKT {false} \
+    CONFIG.READ_LATENCY_A {3} \
+] [get_bd_cells cells]
 connect_bd_intf_net [get_bd_intf_pins store/BRAM_PORTA] [get_bd_intf_pins cells/BRAM_PORTA]
 
 foreach {name masters} {memory 2 registers 1} {

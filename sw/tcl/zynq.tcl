@@ -9,6 +9,8 @@ set_property -dict [list \
     CONFIG.PCW_EN_RST0_PORT {1} \
     CONFIG.PCW_FPGA0_PERIPHERAL_FREQMHZ $mhz \
 ] [get_bd_cells ps]
+# A clock is a whole division of a PLL's: the nearest one is set, which may be a faster one.
+set mhz [get_property CONFIG.PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ [get_bd_cells ps]]
 make_bd_intf_pins_external [get_bd_intf_pins ps/DDR] [get_bd_intf_pins ps/FIXED_IO]
 
 create_bd_cell -type ip -vlnv xilinx.com:ip:proc_sys_reset:5.0 reset

@@ -42,6 +42,13 @@ def test_every_response_is_told():
     assert told == sorted(set(told)) and told[-1] == len(packets)
 
 
+def test_memory_beyond_the_devices_addresses_is_refused():
+    """40 bits of address: a TiB."""
+    DmaTransport(DmaModel(CONFIG, 1 << 12, base=(1 << 40) - (1 << 12))).close()
+    with pytest.raises(DeviceError, match="ends at 0x10000000008, beyond the 40 bits"):
+        DmaTransport(DmaModel(CONFIG, 1 << 12, base=(1 << 40) - (1 << 12) + 8))
+
+
 def test_packets_apart():
     packets = [b"abcdefgh" * n for n in (1, 3, 2)]
     joined = b"".join(p + (len(p) // 8).to_bytes(8, "little") for p in packets)

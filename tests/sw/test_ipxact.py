@@ -129,7 +129,7 @@ def test_addresses(described):
     if "m_axi_araddr" in ports_of(source):
         expected |= {f"dma_{name}": at for name, at in dma_registers.ADDRESS.items()}
         (space,) = find(root, "addressSpaces/addressSpace")
-        assert int(text(space, "range")) == 1 << 64
+        assert int(text(space, "range")) == 1_099_511_627_776  # 40 bits
         assert int(text(space, "width")) == 8 * CONFIG.stream_bytes
         (bus,) = (b for b in find(root, "busInterfaces/busInterface") if text(b, "name") == "m_axi")
         assert reference(bus, "master/addressSpaceRef") == text(space, "name")
@@ -144,6 +144,10 @@ def test_elements_stand_in_the_standards_order(described):
     assert tags == [tag for tag in ORDER if tag in tags]
     assert root.tag == f"{NAMES['s']}component"
     assert text(root, "description") == "A <block> & more"
+    # The pair by which Vivado finds the sources to synthesise.
+    assert text(root, "model/views/view/name") == "xilinx_verilogsynthesis"
+    environment = "verilogSource:vivado.xilinx.com:synthesis"
+    assert text(root, "model/views/view/envIdentifier") == environment
     assert text(root, "model/views/view/modelName") == text(root, "name") == "block"
     assert text(root, "model/views/view/fileSetRef/localName") == text(
         root, "fileSets/fileSet/name"

@@ -1,5 +1,6 @@
 """XDMA and PYNQ, with files and a stand-in for the package where the hardware would be."""
 
+import ctypes
 import errno
 import os
 import sys
@@ -26,6 +27,7 @@ class Card:
         self.model = DmaModel(CONFIG, size=memories.XDMA_SIZE, base=0)
         self.nodes = {f"{path}_{part}": part for part in ("h2c_0", "c2h_0", "user")}
         self.open = {}
+        self.pinned = []
 
     def os_open(self, path, mode):
         if path not in self.nodes:
@@ -34,18 +36,29 @@ class Card:
         return len(self.open) + 999
 
     def pread(self, file, size, at):
-        if self.open[file] == "user":
-            return self.model.read_register(at).to_bytes(4, "little")
+        assert self.open[file] == "user" and size == 4
+        return self.model.read_register(at).to_bytes(4, "little")
+
+    def read_into(self, file, stage, at):
         assert self.open[file] == "c2h_0"
-        return self.model.read(at, min(size, 1000))  # a read may give less
+        self.pin(stage, at)
+        data = self.model.read(at, min(len(stage), 1000))  # a read may give less
+        stage[: len(data)] = data
+        return len(data)
 
     def pwrite(self, file, data, at):
         if self.open[file] == "user":
             self.model.write_register(at, int.from_bytes(data, "little"))
             return len(data)
         assert self.open[file] == "h2c_0"
-        self.model.write(at, data[:1000])
+        self.pin(data, at)
+        self.model.write(at, bytes(data[:1000]))
         return len(data[:1000])
+
+    def pin(self, stage, at):
+        """What the driver asks of the caller's memory, with the coarsest of alignments."""
+        here = ctypes.c_char.from_buffer(stage)  # refuses what cannot be written
+        self.pinned.append((ctypes.addressof(here) % 4096, at % 4096))
 
     def close(self, file):
         del self.open[file]
@@ -64,6 +77,7 @@ def card(monkeypatch):
         card.pwrite,
     )
     monkeypatch.setattr(memories, "os", fake)
+    monkeypatch.setattr(memories, "_read_into", card.read_into)
     monkeypatch.setattr("fcntl.flock", lambda file, how: None)
     return card
 
@@ -81,6 +95,36 @@ def test_product_through_xdma(card):
     with devices.open("xdma:/dev/xdma7") as device:
         assert np.array_equal(product(device), expected())
     assert not card.open
+
+
+def test_transfers_suit_the_drivers_engines(card, monkeypatch):
+    """Addresses on host and card agree in a page, in pages of our own, whatever is written."""
+    memory = XdmaMemory("/dev/xdma7")
+    data = bytes(range(256)) * 12
+    memory.write(4093, memoryview(data))  # read-only, and off every alignment
+    assert memory.read(4093, len(data)) == data == card.model.read(4093, len(data))
+    # A transfer of the stand-in moves at most 1,000 bytes.
+    steps = [4093, 997, 1997, 2997]
+    assert card.pinned == [(at, at) for at in steps] * 2
+    monkeypatch.setattr(memories, "STAGE", 512)
+    card.pinned.clear()
+    memory.write(64, data)
+    assert memory.read(64, len(data)) == data and len(card.pinned) == 12
+    memory.close()
+
+
+def test_a_read_is_at_its_place_and_may_be_short(tmp_path):
+    for part, content in (("h2c_0", b""), ("c2h_0", b"0123456789"), ("user", b"ab")):
+        (tmp_path / f"xdma0_{part}").write_bytes(content)
+    memory = XdmaMemory(f"{tmp_path}/xdma0")
+    assert memory.read(3, 4) == b"3456"
+    with pytest.raises(DeviceError, match="gave 2 of 5 bytes at 0x8"):
+        memory.read(8, 5)
+    with pytest.raises(DeviceError, match="gave 2 of 4 bytes at 0x0"):
+        memory.read_register(0)
+    memory.write(2, b"xyz")
+    memory.close()
+    assert (tmp_path / "xdma0_h2c_0").read_bytes() == b"\0\0xyz"
 
 
 def test_no_card(card):
@@ -148,6 +192,26 @@ class Buffer(np.ndarray):
         Buffer.freed = True
 
 
+HANDOFF = """<MODULE INSTANCE="ps">
+  <PARAMETER NAME="PCW_FPGA0_PERIPHERAL_FREQMHZ" VALUE="71.4286"/>
+  <PARAMETER NAME="PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ" VALUE="71.428574"/>
+</MODULE>"""
+
+
+class PynqClocks:
+    """`pynq.ps.Clocks`: whole divisions of a PLL, the nearest one to what is asked for."""
+
+    pll, divisor = 1000.0, 14
+
+    @property
+    def fclk0_mhz(self):
+        return round(self.pll / self.divisor, 6)
+
+    @fclk0_mhz.setter
+    def fclk0_mhz(self, mhz):
+        self.divisor = round(self.pll / mhz)
+
+
 @pytest.fixture
 def pynq(monkeypatch, tmp_path):
     model = DmaModel(CONFIG, size=memories.PYNQ_SIZE)
@@ -159,17 +223,38 @@ def pynq(monkeypatch, tmp_path):
 
     block = SimpleNamespace(read=model.read_register, write=model.write_register)
     package = SimpleNamespace(allocate=allocate, Overlay=lambda path: SimpleNamespace(heddle=block))
+    clocks = PynqClocks()
     monkeypatch.setitem(sys.modules, "pynq", package)
+    monkeypatch.setitem(sys.modules, "pynq.ps", SimpleNamespace(Clocks=clocks))
     file = tmp_path / "heddle.bit"
     file.touch()
-    file.with_suffix(".hwh").touch()
-    return SimpleNamespace(file=file, package=package)
+    file.with_suffix(".hwh").write_text(HANDOFF)
+    return SimpleNamespace(file=file, package=package, clocks=clocks)
 
 
 def test_product_through_pynq(pynq):
     with devices.open(f"pynq:{pynq.file}") as device:
         assert np.array_equal(product(device), expected())
     assert Buffer.freed
+
+
+@pytest.mark.parametrize(
+    ("pll", "divisor", "mhz"), [(1000, 14, 71.428571), (1000, 12, 71.428571), (1600, 14, 69.565217)]
+)
+def test_pynq_runs_no_faster_than_the_design_was_timed_for(pynq, pll, divisor, mhz):
+    pynq.clocks.pll, pynq.clocks.divisor = pll, divisor
+    devices.open(f"pynq:{pynq.file}").close()
+    assert pynq.clocks.fclk0_mhz == mhz
+
+
+def test_pynq_whose_clock_is_not_known_or_not_to_be_had(pynq, monkeypatch):
+    stuck = property(lambda self: 100.0, lambda self, mhz: None)
+    monkeypatch.setattr(PynqClocks, "fclk0_mhz", stuck)
+    with pytest.raises(DeviceError, match="timed for 71.4286 MHz, .* stays at 100 MHz"):
+        devices.open(f"pynq:{pynq.file}")
+    pynq.file.with_suffix(".hwh").write_text("")
+    with pytest.raises(DeviceError, match="heddle.hwh does not tell the clock of"):
+        devices.open(f"pynq:{pynq.file}")
 
 
 def test_pynq_that_is_not_as_it_should_be(pynq, monkeypatch):

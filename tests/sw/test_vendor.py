@@ -48,10 +48,16 @@ class Vivado:
 
     def __init__(self, progress: str = "100%", slack: str = "0.25"):
         self.calls: list[tuple[str, ...]] = []
-        self._answers = {"PROGRESS": progress, "SLACK": slack}
+        self._answers = {
+            "PROGRESS": progress,
+            "SLACK": slack,
+            "REQUIREMENT": "14.000",
+            "CONFIG.PCW_ACT_FPGA0_PERIPHERAL_FREQMHZ": "71.428574",
+        }
+        self.said: list[str] = []
         self._tcl = tkinter.Tcl()
         self._tcl.createcommand("unknown", self._record)
-        self._tcl.createcommand("puts", lambda *words: None)
+        self._tcl.createcommand("puts", lambda *words: self.said.append(words[-1]))
 
     def _record(self, *words: str) -> str:
         self.calls.append(words)
@@ -151,6 +157,40 @@ def test_serial_boards_have_every_port_on_a_pin(projects, name):
     assert {w[2] for w in wires.of("set_property") if w[0] == "IOSTANDARD"} == set(ports)
     assert ("-name", "clk", "-period", "10.000", "clk") in wires.of("create_clock")
     assert "PLLE2_BASE" in top and "BUFG" in top
+
+
+def settings(vivado: Vivado, cell: str) -> dict[str, str]:
+    """The parameters that are given to `cell` of the block design."""
+    found = {}
+    for words in vivado.of("set_property"):
+        if words[-1] == cell:
+            pairs = words[0].split() if words[0] == "-dict" else words[:-1]
+            text = words[1] if words[0] == "-dict" else " ".join(pairs)
+            parts = tkinter.Tcl().splitlist(text)
+            found |= dict(zip(parts[::2], parts[1::2], strict=True))
+    return {name.removeprefix("CONFIG."): value for name, value in found.items()}
+
+
+def test_the_card_is_described_as_its_board_is(projects):
+    """AMD's board files for the VCU1525; for the memory, public designs with UltraRAM."""
+    vivado = run(projects / "vcu1525")
+    lanes = settings(vivado, "xdma")
+    assert lanes["en_gt_selection"] == "true" and lanes["select_quad"] == "GTY_Quad_227"
+    assert lanes["pcie_blk_locn"] == "X1Y2" and lanes["pl_link_cap_max_link_width"] == "X8"
+    memory = settings(vivado, "cells")
+    assert memory["PRIM_type_to_Implement"] == "URAM" and memory["READ_LATENCY_A"] == "3"
+    assert memory["Assume_Synchronous_Clk"] == "true" and memory["EN_SAFETY_CKT"] == "false"
+    assert settings(vivado, "store")["READ_LATENCY"] == "3"
+    wires = Vivado().run(projects / "vcu1525" / "vcu1525.xdc").of("set_property")
+    assert ("CFGBVS", "GND", "<current_design>") in wires
+    assert ("CONFIG_VOLTAGE", "1.8", "<current_design>") in wires
+
+
+def test_the_zynqs_clock_is_told_as_it_was_set(projects):
+    """A division of 1,000 MHz is asked for, so that the nearest one is not a faster one."""
+    vivado = run(projects / "pynq-z2")
+    assert settings(vivado, "ps")["PCW_FPGA0_PERIPHERAL_FREQMHZ"] == "71.4286"
+    assert vivado.said == ["slack at 71.428574 MHz: 0.25 ns, of 14.000 ns"]
 
 
 def test_pins_of_the_card_are_of_its_block_design(projects):
