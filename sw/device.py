@@ -226,10 +226,14 @@ def is_port(kind: str) -> bool:
 
 
 def _open_port(path: str, baud: int | None = None, **link) -> Device:
-    from .serial_link import LinkTransport
-    from .serial_port import BAUD, SerialPort
+    from ..hw.link_protocol import STORE_BYTES
+    from .serial_link import TIMEOUT, LinkTransport
+    from .serial_port import BAUD, SerialPort, seconds
 
-    return Device(LinkTransport(SerialPort(path, baud or BAUD), **link), path)
+    rate = baud or BAUD
+    # The answer to the longest request, every byte of it escaped, comes after that.
+    patient = {"timeout": TIMEOUT + seconds(2 * STORE_BYTES, rate)}
+    return Device(LinkTransport(SerialPort(path, rate), **patient | link), path)
 
 
 def _open_memory(carrier: str, place: str) -> Device:

@@ -27,6 +27,8 @@ from .protocol import response_limit
 
 HEAD = struct.Struct("<BHB")
 ANSWER = struct.Struct("<BHBBBI")
+TIMEOUT = 0.3
+"""Seconds of silence after which a request is sent again."""
 RETRIES = 20
 """Times that a request is sent before the device is given up."""
 IDLE_LIMIT = 2_000
@@ -59,7 +61,7 @@ class LinkTransport:
     nothing answers, or what answers speaks another version.
     """
 
-    def __init__(self, port: Port, timeout: float = 0.3, retries: int = RETRIES):
+    def __init__(self, port: Port, timeout: float = TIMEOUT, retries: int = RETRIES):
         self.port = port
         self.timeout = timeout
         self.retries = retries

@@ -12,6 +12,11 @@ BAUD = 1_000_000
 """Rate of the boards' serial lines, unless their page says otherwise."""
 
 
+def seconds(count: int, baud: int) -> float:
+    """How long `count` bytes are on the line: each has a start bit, eight and a stop bit."""
+    return count * 10 / baud
+
+
 class SerialPort:
     """`path`, for this process alone; `DeviceError` says what to do if it cannot be had."""
 

@@ -12,7 +12,9 @@ from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.registers import ADDRESS, MAGIC
 from heddle.sim.link_model import LinkModel
-from heddle.sw import cli, serial_port
+from heddle.sw import cli, serial_link, serial_port
+from heddle.sw import device as devices
+from heddle.sw.errors import DeviceError
 from heddle.sw.network import shipped
 from heddle.sw.serial_link import LinkTransport
 from heddle.sw.serial_port import SerialPort
@@ -175,6 +177,25 @@ def test_a_port_without_the_right(heddle, monkeypatch):
     with port(LinkModel(TINY).feed) as path:
         monkeypatch.setattr("serial.serialposix.os.open", refuse)
         assert "sudo usermod -aG dialout $USER" in heddle("selftest", "--device", path)
+
+
+@pytest.mark.parametrize(("baud", "least"), [(None, 0.32), (115_200, 0.47), (9_600, 2.4)])
+def test_a_slow_line_gets_the_time_that_it_takes(monkeypatch, baud, least):
+    """The longest request, 1,024 bytes, all of them escaped: 0.02, 0.18, 2.1 seconds."""
+    heard = {}
+
+    def transport(port, **options):
+        heard.update(options)
+        raise DeviceError("enough")
+
+    monkeypatch.setattr(serial_port, "SerialPort", lambda path, rate: None)
+    monkeypatch.setattr(serial_link, "LinkTransport", transport)
+    with pytest.raises(DeviceError, match="enough"):
+        devices.open("/dev/ttyUSB9", baud=baud)
+    assert least <= heard["timeout"] < least + 0.1
+    with pytest.raises(DeviceError, match="enough"):
+        devices.open("/dev/ttyUSB9", baud=baud, timeout=0.1)
+    assert heard["timeout"] == 0.1
 
 
 def test_a_rate_that_no_port_has(heddle):
