@@ -33,6 +33,7 @@ def bitstream(
     config: Carried = None,
     baud: Rate = None,
     seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
+    seed: Annotated[int, typer.Option(min=1, help="The first of them.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder, one below it a board.")] = BUILD,
 ):
     """Make a board's bitstream with the open tools: `heddle bitstream --board ulx3s-85f`.
@@ -48,8 +49,9 @@ def bitstream(
     chosen = find_board(board)
     build = chosen.build(config)
     chosen = replace(chosen, baud=baud or chosen.baud)
+    tried = range(seed, seed + seeds)
     with working("") as on_step:
-        report = maker.make(chosen, build, out / board, range(1, seeds + 1), on_step)
+        report = maker.make(chosen, build, out / board, tried, on_step)
     _show_cells(report, "")
     say(
         *("Timing is ", verdict(report.met), f": the clock is {report.mhz:g} MHz, the highest"),
@@ -119,7 +121,7 @@ def load(
         vendors, folder = _vendors(board, config, baud, out)
         toolchain.load(vendors, folder / "heddle.bit")
         if vendors.after:
-            console.print(f"loaded; now {vendors.after}")
+            say(f"loaded; now {vendors.after}")
         return
     chosen = find_board(board)
     name = name_of(replace(chosen, baud=baud or chosen.baud), chosen.build(config))

@@ -128,6 +128,21 @@ def test_a_rate_is_chosen_at_build(tmp_path, monkeypatch, name):
     assert told("load", "--baud", "1000000") == told("load") != advice
 
 
+@pytest.mark.parametrize(
+    ("options", "seeds"), [([], [1, 2, 3]), (["--seed", "3"], [3, 4, 5]), (["--seeds", "1"], [1])]
+)
+def test_placements_that_are_tried(monkeypatch, options, seeds):
+    tried = []
+
+    def make(board, build, folder, seeds, on_step):
+        tried.extend(seeds)
+        raise BuildError("enough")
+
+    monkeypatch.setattr(bitstream, "make", make)
+    CliRunner().invoke(cli.app, ["bitstream", "--board", "icebreaker", *options])
+    assert tried == seeds
+
+
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_build_can_be_slower(name):
     """115,200 baud: within what both ends of a line may be off."""
