@@ -19,7 +19,7 @@ GROUPS = (8, 16)
 """M: elements of one N:M group."""
 LANES = (1, 2, 4, 8, 16)
 """Groups of activations in one beat."""
-BEAT_BYTES = {m * k * f.bytes for m in GROUPS for k in LANES for f in FORMATS.values()}
+BEAT_BYTES = {m * k * f.bits // 8 for m in GROUPS for k in LANES for f in FORMATS.values()}
 """Widths of the host streams that there are."""
 FP32_ADDER_STAGES = 5
 """Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..hw.commands import Flag
-from ..hw.config import Config, ConfigError, preset
+from ..hw.config import Config, preset
 from ..hw.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,

@@ -32,7 +32,7 @@ LIMIT = 2000
 
 def code(config, value: float) -> int:
     """The raw element that is worth `value`, one of the few that are needed here."""
-    if config.format is INT8:
+    if config.format == INT8:
         return int(value) & 0xFF
     half = int(np.float16(value).view(np.uint16))
     if config.format is FP16:
@@ -245,7 +245,7 @@ async def a_run_is_cut(dut):
     most = {INT8: 127, E4M3: 448}.get(config.format, 57344)
     loads = operands(config, [most] * KEPT, [most] * KEPT)
     output, flag = OutputFormat.FP16, Flag.OVERFLOW
-    if config.format is INT8:
+    if config.format == INT8:
         output, flag = OutputFormat.INT8, Flag.SATURATED
     await cut(bench, loads, run(config, output, blocks=2), 1 << flag)
 
