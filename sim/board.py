@@ -9,6 +9,7 @@ from ..hw import verilog
 from ..hw.config import Config
 from ..hw.library import Library
 from ..hw.serial_top import SerialAccelerator
+from ..sw.errors import DeviceError
 from . import cache as store
 from . import verilator
 
@@ -50,9 +51,9 @@ class Board:
         return bool(value & 1), bool(value & 2)
 
     def close(self) -> None:
-        if self._handle:
-            self._library.board_destroy(self._handle)
-            self._handle = None
+        handle, self._handle = self._handle, None
+        if handle:
+            self._library.board_destroy(handle)
 
 
 class BoardPort:
@@ -88,10 +89,17 @@ class BoardPort:
 
 
 def serve(config: Config, announce, stop=lambda: False) -> None:
-    """Connect a board to a pseudo-terminal until `stop()`; `announce` is given its path."""
+    """Connect a board to a pseudo-terminal until `stop()`; `announce` is given its path.
+
+    Raises `DeviceError` where there are none.
+    """
     import os
     import select
-    import tty
+
+    try:
+        import tty
+    except ImportError:
+        raise DeviceError("there are no pseudo-terminals on Windows: use the device sim") from None
 
     master, slave = os.openpty()
     tty.setraw(slave)
@@ -125,10 +133,11 @@ def _generated(config: Config) -> str:
     def make(folder: Path):
         library = Library()
         top = SerialAccelerator(config, DIVISOR * 1e6, 1_000_000, library)
-        (folder / "board.v").write_text(verilog.convert(top, verilog.TOP, library))
+        text = verilog.convert(top, verilog.TOP, library)
+        (folder / "board.v").write_text(text, encoding="utf-8")
 
     key = store.digest(store.sources("hw"), repr(config), str(DIVISOR))
-    return (store.cached(f"board-{config.name}", key, make) / "board.v").read_text()
+    return (store.cached(f"board-{config.name}", key, make) / "board.v").read_text(encoding="utf-8")
 
 
 def _compiled(text: str, optimise: str) -> Path:
@@ -146,7 +155,7 @@ def _compiled(text: str, optimise: str) -> Path:
 
 @cache
 def _load(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path))
+    library = verilator.library(path)
     board, u64 = ctypes.c_void_p, ctypes.c_uint64
     for name, result, arguments in (
         ("board_create", board, [ctypes.c_int]),

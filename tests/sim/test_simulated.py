@@ -1,5 +1,6 @@
 """Both simulated transports carry packets and registers faithfully, against a loopback device."""
 
+import os
 import random
 
 import pytest
@@ -108,8 +109,48 @@ def test_trace(tmp_path, suffix):
 def test_trace_names_must_say_their_format(tmp_path):
     with pytest.raises(DeviceError, match=r"an \.fst or a \.vcd file"):
         in_verilator(NARROW, trace=tmp_path / "out.wave")
-    with pytest.raises(DeviceError, match="cannot write the trace"):
-        in_verilator(NARROW, trace=tmp_path / "missing" / "out.vcd")
+
+
+def test_a_trace_that_cannot_be_written_is_refused_before_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("heddle.sim.simulated.compiled", None)  # not even built
+    (tmp_path / "folder.fst").mkdir()
+    for name in ("missing/out.fst", "missing/out.vcd", "folder.fst"):
+        with pytest.raises(DeviceError, match=f"cannot write the trace .*{name}: "):
+            in_verilator(NARROW, trace=tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".fst", ".vcd"])
+def test_a_disk_that_fills_during_a_trace_is_said(tmp_path, suffix):
+    """A limit on the size of files stands for the disk: writes fail in the same way."""
+    resource = pytest.importorskip("resource")  # Python itself ignores the limit's signal
+    device = in_verilator(NARROW, trace=tmp_path / f"out{suffix}")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    packets = random_packets(NARROW, 600)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        assert device.exchange(packets) == [answer(p, NARROW) for p in packets]
+        with pytest.raises(DeviceError, match=rf"out\{suffix} is not complete: is its disk full"):
+            device.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    device.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not copied here")
+@pytest.mark.parametrize("suffix", [".fst", ".vcd"])
+def test_a_forked_process_leaves_the_trace_alone(tmp_path, suffix):
+    contents = []
+    for forked in (False, True):
+        path = tmp_path / f"out{suffix}"
+        device = in_verilator(NARROW, trace=path)
+        device.exchange(random_packets(NARROW, 20))
+        if forked and os.fork() == 0:
+            device.close()
+            os._exit(0)
+        device.exchange(random_packets(NARROW, 20))
+        device.close()
+        contents.append(path.read_bytes()[400:])  # without the date
+    assert contents[0] == contents[1]
 
 
 def test_amaranth_refuses_large_arrays():
@@ -119,7 +160,7 @@ def test_amaranth_refuses_large_arrays():
 
 def test_without_a_compiler_the_error_helps(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(DeviceError, match=r"no C\+\+ compiler was found"):
+    with pytest.raises(DeviceError, match=r"no C\+\+ compiler was found by that name"):
         in_verilator(NARROW)
 
 
