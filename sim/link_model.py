@@ -128,7 +128,11 @@ class LinkModel:
             self._packet.clear()
             self._out.clear()
 
-    def _answer(self, request, status=LinkStatus.OK, count=0, value=0, beats=b"") -> bytes:
+    def _answer(self, request, status=LinkStatus.OK, count=0, value=None, beats=b"") -> bytes:
+        if value is None:
+            # What the request had in its place, its FCS included.
+            frame = request + zlib.crc32(request).to_bytes(FCS_BYTES, "little")
+            value = int.from_bytes(frame[BEATS_AT:HEAD_BYTES], "little")
         content = bytes([request[0] | RESPONSE]) + request[1:4] + bytes([status, count])
         content += value.to_bytes(4, "little") + beats
         body = bytearray()

@@ -50,6 +50,18 @@ def edges(bits: int):
             yield Case(high, output, high, 0xFFFF, -40, relu)
 
 
+def far(bits: int):
+    """INT8 results that are out of range by ever more, up to where nothing is left to shift."""
+    for exponent in range(7, 64 + bits):
+        for total, scale in ((1, 1), (3, 0x8001), ((1 << (bits - 1)) - 1, 0xFFFF)):
+            for sign in (1, -1):
+                case = Case(sign * total, OutputFormat.INT8, 0, scale, exponent)
+                if not -128 <= case.sum * scale << exponent <= 127:
+                    # Written down: what is beyond INT8 is its end, and is said to be clipped.
+                    assert case.expected() == (127 if sign > 0 else 128, False, True)
+                yield case
+
+
 def halves(output: OutputFormat, whole: int, place: int):
     """Just at, below and above the middle between `whole` and the next, in units of 2**place,
     of either sign, the rest of the way made by the scale or by the exponent."""
@@ -117,7 +129,7 @@ async def rounds_once(dut):
     generator()
     bits = config.accumulator_bits
     limit = 1 << (bits - 1)
-    cases = [*edges(bits), *ties(), *(drawn(bits) for _ in range(3000))]
+    cases = [*edges(bits), *far(bits), *ties(), *(drawn(bits) for _ in range(3000))]
     cases = [c for c in cases if -limit <= c.sum < limit and -limit <= c.bias < limit]
     random.shuffle(cases)
     await start(dut, "i__valid")

@@ -33,6 +33,8 @@ class ReaderAndIssuer(wiring.Component):
                 "valid": Out(1),
                 "last": Out(1),
                 "end": Out(1),
+                "stall_drain": Out(1),
+                "stall_output": Out(1),
             }
         )
 
@@ -44,8 +46,9 @@ class ReaderAndIssuer(wiring.Component):
         connect_checked(m, wiring.flipped(self.run), reader.run)
         connect_checked(m, reader.records, issuer.records)
         m.d.comb += issuer.row_taken.eq(self.row_taken)
-        for name in ("activation_address", "load", "slot_address", "valid", "last", "end"):
-            m.d.comb += getattr(self, name).eq(getattr(issuer, name))
+        for name, member in self.signature.members.items():
+            if member.flow is Out:
+                m.d.comb += getattr(self, name).eq(getattr(issuer, name))
         return m
 
 
@@ -163,3 +166,57 @@ async def slots_in_order(dut):
         await FallingEdge(dut.clk)
         assert cycle < 200_000, "the issuer stopped"
     assert ends == len(runs)
+
+
+@cocotb.test()
+async def waiting_has_its_cause(dut):
+    """A tile waits for the drain chain while the host takes every row, and for room once it takes
+    none; one row too few taken is not enough."""
+    config, _ = configuration(), generator()
+    await start(dut, "run__valid", "write__valid", "row_taken")
+    # A record of one weight: a tile lasts a round, its rows take longer to drain.
+    dut.write__valid.value, dut.write__target.value = 1, int(Target.SCHEDULE)
+    dut.write__address.value, dut.write__data.value = 0, 1
+    await FallingEdge(dut.clk)
+    dut.write__valid.value = 0
+    # Tiles without end: each RUN is of 65,535, and another one waits behind it.
+    dut.run__payload.value = 1 | 0xFFFF << (5 + 32) | 1 << (5 + 80)
+    dut.run__valid.value = 1
+    stored, round_ = 0, config.interleave
+
+    async def cycles(count: int, take) -> dict[str, int]:
+        """What was seen in so many cycles, while `take` says whether a row is taken."""
+        nonlocal stored
+        seen = {"drain": 0, "output": 0, "tiles": 0}
+        for _ in range(count):
+            dut.row_taken.value = taken = bool(stored and take())
+            seen["drain"] += int(dut.stall_drain.value)
+            seen["output"] += int(dut.stall_output.value)
+            assert not (int(dut.stall_drain.value) and int(dut.stall_output.value))
+            started = int(dut.last.value) and int(dut.load.value)
+            seen["tiles"] += started
+            stored += config.tile_rows * started - taken
+            await FallingEdge(dut.clk)
+        return seen
+
+    await cycles(20 + round_, lambda: True)  # the flush, and the first record
+    seen = await cycles(100 * config.tile_rows, lambda: True)
+    if not config.compact:
+        # The host keeps up, so every tile ends as soon as the chain is free of the one before.
+        assert abs(seen["tiles"] - 100) <= 1 and not seen["output"]
+        waited = seen["tiles"] * (config.tile_rows // round_ - 1)
+        assert abs(seen["drain"] - waited) <= config.tile_rows
+    assert seen["tiles"] > 10
+    # It takes none: then, when not one more tile fits, room is all that is waited for.
+    await cycles(2 * config.output_depth + 4 * config.tile_rows, lambda: False)
+    assert config.output_depth - config.tile_rows < stored <= config.output_depth
+    seen = await cycles(50 * round_, lambda: False)
+    assert seen == {"drain": 0, "output": 50, "tiles": 0}
+    missing = stored - (config.output_depth - config.tile_rows)
+    for _ in range(missing - 1):
+        await cycles(1, lambda: True)
+    seen = await cycles(20 * round_, lambda: False)
+    assert seen == {"drain": 0, "output": 20, "tiles": 0}
+    await cycles(1, lambda: True)
+    seen = await cycles(20 * round_, lambda: False)
+    assert seen["tiles"] == 1 and seen["output"] >= 20 - 3 - config.tile_rows // round_

@@ -6,6 +6,7 @@ testbench plays the array: it takes RUNs, holds their pages for a while, and let
 
 import random
 import struct
+from binascii import crc_hqx
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -139,12 +140,16 @@ class Bench:
     def send(self, packet: bytes) -> Command:
         config = self.config
         packet += bytes(-len(packet) % config.stream_bytes)
-        command = understood(config, self.model, packet)
+        return self.offer(understood(config, self.model, packet))
+
+    def offer(self, command: Command) -> Command:
+        """Send a command of which it is known what must come of it."""
+        packet = command.packet
         self.commands.append(command)
         self._unanswered.append(command)
         if command.pages:
             self._due[command.opcode].append(command)
-        width = config.stream_bytes
+        width = self.config.stream_bytes
         for at in range(0, len(packet), width):
             last = at + width >= len(packet)
             beat = int.from_bytes(packet[at : at + width], "little")
@@ -369,3 +374,113 @@ async def sync_waits(dut):
         await silence(waiting=1)
         bench.held = False
         await bench.finish()
+
+
+def head(config, opcode: int, *fields: int) -> bytes:
+    """A command's header, whole beats of it."""
+    body = struct.pack("<15H", opcode | 0x5A00, *fields, *[0] * (14 - len(fields)))
+    return (body + struct.pack("<H", crc_hqx(body, 0xFFFF))).ljust(
+        config.header_beats * config.stream_bytes, b"\0"
+    )
+
+
+def faulty(config) -> dict[str, tuple[bytes, Status]]:
+    """Commands with two faults and more, and how each is answered: by the one that is named first
+    here. The check; the opcode; the header's length; then, of a LOAD, that its target does not
+    exist, where it writes, how long its payload is, what records that holds; of a RUN its fields,
+    then its addresses.
+    """
+    load, channel, run, sync = (int(opcode) for opcode in Opcode)
+    nowhere, more = 0xFFF0, bytes(config.stream_bytes)
+    # Fields of a RUN: mode, activation base, stride, row blocks, slot base, schedule base, count.
+    good, mode = (1, 0, 0, 1, 0, 0, 1), 1 << 15
+    records = 2 * config.stream_bytes
+    bad_records = bytes([config.group + 1] * records)
+    damaged = bytearray(head(config, 99, nowhere))
+    damaged[4] ^= 1
+    damaged_run = bytearray(head(config, run, mode, *good[1:]))
+    damaged_run[9] ^= 4
+    return {
+        "check, opcode": (bytes(damaged), Status.BAD_CHECK),
+        "check, opcode, length": (bytes(damaged) + more, Status.BAD_CHECK),
+        "check, field": (bytes(damaged_run), Status.BAD_CHECK),
+        "opcode, length": (head(config, 99) + more, Status.BAD_OPCODE),
+        "LOAD: length, target": (head(config, load, 9, 0, 1), Status.BAD_LENGTH),
+        "LOAD: length, address": (head(config, load, 0, nowhere, 1), Status.BAD_LENGTH),
+        "LOAD: length, count": (head(config, load, 0, 0, 0), Status.BAD_LENGTH),
+        "LOAD: target, address": (head(config, load, 9, nowhere, 1) + more, Status.BAD_TARGET),
+        "LOAD: target, count": (head(config, load, 4, 0, 0) + more, Status.BAD_TARGET),
+        "LOAD: address, payload": (head(config, load, 1, nowhere, 99) + more, Status.BAD_ADDRESS),
+        "LOAD: short, records": (
+            head(config, load, 1, 0, records) + bad_records[: config.stream_bytes],
+            Status.BAD_LENGTH,
+        ),
+        "LOAD: long, records": (
+            head(config, load, 1, 0, records) + bad_records + more,
+            Status.BAD_LENGTH,
+        ),
+        "CHANNEL: length, column": (head(config, channel, 999, 0) + more, Status.BAD_LENGTH),
+        "CHANNEL: length, channel": (head(config, channel, 0, 999) + more, Status.BAD_LENGTH),
+        "CHANNEL: column, channel": (head(config, channel, 999, 999), Status.BAD_ADDRESS),
+        "RUN: length, field": (head(config, run, mode, *good[1:]) + more, Status.BAD_LENGTH),
+        "RUN: length, address": (
+            head(config, run, 1, nowhere, *good[2:]) + more,
+            Status.BAD_LENGTH,
+        ),
+        "RUN: mode, address": (head(config, run, mode, nowhere, *good[2:]), Status.BAD_FIELD),
+        "RUN: nothing to do, records": (
+            head(config, run, *good[:5], nowhere, 0),
+            Status.BAD_FIELD,
+        ),
+        "RUN: no blocks, slots": (head(config, run, 1, 0, 0, 0, nowhere, 0, 1), Status.BAD_FIELD),
+        "SYNC: length": (head(config, sync) + more, Status.BAD_LENGTH),
+    }
+
+
+@cocotb.test()
+async def two_faults_in_one_command(dut):
+    """The graver is answered, by the model too, and the command after it as if nothing had been."""
+    config, _ = configuration(), generator()
+    await start(dut, *QUIET)
+    dut.idle.value = 1
+    bench = Bench(dut, config, 0.1, 2)
+    cases = faulty(config)
+    for name, (packet, status) in random.sample(list(cases.items()), len(cases)):
+        assert bench.send(packet).status is status, name
+        assert bench.send(protocol.sync(config)).good
+    await bench.finish()
+    got = {payload >> 16 & 0xFFFF for payload in bench.responses.received}
+    assert got == {0, *(int(status) for _, status in cases.values())}
+
+
+@cocotb.test()
+async def a_bad_record_among_good_ones(dut):
+    """Wherever it is, the LOAD is refused; the next LOAD is judged by its own records."""
+    config, _ = configuration(), generator()
+    await start(dut, *QUIET)
+    dut.idle.value = 1
+    bench = Bench(dut, config, 0, 2)
+    records = 2 * config.stream_bytes
+    for bad in range(records):
+        payload = bytearray([config.group] * records)
+        for status in (Status.OK, Status.BAD_SCHEDULE, Status.OK):
+            payload[bad] = config.group + (status is Status.BAD_SCHEDULE)
+            packet = protocol.load(config, Target.SCHEDULE, 0, records, bytes(payload))
+            assert bench.send(packet).status is status
+    await bench.finish()
+
+
+@cocotb.test()
+async def more_rows_than_a_halfword_counts(dut):
+    """The answer to the longest RUN counts all its rows."""
+    config, _ = configuration(), generator()
+    await start(dut, *QUIET)
+    dut.idle.value = 1
+    bench = Bench(dut, config, 0, 2)
+    for blocks in (0xFFFF // config.tile_rows + 1, 0xFFFF):
+        packet = head(config, Opcode.RUN, 1, 0, 0, blocks, 0, 0, 1)
+        fields = dict(zip(COMMAND_FIELDS[Opcode.RUN], (1, 0, 0, blocks, 0, 0, 1), strict=True))
+        response = int(Opcode.RUN) | 0x5A << 8 | blocks * config.rows * config.interleave << 32
+        pages = dict.fromkeys(("activations", "weights", "schedule", "channel"), 0)
+        bench.offer(Command(packet, Opcode.RUN, Status.OK, response, fields, output=0, pages=pages))
+    await bench.finish()

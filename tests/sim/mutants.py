@@ -17,7 +17,7 @@ CHOSEN = "chosen_mutant"
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault: `old` texts of a component's `elaborate`, each found once, become the `new` ones.
+    """A fault: `old` texts of a component's method, each found once, become the `new` ones.
 
     In a new text `this` is the one-bit value that says whether this fault is chosen.
     """
@@ -27,20 +27,22 @@ class Mutant:
     """The test of the testbench that must find it."""
     component: type
     edits: tuple[tuple[str, str], ...]
+    method: str = "elaborate"
 
 
 def build_in(monkeypatch, mutants: Sequence[Mutant]) -> Signal:
     """Patch the mutants' components; returns what chooses among them: 0 is none, 1 the first."""
     chosen = Signal(8, name="mutant")
-    for component in {mutant.component for mutant in mutants}:
-        source = textwrap.dedent(inspect.getsource(component.elaborate))
+    for component, method in {(mutant.component, mutant.method) for mutant in mutants}:
+        source = textwrap.dedent(inspect.getsource(getattr(component, method)))
         for number, mutant in enumerate(mutants, 1):
-            for old, new in mutant.edits if mutant.component is component else ():
+            here = (mutant.component, mutant.method) == (component, method)
+            for old, new in mutant.edits if here else ():
                 assert source.count(old) == 1, f"{mutant.name}: no longer to be found: {old}"
                 source = source.replace(old, re.sub(r"\bthis\b", f"({CHOSEN} == {number})", new))
         names = vars(sys.modules[component.__module__]) | {CHOSEN: chosen, "Mux": Mux}
         exec(source, names)
-        monkeypatch.setattr(component, "elaborate", names["elaborate"])
+        monkeypatch.setattr(component, method, names[method])
     return chosen
 
 

@@ -8,10 +8,12 @@ import pytest
 from heddle.hw import verilog
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import FP16, INT8
+from heddle.hw.top import ports
 from heddle.sim.packets import Outbox
 from heddle.sim.simulated import AmaranthTransport, SimulatedTransport, Stalls
 from heddle.sw.errors import DeviceError
 
+from . import waves
 from .loopback import REGISTERS, Loopback
 
 NARROW = Config("narrow", 8, 4, INT8)
@@ -94,16 +96,40 @@ def test_a_response_longer_than_the_buffer():
     assert in_verilator(WIDE).exchange([packet]) == [answer(packet, WIDE)]
 
 
-@pytest.mark.parametrize("suffix", [".fst", ".vcd"])
-def test_trace(tmp_path, suffix):
-    path = tmp_path / f"out{suffix}"
+def traced(path) -> tuple[list[bytes], list[bytes], int]:
+    """Packets, their answers and the cycles that it took, with a trace at `path`."""
+    packets = random_packets(NARROW, 20)
     device = in_verilator(NARROW, trace=path)
-    device.exchange(random_packets(NARROW, 20))
+    answers, cycles = device.exchange(packets), device.cycles
     device.close()
-    content = path.read_bytes()
-    assert len(content) > 1000
-    if suffix == ".vcd":
-        assert b"s_axis_tdata" in content
+    return packets, answers, cycles
+
+
+def as_beats(packets: list[bytes]) -> list[tuple[int, int]]:
+    """Data and last, beat by beat."""
+    width = NARROW.stream_bytes
+    return [
+        (int.from_bytes(packet[at : at + width], "little"), int(at + width >= len(packet)))
+        for packet in packets
+        for at in range(0, len(packet), width)
+    ]
+
+
+def test_a_vcd_shows_every_beat(tmp_path):
+    path = tmp_path / "out.vcd"
+    packets, answers, _ = traced(path)
+    assert waves.beats(path, "s_axis") == as_beats(packets)
+    assert waves.beats(path, "m_axis") == as_beats(answers)
+
+
+def test_an_fst_has_every_signal_and_every_cycle(tmp_path):
+    path = tmp_path / "out.fst"
+    *_, cycles = traced(path)
+    end, names, times = waves.fst(path)
+    # The clock changes twice a cycle.
+    assert end == 2 * cycles - 1
+    assert sorted(set(times)) == list(range(2 * cycles))
+    assert {"clk", "rst", *ports(NARROW)} <= set(names)
 
 
 def test_trace_names_must_say_their_format(tmp_path):
