@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from amaranth.back import rtlil
@@ -13,25 +14,45 @@ SCRIPT = (
     "read_rtlil top.il; prep -flatten -top top; memory_nordff; async2sync; "
     "chformal -lower; dffunmap; write_smt2 -wires top.smt2"
 )
-MODES = {"bounded": [], "induction": ["-i"], "cover": ["-c"]}
+MODES = {"bounded": ["--presat"], "induction": ["-i"], "cover": ["-c"]}
+"""`--presat`: what is assumed must be possible, in every cycle."""
 
 
 class ProofError(Exception):
-    """A property does not hold, a cover is not reached or a tool failed: its output follows."""
+    """A property does not hold, a cover is not reached, assumptions contradict each other, there
+    is nothing to prove or to reach, or a tool failed: its output follows."""
+
+
+def prove(make: Callable, bounded: int, cover: int, induction: int | None = None) -> None:
+    """Prove the component that each call of `make` returns, and that the proof is about something.
+
+    Its assertions hold for `bounded` cycles, and always if the step of `induction` cycles is
+    proven too; within `cover` cycles every one of its covers is reached, under its assumptions.
+    Raises ProofError.
+    """
+    check(make(), "bounded", bounded)
+    if induction is not None:
+        check(make(), "induction", induction)
+    check(make(), "cover", cover)
 
 
 def check(component, mode: str, depth: int) -> None:
     """Check `component` over `depth` cycles from its initial state, without a reset.
 
     `mode` is "bounded", "induction" (the inductive step alone) or "cover". Members of the
-    component are free inputs. Raises ProofError.
+    component are free inputs. A proof has assertions, and covers, which `prove` reaches. Raises
+    ProofError.
     """
     m = Module()
     m.domains.sync = domain = ClockDomain("sync", reset_less=True)
     m.submodules.dut = component
     inputs = [Value.cast(v) for _, _, v in component.signature.flatten(component)]
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "top.il").write_text(rtlil.convert(m, name="top", ports=[domain.clk, *inputs]))
+        text = rtlil.convert(m, name="top", ports=[domain.clk, *inputs])
+        for flavour in ("assert", "cover"):
+            if f'parameter \\FLAVOR "{flavour}"' not in text:
+                raise ProofError(f"{type(component).__name__} has nothing to {flavour}")
+        Path(folder, "top.il").write_text(text)
         # Yosys ends its process where it meets an error, so it has one of its own.
         passes = f"design = y.Design(); [y.run_pass(p, design) for p in {SCRIPT.split('; ')!r}]"
         yosys = f"from pyosys import libyosys as y; {passes}"

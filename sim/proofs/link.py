@@ -9,7 +9,7 @@ the solver wants it to be.
 from unittest.mock import patch
 
 from amaranth import Cat, Const, Module, Signal, Value
-from amaranth.hdl import Assert, Assume
+from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -22,6 +22,7 @@ from ...hw.link_protocol import (
     FCS_RESIDUE,
     HEAD_BYTES,
     PATIENCE,
+    RESPONSE,
     STORE_BYTES,
     Kind,
 )
@@ -210,5 +211,11 @@ class LinkProof(wiring.Component):
             ~any_ | (s.again == (s.head.sequence == sequence)),
             ~any_ | (s.next_one == (s.head.sequence == following)),
         )
+        # A session begins and its answer leaves; what belongs to none is refused.
+        m.d.comb += [
+            Cover(granted & self.during("HEAD") & (s.head.kind == Kind.HELLO | RESPONSE)),
+            Cover(s.rejected & self.during("HEAD")),
+            Cover(granted & self.during("SEND")),
+        ]
         self.claim(m, "READ WRITE BEAT BYTES SILENT", granted, ~s.rejected)
         self.claim(m, "HEAD OUTPUT FCS", granted != s.rejected)

@@ -6,7 +6,7 @@ The dealer is the solver's choice, within what its own proof (`dealer.py`) says 
 from unittest.mock import patch
 
 from amaranth import Cat, Module, Mux, Signal, Value
-from amaranth.hdl import Assert, Assume
+from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -264,3 +264,7 @@ class SequencerSteps(wiring.Component):
                 Assert(answer.status == s.status),
                 Assert(Cat(answer.opcode, answer.tag) == s.header[:16]),
             ]
+            # Every command is answered with OK, and refused.
+            for each in Opcode:
+                m.d.comb += Cover(ok & (opcode == each))
+            m.d.comb += Cover(whole & ~ok)

@@ -96,7 +96,7 @@ class Bench:
         dut = self.dut
         while True:
             await RisingEdge(dut.clk)
-            if int(dut.m_axis_tvalid.value):
+            if int(dut.m_axis_tvalid.value) and int(dut.m_axis_tready.value):
                 beat = int(dut.m_axis_tdata.value)
                 self._part += beat.to_bytes(self.config.stream_bytes, "little")
                 if int(dut.m_axis_tlast.value):

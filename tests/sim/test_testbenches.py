@@ -44,7 +44,7 @@ TOPS = [
     config(2, 3, INT4),
     config(2, 2, lanes=2, accumulation=FP32.accumulation, interleave=5),
 ]
-RESETS = [config(4, 6, E5M2), COMPACT, config(2, 2, interleave=5, accumulation=FP32.accumulation)]
+RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
     ("decoder", "hw.decoder:Decoder", [*FORMATS, config(group=16)]),
@@ -63,6 +63,7 @@ RUNS = [
     ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("reset", "hw.top:Accelerator", RESETS),
+    ("counters", "hw.top:Accelerator", RESETS[:1]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link:link", [STREAMS[0], STREAMS[2]]),

@@ -4,16 +4,14 @@ import pytest
 
 from heddle.hw import axi_lite
 from heddle.hw.config import preset
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.axi_lite import RegistersProof
 
 from .common import mutate, refuted
 
 
 def test_registers():
-    check(RegistersProof(preset("tiny")), "bounded", 3)
-    check(RegistersProof(preset("tiny")), "induction", 3)
-    check(RegistersProof(preset("tiny")), "cover", 8)
+    prove(lambda: RegistersProof(preset("tiny")), bounded=3, induction=3, cover=8)
 
 
 def drops_answer(m, bus):

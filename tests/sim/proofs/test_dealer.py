@@ -3,16 +3,14 @@
 import pytest
 
 from heddle.hw import dealer
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.dealer import DealerProof
 
 from .common import SMALL, mutate, refuted
 
 
 def test_dealer():
-    check(DealerProof(SMALL), "bounded", 14)
-    check(DealerProof(SMALL), "induction", 3)
-    check(DealerProof(SMALL), "cover", 22)
+    prove(lambda: DealerProof(SMALL), bounded=14, induction=3, cover=22)
 
 
 def always_ready(m, dealer):

@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw import dma
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.dma import ReaderProof, WriterProof
 
 from .common import SMALL, mutate, refuted
@@ -22,13 +22,11 @@ def small(monkeypatch):
 
 
 def test_reader():
-    check(ReaderProof(SMALL), "bounded", 12)
-    check(ReaderProof(SMALL), "cover", 16)
+    prove(lambda: ReaderProof(SMALL), bounded=12, cover=16)
 
 
 def test_writer():
-    check(WriterProof(SMALL), "bounded", 10)
-    check(WriterProof(SMALL), "cover", 18)
+    prove(lambda: WriterProof(SMALL), bounded=10, cover=18)
 
 
 def never_last(m, half):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from heddle.hw import drain
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.drain import DrainProof
 
 from .common import INTERLEAVED, SMALL, mutate, refuted
@@ -16,10 +16,8 @@ SINGLE = replace(SMALL, rows=1)
 
 @pytest.mark.parametrize("config", [SMALL, INTERLEAVED, SINGLE], ids=["T1", "T3", "one row"])
 def test_drain_control(config):
-    proof = DrainProof(config)
-    check(DrainProof(config), "bounded", proof.cycles)
-    check(DrainProof(config), "induction", proof.cycles)
-    check(DrainProof(config), "cover", 2 * proof.cycles)
+    cycles = DrainProof(config).cycles
+    prove(lambda: DrainProof(config), bounded=cycles, induction=cycles, cover=2 * cycles)
 
 
 def ends_early(m, control):

@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw import fifo
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.fifo import FifoProof
 
 from .common import mutate, refuted
@@ -18,8 +18,7 @@ def make(request, monkeypatch):
 
 
 def test_fifo(make):
-    check(make(), "bounded", 14)
-    check(make(), "cover", 14)
+    prove(make, bounded=14, cover=14)
 
 
 def test_fifo_with_wrong_payload_fails(make, monkeypatch):

@@ -3,16 +3,14 @@
 import pytest
 
 from heddle.hw import framing
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.framing import FramingProof
 
 from .common import mutate, refuted
 
 
 def test_framing():
-    check(FramingProof(), "bounded", 6)
-    check(FramingProof(), "induction", 6)
-    check(FramingProof(), "cover", 12)
+    prove(FramingProof, bounded=6, induction=6, cover=12)
 
 
 def escapes_no_flag(m, framer):

@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw import issuer
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.issuer import IssuerProof
 
 from .common import INTERLEAVED, SMALL, mutate, refuted
@@ -11,10 +11,8 @@ from .common import INTERLEAVED, SMALL, mutate, refuted
 
 @pytest.mark.parametrize("config", [SMALL, INTERLEAVED], ids=["T1", "T3"])
 def test_issuer(config):
-    check(IssuerProof(config, whole=False), "bounded", 3)
-    check(IssuerProof(config, whole=False), "induction", 3)
-    check(IssuerProof(config, whole=True), "bounded", 20)
-    check(IssuerProof(config, whole=True), "cover", 20)
+    prove(lambda: IssuerProof(config, whole=False), bounded=3, induction=3, cover=20)
+    prove(lambda: IssuerProof(config, whole=True), bounded=20, cover=20)
 
 
 def forgets_the_drain(m, issuer):

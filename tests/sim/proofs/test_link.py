@@ -6,7 +6,7 @@ import pytest
 from amaranth import Mux
 
 from heddle.hw import link
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.claims import during
 from heddle.sim.proofs.link import LinkProof
 
@@ -17,8 +17,7 @@ WIDE = replace(SMALL, lanes=2 * SMALL.lanes)
 
 @pytest.mark.parametrize("config", [SMALL, WIDE], ids=["narrow", "wide"])
 def test_link(config):
-    check(LinkProof(config), "bounded", 6)
-    check(LinkProof(config), "induction", 6)
+    prove(lambda: LinkProof(config), bounded=6, induction=6, cover=50)
 
 
 def waits_for_a_register(m, s, dut):

@@ -6,7 +6,7 @@ import pytest
 
 from heddle.hw import output_group
 from heddle.hw.config import Config
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.output_group import OutputGroupProof, PlainEpilogue
 
 from .common import SMALL, mutate, refuted
@@ -25,8 +25,7 @@ def small(monkeypatch):
 
 
 def test_output_group():
-    check(OutputGroupProof(PAIR, RESULTS), "bounded", 17)
-    check(OutputGroupProof(PAIR, RESULTS), "cover", 24)
+    prove(lambda: OutputGroupProof(PAIR, RESULTS), bounded=17, cover=24)
 
 
 def test_less_room_is_refuted():

@@ -3,15 +3,14 @@
 import pytest
 
 from heddle.hw import response
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.response import ResponseProof
 
 from .common import SMALL, mutate, refuted
 
 
 def test_response_writer():
-    check(ResponseProof(SMALL), "bounded", 28)
-    check(ResponseProof(SMALL), "cover", 34)
+    prove(lambda: ResponseProof(SMALL), bounded=28, cover=34)
 
 
 def never_last(m, writer):

@@ -3,15 +3,14 @@
 import pytest
 
 from heddle.hw import schedule
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.schedule import ScheduleProof
 
 from .common import SMALL, mutate, refuted
 
 
 def test_schedule_reader():
-    check(ScheduleProof(SMALL), "bounded", 11)
-    check(ScheduleProof(SMALL), "cover", 20)
+    prove(lambda: ScheduleProof(SMALL), bounded=11, cover=20)
 
 
 def reads_the_wrong_record(m, reader):

@@ -3,15 +3,14 @@
 import pytest
 
 from heddle.hw import sequencer
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.sequencer import SequencerProof
 
 from .common import COMPACT, mutate, refuted
 
 
 def test_sequencer():
-    check(SequencerProof(COMPACT), "bounded", 27)
-    check(SequencerProof(COMPACT), "cover", 40)
+    prove(lambda: SequencerProof(COMPACT), bounded=27, cover=40)
 
 
 def answers_early(m, sequencer):

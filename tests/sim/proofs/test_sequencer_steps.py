@@ -6,7 +6,7 @@ import pytest
 
 from heddle.hw import sequencer
 from heddle.hw.commands import Opcode
-from heddle.sim.formal import check
+from heddle.sim.formal import prove
 from heddle.sim.proofs.claims import during
 from heddle.sim.proofs.sequencer_steps import SequencerSteps
 
@@ -20,8 +20,7 @@ SHARED = replace(SMALL, rows=4, columns=4, lanes=4, columns_per_epilogue=4)
     "config", [SMALL, INTERLEAVED, COMPACT, SHARED], ids=["T1", "T3", "compact", "shared"]
 )
 def test_sequencer_steps(config):
-    check(SequencerSteps(config), "bounded", 4)
-    check(SequencerSteps(config), "induction", 4)
+    prove(lambda: SequencerSteps(config), bounded=4, induction=4, cover=32)
 
 
 def answers_twice(m, s, dut):
