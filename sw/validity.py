@@ -47,6 +47,8 @@ def checked(format: Format, group: int, pattern, shape, counts, values, indices)
     indices = _array("indices", indices, np.uint8, kept)
     _check_places(group, rows, counts, indices)
     _check_kept(group, pattern, rows, counts, indices)
+    if (largest := int(values.max(initial=0))) >> format.code_bits:
+        raise FormatError(f"values: {largest:#x} has more bits than a {format.name} number")
     if not (finite := is_finite(format, values)).all():
         raise FormatError(
             f"values: number {np.argmin(finite)} is not a finite {format.name} number"

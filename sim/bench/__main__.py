@@ -8,6 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ...sw import files
+
 MODULES = {
     "util": ("util",),
     "area": ("area", "fmax", "error"),
@@ -43,8 +45,7 @@ def main() -> None:
     if not measured:
         names = ", ".join(prefix for prefixes in MODULES.values() for prefix in prefixes)
         parser.error(f"no row's name begins with {options.only!r}; they begin with {names}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(measured, indent=2) + "\n")
+    files.write(options.out, json.dumps(measured, indent=2) + "\n")
 
     table = Table(title="measured")
     for column in ("name", "value", "unit", "target", "met", "note"):

@@ -134,7 +134,7 @@ def read(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as source:
             found = tomllib.load(source)
-    except ValueError as reason:
+    except (ValueError, RecursionError) as reason:
         raise ConfigError(f"{file} is not TOML: {reason}") from None
     if strange := [name for name in found if name not in TEXTS]:
         raise ConfigError(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from heddle.hw.formats import FORMATS, FP16, INT8
+from heddle.hw.formats import FORMATS, FP16, INT4, INT8, Format
 from heddle.sw import container, nm, packing
 from heddle.sw.errors import DataError, FormatError, HeddleError
 
@@ -202,6 +202,16 @@ def test_what_is_no_packed_matrix_is_refused_whatever_its_checksum(path, change,
 def test_what_is_no_packed_matrix_is_not_made_by_hand(change, words):
     with pytest.raises(FormatError, match=words):
         packing.PackedWeights(**GOOD | change)
+
+
+@pytest.mark.parametrize("format", [INT4, Format("fp4", 2, 1), Format("fp6", 3, 2)])
+def test_a_code_wider_than_the_format_is_refused(format):
+    values = np.uint8([1, 2, 3, 4, 1 << format.code_bits - 1])
+    assert packing.PackedWeights(**GOOD | {"format": format, "values": values}).format == format
+    for wide in (1 << format.code_bits, 200):
+        values[0] = wide
+        with pytest.raises(FormatError, match=f"{wide:#x} has more bits than a {format.name}"):
+            packing.PackedWeights(**GOOD | {"format": format, "values": values})
 
 
 def test_packed_weights_by_hand_are_taken_as_they_are():
