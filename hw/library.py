@@ -19,9 +19,10 @@ warnings.filterwarnings("ignore", category=UnusedElaboratable)
 
 
 class Library:
-    """The components that a design instantiates by name."""
+    """The components that a design instantiates by name, each name with `prefix` before it."""
 
-    def __init__(self):
+    def __init__(self, prefix: str = ""):
+        self.prefix = prefix
         self.modules: dict[str, wiring.Component] = {}
         """Components by module name, in the order in which they were first needed."""
         self._names: dict[tuple, str] = {}
@@ -33,7 +34,7 @@ class Library:
         """
         key = (type(component), *parameters(component))
         if key not in self._names:
-            kind = type(component).__name__
+            kind = self.prefix + type(component).__name__
             twins = sum(name.startswith(kind) for name in self.modules)
             self._names[key] = name = f"{kind}_{twins}" if twins else kind
             self.modules[name] = component

@@ -1,6 +1,7 @@
 """Standalone Verilog of a component, and of the whole accelerator with its description."""
 
 import json
+import re
 
 from amaranth import Value
 from amaranth.back import verilog
@@ -9,10 +10,25 @@ from amaranth.lib.wiring import In
 
 from .config import Config
 from .library import Library
+from .lint import waivers
 from .registers import ADDRESS, REGISTERS, constants
+from .verilog_names import TOP, check_names
 
-TOP = "heddle"
-"""Name of the accelerator's top module."""
+EMPTY = re.compile(r"^  (?:input|output|wire|reg) (?:signed )?\[-1:0\] (\\\S+|\w+) ?;\n", re.M)
+"""A declaration of no bits as Yosys writes it: in Verilog it would be two."""
+
+FOUR_STATES = (
+    # What a memory's read port holds is unknown until the first read. Zero times unknown is
+    # unknown, and a bubble's activation is what was read last; on a chip it is some number.
+    (re.compile(r"^  reg (?:\[\d+:0\] )?(_\d+_);\n", re.M), r"  initial \1 = 0;\n"),
+    # What is combinational is formed when something changes, this at the latest: SystemVerilog
+    # gives a variable its initial value before anything waits for a change.
+    (
+        re.compile(r"^  reg (\\\$auto\$verilog_backend\S+) += 0;\n", re.M),
+        "`ifndef VERILATOR\n  initial \\1 <= 1;\n`endif\n",
+    ),
+)
+"""Declarations as Yosys writes them, and what goes below them for simulators that know unknowns."""
 
 
 def convert(component: wiring.Component, name: str, library: Library | None = None) -> str:
@@ -22,14 +38,31 @@ def convert(component: wiring.Component, name: str, library: Library | None = No
     joined by two underscores (``i__valid``); a component with registers also has `clk` and
     `rst` (synchronous, active high). What a library holds must have registers.
     """
-    texts = [verilog.convert(component, name=name, emit_src=False)]
+    texts = [_converted(component, name)]
     # Converting a module may need further ones, which are added at the end.
     converted: set[str] = set()
     while library and (missing := [m for m in library.modules if m not in converted]):
         for module in missing:
-            texts.append(verilog.convert(library.modules[module], name=module, emit_src=False))
+            texts.append(_converted(library.modules[module], module))
             converted.add(module)
     return "\n".join(texts)
+
+
+def _converted(component: wiring.Component, name: str) -> str:
+    """Verilog of `component` and its submodules, for synthesis and for any simulator."""
+    text = verilog.convert(component, name=name, emit_src=False)
+    for declaration, more in FOUR_STATES:
+        text = declaration.sub(rf"\g<0>`ifndef SYNTHESIS\n{more}`endif\n", text)
+    return re.sub(r"^module .*?^endmodule", lambda m: _without_empty(m[0]), text, flags=re.M | re.S)
+
+
+def _without_empty(module: str) -> str:
+    """The text of `module` without wires and ports that have no bits; nothing refers to them."""
+    empty = set(EMPTY.findall(module))
+    head, body = EMPTY.sub("", module).split(");", 1)
+    name, ports = head.split("(", 1)
+    kept = [port for port in ports.split(", ") if port.strip() not in empty]
+    return f"{name}({', '.join(kept)});{body}"
 
 
 def ports(component: wiring.Component) -> dict[str, tuple[str, int]]:
@@ -41,15 +74,22 @@ def ports(component: wiring.Component) -> dict[str, tuple[str, int]]:
     return found
 
 
-def generate(config: Config) -> str:
-    """Verilog of the whole accelerator for `config`; the top module is `heddle`."""
+def generate(config: Config, top: str = TOP, prefix: str = "") -> str:
+    """Verilog of the whole accelerator for `config`.
+
+    Its top module is `top`, and parts of it are called ``top.part``; the modules that occur many
+    times have `prefix` before their names. Raises `ConfigError` for what is no such name.
+    """
     from .top import Accelerator  # here, so that tests of one block need only that block
 
-    library = Library()
-    return convert(Accelerator(config, library), TOP, library)
+    check_names(top, prefix)
+    library = Library(prefix)
+    text = convert(Accelerator(config, library), top, library)
+    check_names(top, prefix, library.modules)
+    return text
 
 
-def describe(config: Config) -> dict:
+def describe(config: Config, top: str = TOP, prefix: str = "") -> dict:
     """Ports, register map and configuration of the accelerator, as plain values for JSON."""
     from .top import Accelerator
 
@@ -65,7 +105,8 @@ def describe(config: Config) -> dict:
         for register in REGISTERS
     ]
     return {
-        "top": TOP,
+        "top": top,
+        "prefix": prefix,
         "configuration": config.describe(),
         "ports": [
             {"name": name, "direction": direction, "width": width}
@@ -75,9 +116,17 @@ def describe(config: Config) -> dict:
     }
 
 
-def texts(config: Config) -> dict[str, str]:
-    """``<name>.v`` and, to be beside it, ``<name>.json`` (see `describe`), by file name."""
+def stem(config: Config, top: str = TOP) -> str:
+    """What the names of the files begin with: the configuration's name, or that of the top."""
+    return config.name if top == TOP else top
+
+
+def texts(config: Config, top: str = TOP, prefix: str = "") -> dict[str, str]:
+    """``.v`` and, to be beside it, ``.json`` (see `describe`) and ``.vlt``, Verilator's waivers
+    with their reasons, by file name. Raises `ConfigError` as `generate` does."""
+    name = stem(config, top)
     return {
-        f"{config.name}.v": generate(config),
-        f"{config.name}.json": json.dumps(describe(config), indent=2) + "\n",
+        f"{name}.v": generate(config, top, prefix),
+        f"{name}.json": json.dumps(describe(config, top, prefix), indent=2) + "\n",
+        f"{name}.vlt": waivers(f"{name}.v"),
     }

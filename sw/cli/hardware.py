@@ -1,8 +1,12 @@
 """The commands for the hardware's description: its Verilog, its configurations."""
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from ...hw.config import PRESETS
+from ...hw.verilog_names import TOP
 from .. import files
 from . import options, paths
 from .app import Family, family
@@ -16,14 +20,28 @@ command = family(Family.HARDWARE)
 @configured("small")
 def verilog(
     chosen: Chosen,
+    top: Annotated[str, typer.Option(help="Name of the top module, and of the files.")] = TOP,
+    prefix: Annotated[
+        str | None,
+        typer.Option(help="What the names of other modules begin with [the top's name and _]."),
+    ] = None,
     out: options.Out = Path("build/verilog"),
 ):
-    """Write standalone Verilog, with ports, registers and configuration as JSON beside it."""
-    from ...hw.verilog import texts
+    """Write standalone Verilog, and beside it a testbench.
 
+    As JSON: ports, registers and configuration. For Verilator: what its lint says, waived with the
+    reason. The testbench checks itself against the golden model's responses; how to run it with
+    Icarus Verilog or Verilator stands at its head. For two configurations in one design give each
+    its own --top.
+    """
+    from ...hw import verilog as writer
+    from ...sim import standalone
+
+    if prefix is None:
+        prefix = "" if top == TOP else f"{top}_"
     paths.folder(out)
     with working(f"generating {chosen.config.name}"):
-        made = texts(chosen.config)
+        made = writer.texts(chosen.config, top, prefix) | standalone.texts(chosen.config, top)
     for name, text in made.items():
         files.write(out / name, text)
         say(f"wrote {out / name}")
