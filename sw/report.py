@@ -51,7 +51,9 @@ def _svg(figure) -> str:
     import matplotlib.pyplot as plt
 
     text = io.StringIO()
-    figure.savefig(text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    figure.savefig(
+        text, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    )
     plt.close(figure)
     svg = text.getvalue()
     return svg[svg.index("<svg") :]

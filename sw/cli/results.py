@@ -110,7 +110,7 @@ def _show_speed(report: dict) -> None:
             *(f"{row[rate]:,.2f} GMAC/s" for rate in ("gmacs", "equivalent_gmacs")),
         )
     console.print(table)
-    say("Effective: multiplications by kept weights. Dense-equivalent: all B x K x C of them.")
+    say("Effective: multiplications by kept weights; dense-equivalent: all B x K x C.")
 
 
 def show_coverage(summary: dict) -> None:
