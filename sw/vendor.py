@@ -85,7 +85,7 @@ def write(board: VendorBoard, folder: Path) -> str:
     text = texts[MODULE]
     if board.system is System.SERIAL:
         wires = f"{board.name}.xdc"
-        text = generate(board, board.build)
+        text = generate(board, board.build())
         files.write(folder / f"{TOP}.v", text)
         files.write(folder / wires, xdc(board))
     elif board.pins:

@@ -64,9 +64,10 @@ class VendorBoard:
     after: str = ""
     """What remains to be done when it is loaded."""
 
-    @property
-    def build(self) -> Build:
-        """Its one build."""
+    def build(self, name: str | None = None) -> Build:
+        """Its one build, if it is called `name`. Raises `ConfigError`."""
+        if name not in (None, "", self.config.name):
+            raise ConfigError(f"{self.name} has no configuration {name!r}, but {self.config.name}")
         return Build(self.config, self.mhz)
 
 

@@ -81,8 +81,7 @@ def _vendors(
 ) -> tuple[VendorBoard, Path]:
     """A board of a vendor's tools and its project's folder, if it carries `config` at `baud`."""
     board = vendor_board(name)
-    if config not in (None, "", board.config.name):
-        raise ConfigError(f"{name} has no configuration {config!r}, but {board.config.name}")
+    board.build(config)  # is there such a one?
     if baud in (None, board.baud):
         return board, out / name
     if board.system is not System.SERIAL:

@@ -16,7 +16,7 @@ from ...hw.formats import FORMATS
 from ...hw.platforms import BOARDS
 from ...hw.platforms import board as open_board
 from ...hw.platforms.boards import Build
-from ...hw.platforms.vendor import VENDOR_BOARDS
+from ...hw.platforms.vendor import vendor_board
 
 PANEL = "Configuration"
 MODES = {mode.name.lower(): mode for mode in Accumulation}
@@ -118,15 +118,8 @@ def choose(
 def carried(text: str) -> Build:
     """The configuration and clock of a board, by ``NAME`` or ``NAME/CONFIGURATION``."""
     name, _, configuration = text.partition("/")
-    board = VENDOR_BOARDS.get(name)
-    if board is None:
-        if name not in BOARDS:
-            known = ", ".join([*BOARDS, *VENDOR_BOARDS])
-            raise ConfigError(f"no board {name!r}; there are {known}")
-        return open_board(name).build(configuration)
-    if configuration not in ("", board.config.name):
-        raise ConfigError(f"{name} has no configuration {configuration!r}, but {board.config.name}")
-    return board.build
+    board = open_board(name) if name in BOARDS else vendor_board(name)
+    return board.build(configuration)
 
 
 def read(file: Path) -> dict[str, Any]:

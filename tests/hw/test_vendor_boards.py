@@ -14,7 +14,7 @@ from heddle.hw.platforms.vendor import VENDOR_BOARDS, System, vendor_board
 def test_every_board_can_be_built(board):
     assert memory_ports(board.config)["m_axi_rdata"].shape == 8 * board.config.stream_bytes
     if board.system is System.SERIAL:
-        found = BoardTop(board, board.build).dividers
+        found = BoardTop(board, board.build()).dividers
         assert found.output_hz == pytest.approx(board.mhz * 1e6)
         assert SERIES7.oscillator_hz[0] <= found.oscillator_hz <= SERIES7.oscillator_hz[1]
         assert found.oscillator_hz == found.input_hz * found.feedback / found.reference
