@@ -127,9 +127,9 @@ def table(reports: dict[str, dict]) -> str:
         if report is None:
             cells += ["not routed", *([""] * (len(CELLS) + 1))]
         else:
-            late = "" if report["met"] else " (missed)"
+            verdict = "met" if report["met"] else "missed"
             cells[2] = f"{report['mhz']:g} MHz"
-            cells.append(f"{report['fmax']:.1f} MHz{late}")
+            cells.append(f"{report['fmax']:.1f} MHz, {verdict}")
             cells += [_share(report["used"], types) for types in CELLS.values()]
             cells.append(f"{report['seed']} of {', '.join(report['seeds'])}")
         lines.append("| " + " | ".join(cells) + " |")

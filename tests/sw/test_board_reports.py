@@ -81,11 +81,13 @@ def test_new_reports_replace_old_ones(tmp_path):
     page = (tmp_path / "boards.md").read_text()
     assert page.startswith("above\n") and page.endswith("\nbelow")
     row = (
-        "| `orangecrab-25f` | `int8_4x4` | 80 MHz | 95.8 MHz | 10,283 of 24,288 | 18 of 28 "
-        "| 12 of 56 | 2 of 1, 2 |"
+        "| `orangecrab-25f` | `int8_4x4` | 80 MHz | 95.8 MHz, met | 10,283 of 24,288 "
+        "| 18 of 28 | 12 of 56 | 2 of 1, 2 |"
     )
     assert row in page and "| `icebreaker` |" in page and "not routed" in page
     assert "Made with pyosys 0.70." in page
+    late = board_reports.table({key: report | {"met": False} for key, report in reports.items()})
+    assert "| 80 MHz | 95.8 MHz, missed |" in late
 
 
 @pytest.mark.parametrize(
