@@ -13,9 +13,10 @@ import numpy as np
 from ..hw import verilog
 from ..hw.config import Config
 from ..hw.registers import ADDRESS, CONTROL_RESET
+from ..sw import files
 from ..sw.errors import DeviceError
 from . import cache as store
-from . import verilator
+from . import verilator, wave_view
 from .interpreted import AmaranthTransport
 from .packets import Inbox, Outbox, hang, longest_silence
 
@@ -59,11 +60,12 @@ class _Exchange(ctypes.Structure):
 class SimulatedTransport:
     """A device of `config` in Verilator, built at the first use of a configuration.
 
-    `trace` names a waveform file, ``.fst`` or ``.vcd``. `stalls` disturbs both streams, for
-    verification. `text` is Verilog to simulate in place of what `hw` generates: a netlist, say;
-    its top module is `hw.verilog.TOP`. `optimise` is for the C++ compiler: "-O0" builds large
-    texts several times faster, to run slower. Raises `DeviceError` if the simulator cannot be
-    built.
+    `trace` names a waveform file, ``.fst`` or ``.vcd``; beside it a save file, ``.gtkw``, opens
+    GTKWave on the signals that matter, unless there is one already. `stalls` disturbs both
+    streams, for verification. `text` is Verilog to simulate in place of what `hw` generates: a
+    netlist, say; its top module is `hw.verilog.TOP`. `optimise` is for the C++ compiler: "-O0" builds
+    large texts several times faster, to run slower. Raises `DeviceError` if the simulator cannot
+    be built.
     """
 
     def __init__(
@@ -89,13 +91,22 @@ class SimulatedTransport:
                     pass
             except OSError as reason:
                 raise DeviceError(f"cannot write the trace {trace}: {reason.strerror}") from None
-        self._library = load(compiled(text or _verilog(config), kind, optimise))
+        text = text or _verilog(config)
+        self._library = load(compiled(text, kind, optimise))
         self.beat_bytes = self._library.heddle_beat_bytes()
         stalls = stalls or Stalls()
         path = None if trace is None else os.fsencode(trace)
         self._handle = self._library.heddle_create(path, stalls.seed, stalls.input, stalls.output)
         if not self._handle:
             raise DeviceError(f"cannot write the trace {str(trace)!r}")
+        if trace is not None:
+            self._show(Path(trace), text)
+
+    def _show(self, trace: Path, text: str):
+        """Write the save file of `trace`, if none is there that a user may have made."""
+        view = trace.with_suffix(".gtkw")
+        if not view.exists():
+            files.write(view, wave_view.save_file(text, verilog.TOP, trace))
 
     @property
     def cycles(self) -> int:

@@ -41,7 +41,6 @@ GROUPS = [
 TOPS = [
     config(2, 3),
     config(4, 4, INT8, columns_per_epilogue=4),
-    config(2, 3, INT4),
     config(2, 2, lanes=2, accumulation=FP32.accumulation, interleave=5),
 ]
 RESETS = [config(4, 6, E5M2), COMPACT]
@@ -51,11 +50,11 @@ RUNS = [
     (
         "pe",
         "hw.pe:ProcessingElement",
-        [*FORMATS, NARROW, WIDE, FP32, replace(FP32, format=BF16), config(group=16, interleave=2)],
+        [*FORMATS, WIDE, FP32, replace(FP32, format=BF16), config(group=16, interleave=2)],
     ),
     ("array", "hw.array:Array", ARRAYS),
     ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
-    ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
+    ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, NARROW, *STREAMS]),
     ("output_group", "hw.output_group:OutputGroup", [*GROUPS, COMPACT]),
     ("epilogue", "hw.epilogue:Epilogue", [*FORMATS, COMPACT]),
     ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
