@@ -63,9 +63,9 @@ class SimulatedTransport:
     `trace` names a waveform file, ``.fst`` or ``.vcd``; beside it a save file, ``.gtkw``, opens
     GTKWave on the signals that matter, unless there is one already. `stalls` disturbs both
     streams, for verification. `text` is Verilog to simulate in place of what `hw` generates: a
-    netlist, say; its top module is `hw.verilog.TOP`. `optimise` is for the C++ compiler: "-O0" builds
-    large texts several times faster, to run slower. Raises `DeviceError` if the simulator cannot
-    be built.
+    netlist, say; its top module is `hw.verilog.TOP`. `optimise` is for the C++ compiler: "-O0"
+    builds large texts several times faster, to run slower. Raises `DeviceError` if the simulator
+    cannot be built.
     """
 
     def __init__(
