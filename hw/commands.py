@@ -121,9 +121,8 @@ MODE_FINISH = 1 << 0
 MODE_RELU = 1 << 1
 MODE_FORMAT_SHIFT = 2
 """RUN mode: two bits of `OutputFormat` from here."""
-MODE_CHANNEL_PAGE = 1 << 4
-"""RUN mode: which of the two pages of channel settings the tile uses."""
-MODE_BITS = 5
+MODE_CHANNEL_SHIFT = 4
+"""RUN mode: which page of channel settings the tile uses, from here to the mode's end."""
 
 
 def crc16(data: bytes) -> int:

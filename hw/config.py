@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from numbers import Integral
 
-from .commands import BIAS_BITS, HEADER_BYTES, OutputFormat
+from .commands import BIAS_BITS, HEADER_BYTES, MODE_CHANNEL_SHIFT, OutputFormat
 from .formats import FORMATS, FP16, INT8, Format
 
 MAX_TERMS = 1 << 15
@@ -67,6 +67,9 @@ class Config:
     """Weights that each column's buffer holds in one of its two pages."""
     schedule_records: int = 512
     """Group records that the schedule buffer holds in one of its two pages."""
+    channel_pages: int = 2
+    """Pages of channel settings, each for one column block: as many column blocks keep theirs on
+    the device. Sixteen of one column and output cost what two do: a LUT RAM has as many rows."""
     runs_ahead: int = 16
     """RUNs that wait for the array while the host goes on loading; a RUN is about 100 bits. If
     the device is `compact`, none does."""
@@ -139,6 +142,11 @@ class Config:
             self.weight_slots >= self.group * self.interleave,
             f"at least {self.group * self.interleave}, a group's slots",
         )
+        check(
+            "channel_pages",
+            self.channel_pages in (2, 4, 8, 16),
+            "2, 4, 8 or 16",
+        )
         check("runs_ahead", 2 <= self.runs_ahead <= 16, "from 2 to 16")
 
     @property
@@ -160,6 +168,16 @@ class Config:
     def count_bits(self) -> int:
         """Width in bits of N, which may be M itself."""
         return self.group.bit_length()
+
+    @property
+    def channels(self) -> int:
+        """Settings that each column has: one for each page and output that it accumulates."""
+        return self.channel_pages * self.interleave
+
+    @property
+    def mode_bits(self) -> int:
+        """Width in bits of a RUN's mode."""
+        return MODE_CHANNEL_SHIFT + (self.channel_pages - 1).bit_length()
 
     @property
     def stream_bytes(self) -> int:
@@ -214,6 +232,7 @@ class Config:
             "activation_groups": self.activation_groups,
             "weight_slots": self.weight_slots,
             "schedule_records": self.schedule_records,
+            "channel_pages": self.channel_pages,
             "runs_ahead": self.runs_ahead,
             "compact": self.compact,
             "accumulator_bits": self.accumulator_bits,
@@ -224,10 +243,16 @@ class Config:
 PRESETS = {
     c.name: c
     for c in (
-        Config("tiny", 4, 4, INT8, activation_groups=64, weight_slots=256, schedule_records=64),
-        Config("small", 8, 8, FP16),
-        Config("medium", 16, 16, FP16, lanes=2, activation_groups=1024),
-        Config("paper", 32, 32, FP16, lanes=4),
+        Config(
+            *("tiny", 4, 4, INT8),
+            activation_groups=64,
+            weight_slots=256,
+            schedule_records=64,
+            channel_pages=16,
+        ),
+        Config("small", 8, 8, FP16, channel_pages=16),
+        Config("medium", 16, 16, FP16, lanes=2, activation_groups=1024, channel_pages=16),
+        Config("paper", 32, 32, FP16, lanes=4, channel_pages=16),
     )
 }
 """Named configurations: `tiny` for a first look, `small` for a cheap board, `paper` for SAT's."""

@@ -11,7 +11,7 @@ from .counters import EVENTS
 from .drain import DrainControl
 from .feeders import ActivationFeeder, WeightFeeder
 from .issuer import Issuer
-from .layouts import PAGES, address_bits, beat, connect_checked
+from .layouts import PAGE_NUMBERS, address_bits, beat, connect_checked
 from .library import Library, instantiate
 from .output_group import OutputGroup
 from .pipeline import delay, register, register_unless
@@ -127,7 +127,7 @@ class Core(wiring.Component):
         """A RUN's pages are free once the last, most skewed bank has read them."""
         config = self.config
         record = issuer.records.payload
-        token = Signal(data.StructLayout({"valid": 1, "pages": PAGES}))
+        token = Signal(data.StructLayout({"valid": 1, "pages": PAGE_NUMBERS(config)}))
         top = {target: bits - 1 for target, bits in address_bits(config).items()}
         m.d.comb += [
             token.valid.eq(issuer.end),
@@ -152,7 +152,8 @@ class Core(wiring.Component):
             ended.eq(silent_end + sequencer.release_channel.valid),
             in_flight.eq(in_flight + accepted - ended),
         ]
-        # The issuer decides late in its cycle.
+        # The issuer decides late in its cycle. All of one cycle is told of in one: with T = 1 each
+        # cycle between two issues is an issue or has one cause of waiting.
         seen = register(
             m,
             "seen",
@@ -162,6 +163,8 @@ class Core(wiring.Component):
                 "tile": issuer.finish.valid,
                 "stall_drain": issuer.stall_drain,
                 "stall_output": issuer.stall_output,
+                "stall_schedule": schedule.active & ~issuer.records.valid,
+                "stall_host": ~schedule.active & ~issuer.records.valid,
             },
         )
         # A tile's sums drain only after its own last slot.
@@ -172,8 +175,6 @@ class Core(wiring.Component):
             self.events.busy.eq(in_flight != 0),
             self.events.overlap.eq(overlap),
             self.events.nonzero.eq(weights.nonzero),
-            self.events.stall_schedule.eq(schedule.active & ~issuer.records.valid),
-            self.events.stall_host.eq(~schedule.active & ~issuer.records.valid),
             self.events.answered.eq(sequencer.answered),
             self.events.errored.eq(sequencer.errored),
             self.events.last_output.eq(response.last_output),

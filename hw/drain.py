@@ -27,7 +27,7 @@ class DrainControl(wiring.Component):
         self.delay = delay
         super().__init__(
             {
-                "finish": In(FINISH),
+                "finish": In(FINISH(config)),
                 "columns": Out(DRAINED(config)).array(config.columns),
             }
         )
@@ -35,7 +35,7 @@ class DrainControl(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        token = Signal(data.StructLayout({"valid": 1, "mode": MODE, "end": 1}))
+        token = Signal(data.StructLayout({"valid": 1, "mode": MODE(config), "end": 1}))
         m.d.comb += [
             token.valid.eq(self.finish.valid),
             token.mode.eq(self.finish.mode),
@@ -45,11 +45,11 @@ class DrainControl(wiring.Component):
 
         left = Signal(range(config.tile_rows + 1))
         context = Signal(range(config.interleave))
-        mode = Signal(MODE)
+        mode = Signal(MODE(config))
         end = Signal()
         row = Signal(
             data.StructLayout(
-                {"valid": 1, "mode": MODE, "context": range(config.interleave), "end": 1}
+                {"valid": 1, "mode": MODE(config), "context": range(config.interleave), "end": 1}
             )
         )
         m.d.comb += [

@@ -45,13 +45,13 @@ class Issuer(wiring.Component):
         """A tile ended a cycle ago: what waits for room or the drain chain learns it so late."""
         super().__init__(
             {
-                "records": In(stream.Signature(RECORD)),
+                "records": In(stream.Signature(RECORD(config))),
                 "activation_address": Out(address_bits(config)[Target.ACTIVATIONS]),
                 "load": Out(1),
                 "slot_address": Out(address_bits(config)[Target.VALUES]),
                 "valid": Out(1),
                 "last": Out(1),
-                "finish": Out(FINISH),
+                "finish": Out(FINISH(config)),
                 "end": Out(1),
                 "end_finish": Out(1),
                 "row_taken": In(1),

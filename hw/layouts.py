@@ -117,7 +117,7 @@ def channel_signature(config: Config) -> wiring.Signature:
             "valid": Out(1),
             "column": Out(8),
             "all": Out(1),
-            "channel": Out(range(2 * config.interleave)),
+            "channel": Out(range(config.channels)),
             "scale": Out(16),
             "exponent": Out(signed(16)),
             "bias": Out(signed(config.accumulator_bits)),
@@ -125,51 +125,68 @@ def channel_signature(config: Config) -> wiring.Signature:
     )
 
 
-MODE = data.StructLayout({"finish": 1, "relu": 1, "format": 2, "channel_page": 1})
-"""A RUN's mode, as in `commands.MODE_*`."""
+def MODE(config: Config) -> data.StructLayout:
+    """A RUN's mode, as in `commands.MODE_*`."""
+    page = range(config.channel_pages)
+    return data.StructLayout({"finish": 1, "relu": 1, "format": 2, "channel_page": page})
 
-RUN = data.StructLayout(
-    {
-        "mode": MODE,
-        "activation_base": 16,
-        "activation_stride": 16,
-        "row_blocks": 16,
-        "slot_base": 16,
-        "schedule_base": 16,
-        "schedule_count": 16,
-    }
-)
-"""A RUN command, checked, on its way to the issuer."""
+
+def RUN(config: Config) -> data.StructLayout:
+    """A RUN command, checked, on its way to the issuer."""
+    return data.StructLayout(
+        {
+            "mode": MODE(config),
+            "activation_base": 16,
+            "activation_stride": 16,
+            "row_blocks": 16,
+            "slot_base": 16,
+            "schedule_base": 16,
+            "schedule_count": 16,
+        }
+    )
+
 
 RESPONSE = data.StructLayout({"opcode": 8, "tag": 8, "status": 16, "rows": 32, "format": 2})
 """What the response writer sends: a header, then `rows` rows of C outputs in `format`."""
 
-RECORD = data.StructLayout(
-    {
-        "more_rounds": 4,
-        "empty": 1,
-        "address": 16,
-        "first": 1,
-        "last": 1,
-        "end": 1,
-        "mode": MODE,
-        "slot_base": 16,
-        "schedule_page": 1,
-    }
-)
-"""A group to issue: N - 1, or that there is no weight (only for a tile without any), where its
-activations lie, whether it is the `first` or the `last` of its tile, and whether that tile is the
-`end` of its RUN."""
+
+def RECORD(config: Config) -> data.StructLayout:
+    """A group to issue: N - 1, or that there is no weight (only for a tile without any), where its
+    activations lie, whether it is the `first` or the `last` of its tile, and whether that tile is
+    the `end` of its RUN."""
+    return data.StructLayout(
+        {
+            "more_rounds": 4,
+            "empty": 1,
+            "address": 16,
+            "first": 1,
+            "last": 1,
+            "end": 1,
+            "mode": MODE(config),
+            "slot_base": 16,
+            "schedule_page": 1,
+        }
+    )
 
 
-PAGES = data.StructLayout({"activations": 1, "weights": 1, "schedule": 1, "channel": 1})
-"""One bit for each kind of page: which of the two a RUN uses."""
+def PAGES(config: Config) -> dict[str, int]:
+    """How many pages there are of each kind; a RUN uses one of each."""
+    return {"activations": 2, "weights": 2, "schedule": 2, "channel": config.channel_pages}
 
-RELEASE = wiring.Signature({"valid": Out(1), "pages": Out(PAGES)})
-"""The buffer pages of a RUN are free (its channel page is not meant)."""
 
-RELEASE_CHANNEL = wiring.Signature({"valid": Out(1), "page": Out(1)})
-"""A page of channel settings is free of a RUN."""
+def PAGE_NUMBERS(config: Config) -> data.StructLayout:
+    """Which page of each kind a RUN uses."""
+    return data.StructLayout({kind: range(count) for kind, count in PAGES(config).items()})
+
+
+def RELEASE(config: Config) -> wiring.Signature:
+    """The buffer pages of a RUN are free (its channel page is not meant)."""
+    return wiring.Signature({"valid": Out(1), "pages": Out(PAGE_NUMBERS(config))})
+
+
+def RELEASE_CHANNEL(config: Config) -> wiring.Signature:
+    """A page of channel settings is free of a RUN."""
+    return wiring.Signature({"valid": Out(1), "page": Out(range(config.channel_pages))})
 
 
 def DRAINED(config: Config) -> wiring.Signature:
@@ -178,15 +195,16 @@ def DRAINED(config: Config) -> wiring.Signature:
     return wiring.Signature(
         {
             "valid": Out(1),
-            "mode": Out(MODE),
+            "mode": Out(MODE(config)),
             "context": Out(range(config.interleave)),
             "end": Out(1),
         }
     )
 
 
-FINISH = wiring.Signature({"valid": Out(1), "mode": Out(MODE), "end": Out(1)})
-"""The end of a finished tile is issued; `end` if the tile is the last of its RUN."""
+def FINISH(config: Config) -> wiring.Signature:
+    """The end of a finished tile is issued; `end` if the tile is the last of its RUN."""
+    return wiring.Signature({"valid": Out(1), "mode": Out(MODE(config)), "end": Out(1)})
 
 
 def connect_checked(m: Module, source, *sinks):

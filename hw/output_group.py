@@ -29,7 +29,7 @@ LUT_RAM_ROWS = 16
 class OutputGroup(wiring.Component):
     """Finish the sums of S = `config.columns_per_epilogue` columns with one epilogue.
 
-    A channel is one context's bias, scale and exponent in one of two pages, for each column. They
+    A channel is one context's bias, scale and exponent in one of the pages, for each column. They
     start as: bias 0, and the scale that leaves a sum as it is.
 
     Latency: some cycles more than the epilogue's. Throughput: one sum a cycle, so a row of S in S
@@ -45,7 +45,7 @@ class OutputGroup(wiring.Component):
     row : S x Out(32), the results of the row that is next, in the order of the columns
     row_there : Out(1), one more row is complete, and shows from the next cycle on
     row_taken : In(1), the row is taken in this cycle; the next one shows in the one after
-    release : Out(RELEASE_CHANNEL), the settings have been read for a RUN's last sum
+    release : Out(RELEASE_CHANNEL(config)), the settings have been read for a RUN's last sum
     overflow, saturated : Out(1), pulses
     """
 
@@ -64,7 +64,7 @@ class OutputGroup(wiring.Component):
                 "row": Out(32).array(columns),
                 "row_there": Out(1),
                 "row_taken": In(1),
-                "release": Out(RELEASE_CHANNEL),
+                "release": Out(RELEASE_CHANNEL(config)),
                 "overflow": Out(1),
                 "saturated": Out(1),
             }
@@ -86,7 +86,9 @@ class OutputGroup(wiring.Component):
         """Queue the columns' sums; row by row, one column's sum after the other is handed on."""
         config = self.config
         # What a row's tile wants is the same for all columns: it waits with the first one's sum.
-        wanted = data.StructLayout({"mode": MODE, "context": range(config.interleave), "end": 1})
+        wanted = data.StructLayout(
+            {"mode": MODE(config), "context": range(config.interleave), "end": 1}
+        )
         queues = []
         for c, (value, row) in enumerate(zip(self.sums, self.rows, strict=True)):
             waiting = {"sum": config.sum_bits} | ({} if c else {"wanted": wanted})
@@ -124,7 +126,7 @@ class OutputGroup(wiring.Component):
         m.d.sync += kept.eq(head)
         # By indexing, whose multiplexer takes the wide sums through one level of logic.
         sums = Cat(q.o.payload.sum for q in queues)
-        page = Mux(head.mode.channel_page, config.interleave, 0)
+        channel = head.mode.channel_page * config.interleave + head.context
         return {
             "valid": taken["valid"],
             "sum": sums.word_select(taken["turn"], config.sum_bits).as_signed(),
@@ -132,7 +134,7 @@ class OutputGroup(wiring.Component):
             "format": head.mode.format,
             "end": taken["valid"] & head.end & (taken["turn"] == len(queues) - 1),
             "page": head.mode.channel_page,
-            "address": taken["turn"] * 2 * config.interleave + page + head.context,
+            "address": taken["turn"] * config.channels + channel,
         }
 
     def _finish(self, m: Module, entry: dict, epilogue: Epilogue):
@@ -143,7 +145,7 @@ class OutputGroup(wiring.Component):
         )
         plain = {"bias": 0, "scale": 1 << 15, "exponent": config.format.product_unit_log2 - 15}
         columns = config.columns_per_epilogue
-        channels = 2 * config.interleave
+        channels = config.channels
         m.submodules.settings = memory = Memory(
             shape=settings, depth=columns * channels, init=[plain] * (columns * channels)
         )

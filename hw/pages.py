@@ -8,9 +8,8 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .layouts import PAGES, RELEASE, RELEASE_CHANNEL
-
-KINDS = tuple(PAGES.members)
+from .config import Config
+from .layouts import PAGE_NUMBERS, PAGES, RELEASE, RELEASE_CHANNEL
 
 
 class PageGuard(wiring.Component):
@@ -24,27 +23,30 @@ class PageGuard(wiring.Component):
     acquire : In({valid, pages, channel}), a RUN begins; `channel` if it holds a channel page
     release : In({valid, pages}), its buffers are read (the channel page is not meant)
     release_channel : In({valid, page})
-    busy : Out, two bits a kind: its pages are in use
+    busy : Out, a bit for each page of a kind: it is in use
     full : Out(1), no further RUN may be acquired
     """
 
-    def __init__(self, most: int):
+    def __init__(self, config: Config, most: int):
         self.most = most
+        pages = PAGES(config)
         super().__init__(
             {
                 "acquire": In(
-                    wiring.Signature({"valid": Out(1), "pages": Out(PAGES), "channel": Out(1)})
+                    wiring.Signature(
+                        {"valid": Out(1), "pages": Out(PAGE_NUMBERS(config)), "channel": Out(1)}
+                    )
                 ),
-                "release": In(RELEASE),
-                "release_channel": In(RELEASE_CHANNEL),
-                "busy": Out(wiring.Signature({kind: Out(2) for kind in KINDS})),
+                "release": In(RELEASE(config)),
+                "release_channel": In(RELEASE_CHANNEL(config)),
+                "busy": Out(wiring.Signature({kind: Out(n) for kind, n in pages.items()})),
                 "full": Out(1),
             }
         )
         self.counts = {
             (kind, page): Signal(range(most + 1), name=f"{kind}_{page}")
-            for kind in KINDS
-            for page in range(2)
+            for kind, count in pages.items()
+            for page in range(count)
         }
 
     def elaborate(self, platform):

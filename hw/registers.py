@@ -12,7 +12,7 @@ from .formats import FORMATS
 
 MAGIC = 0x48_44_4C_45
 """Identification: "HDLE"."""
-VERSION = 0x0001_0002
+VERSION = 0x0001_0003
 """Interface version, major in the upper half. A driver talks to its own major version."""
 
 
@@ -65,6 +65,7 @@ REGISTERS = (
     Register("stall_schedule", Access.READ, "cycles the array waited for group records"),
     Register("stall_host", Access.READ, "cycles between tiles without a RUN to execute"),
     Register("overlap", Access.READ, "cycles in which a tile drained while another was issued"),
+    Register("channel_pages", Access.CONSTANT, "pages of channel settings; 0 means 2"),
 )
 """In address order, four bytes each."""
 
@@ -93,6 +94,7 @@ def constants(config: Config) -> dict[str, int]:
         "activation_groups": config.activation_groups,
         "weight_slots": config.weight_slots,
         "schedule_records": config.schedule_records,
+        "channel_pages": config.channel_pages,
     }
 
 
@@ -122,6 +124,8 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         activation_groups=read["activation_groups"],
         weight_slots=read["weight_slots"],
         schedule_records=read["schedule_records"],
+        # A device of an interface before 1.3 has no such register.
+        channel_pages=read["channel_pages"] or 2,
         runs_ahead=read["stream"] >> 24 & 0x7F,
         compact=not read["stream"] >> 31,
     )

@@ -40,8 +40,8 @@ class ScheduleReader(wiring.Component):
         super().__init__(
             {
                 "write": In(write_signature(config)),
-                "run": In(stream.Signature(RUN)),
-                "records": Out(stream.Signature(RECORD)),
+                "run": In(stream.Signature(RUN(config))),
+                "records": Out(stream.Signature(RECORD(config))),
                 "active": Out(1),
             }
         )
@@ -55,7 +55,7 @@ class ScheduleReader(wiring.Component):
         config = self.config
         m.submodules.bank = bank = self.bank
         depth = 2 if config.compact else AHEAD
-        m.submodules.ahead = ahead = Fifo(RECORD, depth, registered=not config.compact)
+        m.submodules.ahead = ahead = Fifo(RECORD(config), depth, registered=not config.compact)
         connect_checked(m, ahead.o, wiring.flipped(self.records))
         m.d.comb += [
             bank.write_en.eq(self.write.valid & (self.write.target == Target.SCHEDULE)),
@@ -63,7 +63,7 @@ class ScheduleReader(wiring.Component):
             bank.write_data.eq(self.write.data),
         ]
 
-        run = Signal(RUN, reset_less=True)
+        run = Signal(RUN(config), reset_less=True)
         tile_base = Signal.like(run.activation_base)
         address = Signal.like(run.schedule_base)
         # What comes after the record, and after the tile.
@@ -112,7 +112,7 @@ class ScheduleReader(wiring.Component):
         page = self._page(Target.ACTIVATIONS)
         # Two cycles later the record is here, out of the block RAM and into a register; what
         # belongs to it comes along.
-        token = Signal(data.StructLayout({"valid": 1, "record": RECORD, "base": page + 1}))
+        token = Signal(data.StructLayout({"valid": 1, "record": RECORD(config), "base": page + 1}))
         m.d.comb += [
             token.valid.eq(fetch),
             token.record.first.eq(first_record),
@@ -140,7 +140,7 @@ class ScheduleReader(wiring.Component):
         with m.If(~fetched.first):
             m.d.comb += here.eq(group + skip)
 
-        issued = Signal(RECORD, reset_less=True)
+        issued = Signal(RECORD(config), reset_less=True)
         issued_valid = Signal()
         pending_first = Signal()
         m.d.sync += [

@@ -20,7 +20,6 @@ from .commands import (
     COMMAND_FIELDS,
     HEADER_BYTES,
     HEADER_WORDS,
-    MODE_BITS,
     Opcode,
     OutputFormat,
     Status,
@@ -74,11 +73,11 @@ class Sequencer(wiring.Component):
                 "i": In(stream.Signature(beat(config))),
                 "write": Out(write_signature(config)),
                 "channel": Out(channel_signature(config)),
-                "run": Out(stream.Signature(RUN)),
+                "run": Out(stream.Signature(RUN(config))),
                 "response": Out(stream.Signature(RESPONSE)),
                 "idle": In(1),
-                "release": In(RELEASE),
-                "release_channel": In(RELEASE_CHANNEL),
+                "release": In(RELEASE(config)),
+                "release_channel": In(RELEASE_CHANNEL(config)),
                 "answered": Out(1),
                 "errored": Out(1),
             }
@@ -89,8 +88,8 @@ class Sequencer(wiring.Component):
         config = self.config
         m.submodules.crc = crc = HeaderCrc()
         m.submodules.dealer = dealer = Dealer(config)
-        m.submodules.guard = guard = PageGuard(2 * config.runs_ahead - 1)
-        m.submodules.runs = runs = Fifo(RUN, config.queue(config.runs_ahead))
+        m.submodules.guard = guard = PageGuard(config, 2 * config.runs_ahead - 1)
+        m.submodules.runs = runs = Fifo(RUN(config), config.queue(config.runs_ahead))
         m.submodules.responses = responses = Fifo(RESPONSE, config.queue(ANSWERS_AHEAD))
         connect_checked(m, runs.o, wiring.flipped(self.run))
         connect_checked(m, responses.o, wiring.flipped(self.response))
@@ -154,7 +153,7 @@ class Sequencer(wiring.Component):
                 with m.Case(target):
                     m.d.sync += page_busy.eq(busy.bit_select(load_address[top[target]], 1))
         m.d.sync += [
-            channel_busy.eq(guard.busy.channel.bit_select(channel >= config.interleave, 1)),
+            channel_busy.eq(guard.busy.channel.bit_select(self._channel_page(channel), 1)),
             full.eq(guard.full),
         ]
         m.d.comb += [
@@ -275,12 +274,19 @@ class Sequencer(wiring.Component):
 
     def _run_of(self, field):
         """A RUN command's halfwords as layouts.RUN."""
-        return RUN(
+        return RUN(self.config)(
             Cat(
-                field(Opcode.RUN, "mode")[:MODE_BITS],
+                field(Opcode.RUN, "mode")[: self.config.mode_bits],
                 *(field(Opcode.RUN, name) for name in COMMAND_FIELDS[Opcode.RUN][1:]),
             )
         )
+
+    def _channel_page(self, channel):
+        """The page of a channel that exists: its number divided by T, rounded down."""
+        contexts, pages = self.config.interleave, self.config.channel_pages
+        if contexts & (contexts - 1):
+            return sum(channel >= page * contexts for page in range(1, pages))
+        return channel[contexts.bit_length() - 1 :][: (pages - 1).bit_length()]
 
     def _judge(self, m: Module, problem, field, opcode, ended, bad_check):
         """Set `problem`, a cycle late, to the first thing that is wrong with the command."""
@@ -342,7 +348,7 @@ class Sequencer(wiring.Component):
         """There is no such channel, or column."""
         column = field("column")
         return ((column >= self.config.columns) & (column != CHANNEL_ALL)) | (
-            field("channel") >= 2 * self.config.interleave
+            field("channel") >= self.config.channels
         )
 
     def _run_outside(self, field):
@@ -360,7 +366,7 @@ class Sequencer(wiring.Component):
         mode, blocks = field("mode"), field("row_blocks")
         finish, format = mode[0], mode[2:4]
         return (
-            (mode[MODE_BITS:] != 0)
+            (mode[self.config.mode_bits :] != 0)
             | (format > max(OutputFormat))
             | (blocks == 0)
             | (field("schedule_count") == 0)

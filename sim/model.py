@@ -14,8 +14,7 @@ from ..hw.commands import (
     CHANNEL_ALL,
     COMMAND_FIELDS,
     HEADER_BYTES,
-    MODE_BITS,
-    MODE_CHANNEL_PAGE,
+    MODE_CHANNEL_SHIFT,
     MODE_FINISH,
     MODE_FORMAT_SHIFT,
     MODE_RELU,
@@ -55,7 +54,7 @@ class ModelTransport:
         self._indices = np.zeros((2 * config.weight_slots, config.columns), np.uint8)
         self._values = np.zeros((2 * config.weight_slots, config.columns), dtype)
         plain = (0, 1 << 15, config.format.product_unit_log2 - 15)
-        self._channels = [[plain] * config.columns for _ in range(2 * config.interleave)]
+        self._channels = [[plain] * config.columns for _ in range(config.channels)]
         self._flags = 0
         self._counters = dict.fromkeys(COUNTED, 0)
         self._sums = self._zeros()
@@ -188,7 +187,7 @@ class ModelTransport:
         config = self.config
         column, channel = field["column"], field["channel"]
         every = column == CHANNEL_ALL
-        if (column >= config.columns and not every) or channel >= 2 * config.interleave:
+        if (column >= config.columns and not every) or channel >= config.channels:
             return Status.BAD_ADDRESS
         bias = sum(field[f"bias_{i}"] << (16 * i) for i in range(6))
         bias = _signed(bias, config.accumulator_bits)
@@ -204,7 +203,7 @@ class ModelTransport:
         first, count = field["schedule_base"], field["schedule_count"]
         blocks = field["row_blocks"]
         if (
-            mode >> MODE_BITS
+            mode >> config.mode_bits
             or output > max(OutputFormat)
             or blocks == 0
             or count == 0
@@ -266,7 +265,7 @@ class ModelTransport:
         config = self.config
         sums = self._arithmetic.integers(config.format, self._sums)
         self._sums = self._zeros()
-        page = config.interleave if mode & MODE_CHANNEL_PAGE else 0
+        page = (mode >> MODE_CHANNEL_SHIFT) * config.interleave
         entries = [
             self._channels[page + context][column]
             for context in range(config.interleave)

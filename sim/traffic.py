@@ -2,7 +2,14 @@
 
 import numpy as np
 
-from ..hw.commands import CHANNEL_ALL, HEADER_BYTES, MODE_BITS, Opcode, OutputFormat, Target
+from ..hw.commands import (
+    CHANNEL_ALL,
+    HEADER_BYTES,
+    MODE_CHANNEL_SHIFT,
+    Opcode,
+    OutputFormat,
+    Target,
+)
 from ..hw.config import Config
 from ..hw.layouts import address_bits
 from ..sw import protocol
@@ -64,11 +71,11 @@ def _load(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
 
 def _channel(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     column = None if rng.random() < 0.3 else int(rng.integers(config.columns))
-    channel = int(rng.integers(2 * config.interleave))
+    channel = int(rng.integers(config.channels))
     if wrong and rng.random() < 0.5:
         column = int(rng.choice([config.columns, 256, CHANNEL_ALL - 1]))
     elif wrong:
-        channel = int(rng.choice([2 * config.interleave, 0xFFFF]))
+        channel = int(rng.choice([config.channels, 0xFFFF]))
     scale, exponent = int(rng.integers(1 << 16)), int(rng.integers(-60, 20))
     limit = 1 << (config.accumulator_bits - 1)
     bias = int.from_bytes(rng.bytes(12), "little") % (2 * limit) - limit
@@ -83,7 +90,7 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
         "mode": int(finish)
         | int(rng.integers(2)) << 1
         | int(rng.integers(len(OutputFormat))) << 2
-        | int(rng.integers(2)) << 4,
+        | int(rng.integers(config.channel_pages)) << MODE_CHANNEL_SHIFT,
         "activation_base": int(rng.integers(2 * config.activation_groups)),
         "activation_stride": int(rng.integers(3)),
         "row_blocks": int(rng.integers(1, 4)) if finish else 1,
@@ -93,7 +100,7 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     }
     if wrong:
         name, value = [
-            ("mode", fields["mode"] | 1 << int(rng.integers(MODE_BITS, 16))),
+            ("mode", fields["mode"] | 1 << int(rng.integers(config.mode_bits, 16))),
             ("mode", fields["mode"] | 3 << 2),
             ("activation_base", 2 * config.activation_groups),
             ("row_blocks", 0 if finish else 2),

@@ -32,7 +32,7 @@ NOTES = {
     "activation_stride`, its weights from `slot_base`, and the group records `schedule_base` to "
     "`+ schedule_count - 1`. Addresses wrap within their page. `mode`: bit 0 finish (without it "
     "the sums stay for the next RUN, and `row_blocks` is 1), bit 1 ReLU, bits 2-3 output format, "
-    "bit 4 page of channels.",
+    "bits 4 on page of channels, of which there are as many as register `channel_pages` says.",
     Opcode.SYNC: "Answered when everything before has finished.",
 }
 

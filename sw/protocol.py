@@ -10,7 +10,7 @@ from ..hw.commands import (
     CHANNEL_ALL,
     COMMAND_FIELDS,
     HEADER_BYTES,
-    MODE_CHANNEL_PAGE,
+    MODE_CHANNEL_SHIFT,
     MODE_FINISH,
     MODE_FORMAT_SHIFT,
     MODE_RELU,
@@ -77,7 +77,7 @@ def run(
         finish * MODE_FINISH
         | relu * MODE_RELU
         | output << MODE_FORMAT_SHIFT
-        | channel_page * MODE_CHANNEL_PAGE
+        | channel_page << MODE_CHANNEL_SHIFT
     )
     return command(config, Opcode.RUN, fields | {"mode": mode})
 

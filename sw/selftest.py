@@ -7,7 +7,6 @@ import numpy as np
 
 from ..hw.commands import (
     COMMAND_FIELDS,
-    MODE_BITS,
     Flag,
     Opcode,
     OutputFormat,
@@ -208,7 +207,7 @@ def _errors(device: Device) -> str:
     strange = protocol.tagged(bytes([9]) + good[1:], 0)
     target = {"target": 9, "address": 0, "count": 1}
     outside = 2 * config.schedule_records - 1
-    run = dict.fromkeys(COMMAND_FIELDS[Opcode.RUN], 0) | {"mode": 1 << MODE_BITS}
+    run = dict.fromkeys(COMMAND_FIELDS[Opcode.RUN], 0) | {"mode": 1 << config.mode_bits}
     cases = {
         Status.BAD_CHECK: damaged,
         Status.BAD_OPCODE: strange,

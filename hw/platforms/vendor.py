@@ -72,7 +72,15 @@ class VendorBoard:
 
 
 def _fp16(side: int, **fields) -> Config:
-    return Config(f"fp16_{side}x{side}", side, side, FP16, columns_per_epilogue=side, **fields)
+    return Config(
+        f"fp16_{side}x{side}",
+        side,
+        side,
+        FP16,
+        columns_per_epilogue=side,
+        channel_pages=8,
+        **fields,
+    )
 
 
 VENDOR_BOARDS = {

@@ -9,7 +9,6 @@ from ...hw.config import Config
 from ...hw.drain import DrainControl
 from ...hw.layouts import FINISH
 
-TILE = data.StructLayout({name: member.shape for name, member in FINISH.members.items()})
 DELAY = 2
 """Cycles from a tile's end to its first row."""
 
@@ -21,17 +20,22 @@ class DrainProof(wiring.Component):
         self.config = config
         self.cycles = DELAY + config.columns + config.tile_rows
         """How long a tile's end may show."""
-        super().__init__({"finish": In(TILE)})
+        self.tile = data.StructLayout(
+            {name: member.shape for name, member in FINISH(config).members.items()}
+        )
+        super().__init__({"finish": In(self.tile)})
 
     def elaborate(self, platform):
         m = Module()
         rows, turn = self.config.tile_rows, self.config.interleave
         m.submodules.drain = drain = DrainControl(self.config, DELAY)
-        m.d.comb += [getattr(drain.finish, name).eq(self.finish[name]) for name in FINISH.members]
+        m.d.comb += [
+            getattr(drain.finish, name).eq(self.finish[name]) for name in self.tile.members
+        ]
         # What came so many cycles ago.
         ago = [self.finish]
         for n in range(1, self.cycles):
-            ago.append(Signal(TILE, name=f"ago_{n}"))
+            ago.append(Signal(self.tile, name=f"ago_{n}"))
             m.d.sync += ago[n].eq(ago[n - 1])
         for before in ago[1:rows]:
             m.d.comb += Assume(~(self.finish.valid & before.valid))

@@ -20,7 +20,7 @@ class IssuerProof(wiring.Component):
     def __init__(self, config: Config, whole: bool):
         self.config = config
         self.whole = whole
-        super().__init__({"valid": In(1), "record": In(RECORD), "row_taken": In(1)})
+        super().__init__({"valid": In(1), "record": In(RECORD(config)), "row_taken": In(1)})
 
     def elaborate(self, platform):
         m = Module()

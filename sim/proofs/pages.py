@@ -6,30 +6,32 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ...hw import pages
-from ...hw.layouts import PAGES
+from ...hw.config import Config
+from ...hw.layouts import PAGE_NUMBERS
 
 
 class PageGuardProof(wiring.Component):
     """Counts the holders of each page without a bound, under the guard's contract: nothing is
     acquired while it is full, and only what is held is released."""
 
-    def __init__(self, most: int):
+    def __init__(self, config: Config, most: int):
+        self.config = config
         self.most = most
         super().__init__(
             {
                 "acquire": In(1),
-                "acquired": In(PAGES),
+                "acquired": In(PAGE_NUMBERS(config)),
                 "channel": In(1),
                 "release": In(1),
-                "released": In(PAGES),
+                "released": In(PAGE_NUMBERS(config)),
                 "release_channel": In(1),
-                "released_channel": In(1),
+                "released_channel": In(range(config.channel_pages)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.guard = guard = pages.PageGuard(self.most)
+        m.submodules.guard = guard = pages.PageGuard(self.config, self.most)
         m.d.comb += [
             guard.acquire.valid.eq(self.acquire),
             guard.acquire.pages.eq(self.acquired),

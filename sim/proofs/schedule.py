@@ -50,7 +50,7 @@ class ScheduleProof(wiring.Component):
                 "table": In(8).array(4),
                 "chosen": In(1),
                 "offered": In(1),
-                "run": In(RUN),
+                "run": In(RUN(config)),
                 "ready": In(1),
             }
         )
@@ -77,7 +77,7 @@ class ScheduleProof(wiring.Component):
         # RUNs that were accepted, and that have ended.
         begun, ended = Signal(8), Signal(8)
         m.d.sync += [begun.eq(begun + accepted), ended.eq(ended + (taken & record.end))]
-        mine = Signal(RUN)
+        mine = Signal(RUN(config))
         with m.If(accepted & (begun == self.chosen)):
             m.d.sync += mine.eq(self.run)
         m.d.comb += Assert(~reader.records.valid | (begun != ended))

@@ -41,8 +41,8 @@ class SequencerSteps(wiring.Component):
         super().__init__(
             {
                 **surroundings(config),
-                "release": In(RELEASE),
-                "release_channel": In(RELEASE_CHANNEL),
+                "release": In(RELEASE(config)),
+                "release_channel": In(RELEASE_CHANNEL(config)),
                 "takes": In(1),
                 "done": In(1),
                 "bad_length": In(1),
@@ -173,15 +173,19 @@ class SequencerSteps(wiring.Component):
                     which = field(Opcode.LOAD, "address")[bits - 1]
                     busy = getattr(s.guard.busy, HELD_AS[target])
                     m.d.comb += page.eq(busy.bit_select(which, 1))
-        settings = s.guard.busy.channel.bit_select(
-            field(Opcode.CHANNEL, "channel") >= self.config.interleave, 1
-        )
-        held_settings, was_full = Signal(), Signal()
+        channel, contexts = field(Opcode.CHANNEL, "channel"), self.config.interleave
+        settings = Signal()
+        for number, busy in enumerate(s.guard.busy.channel):
+            first = number * contexts
+            with m.If((channel >= first) & (channel < first + contexts)):
+                m.d.comb += settings.eq(busy)
+        held_settings, exists, was_full = Signal(), Signal(), Signal()
         judged, alone, synced = Signal(), Signal(), Signal()
         sync = self.during("WAIT") & (s.header[:8] == Opcode.SYNC)
         m.d.sync += [
             held_page.eq(page),
             held_settings.eq(settings),
+            exists.eq(channel < self.config.channels),
             was_full.eq(s.guard.full),
             judged.eq(self.during("JUDGE", "DECODE", "WAIT")),
             alone.eq(self.idle & ~dut.run.valid),
@@ -190,7 +194,7 @@ class SequencerSteps(wiring.Component):
         with m.If(judged & self.during("WAIT")):
             m.d.comb += [
                 Assert((s.header[:8] != Opcode.LOAD) | (s.page_busy == held_page)),
-                Assert(s.channel_busy == held_settings),
+                Assert(~exists | (s.channel_busy == held_settings)),
                 Assert(s.full == was_full),
             ]
         m.d.comb += [

@@ -25,7 +25,7 @@ class ReaderAndIssuer(wiring.Component):
         super().__init__(
             {
                 "write": In(write_signature(config)),
-                "run": In(stream.Signature(RUN)),
+                "run": In(stream.Signature(RUN(config))),
                 "row_taken": In(1),
                 "activation_address": Out(bits[Target.ACTIVATIONS]),
                 "load": Out(1),
@@ -126,7 +126,7 @@ async def slots_in_order(dut):
             while random.random() < 0.3:
                 await FallingEdge(dut.clk)
             mode = int(run["finish"])
-            word, at = mode, 5
+            word, at = mode, config.mode_bits
             for name in list(run)[1:]:
                 word |= run[name] << at
                 at += 16

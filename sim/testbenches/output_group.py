@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from ...hw.commands import OutputFormat
+from ...hw.commands import MODE_CHANNEL_SHIFT, OutputFormat
 from ...hw.config import Accumulation
 from ...hw.output_group import OutputGroup
 from ..golden import dot, epilogue
@@ -71,11 +71,11 @@ class Row:
     def __init__(self, config):
         self.config = config
         self.context = random.randrange(config.interleave)
-        self.page = random.randrange(2)
+        self.page = random.randrange(config.channel_pages)
         self.relu = random.random() < 0.5
         self.end = random.random() < 0.3
         self.output = random.choice(list(OutputFormat))
-        self.mode = 1 | self.relu << 1 | self.output << 2 | self.page << 4
+        self.mode = 1 | self.relu << 1 | self.output << 2 | self.page << MODE_CHANNEL_SHIFT
         columns = config.columns_per_epilogue
         if config.accumulation is Accumulation.FP32:
             # Multiples of the last place of a product, as the adder's sums are.
@@ -115,7 +115,7 @@ def offer(dut, column: int, row: Row):
 async def channels(dut, config) -> list[list[tuple]]:
     """Set channels, some for all groups, some for this one, some for another; what holds then."""
     unit = config.format.product_unit_log2
-    columns, count = config.columns_per_epilogue, 2 * config.interleave
+    columns, count = config.columns_per_epilogue, config.channels
     settings = [[(0, 1 << 15, unit - 15)] * count for _ in range(columns)]
     for _ in range(4 * columns * count):
         everyone = random.random() < 0.2

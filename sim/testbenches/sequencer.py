@@ -17,7 +17,7 @@ from ...hw.commands import (
     CHANNEL_ALL,
     COMMAND_FIELDS,
     HEADER_BYTES,
-    MODE_CHANNEL_PAGE,
+    MODE_CHANNEL_SHIFT,
     MODE_FINISH,
     Opcode,
     OutputFormat,
@@ -96,7 +96,7 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
         }
         if fields["mode"] & MODE_FINISH:
             command.output = fields["mode"] >> 2 & 3
-            command.pages["channel"] = int(bool(fields["mode"] & MODE_CHANNEL_PAGE))
+            command.pages["channel"] = fields["mode"] >> MODE_CHANNEL_SHIFT
     elif command.opcode == Opcode.CHANNEL and command.good:
         command.pages = {"channel": fields["channel"] // config.interleave}
     return command
@@ -186,7 +186,8 @@ class Bench:
         names = COMMAND_FIELDS[Opcode.RUN]
         assert (
             payload
-            == command.fields["mode"] | join((command.fields[name] for name in names[1:]), 16) << 5
+            == command.fields["mode"]
+            | join((command.fields[name] for name in names[1:]), 16) << self.config.mode_bits
         ), command.fields
         command.accepted = True
         self.working.append(command)
@@ -278,14 +279,14 @@ class Bench:
             dut.idle.value = not self._at_work()
 
 
-def run_in(config, page: int) -> bytes:
-    """A RUN of one tile in the given page of every buffer."""
+def run_in(config, page: int, channel_page: int) -> bytes:
+    """A RUN of one tile in the given page of every buffer, and of channel settings."""
     return protocol.run(
         config,
         finish=True,
         relu=False,
         output=OutputFormat.FP32,
-        channel_page=page,
+        channel_page=channel_page,
         activation_base=page * config.activation_groups,
         activation_stride=0,
         row_blocks=1,
@@ -331,10 +332,11 @@ async def pages_under_a_run(dut):
         return bench.send(protocol.load(config, kind, page * depth, 1, bytes(-(-sizes[kind] // 8))))
 
     for kind in (*Target, "channel"):
-        for page in range(2):
+        pages = config.channel_pages if kind == "channel" else 2
+        for page in range(pages):
             bench.held = True
-            bench.send(run_in(config, page))
-            change(kind, 1 - page)
+            bench.send(run_in(config, page % 2, page))
+            change(kind, (page + 1) % pages)
             answers = len(bench.commands)
             await until(
                 dut.clk,
@@ -366,7 +368,7 @@ async def sync_waits(dut):
 
     for _ in range(3):
         bench.runs.pause, bench.held = 1, True
-        bench.send(run_in(config, 0))
+        bench.send(run_in(config, 0, 0))
         bench.send(protocol.sync(config))
         # Without a queue the RUN itself waits.
         await silence(waiting=2 if config.compact else 1)

@@ -4,12 +4,17 @@ from heddle.hw import pages
 from heddle.sim.formal import prove
 from heddle.sim.proofs.pages import PageGuardProof
 
-from .common import mutate, refuted
+from .common import PAGED, SMALL, mutate, refuted
 
 
 def test_page_guard():
-    for most in (3, 31):
-        prove(lambda most=most: PageGuardProof(most), bounded=3, induction=3, cover=most + 5)
+    for config, most in ((SMALL, 3), (SMALL, 31), (PAGED, 3)):
+        prove(
+            lambda config=config, most=most: PageGuardProof(config, most),
+            bounded=3,
+            induction=3,
+            cover=most + 5,
+        )
 
 
 def test_page_guard_that_is_never_full_fails(monkeypatch):
@@ -17,4 +22,4 @@ def test_page_guard_that_is_never_full_fails(monkeypatch):
         m.d.comb += guard.full.eq(0)
 
     mutate(monkeypatch, pages.PageGuard, wrong)
-    refuted(PageGuardProof(3), 8)
+    refuted(PageGuardProof(SMALL, 3), 8)

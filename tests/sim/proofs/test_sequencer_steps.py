@@ -10,14 +10,16 @@ from heddle.sim.formal import prove
 from heddle.sim.proofs.claims import during
 from heddle.sim.proofs.sequencer_steps import SequencerSteps
 
-from .common import COMPACT, INTERLEAVED, SMALL, goes, mutate, no_longer_holds
+from .common import COMPACT, INTERLEAVED, PAGED, SMALL, goes, mutate, no_longer_holds
 
 SHARED = replace(SMALL, rows=4, columns=4, lanes=4, columns_per_epilogue=4)
 """With an epilogue for four columns, and headers of one beat."""
 
 
 @pytest.mark.parametrize(
-    "config", [SMALL, INTERLEAVED, COMPACT, SHARED], ids=["T1", "T3", "compact", "shared"]
+    "config",
+    [SMALL, INTERLEAVED, COMPACT, SHARED, PAGED, replace(PAGED, interleave=3)],
+    ids=["T1", "T3", "compact", "shared", "paged", "paged-T3"],
 )
 def test_sequencer_steps(config):
     prove(lambda: SequencerSteps(config), bounded=4, induction=4, cover=32)
@@ -60,6 +62,14 @@ def writes_into_a_page_that_is_read(m, s, dut):
     m.d.sync += s.page_busy.eq(0)
 
 
+def sets_channels_that_are_read(m, s, dut):
+    m.d.sync += s.channel_busy.eq(0)
+
+
+def looks_at_the_wrong_channels_page(m, s, dut):
+    m.d.sync += s.channel_busy.eq(s.guard.busy.channel[0])
+
+
 def waits_for_a_page_that_is_free(m, s, dut):
     m.d.sync += s.page_busy.eq(1)
 
@@ -88,6 +98,8 @@ def keeps_the_payload(m, s, dut):
         waits_for_nothing,
         says_that_any_length_was_right,
         writes_into_a_page_that_is_read,
+        sets_channels_that_are_read,
+        looks_at_the_wrong_channels_page,
         waits_for_a_page_that_is_free,
         syncs_early,
         forgets_its_answer,
