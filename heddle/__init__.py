@@ -6,25 +6,55 @@ with heddle.open("sim", "small") as device:
     y, stats = device.matmul(x, packed)
 """
 
-from .hw.config import PRESETS, Config, preset
-from .hw.formats import FORMATS, Format
+from .hw.commands import Flag, OutputFormat
+from .hw.config import PRESETS, Accumulation, Config, preset
+from .hw.formats import BF16, E4M3, E5M2, FORMATS, FP16, INT4, INT8, Format
 from .sw.container import load, save
 from .sw.device import Device, open
-from .sw.errors import DataError, DeviceError, FormatError, HeddleError
-from .sw.nm import check, mask, prune
+from .sw.driver import Stats
+from .sw.elements import Raw
+from .sw.errors import (
+    ConfigError,
+    DataError,
+    DeviceError,
+    FormatError,
+    HeddleError,
+    PrecisionWarning,
+)
+from .sw.network import Network
+from .sw.nm import NotSparse, check, mask, prune
 from .sw.packing import PackedWeights, pack, to_dense
+from .sw.scaling import quantise
+
+__version__ = "0.1.0"
+"""The release, of which the package's metadata are made."""
 
 __all__ = [
+    "BF16",
+    "E4M3",
+    "E5M2",
     "FORMATS",
+    "FP16",
+    "INT4",
+    "INT8",
     "PRESETS",
+    "Accumulation",
     "Config",
+    "ConfigError",
     "DataError",
     "Device",
     "DeviceError",
+    "Flag",
     "Format",
     "FormatError",
     "HeddleError",
+    "Network",
+    "NotSparse",
+    "OutputFormat",
     "PackedWeights",
+    "PrecisionWarning",
+    "Raw",
+    "Stats",
     "check",
     "load",
     "mask",
@@ -32,6 +62,7 @@ __all__ = [
     "pack",
     "preset",
     "prune",
+    "quantise",
     "save",
     "to_dense",
 ]

@@ -9,10 +9,13 @@ from enum import IntEnum
 from numbers import Integral
 
 from .commands import BIAS_BITS, HEADER_BYTES, MODE_CHANNEL_SHIFT, OutputFormat
+from .errors import ConfigError
 from .formats import FORMATS, FP16, INT8, Format
 
 MAX_TERMS = 1 << 15
-"""Longest dot product (in kept products) whose accumulator is proven never to overflow."""
+"""Longest dot product (in kept products) whose accumulator is proven never to overflow. A longer
+one wraps around if its sum leaves the accumulator: the driver refuses what could
+(`sw/bounds.py`)."""
 MAX_ROWS, MAX_COLUMNS, MAX_INTERLEAVE = 128, 128, 16
 """Of an array, and of the outputs that a processing element accumulates in turn."""
 GROUPS = (8, 16)
@@ -23,10 +26,6 @@ BEAT_BYTES = {m * k * f.bits // 8 for m in GROUPS for k in LANES for f in FORMAT
 """Widths of the host streams that there are."""
 FP32_ADDER_STAGES = 5
 """Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be built; the message says which field and what it may be."""
 
 
 class Accumulation(IntEnum):

@@ -16,6 +16,7 @@ from ..hw.core import Core
 from ..hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8
 from ..sw import driver, nm, packing
 from ..sw.device import Device
+from ..sw.elements import to_raw
 from ..sw.errors import HeddleError
 from .coverage import DIMENSIONS, GROUP, Coverage
 from .golden import epilogue, numbers
@@ -53,7 +54,7 @@ class Mismatch(HeddleError, AssertionError):
 def golden_product(config: Config, x, weights, bias, scale, relu: bool, output) -> np.ndarray:
     """The raw outputs of a product by the golden model alone, without driver or device."""
     arithmetic = ARITHMETIC[config.accumulation]
-    raw = packing.to_raw(x, config.format)
+    raw = to_raw(x, config.format)
     sums = arithmetic.matmul(config.format, raw, weights.unpack())
     sums = arithmetic.integers(config.format, sums)
     s = driver.settings(config, weights.shape[1], bias, scale)
@@ -63,7 +64,7 @@ def golden_product(config: Config, x, weights, bias, scale, relu: bool, output) 
 
 def compare(device: Device, x, weights, **options) -> driver.Stats:
     """Multiply on `device`; raises `Mismatch` unless every bit is the golden model's."""
-    got, stats = driver.matmul(device, x, weights, **options)
+    got, stats = driver.matmul(device, x, weights, raw=True, **options)
     settings = {"bias": None, "scale": None, "relu": False, "output": OutputFormat.FP32} | options
     wrong = np.count_nonzero(got != golden_product(device.config, x, weights, **settings))
     if wrong:
@@ -83,7 +84,9 @@ def random_product(
     if not device.config.format.is_float:
         # At least one, so that no kept weight is rounded to zero.
         spread = numbers.largest_value(device.config.format) / 3
-        x, w = x * spread, np.copysign(np.abs(w) * spread + 1, w)
+        limit = numbers.largest_value(device.config.format)
+        x = np.clip(np.rint(x * spread), -limit, limit)
+        w = np.clip(np.rint(np.copysign(np.abs(w) * spread + 1, w)), -limit, limit)
     w = np.where(rng.random(w.shape) < 0.3, w, 0) if n is None else nm.prune(w, n, GROUP)
     weights = packing.pack(w, device.config.format, n, GROUP)
     return weights, compare(device, x, weights, **options)

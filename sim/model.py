@@ -264,6 +264,7 @@ class ModelTransport:
         """The tile's rows in the order of draining, and the sums back to zero."""
         config = self.config
         sums = self._arithmetic.integers(config.format, self._sums)
+        sums = self._arithmetic.drained(sums, config.accumulator_bits)
         self._sums = self._zeros()
         page = (mode >> MODE_CHANNEL_SHIFT) * config.interleave
         entries = [

@@ -17,6 +17,8 @@ KIND = "heddle.packed"
 VERSION = 1
 PARTS = ("counts", "values", "indices")
 """What of a matrix is a tensor."""
+SCALE = "scale"
+"""One more, of a matrix that has one."""
 DESCRIBED = ("group", "pattern", "shape")
 """What of a matrix, beside its format, is in the header."""
 ARRAY = "array."
@@ -44,6 +46,8 @@ def save(
         described[name] = {"format": packed.format.name}
         described[name] |= {field: getattr(packed, field) for field in DESCRIBED}
         tensors |= {f"{name}.{part}": getattr(packed, part) for part in PARTS}
+        if packed.scale is not None:
+            tensors[f"{name}.{SCALE}"] = packed.scale
     for name, array in (arrays or {}).items():
         check_name(name, array=True)
         tensors[f"{ARRAY}{name}"] = _plain(name, array)
@@ -135,6 +139,7 @@ def _matrix(path, name: str, entry: dict, tensors: dict[str, np.ndarray]) -> Pac
             FORMATS[entry["format"]],
             *(entry[field] for field in DESCRIBED),
             *(tensors[f"{name}.{part}"] for part in PARTS),
+            tensors.get(f"{name}.{SCALE}"),
         )
     except (KeyError, TypeError, FormatError) as reason:
         why = reason if isinstance(reason, FormatError) else repr(reason)

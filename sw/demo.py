@@ -13,6 +13,7 @@ from . import data as datasets
 from . import files
 from . import network as networks
 from .device import Device
+from .elements import bits
 from .network import Network
 from .speed import gmacs, milliseconds
 
@@ -70,7 +71,7 @@ def run(
         progress.advance(task)
 
     mismatches = sum(
-        int(np.count_nonzero(a != b))
+        int(np.count_nonzero(bits(a) != bits(b)))
         for run in outputs.values()
         for a, b in zip(run, golden, strict=True)
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..hw.commands import Flag
-from ..hw.config import Config, preset
+from ..hw.config import Accumulation, Config, preset
 from ..hw.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
@@ -113,6 +113,11 @@ class Device:
         if beat != config.stream_bytes:
             raise _impossible(f"beats of {beat} bytes, not {config.stream_bytes}")
         return config
+
+    def __repr__(self) -> str:
+        c = self.config
+        added = "" if c.accumulation is Accumulation.EXACT else ", FP32 accumulation"
+        return f"<Device {c.name!r}: {c.rows} x {c.columns} {c.format.name}, M = {c.group}{added}>"
 
     def __enter__(self) -> "Device":
         return self

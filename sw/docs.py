@@ -17,6 +17,7 @@ from ..hw.commands import (
 from ..hw.config import Accumulation, Config
 from ..hw.formats import FORMATS
 from ..hw.registers import Register
+from .api_page import api
 
 HEAD = "<!-- Made by `make docs`; edit the code it comes from. -->\n\n"
 
@@ -145,5 +146,9 @@ def registers() -> str:
     return "\n".join([*lines, ""])
 
 
-PAGES = {"commands.md": commands, "registers.md": registers}
+PAGES = {
+    "api.md": lambda: HEAD + api(),
+    "commands.md": commands,
+    "registers.md": registers,
+}
 """File names in docs/, and what makes them."""

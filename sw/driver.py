@@ -1,18 +1,21 @@
 """Matrix products of any shape on a device: what goes in is checked, what comes out is counted."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ..hw.commands import Flag, OutputFormat
 from ..hw.config import Config
 from . import protocol
+from .bounds import check_sums
+from .channels import settings
 from .device import Device
+from .elements import to_raw
 from .errors import DeviceError, FormatError
-from .packing import PackedWeights, pack, to_raw
-from .plan import Plan, Settings
+from .packing import PackedWeights, pack
+from .plan import Plan
 
 
 @dataclass
@@ -43,70 +46,46 @@ class Stats:
         return {k[6:]: v for k, v in self.counters.items() if k.startswith("stall_")}
 
 
-def settings(config: Config, channels: int, bias=None, scale=None) -> Settings:
-    """Real bias (added to the sum) and scale (then multiplied) as integers.
-
-    The scale keeps 16 significant bits; a bias is rounded to the sum's unit. Raises
-    `FormatError` for a wrong length, a negative scale, or a bias that the sum cannot hold.
-    """
-
-    def spread(values, default: float, name: str) -> np.ndarray:
-        values = np.asarray(default if values is None else values, np.float64)
-        if values.ndim > 1 or (values.ndim == 1 and len(values) != channels):
-            raise FormatError(f"{name}: one number or {channels}, not shape {values.shape}")
-        if not np.isfinite(values).all():
-            raise FormatError(f"{name} must be finite")
-        return np.broadcast_to(values, channels)
-
-    unit = config.format.product_unit_log2
-    limit = 1 << (config.accumulator_bits - 1)
-    biases, scales, exponents = [], [], []
-    for offset, factor in zip(spread(bias, 0.0, "bias"), spread(scale, 1.0, "scale"), strict=True):
-        integer = round(math.ldexp(offset, -unit)) if offset else 0
-        if not -limit <= integer < limit:
-            raise FormatError(f"a bias of {offset} does not fit into the accumulator")
-        if factor < 0:
-            raise FormatError(f"a scale cannot be negative ({factor}); negate the weights")
-        mantissa, exponent = math.frexp(factor)
-        multiplier = round(mantissa * (1 << 16))
-        if multiplier == 1 << 16:
-            multiplier, exponent = 1 << 15, exponent + 1
-        biases.append(integer)
-        scales.append(multiplier)
-        exponents.append(exponent - 16 + unit)
-    return Settings(biases, scales, exponents)
+VALUES = {OutputFormat.FP32: "<f4", OutputFormat.FP16: "<f2", OutputFormat.INT8: "i1"}
+"""NumPy's types of outputs as numbers."""
 
 
 def matmul(
     device: Device,
-    x: np.ndarray,
-    weights: PackedWeights | np.ndarray,
+    x: Any,
+    weights: Any,
     *,
-    bias=None,
-    scale=None,
+    bias: Any = None,
+    scale: Any = None,
     relu: bool = False,
-    output: OutputFormat = OutputFormat.FP32,
+    output: OutputFormat | str = OutputFormat.FP32,
+    raw: bool = False,
     on_progress: Callable[[float], None] | None = None,
 ) -> tuple[np.ndarray, Stats]:
     """``round(relu?((x @ weights + bias) * scale))`` for x [B, K], weights [K, C].
 
-    `x` is floats (rounded to the device's format) or raw elements; a plain array of weights is
-    run dense. Returns raw outputs [B, C] (uint32, uint16 or uint8 by `output`) and `Stats`.
+    `x` is numbers, as elements of the device's format (see `sw.elements`), or `Raw` elements; a
+    plain array of weights is run dense. `bias` and `scale` are one number or C; what the weights
+    were scaled by is multiplied in. Returns [B, C] as float32, float16 or int8 by `output` ("fp32",
+    "fp16", "int8"), or with `raw` their bits (uint32, uint16, uint8), and `Stats`.
     Nothing is padded along K beyond its last group; the last row and column blocks run whole.
 
-    Raises `FormatError` for arrays that do not fit, `DeviceError` if the device refuses.
+    Raises `FormatError` for arrays that do not fit, and for sums that might not (`sw.bounds`);
+    `DeviceError` if the device refuses.
     """
-    config = device.config
+    config, output = device.config, output_format(output)
     if not isinstance(weights, PackedWeights):
         weights = pack(weights, config.format, config.group, config.group, config.group)
     check_fits(weights, config)
-    x = to_raw(x, config.format)
+    x = to_raw(x, config.format, "activations")
     if x.ndim != 2 or x.shape[0] == 0 or x.shape[1] != weights.shape[0]:
         raise FormatError(
             f"activations must be [B, {weights.shape[0]}] to go with weights "
             f"{list(weights.shape)}, not {list(x.shape)}"
         )
-    plan = Plan(config, x, weights, settings(config, weights.shape[1], bias, scale), relu, output)
+    check_sums(config, x, weights)
+    channels = settings(config, weights.shape[1], bias, scale, weights.scale)
+    plan = Plan(config, x, weights, channels, bool(relu), output)
     packets, places = plan.packets()
 
     progress = None
@@ -133,7 +112,17 @@ def matmul(
     )
     if stats.flags & {Flag.NONFINITE_ACTIVATION, Flag.NONFINITE_WEIGHT}:
         raise DeviceError("the device saw an infinity or NaN that the host did not send")
-    return result[: x.shape[0], : weights.shape[1]], stats
+    result = result[: x.shape[0], : weights.shape[1]]
+    return result if raw else result.view(VALUES[output]), stats
+
+
+def output_format(output: OutputFormat | str) -> OutputFormat:
+    """The output format meant, by itself or by its name. Raises `FormatError` if there is none."""
+    try:
+        return OutputFormat[output.upper()] if isinstance(output, str) else OutputFormat(output)
+    except (KeyError, ValueError):
+        names = ", ".join(f.name.lower() for f in OutputFormat)
+        raise FormatError(f"no output format {output!r}; there are {names}") from None
 
 
 def check_fits(weights: PackedWeights, config: Config) -> None:

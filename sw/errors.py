@@ -1,8 +1,15 @@
 """What goes wrong for reasons that a user can do something about."""
 
+from ..hw.errors import ConfigError, HeddleError
 
-class HeddleError(Exception):
-    """The base of all of them; the message says what was wrong and what to do."""
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "DeviceError",
+    "FormatError",
+    "HeddleError",
+    "PrecisionWarning",
+]
 
 
 class FormatError(HeddleError):
@@ -15,3 +22,7 @@ class DeviceError(HeddleError):
 
 class DataError(HeddleError):
     """A data set or a file that is missing, damaged, of another version, or cannot be written."""
+
+
+class PrecisionWarning(UserWarning):
+    """Weights that a format is too coarse for: many that are not zero become zero in it."""

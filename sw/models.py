@@ -1,5 +1,6 @@
 """Weights of a model in a safetensors file, of whatever framework: its matrices, packed."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,8 @@ import numpy as np
 
 from ..hw.formats import Format
 from . import container
-from .errors import FormatError
-from .packing import PackedWeights, check_range, pack, to_dense
+from .errors import FormatError, PrecisionWarning
+from .packing import PackedWeights, pack, to_dense
 from .tensors import Tensors, opened
 
 MOST_LISTED = 20
@@ -48,15 +49,21 @@ class Outcome:
 
 
 def pack_matrix(
-    dense: np.ndarray, format: Format | str, n: int | None, m: int, transpose: bool = False
+    dense: np.ndarray,
+    format: Format | str,
+    n: int | None,
+    m: int,
+    transpose: bool = False,
+    scale: str | None = None,
 ) -> tuple[PackedWeights, Rounding]:
     """`packing.pack`, of the transposed matrix if so asked, and what rounding did.
 
-    Raises `FormatError`, also for what an integer format would saturate.
+    Raises `FormatError`.
     """
     dense = dense.T if transpose else dense
-    check_range(dense, format)
-    packed = pack(dense, format, n, m)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PrecisionWarning)  # what became zero is counted
+        packed = pack(dense, format, n, m, scale=scale)
     return packed, Rounding.of(dense, packed)
 
 
@@ -68,11 +75,12 @@ def pack_model(
     *,
     tensor: str | None = None,
     transpose: bool = False,
+    scale: str | None = None,
 ) -> Iterator[Outcome]:
     """Pack every matrix of the safetensors file at `path`, or the one called `tensor`.
 
     A matrix is [K, C]; `transpose` takes [C, K] (PyTorch's Linear keeps [out, in]). Types that are
-    read: signed integers, F16, BF16, F32, F64 and 8-bit floats; unsigned ones are raw elements.
+    read: integers, F16, BF16, F32, F64 and 8-bit floats.
     Tensors that cannot be packed are skipped; with `tensor` that is an error. Raises `FormatError`.
     """
     pack(np.zeros((1, 1)), format, n, m)  # a wrong format or pattern is said now, and once
@@ -85,7 +93,7 @@ def pack_model(
             what = name, file.type(name), file.shape(name)
             try:
                 container.check_name(name)
-                made = pack_matrix(_matrix(file, name), format, n, m, transpose)
+                made = pack_matrix(_matrix(file, name), format, n, m, transpose, scale)
                 yield Outcome(*what, *made)
             except FormatError as reason:
                 if tensor is not None:

@@ -13,9 +13,11 @@ from ..hw.formats import FP16, INT8, Format
 from ..sim.golden import dot, epilogue
 from . import container
 from .device import Device
-from .driver import Stats, check_fits, matmul, settings
+from .driver import VALUES, Stats, check_fits, matmul, settings
+from .elements import as_array, to_raw
 from .errors import FormatError
-from .packing import PackedWeights, pack, to_dense, to_raw
+from .packing import PackedWeights, pack, to_dense
+from .scaling import divided
 from .trainer import Layer
 
 SHIPPED = {
@@ -113,11 +115,12 @@ class Network:
         return cls(layers, data, step=step, notes=notes)
 
     def run(self, x: np.ndarray, product: Callable) -> list[np.ndarray]:
-        """Raw outputs of every layer: elements, the last FP32.
+        """Outputs of every layer as numbers: elements of the format, the last float32.
 
-        `product(x, layer, output, number)` does one layer: `hardware`, `golden` below.
+        `product(x, layer, output, number)` does one layer: `hardware`, `golden` below. Inputs of an
+        INT8 network are rounded and clipped as its layers' results are.
         """
-        outputs = [to_raw(x / self.step, self.format)]
+        outputs = [divided(as_array(x, "activations"), self.step, self.format)]
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
             output = OutputFormat.FP32 if last else HIDDEN[self.format]
@@ -196,11 +199,11 @@ def hardware(
     """Layers on a device, its `Stats` appended; `dense` issues every weight, zeros included."""
 
     def product(x, layer: PackedLayer, output: OutputFormat, number: int) -> np.ndarray:
-        weights = layer.weights.unpack() if dense else layer.weights
+        weights = to_dense(layer.weights) if dense else layer.weights
         progress = None
         if on_progress is not None:
             progress = lambda part, report=on_progress: report(number, part)  # noqa: E731
-        raw, counted = matmul(
+        result, counted = matmul(
             device,
             x,
             weights,
@@ -211,7 +214,7 @@ def hardware(
             on_progress=progress,
         )
         stats.append(counted)
-        return raw
+        return result
 
     return product
 
@@ -220,16 +223,16 @@ def golden(config) -> Callable:
     """Layers by the golden model."""
 
     def product(x, layer: PackedLayer, output: OutputFormat, number: int) -> np.ndarray:
-        sums = dot.exact_matmul(layer.weights.format, x, layer.weights.unpack())
-        s = settings(config, layer.weights.shape[1], layer.bias, layer.scale)
+        weights = layer.weights
+        sums = dot.exact_matmul(weights.format, to_raw(x, weights.format), weights.unpack())
+        s = settings(config, weights.shape[1], layer.bias, layer.scale, weights.scale)
         bias, scale, exponent = (np.array(v, object) for v in (s.bias, s.scale, s.exponent))
-        return epilogue.finish(sums, bias, scale, exponent, layer.relu, output).raw
+        done = epilogue.finish(sums, bias, scale, exponent, layer.relu, output)
+        return done.raw.view(VALUES[output])
 
     return product
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Share of rows whose largest score is the label's; raw FP32 scores are read as such."""
-    if scores.dtype == np.uint32:
-        scores = scores.view(np.float32)
+    """Share of rows whose largest score is the label's."""
     return float(np.mean(np.argmax(scores, axis=1) == labels))

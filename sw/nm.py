@@ -4,9 +4,13 @@ N:M along an axis: of every M consecutive elements at most N are not zero. The l
 shorter. Selection is by magnitude; of equals the lower index stays (as in the hardware's pruner).
 """
 
+from typing import Any
+
 import numpy as np
 
+from .elements import as_array
 from .errors import FormatError
+from .validity import whole
 
 
 class NotSparse(FormatError):
@@ -21,15 +25,17 @@ class NotSparse(FormatError):
         )
 
 
-def _grouped(dense: np.ndarray, n: int, m: int, axis: int) -> np.ndarray:
-    """`dense` with `axis` last, zero-padded and split into groups: [..., groups, m]."""
-    dense = np.asarray(dense)
-    if dense.ndim == 0 or not -dense.ndim <= axis < dense.ndim:
-        raise FormatError(f"an array of rank {dense.ndim} has no axis {axis}")
-    if dense.dtype.kind not in "fiu":
-        raise FormatError(f"N:M sparsity is for real numbers, not for {dense.dtype}")
-    if not (isinstance(m, int) and isinstance(n, int) and m >= 1 and 0 <= n <= m):
+def _pattern(n: Any, m: Any) -> tuple[int, int]:
+    n, m = whole("N", n), whole("M", m)
+    if m < 1 or not 0 <= n <= m:
         raise FormatError(f"N:M needs 0 <= N <= M and M >= 1, not {n}:{m}")
+    return n, m
+
+
+def _grouped(dense: np.ndarray, m: int, axis: int) -> np.ndarray:
+    """`dense` with `axis` last, zero-padded and split into groups: [..., groups, m]."""
+    if dense.ndim == 0 or not -dense.ndim <= whole("axis", axis) < dense.ndim:
+        raise FormatError(f"an array of rank {dense.ndim} has no axis {axis}")
     if dense.dtype.kind == "f" and not np.isfinite(dense).all():
         place = np.argwhere(~np.isfinite(dense))[0]
         raise FormatError(f"the array holds {dense[tuple(place)]} at {place.tolist()}")
@@ -39,30 +45,32 @@ def _grouped(dense: np.ndarray, n: int, m: int, axis: int) -> np.ndarray:
     return moved.reshape(*moved.shape[:-1], -1, m)
 
 
-def mask(dense: np.ndarray, n: int, m: int, axis: int = 0) -> np.ndarray:
+def mask(dense: Any, n: int, m: int, axis: int = 0) -> np.ndarray:
     """Where the `n` largest magnitudes of every `m` along `axis` are: bool, as `dense`.
 
     Raises `FormatError` for a pattern, axis or element that makes no sense.
     """
-    groups = np.abs(_grouped(dense, n, m, axis).astype(np.float64))
+    (n, m), dense = _pattern(n, m), as_array(dense)
+    groups = np.abs(_grouped(dense, m, axis).astype(np.float64))
     order = np.argsort(-groups, axis=-1, kind="stable")
     keep = np.zeros(groups.shape, bool)
     np.put_along_axis(keep, order[..., :n], True, axis=-1)
-    keep = keep.reshape(*keep.shape[:-2], -1)[..., : np.shape(dense)[axis]]
+    keep = keep.reshape(*keep.shape[:-2], -1)[..., : dense.shape[axis]]
     return np.moveaxis(keep, -1, axis)
 
 
-def prune(dense: np.ndarray, n: int, m: int, axis: int = 0) -> np.ndarray:
+def prune(dense: Any, n: int, m: int, axis: int = 0) -> np.ndarray:
     """`dense` with all but the `n` largest magnitudes of every `m` along `axis` set to zero."""
-    keep = mask(dense, n, m, axis)
-    return np.where(keep, dense, np.zeros((), np.asarray(dense).dtype))
+    dense = as_array(dense)
+    return np.where(mask(dense, n, m, axis), dense, np.zeros((), dense.dtype))
 
 
-def check(dense: np.ndarray, n: int, m: int, axis: int = 0) -> None:
+def check(dense: Any, n: int, m: int, axis: int = 0) -> None:
     """Raise `NotSparse`, saying where, unless `dense` is `n`:`m` along `axis`."""
-    kept = np.count_nonzero(_grouped(dense, n, m, axis), axis=-1)
+    (n, m), dense = _pattern(n, m), as_array(dense)
+    kept = np.count_nonzero(_grouped(dense, m, axis), axis=-1)
     bad = np.argwhere(kept > n)
     if len(bad):
         *rest, group = bad[0].tolist()
-        rest.insert(axis % np.ndim(dense), group * m)
+        rest.insert(axis % dense.ndim, group * m)
         raise NotSparse(n, m, tuple(rest), int(kept[tuple(bad[0])]), len(bad))

@@ -4,20 +4,28 @@
 weights are never expanded). See docs/format.md.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ..hw.formats import FORMATS, Format
-from ..sim.golden.numbers import from_float, is_finite, largest_value, raw_dtype, to_float
+from ..hw.formats import Format
+from ..sim.golden.numbers import to_float
 from . import nm
-from .errors import FormatError
-from .validity import GROUP, check_pattern, checked
+from .contents import Contents
+from .elements import Raw, as_array, format_of, to_raw
+from .errors import FormatError, PrecisionWarning
+from .scaling import divided, quantise
+from .validity import GROUP, check_group, check_pattern, checked
+
+MANY = 0.01
+"""Share of weights that may become zero in a float format without a word."""
 
 
-@dataclass(frozen=True)
-class ColumnBlock:
+@dataclass(frozen=True, eq=False)
+class ColumnBlock(Contents):
     """The weights of one column block in the order of the array's slots."""
 
     records: np.ndarray
@@ -28,13 +36,14 @@ class ColumnBlock:
     """Places in the group, uint8 [slots, columns]."""
 
 
-@dataclass(frozen=True)
-class PackedWeights:
+@dataclass(frozen=True, eq=False, repr=False)
+class PackedWeights(Contents):
     """The kept elements of a K x C matrix in groups of M along K.
 
-    `counts` [groups, C] says how many each group keeps; `values` and `indices` list them by
-    group, then column, then place in the group. Parts that do not fit together are refused with a
-    `FormatError` when they are put together; the arrays kept are read-only.
+    `counts` [groups, C] says how many each group keeps; `values` (raw elements) and `indices` list
+    them by group, then column, then place in the group. Parts that do not fit together are refused
+    with a `FormatError` when they are put together; the arrays kept are read-only. Two are equal if
+    all that they hold is.
     """
 
     format: Format
@@ -45,10 +54,21 @@ class PackedWeights:
     counts: np.ndarray
     values: np.ndarray
     indices: np.ndarray
+    scale: np.ndarray | None = None
+    """What a one among each column's elements stands for, float64 [C]; None: for one."""
 
     def __post_init__(self):
         for name, value in checked(**vars(self)).items():
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        (rows, columns), kept = self.shape, len(self.values)
+        pattern = "any zeros" if self.pattern is None else "{}:{}".format(*self.pattern)
+        scaled = "" if self.scale is None else ", scaled by column"
+        return (
+            f"<PackedWeights {rows} x {columns} {self.format.name}, {pattern}{scaled}: "
+            f"{kept:,} kept ({kept / (rows * columns):.1%}), {self.nbytes:,} bytes>"
+        )
 
     @property
     def nbytes(self) -> int:
@@ -69,6 +89,7 @@ class PackedWeights:
             self.counts[start:stop],
             self.values[part],
             self.indices[part],
+            self.scale,
         )
 
     def most(self) -> int:
@@ -87,6 +108,11 @@ class PackedWeights:
         dense[group, column, self.indices] = self.values
         return dense.transpose(0, 2, 1).reshape(-1, columns)[: self.shape[0]]
 
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of every kept element, in the order of `values`."""
+        group, column = self._places()
+        return group * self.group + self.indices, column
+
     def _places(self) -> tuple[np.ndarray, np.ndarray]:
         """Group and column of every kept element."""
         flat = np.repeat(np.arange(self.counts.size), self.counts.ravel())
@@ -94,28 +120,44 @@ class PackedWeights:
 
 
 def pack(
-    dense: np.ndarray,
+    dense: Any,
     format: Format | str = "fp16",
     n: int | None = None,
     m: int = 8,
     group: int = GROUP,
+    scale: Any = None,
 ) -> PackedWeights:
-    """Pack the K x C matrix `dense`: floats, rounded, or raw elements (`to_raw`).
+    """Pack the K x C matrix `dense`: numbers (see `sw.elements`), or elements as `Raw`.
 
     With `n`, the matrix must be n:m along K, and m divide the hardware's `group`; n == m keeps
     every element, zeros included (a dense product). Without, whatever is not zero is kept.
 
-    Raises `FormatError` for a wrong rank or type, a pattern that the matrix does not have, and an
-    element that is not finite in `format`.
+    `scale` makes numbers fit the format: they are divided by it first, and `matmul` multiplies by
+    it again. "column" chooses it for each column so that its largest magnitude becomes the format's
+    largest element; or it is numbers, one or C of them.
+
+    Raises `FormatError` for a wrong rank or type, a pattern that the matrix does not have, and a
+    number that is no element of `format`: not finite there, or for INT8 a fraction or beyond -128
+    to 127. Warns (`PrecisionWarning`) if more than one in a hundred weights become zero.
     """
-    format = _format(format)
-    dense = np.asarray(dense)
-    if dense.ndim != 2 or 0 in dense.shape:
-        raise FormatError(f"weights are a matrix [K, C], not an array of shape {dense.shape}")
+    format = format_of(format)
+    if not isinstance(dense, Raw):
+        dense = as_array(dense, "weights")
+    elif scale is not None:
+        raise FormatError("raw elements cannot be scaled: they are elements already")
+    shape = np.shape(dense.bits if isinstance(dense, Raw) else dense)
+    if len(shape) != 2 or 0 in shape:
+        raise FormatError(f"weights are a matrix [K, C], not an array of shape {shape}")
+    group = check_group(group)
     if n is not None:
-        check_pattern(n, m, group)
-    raw = to_raw(dense, format)
+        n, m = check_pattern(n, m, group)
+    steps = None
+    if scale is not None:
+        dense, steps = _scaled(dense, format, scale)
+    raw = to_raw(dense, format, "weights")
     zero = _is_zero(raw, format)
+    if not isinstance(dense, Raw):
+        _warn_of_zeros(dense, zero, format)
     if n is not None and n < m:
         nm.check(~zero * np.uint8(1), n, m)
 
@@ -124,90 +166,53 @@ def pack(
     kept = np.pad(~zero, ((0, padding), (0, 0)))
     if n == m:
         kept = np.zeros(raw.shape, bool)
-        kept[: dense.shape[0]] = True
-    shape = (-1, group, dense.shape[1])
-    kept = np.ascontiguousarray(kept.reshape(shape).transpose(0, 2, 1))
-    values = np.ascontiguousarray(raw.reshape(shape).transpose(0, 2, 1))
+        kept[: shape[0]] = True
+    grouped = (-1, group, shape[1])
+    kept = np.ascontiguousarray(kept.reshape(grouped).transpose(0, 2, 1))
+    values = np.ascontiguousarray(raw.reshape(grouped).transpose(0, 2, 1))
     places = np.broadcast_to(np.arange(group, dtype=np.uint8), kept.shape)
     return PackedWeights(
         format,
         group,
         None if n is None else (n, m),
-        (int(dense.shape[0]), int(dense.shape[1])),
+        shape,
         np.count_nonzero(kept, axis=2).astype(np.uint8),
         values[kept],
         places[kept],
+        steps,
     )
 
 
-def to_raw(dense: np.ndarray, format: Format) -> np.ndarray:
-    """Floats rounded to `format` (nearest even), or raw elements (unsigned) as they are.
-
-    An integer format takes signed integers too. A format whose every code is a number saturates
-    beyond its range, as the device does between layers (`check_range` refuses instead). Raises
-    `FormatError` for another type, and for an element that is not finite in `format`.
-    """
-    dense = np.asarray(dense)
-    if dense.dtype.kind in ("f" if format.is_float else "fi"):
-        finite = np.isfinite(dense)
-        raw = from_float(format, np.where(finite, dense, 0))
-        finite &= is_finite(format, raw)
-    elif dense.dtype == raw_dtype(format):
-        raw = np.array(dense)
-        finite = is_finite(format, raw)
-    else:
-        numbers = "floats" if format.is_float else "floats, signed integers"
+def _scaled(dense: np.ndarray, format: Format, scale: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Elements of `dense`, and the steps [C] that they count in."""
+    if isinstance(scale, str):
+        if scale != "column":
+            raise FormatError(f'a scale is "column" or numbers, not {scale!r}')
+        return quantise(dense, format, axis=0)
+    steps = as_array(scale, "scale").astype(np.float64)
+    if steps.shape not in ((), (dense.shape[1],)) or not (np.isfinite(steps) & (steps > 0)).all():
         raise FormatError(
-            f"elements of {format.name} are {numbers}, or raw {raw_dtype(format).__name__}; "
-            f"not {dense.dtype}"
+            f"scale: one number above zero, or one for each of {dense.shape[1]} columns"
         )
-    if not finite.all():
-        place = np.argwhere(~finite)[0].tolist()
-        raise FormatError(
-            f"{dense[tuple(place)]} at {place} is not a finite {format.name} number"
-            + (f" ({_range(format)})" if format.is_float else "")
-        )
-    return raw
+    steps = np.broadcast_to(steps, dense.shape[1]).copy()
+    return divided(dense, steps, format), steps
 
 
-def check_range(dense: np.ndarray, format: Format | str) -> None:
-    """Raise `FormatError`, saying where, for a number that `format` would saturate."""
-    format, dense = _format(format), np.asarray(dense)
-    if not format.saturates or dense.dtype.kind not in "fi":
-        return
-    highest = largest_value(format)
-    lowest = -highest if format.is_float else -highest - 1
-    rounded = dense if format.is_float else np.rint(dense)
-    beyond = np.argwhere((rounded < lowest) | (rounded > highest))
-    if len(beyond):
-        place = beyond[0].tolist()
-        raise FormatError(
-            f"{dense[tuple(place)]} at {place} is beyond {format.name} "
-            f"({lowest:g} to {highest:g}): divide the matrix by a step that makes it fit, "
-            "and multiply its products by that step"
+def _warn_of_zeros(dense: np.ndarray, zero: np.ndarray, format: Format) -> None:
+    lost, of = np.count_nonzero(zero & (dense != 0)), np.count_nonzero(dense)
+    if lost > MANY * of:
+        warnings.warn(
+            f"{lost:,} of {of:,} weights that are not zero become zero in {format.name}: "
+            'scale="column" makes the most of the format',
+            PrecisionWarning,
+            stacklevel=3,
         )
 
 
 def to_dense(packed: PackedWeights) -> np.ndarray:
-    """The K x C matrix as float64."""
-    return to_float(packed.format, packed.unpack())
-
-
-def _format(format: Format | str) -> Format:
-    if isinstance(format, Format):
-        return format
-    if format not in FORMATS:
-        raise FormatError(f"no format {format!r}; there are {', '.join(FORMATS)}")
-    return FORMATS[format]
-
-
-def _range(format: Format) -> str:
-    """What a float format's numbers are."""
-    highest = largest_value(format)
-    if not format.window:
-        return f"they end at {highest:g}"
-    lowest = 2.0 ** (format.lowest_field - format.bias)
-    return f"of its codes the array takes zero and magnitudes from {lowest:g} to {highest:g}"
+    """The K x C matrix that `packed` stands for, its scale included, as float64."""
+    dense = to_float(packed.format, packed.unpack())
+    return dense if packed.scale is None else dense * packed.scale
 
 
 def _is_zero(raw: np.ndarray, format: Format) -> np.ndarray:

@@ -17,8 +17,9 @@ from ..hw.counters import kept
 from ..hw.registers import REGISTERS, constants
 from ..sim.golden import numbers
 from ..sim.model import ModelTransport
-from . import driver, nm, packing, protocol, serial_link
+from . import driver, nm, packing, protocol, scaling, serial_link
 from .device import COUNTERS, Device
+from .elements import Raw
 from .errors import DeviceError
 from .serial_link import LinkTransport
 
@@ -138,11 +139,11 @@ def _elements(device: Device) -> str:
     config = device.config
     rng = np.random.default_rng(7)
     shape = (config.tile_rows, 4 * config.group)
-    weights = nm.prune(rng.standard_normal((shape[1], config.tile_columns)) * 9, 2, config.group)
+    weights = np.rint(rng.standard_normal((shape[1], config.tile_columns)) * 9)
     dtype = numbers.raw_dtype(config.format)
     x = rng.integers(0, 1 << config.format.bits, shape).astype(dtype)
     x[~numbers.is_finite(config.format, x)] = 0
-    _compare(device, x, _packed(device, weights, 2))
+    _compare(device, Raw(x), _packed(device, nm.prune(weights, 2, config.group), 2))
     return f"{config.rows} x {config.columns} elements"
 
 
@@ -246,10 +247,11 @@ def _counters(device: Device) -> str:
 
 def _product(device: Device, rng, shape, n: int, **options) -> str:
     rows, inner, outputs = shape
+    x, w = rng.standard_normal((rows, inner)), rng.standard_normal((inner, outputs))
     format = device.config.format
-    scale = 1 if format.is_float else numbers.largest_value(format) / 3
-    x = rng.standard_normal((rows, inner)) * scale
-    w = nm.prune(rng.standard_normal((inner, outputs)) * scale, n, device.config.group)
+    if not format.is_float:
+        x, w = (scaling.quantise(v, format)[0] for v in (x, w))
+    w = nm.prune(w, n, device.config.group)
     _compare(device, x, _packed(device, w, n), **options)
     return f"product {rows} x {inner} x {outputs}, {n}:{device.config.group}"
 
@@ -262,15 +264,14 @@ def _packed(device: Device, w: np.ndarray, n: int | None) -> packing.PackedWeigh
 def _compare(device: Device, x, weights, **options) -> None:
     """The product on the device and by the golden model, all bits."""
     reference = Device(ModelTransport(device.config), device.config.name)
-    options = {"output": OutputFormat.FP32} | options
+    options = {"raw": True} | options
     got, _ = driver.matmul(device, x, weights, **options)
     want, _ = driver.matmul(reference, x, weights, **options)
-    differ = np.ascontiguousarray(got).view(np.uint8) != np.ascontiguousarray(want).view(np.uint8)
+    differ = got != want
     if differ.any():
-        places = differ.reshape(*got.shape, -1).any(-1)
-        row, column = np.argwhere(places)[0]
+        row, column = np.argwhere(differ)[0]
         raise Failure(
-            f"{int(places.sum())} of {got.size} outputs differ, the first in row {row}, "
+            f"{int(differ.sum())} of {got.size} outputs differ, the first in row {row}, "
             f"column {column} (array row {row % device.config.rows}, "
             f"column {column % device.config.columns})"
         )

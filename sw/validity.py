@@ -14,13 +14,26 @@ GROUP = 8
 """M of the hardware, unless another is asked for."""
 
 
-def check_pattern(n: int, m: int, group: int = GROUP) -> None:
-    """Raise `FormatError` unless matrices that are `n`:`m` can be packed in groups of `group`."""
+def check_pattern(n: int, m: int, group: int = GROUP) -> tuple[int, int]:
+    """N and M as Python's integers. Raises `FormatError` unless matrices that are `n`:`m` can be
+    packed in groups of `group`."""
+    n, m = whole("N", n), whole("M", m)
     if m < 1 or group % m or not 0 <= n <= m:
         raise FormatError(f"a pattern N:M needs 0 <= N <= M and M dividing {group}, not {n}:{m}")
+    return n, m
 
 
-def checked(format: Format, group: int, pattern, shape, counts, values, indices) -> dict[str, Any]:
+def check_group(group: int) -> int:
+    """A group's size as Python's integer. Raises `FormatError` unless a device has such groups."""
+    group = whole("group", group)
+    if group not in GROUPS:
+        raise FormatError(f"a device's group is {' or '.join(map(str, GROUPS))}, not {group}")
+    return group
+
+
+def checked(
+    format: Format, group: int, pattern, shape, counts, values, indices, scale=None
+) -> dict[str, Any]:
     """The fields of `packing.PackedWeights` as they are to be kept: whole numbers as int, arrays
     contiguous, in the machine's byte order and read-only.
 
@@ -30,15 +43,12 @@ def checked(format: Format, group: int, pattern, shape, counts, values, indices)
     """
     if not isinstance(format, Format):
         raise FormatError(f"the format must be one of heddle.hw.formats, not {format!r}")
-    group = _whole("group", group)
-    if group not in GROUPS:
-        raise FormatError(f"a device's group is {' or '.join(map(str, GROUPS))}, not {group}")
+    group = check_group(group)
     rows, columns = _pair("shape", shape)
     if rows < 1 or columns < 1:
         raise FormatError(f"the shape must be [K, C], each at least 1, not {[rows, columns]}")
     if pattern is not None:
-        pattern = _pair("pattern", pattern)
-        check_pattern(*pattern, group)
+        pattern = check_pattern(*_pair("pattern", pattern), group)
     counts = _array("counts", counts, np.uint8, (-(-rows // group), columns))
     if counts.max() > group:
         raise FormatError(f"counts: {counts.max()} are kept in a group of {group}")
@@ -53,6 +63,10 @@ def checked(format: Format, group: int, pattern, shape, counts, values, indices)
         raise FormatError(
             f"values: number {np.argmin(finite)} is not a finite {format.name} number"
         )
+    if scale is not None:
+        scale = _array("scale", scale, np.float64, (columns,))
+        if not (np.isfinite(scale) & (scale > 0)).all():
+            raise FormatError("scale: numbers above zero, one for each column")
     return {
         "group": group,
         "pattern": pattern,
@@ -60,10 +74,12 @@ def checked(format: Format, group: int, pattern, shape, counts, values, indices)
         "counts": counts,
         "values": values,
         "indices": indices,
+        "scale": scale,
     }
 
 
-def _whole(name: str, value) -> int:
+def whole(name: str, value) -> int:
+    """An integer of any library as Python's. Raises `FormatError` for anything else."""
     try:
         if not isinstance(value, bool | np.bool_):
             return operator.index(value)
@@ -75,7 +91,7 @@ def _whole(name: str, value) -> int:
 def _pair(name: str, value) -> tuple[int, int]:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise FormatError(f"the {name} must be two whole numbers, not {value!r}")
-    return _whole(name, value[0]), _whole(name, value[1])
+    return whole(name, value[0]), whole(name, value[1])
 
 
 def _array(name: str, value, dtype: type, shape: tuple[int, ...]) -> np.ndarray:

@@ -18,6 +18,7 @@ from ...hw.formats import FORMATS, FP16, Format
 from ...hw.library import Library
 from ...hw.pe import ProcessingElement
 from ...sw import data
+from ...sw.elements import to_raw
 from ...sw.network import Network, golden
 from .. import synthesis
 from ..golden import dot
@@ -158,7 +159,7 @@ def _errors() -> list[dict]:
         return golden(FP32)(x, layer, output, number)
 
     network.run(data.load(network.data).test_x, product)
-    return [_error(x, layer.weights.unpack()) for x, layer in inputs]
+    return [_error(to_raw(x, FP16), layer.weights.unpack()) for x, layer in inputs]
 
 
 def _error(x: np.ndarray, w: np.ndarray) -> dict:

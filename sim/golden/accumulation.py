@@ -28,6 +28,10 @@ class Arithmetic:
         """Sums as exact integers in units of ``2**format.product_unit_log2``."""
         raise NotImplementedError
 
+    def drained(self, integers: np.ndarray, width: int) -> np.ndarray:
+        """Sums of any size, as integers, as the epilogue gets them in `width` bits."""
+        raise NotImplementedError
+
     def bits(self, total, width: int) -> int:
         """A sum as the `width` bits that a processing element drains."""
         raise NotImplementedError
@@ -45,6 +49,11 @@ class Exact(Arithmetic):
     def integers(self, format, sums):
         return sums
 
+    def drained(self, integers, width):
+        """Two's complement: what leaves the range wraps around."""
+        half = 1 << (width - 1)
+        return (integers + half) % (2 * half) - half
+
     def bits(self, total, width):
         return int(total) & ((1 << width) - 1)
 
@@ -60,6 +69,11 @@ class Binary32(Arithmetic):
 
     def integers(self, format, sums):
         return dot.as_integers(format, sums)
+
+    def drained(self, integers, width):
+        """The sign stays, and of the magnitude the low bits."""
+        magnitude = np.abs(integers) % (1 << (width - 1))
+        return np.where(integers < 0, -magnitude, magnitude)
 
     def bits(self, total, width):
         return int(np.float32(total).view(np.uint32))

@@ -11,7 +11,9 @@ from ...hw.commands import Flag, OutputFormat
 from ...hw.core import Core
 from ...hw.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
 from ...sw import driver, nm, packing, protocol
+from ...sw.elements import to_raw
 from .. import traffic
+from ..golden.numbers import largest_value
 from ..model import ModelTransport
 from .common import configuration, generator, stable, start, until
 
@@ -63,13 +65,15 @@ def product(config, rng, output: OutputFormat, scale: float) -> list[bytes]:
     batch, inner, outputs = (int(n) for n in rng.integers((1, 1, 1), (9, 40, 9)))
     x, w = rng.standard_normal((batch, inner)), rng.standard_normal((inner, outputs))
     if not config.format.is_float:
-        x, w = x * 40, w * 40
+        limits = -largest_value(config.format), largest_value(config.format)
+        x, w = (np.clip(np.rint(40 * v), *limits) for v in (x, w))
     n = int(rng.integers(config.group + 1))
     weights = packing.pack(nm.prune(w, n, config.group), config.format, n, config.group)
     bias = rng.standard_normal(outputs) if rng.random() < 0.5 else None
     settings = driver.settings(config, outputs, bias, scale * (1 + rng.random(outputs)))
-    raw = packing.to_raw(x, config.format)
-    plan = driver.Plan(config, raw, weights, settings, bool(rng.integers(2)), output)
+    plan = driver.Plan(
+        config, to_raw(x, config.format), weights, settings, bool(rng.integers(2)), output
+    )
     return plan.packets()[0]
 
 

@@ -9,7 +9,6 @@ from typing import NoReturn
 
 import typer
 
-from ...hw.config import ConfigError
 from ..errors import HeddleError
 from . import boards, devices, files, hardware, maintainer, running, training
 from .app import app, in_order
@@ -44,7 +43,7 @@ def main() -> None:
         _end(f"{mistake.format_message()} ({where} --help tells more)", code=2)
     except typer.Abort:
         _end("interrupted", code=130)
-    except (HeddleError, ConfigError) as mistake:
+    except HeddleError as mistake:
         _end(str(mistake))
     except OSError as reason:
         # Of a file that is moved the second name is the user's.

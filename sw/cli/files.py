@@ -58,16 +58,21 @@ def pack(
     transpose: Annotated[
         bool, typer.Option("--transpose", help="Take [C, K]: so PyTorch's Linear keeps weights.")
     ] = False,
+    scale: Annotated[
+        str | None,
+        typer.Option(help="column: divide each column so that its largest weight just fits."),
+    ] = None,
     force: options.Force = False,
 ):
     """Pack a matrix, or a pruned model's: `heddle pack sparse.npy w.safetensors --nm 2:8`."""
     n, m = options.pattern(nm_) if nm_ else (None, 8)
     if array.suffix == ".safetensors":
-        _pack_model(array, out, force, format, n, m, tensor=tensor, transpose=transpose)
+        options_ = {"tensor": tensor, "transpose": transpose, "scale": scale}
+        _pack_model(array, out, force, format, n, m, **options_)
         return
     if tensor is not None:
         raise FormatError(f"--tensor is for a .safetensors file; {array} holds one array")
-    packed, rounding = models.pack_matrix(arrays.read(array), format, n, m, transpose)
+    packed, rounding = models.pack_matrix(arrays.read(array), format, n, m, transpose, scale)
     container.save(paths.writable(out, force), {"weights": packed})
     say(f"wrote {out}: {len(packed.values):,} weights, {packed.nbytes:,} bytes packed")
     if rounding.changed:

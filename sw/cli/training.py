@@ -9,7 +9,7 @@ from ...hw.config import Config
 from .. import data as datasets
 from .. import trainer
 from ..network import accuracy, check_trainable, from_trained, golden
-from ..quantise import quantise
+from ..quantise import quantise_network
 from . import options, paths
 from .app import Family, family
 from .screen import console, say
@@ -46,7 +46,7 @@ def train(
     layers = trainer.train(dataset, recipe, lambda *_: next(epoch_bar, None))
     notes = {"method": method, "nm": nm, "epochs": epochs, "seed": seed}
     trained = from_trained(layers, data, notes)
-    network = quantise(layers, dataset, notes) if format == "int8" else trained
+    network = quantise_network(layers, dataset, notes) if format == "int8" else trained
     network.save(out)
     exact = golden(Config("golden", 2, 2, network.format))
     before = accuracy(trained.float32(dataset.test_x), dataset.test_y)

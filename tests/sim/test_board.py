@@ -70,7 +70,7 @@ def test_an_int8_network_through_the_pins(board, tmp_path):
     digits = load()
     layers = trainer.train(digits, trainer.Recipe(hidden=(16,), epochs=2))
     path = tmp_path / "network.safetensors"
-    quantise.quantise(layers, digits).save(path)
+    quantise.quantise_network(layers, digits).save(path)
     arguments = ["run", "--device", board, "--network", str(path), "--images", "4"]
     done = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 0 and "agree in every bit" in done.output, done.output

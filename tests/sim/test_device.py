@@ -18,6 +18,7 @@ from heddle.sim.model import ModelTransport
 from heddle.sim.simulated import SimulatedTransport, Stalls
 from heddle.sw import device, driver, packing, protocol
 from heddle.sw.device import Device
+from heddle.sw.elements import Raw
 from heddle.sw.errors import DeviceError, FormatError
 
 
@@ -133,11 +134,11 @@ def test_directed_products(config):
     rng = np.random.default_rng(10)
     with Device(transport("sim", config), config.name) as device:
         for name, x, w, n in directed(config, rng):
-            weights = packing.pack(w, config.format, n, config.group)
+            weights = packing.pack(Raw(w), config.format, n, config.group)
             for output in OutputFormat:
                 for relu in (False, True):
                     print(name, output.name, relu)  # shown if it fails
-                    compare(device, x, weights, output=output, relu=relu)
+                    compare(device, Raw(x), weights, output=output, relu=relu)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)

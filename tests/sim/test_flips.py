@@ -39,7 +39,7 @@ def refused(data: bytes, path: Path) -> None:
 
 
 def test_a_packed_file(tmp_path):
-    weights = packing.pack(np.random.default_rng(1).standard_normal((8, 1)), INT8, 8, 8)
+    weights = packing.pack(np.arange(-4, 4)[:, None], INT8, 8, 8)
     path = tmp_path / "w.safetensors"
     container.save(path, {"w": weights})
     for data in flips(path.read_bytes()):

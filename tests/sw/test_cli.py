@@ -81,18 +81,29 @@ def test_what_cannot_be_written_is_said_in_a_line(heddle, monkeypatch):
 
 
 def test_pack_tells_what_rounding_does(heddle):
-    def pack(dense, format="int8"):
+    def pack(dense, *options, format="int8"):
         np.save("w.npy", dense)
-        return heddle("pack", "w.npy", "w.safetensors", "--format", format, "--force")
+        return heddle("pack", "w.npy", "w.safetensors", "--format", format, "--force", *options)
 
     rows = np.array([[0.4, 0, -1, 2.5]])
-    assert "rounding to int8 changed 2 of 4 elements; 1 became zero" in pack(rows)[1]
-    assert "rounding to fp16 changed 1 of 4 elements; 0 became zero" in pack(rows, "fp16")[1]
-    for whole in (np.array([[1.0, -128, 0]]), np.array([[-7, 5]]), np.array([[200]], np.uint8)):
+    assert "rounding to fp16 changed 1 of 4 elements; 0 became zero" in pack(rows, format="fp16")[1]
+    tiny = np.array([[1e-4, 0, -1, 2.5]])
+    assert "rounding to e4m3 changed 1 of 4 elements; 1 became zero" in pack(tiny, format="e4m3")[1]
+    for whole in (np.array([[1.0, -128, 0]]), np.array([[-7, 5]]), np.array([[100]], np.uint8)):
         code, text = pack(whole)
         assert code == 0 and "rounding" not in text
-    code, text = pack(np.full((2, 2), 300.0))
-    assert code == 1 and "300.0 at [0, 0] is beyond int8" in text
+    for wrong, words in (
+        (np.full((2, 2), 300.0), "300.0 at [0, 0]"),
+        (np.array([[200]], np.uint8), "200 at [0, 0] is beyond int8"),
+        (rows, "0.4 at [0, 0]"),
+    ):
+        code, text = pack(wrong)
+        assert code == 1 and words in text and 'scale="column"' in text
+    assert pack(rows, "--scale", "column")[0] == 0
+    assert heddle("unpack", "w.safetensors", "back.npy", "--force")[0] == 0
+    assert np.allclose(np.load("back.npy"), rows)
+    code, text = pack(rows, "--scale", "row")
+    assert code == 1 and 'a scale is "column" or numbers' in text
 
 
 def test_missing_folders_are_made(heddle):

@@ -8,6 +8,7 @@ from heddle.hw.formats import FP16, INT8
 from heddle.sim.simulated import SimulatedTransport
 from heddle.sw import driver, packing, plan, protocol
 from heddle.sw.device import Device
+from heddle.sw.elements import to_raw
 
 SMALL = Config("small", 4, 4, FP16, activation_groups=32, weight_slots=64, schedule_records=32)
 
@@ -17,9 +18,7 @@ def loads(config, rows, inner, outputs, target) -> int:
     x, w = np.ones((rows, inner)), np.ones((inner, outputs))
     weights = packing.pack(w, config.format, 8, 8)
     settings = driver.settings(config, outputs)
-    made = plan.Plan(
-        config, packing.to_raw(x, config.format), weights, settings, False, OutputFormat.FP32
-    )
+    made = plan.Plan(config, to_raw(x, config.format), weights, settings, False, OutputFormat.FP32)
     words = 0
     for packet in made.packets()[0]:
         header = protocol.HEADER.unpack(packet[:32])
@@ -46,8 +45,8 @@ def test_loads_hide_behind_the_work():
     """Rows that do not fit whole, weights in several batches: the array hardly waits."""
     config = Config("hide", 4, 4, INT8, activation_groups=128, weight_slots=256)
     rng = np.random.default_rng(2)
-    x = rng.integers(-128, 128, (160, 64)).astype(np.int8).view(np.uint8)
-    w = rng.integers(-128, 128, (64, 64)).astype(np.int8).view(np.uint8)
+    x = rng.integers(-128, 128, (160, 64)).astype(np.int8)
+    w = rng.integers(-128, 128, (64, 64)).astype(np.int8)
     with Device(SimulatedTransport(config)) as device:
         _, stats = driver.matmul(device, x, packing.pack(w, INT8, 8, 8))
     assert stats.stalls["host"] + stats.stalls["schedule"] < 0.02 * stats.cycles

@@ -1,0 +1,75 @@
+"""One step of training against gradients worked out by hand, each term of them."""
+
+import math
+
+import numpy as np
+import pytest
+
+from heddle.sw import trainer
+from heddle.sw.trainer import Layer, Recipe
+
+RATE, DECAY, PULL, MOMENTUM = 0.5, 0.01, 0.1, 0.75
+
+
+def step(method: str, first_bias=(0.0, 0.0), speed: float = 0.0):
+    """Two layers, 1:2, one sample [1, 1] of class 0; hidden [3, 2], scores [12, 12]."""
+    first = Layer(np.array([[3.0, 1], [1, 2]]), np.array(first_bias), 1, 2)
+    second = Layer(np.array([[4.0, 3], [1, 2]]), np.array([0.0, 3]), 1, 2)
+    layers = [first, second]
+    speeds = [(np.full((2, 2), speed), np.full(2, speed)) for _ in layers]
+    recipe = Recipe(n=1, m=2, method=method, decay=DECAY, pull=PULL, momentum=MOMENTUM)
+    x, y = np.array([[1.0, 1]]), np.array([0])
+    loss = trainer._step(layers, speeds, x, y, recipe, RATE)
+    return layers, speeds, loss
+
+
+# Forward, 1:2 along the inputs: the first layer keeps 3 and 2, the second 4 and 3 (its first row).
+# Both scores are 12, so the chances are one half and the gradient is [-1/2, 1/2].
+SECOND = np.array([[3 * -0.5, 3 * 0.5], [2 * -0.5, 2 * 0.5]])
+SECOND_DECAY = DECAY * np.array([[4, 3], [1, 2]])
+SECOND_PULL = PULL * np.array([[0, 0], [1, 2]])
+FIRST_DECAY = DECAY * np.array([[3, 1], [1, 2]])
+FIRST_PULL = PULL * np.array([[0, 1], [1, 0]])
+ONWARD = {
+    # Backward, BDWP keeps of each row along the outputs: 4 of [4, 3] and 2 of [1, 2].
+    "bdwp": [-0.5 * 4, 0.5 * 2],
+    # SR-STE goes back the way it came: through [4, 3] and [0, 0].
+    "sr-ste": [-0.5 * 4 + 0.5 * 3, 0],
+}
+
+
+@pytest.mark.parametrize("speed", [0.0, 2.0])
+@pytest.mark.parametrize("method", ONWARD)
+def test_a_step_by_hand(method, speed):
+    (first, second), speeds, loss = step(method, speed=speed)
+    assert loss == pytest.approx(math.log(2))
+    held = MOMENTUM * speed
+    moved = held + SECOND + SECOND_DECAY + SECOND_PULL
+    assert speeds[1][0] == pytest.approx(moved)
+    assert second.weights == pytest.approx(np.array([[4, 3], [1, 2]]) - RATE * moved)
+    assert second.bias == pytest.approx(np.array([0, 3]) - RATE * (held + np.array([-0.5, 0.5])))
+    onward = np.array(ONWARD[method])  # to both inputs, which are 1
+    moved = held + np.array([onward, onward]) + FIRST_DECAY + FIRST_PULL
+    assert speeds[0][0] == pytest.approx(moved)
+    assert first.weights == pytest.approx(np.array([[3, 1], [1, 2]]) - RATE * moved)
+    assert first.bias == pytest.approx(-RATE * (held + onward))
+
+
+def test_nothing_comes_back_through_what_relu_cut():
+    (first, second), *_ = step("bdwp", first_bias=(0.0, -5.0))  # hidden [3, 0]: the scores stay
+    moved = np.array([[-1.5, 1.5], [0, 0]]) + SECOND_DECAY + SECOND_PULL
+    assert second.weights == pytest.approx(np.array([[4, 3], [1, 2]]) - RATE * moved)
+    moved = np.array([[-2, 0], [-2, 0]]) + FIRST_DECAY + FIRST_PULL
+    assert first.weights == pytest.approx(np.array([[3, 1], [1, 2]]) - RATE * moved)
+    assert first.bias == pytest.approx([1, -5])
+
+
+def test_a_batch_is_averaged():
+    layer = Layer(np.zeros((1, 2)), np.zeros(2), 2, 2)
+    recipe = Recipe(n=2, m=2, method="dense", decay=0, pull=0, momentum=0)
+    speeds = [(np.zeros((1, 2)), np.zeros(2))]
+    x, y = np.array([[1.0], [2], [3], [6]]), np.array([0, 0, 1, 0])
+    trainer._step([layer], speeds, x, y, recipe, 1.0)
+    # Chances one half: (-1 - 2 + 3 - 6) / 2 / 4 for the first class, the opposite for the second.
+    assert layer.weights == pytest.approx(np.array([[0.75, -0.75]]))
+    assert layer.bias == pytest.approx([0.25, -0.25])
