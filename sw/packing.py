@@ -156,7 +156,7 @@ def pack(
         dense, steps = _scaled(dense, format, scale)
     raw = to_raw(dense, format, "weights")
     zero = _is_zero(raw, format)
-    if not isinstance(dense, Raw):
+    if not isinstance(dense, Raw) and scale is None:
         _warn_of_zeros(dense, zero, format)
     if n is not None and n < m:
         nm.check(~zero * np.uint8(1), n, m)

@@ -52,6 +52,5 @@ def divided(array: np.ndarray, steps, format: Format) -> np.ndarray:
     if format.is_float:
         return quotient
     limit = largest_value(format)
-    return np.clip(np.rint(quotient), -limit - 1, limit).astype(
-        f"i{np.dtype(raw_dtype(format)).itemsize}"
-    )
+    size = np.dtype(raw_dtype(format)).itemsize
+    return np.clip(np.rint(quotient), -limit - 1, limit).astype(f"i{size}")

@@ -49,7 +49,7 @@ def rows(only: str) -> Iterator[dict]:
             config = configuration(name.partition(".")[0], format)
             output = OutputFormat.FP16 if format == FP16 else OutputFormat.INT8
             x, w = rng.standard_normal(shape[:2]) * 20, rng.standard_normal(shape[1:]) * 20
-            if format is INT8:
+            if format == INT8:
                 x, w = np.rint(x), np.rint(w)
             with device.open("sim", config=config) as opened:
                 dense = 0

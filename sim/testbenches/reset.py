@@ -35,9 +35,9 @@ def code(config, value: float) -> int:
     if config.format == INT8:
         return int(value) & 0xFF
     half = int(np.float16(value).view(np.uint16))
-    if config.format is FP16:
+    if config.format == FP16:
         return half
-    if config.format is E5M2:
+    if config.format == E5M2:
         return half >> 8
     return {0: 0, 1: 0x38, 2: 0x40, 3: 0x44, 4: 0x48, 5: 0x4A, 448: 0x7E, np.inf: 0x7F}[value]
 

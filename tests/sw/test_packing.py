@@ -23,6 +23,8 @@ from heddle.sw.errors import FormatError
 def test_what_is_packed_comes_back(rows, columns, pattern, format, seed):
     rng = np.random.default_rng(seed)
     dense = np.rint(rng.standard_normal((rows, columns)) * 20)
+    if not format.is_float:
+        dense = np.clip(dense, -8, 7)
     n, m = pattern or (None, 8)
     if pattern:
         dense = nm.prune(dense, n, m)

@@ -37,7 +37,7 @@ def test_steps_by_hand():
         (np.array([[np.nan]]), {}, "infinity or NaN"),
         (np.array([[np.inf]]), {"axis": 0}, "infinity or NaN"),
         (W, {"axis": 2}, "no axis 2"),
-        (W, {"format": "int4"}, "no format"),
+        (W, {"format": "int5"}, "no format"),
     ],
 )
 def test_what_cannot_be_quantised(values, options, words):
