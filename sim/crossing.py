@@ -18,6 +18,7 @@ from ..sw import driver, nm, packing
 from ..sw.device import Device
 from ..sw.elements import to_raw
 from ..sw.errors import HeddleError
+from ..sw.scaling import fitted
 from .coverage import DIMENSIONS, GROUP, Coverage
 from .golden import epilogue, numbers
 from .golden.accumulation import ARITHMETIC
@@ -84,9 +85,8 @@ def random_product(
     if not device.config.format.is_float:
         # At least one, so that no kept weight is rounded to zero.
         spread = numbers.largest_value(device.config.format) / 3
-        limit = numbers.largest_value(device.config.format)
-        x = np.clip(np.rint(x * spread), -limit, limit)
-        w = np.clip(np.rint(np.copysign(np.abs(w) * spread + 1, w)), -limit, limit)
+        w = np.copysign(np.abs(w) * spread + 1, w)
+        x, w = (fitted(v, device.config.format) for v in (x * spread, w))
     w = np.where(rng.random(w.shape) < 0.3, w, 0) if n is None else nm.prune(w, n, GROUP)
     weights = packing.pack(w, device.config.format, n, GROUP)
     return weights, compare(device, x, weights, **options)

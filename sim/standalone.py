@@ -11,7 +11,9 @@ from ..hw.config import Config
 from ..hw.registers import ADDRESS
 from ..hw.verilog import TOP, stem
 from ..sw import driver, nm, packing, protocol
+from ..sw.elements import to_raw
 from ..sw.plan import Plan
+from ..sw.scaling import fitted
 from .golden import numbers
 from .model import ModelTransport
 from .packets import longest_silence
@@ -63,15 +65,16 @@ def product(config: Config, rng: np.random.Generator, n: int, output: OutputForm
     rows, outputs, inner = config.rows + 1, config.tile_columns + 1, 3 * config.group - 1
     format = config.format
     spread = 1.0 if format.is_float else numbers.largest_value(format) / 3
-    x = rng.standard_normal((rows, inner)) * spread
-    w = nm.prune(rng.standard_normal((inner, outputs)) * spread, n, config.group)
+    x = fitted(rng.standard_normal((rows, inner)) * spread, format)
+    w = fitted(rng.standard_normal((inner, outputs)) * spread, format)
+    w = nm.prune(w, n, config.group)
     w[config.group : 2 * config.group] = 0
     weights = packing.pack(w, format, None, config.group, config.group)
     size = spread * spread * np.sqrt(inner)
     bias = rng.uniform(-2, 2, outputs) * size
     settings = driver.settings(config, outputs, bias, rng.uniform(5, 10, outputs) / size)
     relu = bool(n % 2)
-    return Plan(config, packing.to_raw(x, format), weights, settings, relu, output).packets()[0]
+    return Plan(config, to_raw(x, format), weights, settings, relu, output).packets()[0]
 
 
 def lines(config: Config, packets: Iterable[bytes] | Sequence[bytes]) -> list[str]:

@@ -43,6 +43,15 @@ def step(largest, format: Format) -> np.ndarray:
     return np.where(largest == 0, 1.0, np.maximum(largest / top, np.finfo(np.float64).tiny))
 
 
+def fitted(values: np.ndarray, format: Format) -> np.ndarray:
+    """Numbers as they are where `format` takes them; where it would refuse some, for every code of
+    it is a number, rounded (integers) and clipped to it."""
+    if not format.saturates:
+        return values
+    largest = largest_value(format)
+    return np.clip(values if format.is_float else np.rint(values), -largest, largest)
+
+
 def divided(array: np.ndarray, steps, format: Format) -> np.ndarray:
     """`array / steps`, for an integer format rounded and clipped to it. Raises `FormatError` for
     numbers that are not finite."""

@@ -22,6 +22,7 @@ from . import driver, nm, packing, protocol, serial_link
 from .device import COUNTERS, Device
 from .elements import Raw
 from .errors import DeviceError, PrecisionWarning
+from .scaling import fitted
 from .serial_link import LinkTransport
 
 
@@ -260,23 +261,14 @@ def _packed(device: Device, w: np.ndarray, n: int | None) -> packing.PackedWeigh
     config = device.config
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PrecisionWarning)  # any bits will do
-        return packing.pack(_fitting(device, w), config.format, n, config.group, config.group)
-
-
-def _fitting(device: Device, values: np.ndarray) -> np.ndarray:
-    """Numbers rounded and clipped to the device's format where it would refuse them."""
-    format = device.config.format
-    if not format.saturates:
-        return values
-    largest = numbers.largest_value(format)
-    return np.clip(values if format.is_float else np.rint(values), -largest, largest)
+        return packing.pack(fitted(w, config.format), config.format, n, config.group, config.group)
 
 
 def _compare(device: Device, x, weights, **options) -> None:
     """The product on the device and by the golden model, all bits."""
     reference = Device(ModelTransport(device.config), device.config.name)
     options = {"raw": True} | options
-    x = x if isinstance(x, Raw) else _fitting(device, x)
+    x = x if isinstance(x, Raw) else fitted(x, device.config.format)
     got, _ = driver.matmul(device, x, weights, **options)
     want, _ = driver.matmul(reference, x, weights, **options)
     differ = got != want

@@ -12,8 +12,8 @@ from ...hw.core import Core
 from ...hw.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
 from ...sw import driver, nm, packing, protocol
 from ...sw.elements import to_raw
+from ...sw.scaling import fitted
 from .. import traffic
-from ..golden.numbers import largest_value
 from ..model import ModelTransport
 from .common import configuration, generator, stable, start, until
 
@@ -65,8 +65,7 @@ def product(config, rng, output: OutputFormat, scale: float) -> list[bytes]:
     batch, inner, outputs = (int(n) for n in rng.integers((1, 1, 1), (9, 40, 9)))
     x, w = rng.standard_normal((batch, inner)), rng.standard_normal((inner, outputs))
     if not config.format.is_float:
-        limits = -largest_value(config.format), largest_value(config.format)
-        x, w = (np.clip(np.rint(40 * v), *limits) for v in (x, w))
+        x, w = (fitted(40 * v, config.format) for v in (x, w))
     n = int(rng.integers(config.group + 1))
     weights = packing.pack(nm.prune(w, n, config.group), config.format, n, config.group)
     bias = rng.standard_normal(outputs) if rng.random() < 0.5 else None

@@ -43,13 +43,13 @@ SUMS = X @ W
 
 def product(device) -> bool:
     """Whether the device's sums are NumPy's."""
-    y, stats = device.matmul(X.astype(np.int8).view(np.uint8), packed())
+    y, stats = device.matmul(X.astype(np.int8), packed())
     assert stats.counters["errors"] == 0
     return np.array_equal(y.view(np.float32), SUMS)
 
 
 def packed():
-    return heddle.pack(W.astype(np.int8).view(np.uint8), INT8)
+    return heddle.pack(W, INT8)
 
 
 @cache
@@ -116,7 +116,7 @@ def test_an_exception_of_the_callback(kind):
 
     with Device(KINDS[kind]()) as device:
         with pytest.raises(ZeroDivisionError):
-            device.matmul(X.astype(np.int8).view(np.uint8), packed(), on_progress=stop)
+            device.matmul(X.astype(np.int8), packed(), on_progress=stop)
         assert product(device)
 
 
@@ -136,12 +136,12 @@ def test_a_closed_device_says_so_on_every_use(kind):
 def test_threads_share_a_device(kind):
     """Each gets its own product, and what was counted for it."""
     with Device(KINDS[kind]()) as device:
-        _, alone = device.matmul(X.astype(np.int8).view(np.uint8), packed())
+        _, alone = device.matmul(X.astype(np.int8), packed())
         wrong = []
 
         def work():
             for _ in range(5):
-                y, stats = device.matmul(X.astype(np.int8).view(np.uint8), packed())
+                y, stats = device.matmul(X.astype(np.int8), packed())
                 if not np.array_equal(y.view(np.float32), SUMS):
                     wrong.append("sums")
                 if any(stats.counters[n] != alone.counters[n] for n in ("commands", "macs")):
@@ -163,9 +163,7 @@ def test_closed_by_another_thread_in_the_middle(kind):
     def work():
         try:
             while True:
-                device.matmul(
-                    X.astype(np.int8).view(np.uint8), packed(), on_progress=lambda _: begun.set()
-                )
+                device.matmul(X.astype(np.int8), packed(), on_progress=lambda _: begun.set())
         except DeviceError as error:
             ends.append(str(error))
 
@@ -181,14 +179,10 @@ def test_closed_by_another_thread_in_the_middle(kind):
 def test_progress_cannot_use_the_device_but_close_it(kind):
     device = Device(KINDS[kind]())
     with pytest.raises(DeviceError, match="in the middle of a product"):
-        device.matmul(
-            X.astype(np.int8).view(np.uint8), packed(), on_progress=lambda _: device.counters()
-        )
+        device.matmul(X.astype(np.int8), packed(), on_progress=lambda _: device.counters())
     assert product(device)
     with pytest.raises(DeviceError, match="closed"):
-        device.matmul(
-            X.astype(np.int8).view(np.uint8), packed(), on_progress=lambda _: device.close()
-        )
+        device.matmul(X.astype(np.int8), packed(), on_progress=lambda _: device.close())
     with pytest.raises(DeviceError, match="closed"):
         product(device)
 
