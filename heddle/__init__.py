@@ -1,6 +1,7 @@
 """Heddle from Python: N:M-sparse weights, and the accelerator that multiplies by them.
 
 import heddle
+
 packed = heddle.pack(heddle.prune(w, 2, 8), "fp16", 2, 8)
 with heddle.open("sim", "small") as device:
     y, stats = device.matmul(x, packed)
