@@ -10,7 +10,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help setup sim test test-full bench coverage verilog bitstream load boards lint docs clean
+.PHONY: help setup sim test test-full wheel-test bench coverage verilog bitstream load boards lint docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,7 +34,10 @@ test: $(READY) ## all tests but the long sweeps
 	$(BIN)/python -m pytest -n 2
 
 test-full: $(READY) ## all tests
-	$(BIN)/python -m pytest -n 2 -m ""
+	$(BIN)/python -m pytest -n 2 -m "" -o faulthandler_timeout=7200 --hypothesis-profile random
+
+wheel-test: $(READY) ## the wheel, and one from the sdist, in an empty environment
+	$(BIN)/python .ci/wheel.py
 
 bench: $(READY) ## measurements into build/bench.json (ONLY=prefix for some of them)
 	$(BIN)/python -m heddle.sim.bench --only "$(ONLY)"

@@ -7,6 +7,7 @@ with heddle.open("sim", "small") as device:
     y, stats = device.matmul(x, packed)
 """
 
+from . import links  # noqa: F401  (first: it says what is wrong if the others fail)
 from .hw.commands import Flag, OutputFormat
 from .hw.config import PRESETS, Accumulation, Config, preset
 from .hw.formats import BF16, E4M3, E5M2, FORMATS, FP16, INT4, INT8, Format

@@ -146,7 +146,7 @@ def main() -> None:
     demo.show_coverage(summary, console)
     path = Path("build/coverage.json")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(summary, indent=2) + "\n")
+    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     console.print(f"wrote {path}")
     raise SystemExit(bool(summary["missing"]))
 

@@ -39,7 +39,7 @@ def texts(config: Config, top: str = TOP) -> dict[str, str]:
         "RESPONSES": len(responses),
         "SILENCE": longest_silence(config),
     }
-    bench = Path(__file__).with_suffix(".v").read_text()
+    bench = Path(__file__).with_suffix(".v").read_text(encoding="utf-8")
     for field, value in fields.items():
         bench = bench.replace(f"@{field}@", str(value))
     return {

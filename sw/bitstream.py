@@ -92,7 +92,7 @@ def make(
     for seed in seeds:
         on_step(f"placing and routing (nextpnr, seed {seed}; its log: {work / _log(seed)})")
         routed = _route(tools, board, build, work, mhz, seed)
-        tried[seed] = _fmax(json.loads((routed / "report.json").read_text()))
+        tried[seed] = _fmax(json.loads((routed / "report.json").read_text(encoding="utf-8")))
         if not best or tried[seed] > tried[best]:
             best, result = seed, routed
         if tried[seed] >= mhz:
@@ -102,7 +102,7 @@ def make(
     on_step("packing")
     file = f"{name}.{tools.suffix}"
     toolchain.run(tools.packer, tools.pack("routed", file), work, f"{tools.packer}.log")
-    timing = json.loads((work / "report.json").read_text())
+    timing = json.loads((work / "report.json").read_text(encoding="utf-8"))
     report = Report(
         board=board.name,
         title=board.title,

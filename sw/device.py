@@ -3,6 +3,7 @@
 `open` gives a `Device`; the same script runs on every kind of it.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from ..hw.registers import (
 )
 from .errors import DeviceError
 from .guarded import GuardedTransport
+
+log = logging.getLogger(__name__)
 
 KINDS = {
     "sim": "the generated Verilog in Verilator",
@@ -212,6 +215,7 @@ def open(
     from ..sim import simulated, verilator
 
     if kind == "sim" and trace is None and not verilator.available():
+        log.warning("no C++ compiler: 'sim' is Amaranth's simulator, thousands of times slower")
         kind = "amaranth"
     if kind == "amaranth":
         return Device(simulated.AmaranthTransport(config), config.name)

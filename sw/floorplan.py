@@ -18,7 +18,7 @@ def place(netlist: Path, top: str, sites: Mapping[str, Sequence[str]]) -> None:
     the instance in whose nets its product ends; others are left to the placer. Raises
     `BuildError` if an instance has no multiplier, or more than sites.
     """
-    design = json.loads(netlist.read_text())
+    design = json.loads(netlist.read_text(encoding="utf-8"))
     module = design["modules"][top]
     instance = re.compile(r"\b(" + "|".join(map(re.escape, sites)) + r")\b")
     owners: dict[int, str] = {}

@@ -210,7 +210,7 @@ class PynqMemory:
         """
         from pynq.ps import Clocks  # type: ignore[import-not-found]
 
-        told = PYNQ_CLOCK.search(handoff.read_text(errors="replace"))
+        told = PYNQ_CLOCK.search(handoff.read_text(encoding="utf-8", errors="replace"))
         if told is None:
             raise DeviceError(
                 f"{handoff} does not tell the clock of {self.name}: copy the one that was made "

@@ -105,7 +105,7 @@ def version(tool: str) -> tuple[str, str]:
 def run(tool: str, arguments: Sequence[str], work: Path, log: str) -> None:
     """Run a tool in `work` with its output in `log`. Raises `BuildError`."""
     _entry(tool)
-    with open(work / log, "w") as output:
+    with open(work / log, "w", encoding="utf-8") as output:
         # A WebAssembly tool sees little more than the folder that it runs in.
         code = subprocess.run(
             [sys.executable, "-c", CALL, tool, *arguments],
@@ -114,7 +114,9 @@ def run(tool: str, arguments: Sequence[str], work: Path, log: str) -> None:
             stderr=subprocess.STDOUT,
         ).returncode
     if code:
-        tail = "\n".join((work / log).read_text(errors="replace").strip().splitlines()[-TAIL:])
+        tail = "\n".join(
+            (work / log).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-TAIL:]
+        )
         raise BuildError(f"{tool} failed (code {code}; all of it is in {work / log}):\n{tail}")
 
 

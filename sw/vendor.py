@@ -90,12 +90,14 @@ def write(board: VendorBoard, folder: Path) -> str:
         files.write(folder / wires, xdc(board))
     elif board.pins:
         shutil.copy(CONSTRAINTS / board.pins, folder / board.pins)
-    parts = [(HERE / "tcl" / f"{part}.tcl").read_text() for part in SCRIPTS[board.system]]
+    parts = [
+        (HERE / "tcl" / f"{part}.tcl").read_text(encoding="utf-8") for part in SCRIPTS[board.system]
+    ]
     files.write(folder / "system.tcl", "".join(parts))
     settings = {"part": board.part, "mhz": f"{board.mhz:g}", "wires": wires}
     lines = [f"# {board.title}, {board.config.name}"]
     lines += [f"set {name} {{{value}}}" for name, value in settings.items()]
-    script = "\n".join(lines) + "\n\n" + (HERE / "tcl" / "build.tcl").read_text()
+    script = "\n".join(lines) + "\n\n" + (HERE / "tcl" / "build.tcl").read_text(encoding="utf-8")
     files.write(folder / "build.tcl", script)
     return text
 
@@ -154,7 +156,7 @@ def build(folder: Path, on_step: Callable[[str], None] = lambda step: None) -> P
     file, log = folder / "heddle.bit", folder / "vivado.log"
     file.unlink(missing_ok=True)
     on_step(f"building (Vivado; its log: {log})")
-    with open(log, "w") as output:
+    with open(log, "w", encoding="utf-8") as output:
         code = subprocess.run(
             [vivado, "-mode", "batch", "-nojournal", "-nolog", "-source", "build.tcl"],
             cwd=folder,

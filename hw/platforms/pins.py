@@ -96,7 +96,7 @@ def _lamp(platform, colour: str, number: int) -> Pin | None:
 def _wires(file: Path) -> dict[str, Pin]:
     """Pins by port, from a file of ours. Raises `ConfigError` if it is missing or damaged."""
     try:
-        tables = tomllib.loads(file.read_text())
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
         return {port: Pin(table.pop("site"), attributes=table) for port, table in tables.items()}
     except (OSError, tomllib.TOMLDecodeError, KeyError) as reason:
         raise ConfigError(f"{file}: no pins to be read here ({reason})") from None

@@ -13,9 +13,9 @@ from ...sw.device import Device
 from ...sw.errors import DeviceError
 from ...sw.serial_link import LinkTransport
 from ..board import BoardPort
-from ..faults import FaultyPort
-from ..link_model import ModelPort
 from ..model import ModelTransport
+from ..testbenches.link_model import ModelPort
+from .faults import FaultyPort
 
 CONFIG = Config("link", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
 RATE = 1 / 300

@@ -1,7 +1,7 @@
 """The link's device end: requests good, bad, damaged, repeated and cut short, against its model.
 
 The accelerator's place is taken by independent AXI slaves that pause and stall. Which beats crossed
-is seen at the buses; what the response must be then comes from `sim.link_model`, byte for byte.
+is seen at the buses; what the response must be then comes from `link_model`, byte for byte.
 """
 
 import random
@@ -29,8 +29,8 @@ from ...hw.link_protocol import (
     encode,
 )
 from ...hw.registers import ADDRESS, CONTROL_RESET
-from ..link_model import LinkModel
 from .common import Sink, configuration, generator, start, until
+from .link_model import LinkModel
 
 WATCHDOG = 3_000
 """Cycles, of the link under test."""

@@ -26,8 +26,8 @@ from ...hw.commands import (
 )
 from ...hw.layouts import address_bits, chunks
 from ...sw import protocol
-from .. import traffic
 from ..model import ModelTransport
+from . import traffic
 from .common import Sink, Source, configuration, generator, join, start, until
 
 

@@ -13,8 +13,8 @@ from ...hw.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constan
 from ...sw import driver, nm, packing, protocol
 from ...sw.elements import to_raw
 from ...sw.scaling import fitted
-from .. import traffic
 from ..model import ModelTransport
+from . import traffic
 from .common import configuration, generator, stable, start, until
 
 EXACT = ("commands", "errors", "macs", "tiles")

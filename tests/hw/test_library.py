@@ -11,7 +11,7 @@ from amaranth.sim import Simulator
 
 from heddle.hw.library import Library, instantiate
 from heddle.hw.verilog import convert
-from heddle.sim.testbench import simulate
+from heddle.sim.testbenches.runner import simulate
 
 
 class Delay(wiring.Component):

@@ -10,8 +10,8 @@ from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.link_protocol import PROTOCOL_VERSION
 from heddle.sim.board import serve
-from heddle.sim.link_model import ModelPort
 from heddle.sim.model import ModelTransport
+from heddle.sim.testbenches.link_model import ModelPort
 from heddle.sw import cli, device, network, quantise, selftest, trainer
 from heddle.sw.data import load
 from heddle.sw.device import Device
@@ -90,7 +90,7 @@ def test_no_such_port():
 
 
 def test_another_version_of_the_link(monkeypatch):
-    monkeypatch.setattr("heddle.sim.link_model.PROTOCOL_VERSION", PROTOCOL_VERSION + 1)
+    monkeypatch.setattr("heddle.sim.testbenches.link_model.PROTOCOL_VERSION", PROTOCOL_VERSION + 1)
     with pytest.raises(DeviceError, match="speaks version 2 of the serial link"):
         LinkTransport(ModelPort(TINY))
 

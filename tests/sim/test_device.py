@@ -10,12 +10,13 @@ import pytest
 from heddle.hw.commands import OutputFormat, Status, Target
 from heddle.hw.config import Config
 from heddle.hw.formats import E4M3, INT8
-from heddle.sim import crossing, traffic
+from heddle.sim import crossing
 from heddle.sim.coverage import format_of
 from heddle.sim.crossing import CONFIGS, compare, random_product
 from heddle.sim.golden import numbers
 from heddle.sim.model import ModelTransport
 from heddle.sim.simulated import SimulatedTransport, Stalls
+from heddle.sim.testbenches import traffic
 from heddle.sw import device, driver, packing, protocol
 from heddle.sw.device import Device
 from heddle.sw.elements import Raw

@@ -13,11 +13,11 @@ from heddle.hw.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
 from heddle.hw.registers import ADDRESS, MAGIC
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.board import BoardPort
-from heddle.sim.link_model import ModelPort
 from heddle.sim.simulated import SimulatedTransport
-from heddle.sim.testbench import simulate
 from heddle.sim.testbenches.common import environment
 from heddle.sim.testbenches.link import link
+from heddle.sim.testbenches.link_model import ModelPort
+from heddle.sim.testbenches.runner import simulate
 from heddle.sw import container, packing, protocol
 from heddle.sw.errors import FormatError
 from heddle.sw.network import DEFAULT

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from heddle.hw.commands import Opcode, crc16
 from heddle.hw.link_protocol import encode
-from heddle.sim import traffic
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.board import BoardPort
 from heddle.sim.crossing import random_product
 from heddle.sim.simulated import SimulatedTransport, Stalls
+from heddle.sim.testbenches import traffic
 from heddle.sw import protocol
 from heddle.sw.device import Device
 from heddle.sw.serial_link import LinkTransport

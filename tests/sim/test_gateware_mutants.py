@@ -15,9 +15,9 @@ from heddle.hw.issuer import Issuer
 from heddle.hw.response import ResponseWriter
 from heddle.hw.sequencer import Sequencer
 from heddle.hw.top import Accelerator
-from heddle.sim.testbench import TestbenchFailure, simulate
 from heddle.sim.testbenches.common import environment
 from heddle.sim.testbenches.issuer import ReaderAndIssuer
+from heddle.sim.testbenches.runner import TestbenchFailure, simulate
 
 from .mutant_bench import MUTANT
 from .mutants import Mutant, Mutated, build_in

@@ -12,7 +12,7 @@ from heddle.hw.link_protocol import BEATS_AT, encode
 from heddle.hw.registers import ADDRESS
 from heddle.sim.bench.link import CONFIG, survive
 from heddle.sim.board import BoardPort
-from heddle.sim.link_model import LinkModel, ModelPort
+from heddle.sim.testbenches.link_model import LinkModel, ModelPort
 from heddle.sw import protocol
 from heddle.sw.errors import DeviceError
 from heddle.sw.serial_link import LinkTransport

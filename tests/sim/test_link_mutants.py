@@ -7,10 +7,10 @@ from heddle.hw.formats import INT8
 from heddle.hw.framing import Deframer, Framer
 from heddle.hw.link import Link
 from heddle.hw.uart import Receiver, Transmitter
-from heddle.sim.testbench import TestbenchFailure, simulate
 from heddle.sim.testbenches import link as link_bench
 from heddle.sim.testbenches import uart as uart_bench
 from heddle.sim.testbenches.common import environment
+from heddle.sim.testbenches.runner import TestbenchFailure, simulate
 
 from .mutant_bench import MUTANT
 from .mutants import Mutant, Mutated, build_in

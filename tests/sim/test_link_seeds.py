@@ -2,9 +2,9 @@
 
 import pytest
 
-from heddle.sim.testbench import simulate
 from heddle.sim.testbenches import link, uart
 from heddle.sim.testbenches.common import environment
+from heddle.sim.testbenches.runner import simulate
 
 from .test_testbenches import STREAMS
 

@@ -11,9 +11,10 @@ from heddle.hw import verilog
 from heddle.hw.commands import OutputFormat
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
-from heddle.sim import synthesis, traffic
+from heddle.sim import synthesis
 from heddle.sim.crossing import random_product
 from heddle.sim.simulated import SimulatedTransport, Stalls
+from heddle.sim.testbenches import traffic
 from heddle.sw.device import Device
 
 PAGES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}

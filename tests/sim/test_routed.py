@@ -20,9 +20,10 @@ from heddle.hw.fifo import Fifo
 from heddle.hw.formats import INT8
 from heddle.hw.platforms import Build, board
 from heddle.hw.platforms.top import TOP, BoardTop, generate
-from heddle.sim import routed, synthesis, verilator
+from heddle.sim import synthesis, verilator
 from heddle.sim.board import DIVISOR, BoardPort
 from heddle.sim.crossing import random_product
+from heddle.sim.testbenches import routed
 from heddle.sw import selftest
 from heddle.sw.device import Device
 from heddle.sw.serial_link import LinkTransport

@@ -4,7 +4,7 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
-from heddle.sim.testbench import TestbenchFailure, simulate
+from heddle.sim.testbenches.runner import TestbenchFailure, simulate
 
 from .loopback import Loopback
 

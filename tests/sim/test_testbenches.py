@@ -9,8 +9,8 @@ import pytest
 from heddle.hw.config import Accumulation, Config
 from heddle.hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8
 from heddle.sim import testbenches
-from heddle.sim.testbench import simulate
 from heddle.sim.testbenches.common import environment
+from heddle.sim.testbenches.runner import simulate
 
 
 def config(rows=4, columns=3, format=FP16, **fields) -> Config:

@@ -5,8 +5,8 @@ import pytest
 
 from heddle.hw.config import preset
 from heddle.hw.dma_registers import ADDRESS
-from heddle.sim.dma_model import DmaModel
 from heddle.sim.model import ModelTransport
+from heddle.sim.testbenches.dma_model import DmaModel
 from heddle.sw import dma, nm, packing, protocol
 from heddle.sw.device import Device
 from heddle.sw.dma import DmaTransport, apart, buffer

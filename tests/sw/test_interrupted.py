@@ -15,10 +15,10 @@ from heddle.hw.config import Config
 from heddle.hw.dma_registers import ADDRESS as DMA
 from heddle.hw.formats import INT8
 from heddle.hw.registers import ADDRESS
-from heddle.sim.dma_model import DmaModel
-from heddle.sim.link_model import ModelPort
 from heddle.sim.model import ModelTransport
 from heddle.sim.simulated import AmaranthTransport, SimulatedTransport
+from heddle.sim.testbenches.dma_model import DmaModel
+from heddle.sim.testbenches.link_model import ModelPort
 from heddle.sw.device import Device
 from heddle.sw.dma import DmaTransport
 from heddle.sw.errors import DeviceError

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import preset
-from heddle.sim.dma_model import DmaModel
 from heddle.sim.model import ModelTransport
+from heddle.sim.testbenches.dma_model import DmaModel
 from heddle.sw import cli, memories, serial_port
 from heddle.sw import device as devices
 from heddle.sw.errors import DeviceError

@@ -11,7 +11,7 @@ import pytest
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.registers import ADDRESS, MAGIC
-from heddle.sim.link_model import LinkModel
+from heddle.sim.testbenches.link_model import LinkModel
 from heddle.sw import cli, serial_link, serial_port
 from heddle.sw import device as devices
 from heddle.sw.errors import DeviceError
@@ -84,7 +84,7 @@ def port(answer, pulled_after: int | None = None):
 
 def older(monkeypatch):
     """A bitstream of another release of the link."""
-    monkeypatch.setattr("heddle.sim.link_model.PROTOCOL_VERSION", 7)
+    monkeypatch.setattr("heddle.sim.testbenches.link_model.PROTOCOL_VERSION", 7)
     return LinkModel(TINY).feed
 
 

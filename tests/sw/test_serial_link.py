@@ -11,7 +11,7 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
-from heddle.sim.link_model import LinkModel
+from heddle.sim.testbenches.link_model import LinkModel
 from heddle.sw import serial_link
 from heddle.sw.errors import DeviceError
 from heddle.sw.serial_link import LinkTransport

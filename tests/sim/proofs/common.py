@@ -6,8 +6,8 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
-from heddle.sim.formal import ProofError, check
 from heddle.sim.proofs.claims import during
+from heddle.sim.proofs.formal import ProofError, check
 
 SMALL = Config("proof", 2, 3, INT8, activation_groups=16, weight_slots=32, schedule_records=16)
 INTERLEAVED = replace(SMALL, interleave=3)

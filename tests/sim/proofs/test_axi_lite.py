@@ -4,8 +4,8 @@ import pytest
 
 from heddle.hw import axi_lite
 from heddle.hw.config import preset
-from heddle.sim.formal import prove
 from heddle.sim.proofs.axi_lite import RegistersProof
+from heddle.sim.proofs.formal import prove
 
 from .common import mutate, refuted
 

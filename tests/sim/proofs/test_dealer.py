@@ -3,8 +3,8 @@
 import pytest
 
 from heddle.hw import dealer
-from heddle.sim.formal import prove
 from heddle.sim.proofs.dealer import DealerProof
+from heddle.sim.proofs.formal import prove
 
 from .common import SMALL, mutate, refuted
 

@@ -3,8 +3,8 @@
 import pytest
 
 from heddle.hw import dma
-from heddle.sim.formal import prove
 from heddle.sim.proofs.dma import ReaderProof, WriterProof
+from heddle.sim.proofs.formal import prove
 
 from .common import SMALL, mutate, refuted
 

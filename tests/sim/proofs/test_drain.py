@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from heddle.hw import drain
-from heddle.sim.formal import prove
 from heddle.sim.proofs.drain import DrainProof
+from heddle.sim.proofs.formal import prove
 
 from .common import INTERLEAVED, SMALL, mutate, refuted
 

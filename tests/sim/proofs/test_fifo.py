@@ -3,8 +3,8 @@
 import pytest
 
 from heddle.hw import fifo
-from heddle.sim.formal import prove
 from heddle.sim.proofs.fifo import FifoProof
+from heddle.sim.proofs.formal import prove
 
 from .common import mutate, refuted
 

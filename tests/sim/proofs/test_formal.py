@@ -6,7 +6,7 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from heddle.sim.formal import ProofError, check, prove
+from heddle.sim.proofs.formal import ProofError, check, prove
 
 
 class Counting(wiring.Component):

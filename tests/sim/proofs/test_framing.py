@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw import framing
-from heddle.sim.formal import prove
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.framing import FramingProof
 
 from .common import mutate, refuted

@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw import issuer
-from heddle.sim.formal import prove
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.issuer import IssuerProof
 
 from .common import INTERLEAVED, SMALL, mutate, refuted

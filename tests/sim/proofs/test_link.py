@@ -6,8 +6,8 @@ import pytest
 from amaranth import Mux
 
 from heddle.hw import link
-from heddle.sim.formal import prove
 from heddle.sim.proofs.claims import during
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.link import LinkProof
 
 from .common import SMALL, goes, mutate, no_longer_holds

@@ -6,7 +6,7 @@ import pytest
 
 from heddle.hw import output_group
 from heddle.hw.config import Config
-from heddle.sim.formal import prove
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.output_group import OutputGroupProof, PlainEpilogue
 
 from .common import SMALL, mutate, refuted

@@ -1,7 +1,7 @@
 """Proofs of the page guard, and that they can fail."""
 
 from heddle.hw import pages
-from heddle.sim.formal import prove
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.pages import PageGuardProof
 
 from .common import PAGED, SMALL, mutate, refuted

@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw import response
-from heddle.sim.formal import prove
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.response import ResponseProof
 
 from .common import SMALL, mutate, refuted

@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw import schedule
-from heddle.sim.formal import prove
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.schedule import ScheduleProof
 
 from .common import SMALL, mutate, refuted

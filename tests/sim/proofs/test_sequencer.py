@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw import sequencer
-from heddle.sim.formal import prove
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.sequencer import SequencerProof
 
 from .common import COMPACT, mutate, refuted

@@ -6,8 +6,8 @@ import pytest
 
 from heddle.hw import sequencer
 from heddle.hw.commands import Opcode
-from heddle.sim.formal import prove
 from heddle.sim.proofs.claims import during
+from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.sequencer_steps import SequencerSteps
 
 from .common import COMPACT, INTERLEAVED, PAGED, SMALL, goes, mutate, no_longer_holds

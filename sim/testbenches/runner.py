@@ -18,10 +18,10 @@ import find_libpython
 from amaranth import Value
 from amaranth.lib import wiring
 
-from ..hw import verilog
-from ..hw.library import Library
-from ..sw.errors import HeddleError
-from . import cache, verilator
+from ...hw import verilog
+from ...hw.library import Library
+from ...sw.errors import HeddleError
+from .. import cache, verilator
 
 TAIL = 60
 """Lines of a failed run's log that its error shows."""
@@ -53,7 +53,7 @@ def simulate(
     runs.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=runs))  # kept if the run fails
     results, log = work / "results.xml", work / "log"
-    with open(log, "w") as output:
+    with open(log, "w", encoding="utf-8") as output:
         try:
             code = subprocess.run(
                 [executable],
@@ -119,5 +119,5 @@ def _environment(name: str, module: str, results: Path) -> dict[str, str]:
 
 
 def _failure(text: str, log: Path) -> TestbenchFailure:
-    lines = log.read_text(errors="replace").splitlines()[-TAIL:]
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
     return TestbenchFailure(f"{text} (log: {log})\n" + "\n".join(lines))

@@ -2,8 +2,8 @@
 
 import random
 
-from ..hw.config import Config
-from ..hw.dma_registers import (
+from ...hw.config import Config
+from ...hw.dma_registers import (
     ADDRESS,
     BASE,
     CONTROL_FORGET,
@@ -17,9 +17,9 @@ from ..hw.dma_registers import (
     STATUS_WRITE_FAILED,
     VERSION,
 )
-from ..hw.registers import Access
-from ..sw.dma import COUNT
-from .model import ModelTransport
+from ...hw.registers import Access
+from ...sw.dma import COUNT
+from ..model import ModelTransport
 
 HELD = {r.name for r in REGISTERS if r.access is Access.READ_WRITE}
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..hw.commands import (
+from ...hw.commands import (
     CHANNEL_ALL,
     HEADER_BYTES,
     MODE_CHANNEL_SHIFT,
@@ -10,9 +10,9 @@ from ..hw.commands import (
     OutputFormat,
     Target,
 )
-from ..hw.config import Config
-from ..hw.layouts import address_bits
-from ..sw import protocol
+from ...hw.config import Config
+from ...hw.layouts import address_bits
+from ...sw import protocol
 
 
 def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> bytes:

@@ -10,7 +10,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from .synthesis import HERE, SynthesisError
+from ..synthesis import HERE, SynthesisError
 
 MODELS = HERE / "cells" / "ecp5_routed.v"
 PINS = {
@@ -63,7 +63,7 @@ def verilog(netlist: Path, name: str) -> str:
 
     Raises `SynthesisError` for a cell or a setting that the models do not have.
     """
-    (design,) = json.loads(netlist.read_text())["modules"].values()
+    (design,) = json.loads(netlist.read_text(encoding="utf-8"))["modules"].values()
     pads = {entry["bits"][0]: port for port, entry in design["ports"].items()}
     lines, wires = [], set()
     read = {net for entry in design["cells"].values() for net in _nets(entry, "input").values()}
@@ -78,7 +78,7 @@ def verilog(netlist: Path, name: str) -> str:
     ports = ", ".join(f"{e['direction']} {port}" for port, e in design["ports"].items())
     declared = [f"  wire {wire};" for wire in sorted(wires)]
     text = "\n".join([f"module {name}({ports});", *declared, *lines, "endmodule", ""])
-    return MODELS.read_text() + text
+    return MODELS.read_text(encoding="utf-8") + text
 
 
 def _nets(entry: dict, direction: str) -> dict[str, str]:

@@ -52,7 +52,7 @@ def check(component, mode: str, depth: int) -> None:
         for flavour in ("assert", "cover"):
             if f'parameter \\FLAVOR "{flavour}"' not in text:
                 raise ProofError(f"{type(component).__name__} has nothing to {flavour}")
-        Path(folder, "top.il").write_text(text)
+        Path(folder, "top.il").write_text(text, encoding="utf-8")
         # Yosys ends its process where it meets an error, so it has one of its own.
         passes = f"design = y.Design(); [y.run_pass(p, design) for p in {SCRIPT.split('; ')!r}]"
         yosys = f"from pyosys import libyosys as y; {passes}"
@@ -65,7 +65,13 @@ def check(component, mode: str, depth: int) -> None:
 def _run(command: list[str], folder: str) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     result = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if result.returncode:
         raise ProofError(f"{command[0]} failed:\n{result.stdout[-4000:]}{result.stderr[-2000:]}")
