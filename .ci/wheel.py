@@ -77,17 +77,19 @@ def install(wheel: Path, work: Path) -> Path:
 def closure(wanted: Requirement) -> set[str]:
     """Names of what `wanted` needs, by what is installed here; its own is not among them."""
     found: set[str] = set()
-    todo = [wanted]
+    todo, seen = [wanted], set()
     while todo:
         asked = todo.pop()
+        if (asked.name, frozenset(asked.extras)) in seen:
+            continue
+        seen.add((asked.name, frozenset(asked.extras)))
         for text in distribution(asked.name).requires or ():
             needed = Requirement(text)
             extras = asked.extras or {""}
             if needed.marker and not any(needed.marker.evaluate({"extra": e}) for e in extras):
                 continue
-            if canonicalize_name(needed.name) not in found or needed.extras:
-                found.add(canonicalize_name(needed.name))
-                todo.append(needed)
+            found.add(canonicalize_name(needed.name))
+            todo.append(needed)
     return found
 
 
@@ -102,10 +104,12 @@ def use(python: Path, work: Path) -> None:
     environment |= {"HEDDLE_CACHE": str(work / "cache")}
     every = (
         "import pkgutil, importlib, heddle\n"
-        "for m in pkgutil.walk_packages(heddle.__path__, 'heddle.'):\n"
-        "    importlib.import_module(m.name)\n"
+        "names = [m.name for m in pkgutil.walk_packages(heddle.__path__, 'heddle.')]\n"
+        "for name in names:\n"
+        "    name.endswith('__main__') or importlib.import_module(name)\n"
+        "print(len(names), 'modules')\n"
     )
-    run([python, "-c", every], cwd=user, env=environment)
+    check("modules" in run([python, "-c", every], cwd=user, env=environment), "modules end Python")
     version = run([heddle, "--version"], cwd=user, env=environment)
     check(re.search(r"\d+\.\d+\.\d+", version), f"heddle --version says {version!r}")
     demo = [heddle, "demo", "--images", "8", "--no-coverage"]

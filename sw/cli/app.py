@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 from functools import partial
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -13,6 +15,22 @@ app = typer.Typer(
 
     Begin with [bold]heddle demo[/bold]: a trained network through the simulated accelerator.""",
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"heddle {metadata.version('heddle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version."),
+    ] = False,
+) -> None:
+    pass  # the option acts by its callback
 
 
 class Family(StrEnum):

@@ -217,3 +217,11 @@ def test_training_is_seeded_and_learns(method):
 def test_missing_data_says_how_to_get_it(tmp_path):
     with pytest.raises(DataError, match="apt install dataset-fashion-mnist"):
         data.load("fashion-mnist", tmp_path / "nowhere")
+
+
+def test_version(heddle):
+    """Of the installed package, which takes it from pyproject.toml."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert heddle("--version") == (0, f"heddle {project['version']}")
