@@ -2,7 +2,6 @@
 
 from enum import StrEnum
 from functools import partial
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -19,7 +18,9 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"heddle {metadata.version('heddle')}")
+        from ... import __version__
+
+        typer.echo(f"heddle {__version__}")
         raise typer.Exit
 
 

@@ -220,8 +220,10 @@ def test_missing_data_says_how_to_get_it(tmp_path):
 
 
 def test_version(heddle):
-    """Of the installed package, which takes it from pyproject.toml."""
-    import tomllib
+    """The one that pip knows, too."""
+    import importlib.metadata
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert heddle("--version") == (0, f"heddle {project['version']}")
+    import heddle as package
+
+    assert heddle("--version") == (0, f"heddle {package.__version__}")
+    assert importlib.metadata.version("heddle") == package.__version__
