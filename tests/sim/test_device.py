@@ -90,8 +90,10 @@ def directed(config, rng):
     small, large = codes[order[:6]], codes[order[-4:]]
     edges = np.concatenate([small, large])
 
+    sign = codes.dtype.type(1 << (format.bits - 1))
+
     def negative(raw):
-        return raw ^ (1 << (format.bits - 1)) if format.is_float else 0 - raw
+        return raw ^ sign if format.is_float else 0 - raw & 2 * int(sign) - 1
 
     def pick(choice, *shape):
         return rng.choice(choice, shape)
@@ -111,8 +113,9 @@ def directed(config, rng):
     # What the first half adds the second takes away; the smallest product there is remains.
     x, w = pick(codes, rows, group), pick(codes, group, columns)
     if not format.is_float:
-        w = np.where(w == 128, 127, w).astype(w.dtype)  # the one without a negative
-    tiny = small[numbers.significands(format, small) == 1]
+        w = np.where(w == sign, sign - 1, w).astype(w.dtype)  # the one without a negative
+    positive = numbers.significands(format, codes)
+    tiny = codes[positive == positive[positive > 0].min()]
     x, w = np.hstack([x, x]), np.vstack([w, negative(w)])
     yield "cancellation", x, w, 8
     x = np.hstack([x, pick(tiny, rows, 1)])
