@@ -166,7 +166,7 @@ def test_a_disk_that_is_full_is_said(root):
     def make(folder):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "design.v")
 
-    with pytest.raises(DataError, match="folder .*cache .*No space left.*make room"):
+    with pytest.raises(DataError, match="folder .*cache .*disk is full.*make room"):
         cache.cached("name", "1", make)
     assert [path.suffix for path in root.iterdir()] == [".lock"]
 
