@@ -23,7 +23,7 @@ def verilog(
     top: Annotated[str, typer.Option(help="Name of the top module, and of the files.")] = TOP,
     prefix: Annotated[
         str | None,
-        typer.Option(help="What the names of other modules begin with [the top's name and _]."),
+        typer.Option(help="Before other modules' names; with --top its name and _."),
     ] = None,
     out: options.Out = Path("build/verilog"),
 ):

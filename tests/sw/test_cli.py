@@ -40,6 +40,8 @@ def test_mistakes_are_one_line_and_change_nothing(heddle):
         (("pack", "w.npy", "o.safetensors", "--format", "fp12"), "no format"),
         (("info", "w.npy"), "safetensors"),
         (("verilog", "--preset", "huge"), "no preset"),
+        (("verilog", "--top", "module"), "the top module cannot be called 'module'"),
+        (("verilog", "--top", "a", "--prefix", "1"), "names cannot begin with '1'"),
         (("run", "--device", "toaster"), "no device"),
         (("train", "--data", "cats"), "no data set"),
     ):
