@@ -1,30 +1,24 @@
 """The order of one product's commands: tiles, pages, and loads that hide behind the work.
 
-The array holds R rows of activations against C·T columns of weights; each buffer has two pages.
-A product is a list of phases, each with what it must find loaded and its RUNs. The device executes
-in order, and keeps a LOAD waiting while a RUN holds its page; so a load may move ahead of its
-phase to any place where no phase before its own still needs the page. There it is spread over
-RUNs that take as long as it does.
+A product is a list of phases (`sw/orders.py`), each with what it must find loaded and its RUNs. The
+device executes in order, and keeps a LOAD waiting while a RUN holds its page; so a load may move
+ahead of its phase to any place where no phase before its own still needs the page. It goes where
+the array has work for as long as the load takes, by a model of the device (`sw/timing.py`), which
+also says which of the orders is done first.
 """
 
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from ..hw.commands import OutputFormat, Target
 from ..hw.config import Config
-from ..hw.layouts import chunks
-from . import protocol
-from .packing import ColumnBlock, PackedWeights
-
-HEADER_CYCLES = 20
-"""About what the device takes for a command besides its payload."""
-
-PIECE = 256
-"""Words that one LOAD brings at most (of activations: about), so that loads can be spread."""
+from . import orders, protocol, timing
+from .packing import PackedWeights
+from .steps import Load, Page, Phase, Run, Sent, Setting, Step
 
 
 @dataclass(frozen=True)
@@ -41,37 +35,10 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Page:
-    """One of the two pages of a buffer; weights are values, indices and records together."""
+class _Early:
+    """What RUN `before` needs, possible once RUN `after` has been sent."""
 
-    buffer: str
-    number: int
-
-
-@dataclass
-class Phase:
-    """RUNs that find all they need in the pages that they use."""
-
-    uses: set[Page]
-    loads: list[tuple[Page, bytes]] = field(default_factory=list)
-    runs: list["Run"] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A RUN with the CHANNELs before it, how long the array works on it, and where its outputs go
-    (rows and columns; None if the sums stay)."""
-
-    packets: list[bytes]
-    cycles: int
-    place: tuple[slice, slice] | None
-
-
-@dataclass(frozen=True)
-class _Load:
-    """A LOAD that phase `before` needs, possible once phase `after` has been sent."""
-
-    packet: bytes
+    step: Load | Setting
     after: int
     before: int
 
@@ -80,6 +47,11 @@ class Plan:
     """The commands for ``x @ weights`` with x [B, K] and weights [K, C] as raw elements.
 
     Nothing is padded along K beyond its last group; the last row and column blocks run whole.
+
+    Members
+    -------
+    steps : what is sent, in order
+    row_blocks, padded_columns : of the outputs, the last blocks whole
     """
 
     def __init__(
@@ -95,259 +67,194 @@ class Plan:
         self.relu, self.output = relu, output
         groups = weights.counts.shape[0]
         self.row_blocks = -(-x.shape[0] // config.rows)
-        self.column_blocks = -(-weights.shape[1] // config.tile_columns)
-        self.padded_columns = self.column_blocks * config.tile_columns
         padded = np.zeros((self.row_blocks * config.rows, groups * config.group), x.dtype)
         padded[: x.shape[0], : x.shape[1]] = x
-        self.x = padded.reshape(self.row_blocks, config.rows, groups, config.group)
-        self._channel_page = 1
+        blocks = padded.reshape(self.row_blocks, config.rows, groups, config.group)
+        words = np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
+        product = orders.Product(config, words, weights, output)
+        self.padded_columns = product.column_blocks * config.tile_columns
+        best = min(
+            (self._sequence(order()) for order in orders.orders(product)),
+            key=lambda sequence: sequence[1],
+        )
+        self.steps: list[Step] = best[0]
 
-        # K is split where a part's activations, slots or records would not fit into a page.
-        slots = config.weight_slots // (config.interleave * max(1, weights.most()))
-        part = min(groups, config.activation_groups, config.schedule_records, slots)
-        self.parts = [(k, min(k + part, groups)) for k in range(0, groups, part)]
+    def waits(self) -> dict[str, int]:
+        """Cycles that the array is expected to wait for its commands, by cause (`timing.waits`)."""
+        return timing.waits(self.config, self.steps)
 
     def packets(self) -> tuple[list[bytes], list[tuple[slice, slice] | None]]:
         """Command packets, and for each the rows and columns of its response's outputs."""
         packets: list[bytes] = []
         places: list[tuple[slice, slice] | None] = []
-
-        def send(packet: bytes, place=None) -> None:
-            packets.append(protocol.tagged(packet, len(packets)))
-            places.append(place)
-
-        if self.channels.uniform:
-            for page in range(2):
-                for context in range(self.config.interleave):
-                    send(self._channel(None, page, context, 0))
-        phases = list(self._whole_k() if len(self.parts) == 1 else self._split_k())
-        loads = self._loads(phases)
-        for number, phase in enumerate(phases):
-            while loads and loads[0].before == number:
-                send(loads.popleft().packet)
-            if number == 0:
-                # Nothing runs yet, so what the first phase cannot hide costs the least here.
-                for _ in range(self._excess(loads, phase.runs)):
-                    send(loads.popleft().packet)
-            credit = 0
-            for run in phase.runs:
-                *channels, packet = run.packets
-                for channel in channels:
-                    send(channel)
-                send(packet, run.place)
-                # While the array works on this, as much can be loaded as takes that long.
-                credit += run.cycles
-                while loads and loads[0].after < number and credit >= self._cost(loads[0]):
-                    credit -= self._cost(loads[0])
-                    send(loads.popleft().packet)
-                if not loads or loads[0].after >= number:
-                    credit = 0
+        for step in merged(self.steps):
+            place = None
+            if isinstance(step, Load):
+                made = [self._load(step)]
+            elif isinstance(step, Setting):
+                made = list(self._settings(step))
+            else:
+                made = [self._run(step)]
+                place = self._place(step.run)
+            for packet in made:
+                packets.append(protocol.tagged(packet, len(packets)))
+                places.append(place)
         return packets, places
 
-    def _loads(self, phases: list[Phase]) -> deque[_Load]:
-        """All loads in the order of their phases, with the first place where each is possible."""
-        last_use: dict[Page, int] = {}
-        loads: deque[_Load] = deque()
-        for number, phase in enumerate(phases):
-            for page, packet in phase.loads:
-                loads.append(_Load(packet, last_use.get(page, -1), number))
-            last_use |= dict.fromkeys(phase.uses, number)
-        return loads
+    def _sequence(self, phases: list[Phase]) -> tuple[list[Step], int]:
+        """The steps of an order, and when they will be done."""
+        clock = timing.Clock(self.config)
+        steps: list[Step] = []
 
-    def _cost(self, load: _Load) -> int:
-        """Cycles that a load occupies the command stream: it is dealt a chunk a cycle."""
-        _, target, _, words = np.frombuffer(load.packet, "<u2", 4)
-        return int(words) * chunks(self.config)[Target(target)].per_word + HEADER_CYCLES
+        def send(step: Step) -> None:
+            clock.take(step)
+            steps.append(step)
 
-    def _excess(self, loads: deque[_Load], runs: list[Run]) -> int:
-        """How many of the loads, all possible at once, the next phase's RUNs are too short for."""
-        costs = [self._cost(load) for load in loads if load.before == 1 and load.after < 0]
-        room = sum(run.cycles for run in runs)
-        return next(n for n in range(len(costs) + 1) if sum(costs[n:]) <= room)
+        runs, *queues = self._early(phases)
+        # Nothing runs yet, so what the first phase cannot hide costs the least here.
+        for _ in range(_excess(clock, queues[0], phases[0].runs)):
+            send(queues[0].popleft().step)
+        for number, sent in enumerate(runs):
+            for queue in queues:
+                while queue and queue[0].before == number:
+                    send(queue.popleft().step)
+            for queue in queues:
+                while queue and queue[0].after < number:
+                    # While the array has work for as long as that takes.
+                    if clock.after(queue[0].step) > clock.array:
+                        break
+                    send(queue.popleft().step)
+            send(sent)
+        return steps, clock.array
 
-    def _whole_k(self) -> Iterator[Phase]:
-        """All of K in a page: each batch of column blocks meets every panel of rows."""
-        config = self.config
-        groups = self.parts[0][1]
-        panel = config.activation_groups // groups
-        panels = [(r, min(r + panel, self.row_blocks)) for r in range(0, self.row_blocks, panel)]
-        batches = list(self._batches())
-        together = [panels] if len(panels) <= 2 else [[p] for p in panels]
-        held: dict[Page, object] = {}
-        turn = 0
-        for chosen in together:
-            rows = {p: Page("activations", panels.index(p) % 2) for p in chosen}
-            for number, batch in enumerate(batches):
-                weights, turn = self._weights_page(held, number, turn)
-                phase = Phase({weights, *rows.values()})
-                for p, page in rows.items():
-                    if held.get(page) != p:
-                        held[page] = p
-                        self._load_activations(phase, page, p, 0, groups)
-                if held.get(weights) != number:
-                    held[weights] = number
-                    self._load_weights(phase, weights, [block for _, block in batch])
-                slot, record = 0, 0
-                for column, block in batch:
-                    channels, channel_page = self._channels(column)
-                    for p, page in rows.items():
-                        fields = {
-                            "activation_base": page.number * config.activation_groups,
-                            "activation_stride": groups,
-                            # Without weights no slot is read: stay in the page, it may be full.
-                            "slot_base": weights.number * config.weight_slots
-                            + (slot if len(block.values) else 0),
-                            "schedule_base": weights.number * config.schedule_records + record,
-                            "channel_page": channel_page,
-                        }
-                        phase.runs.append(self._run(channels, p, column, block, fields))
-                        channels = []
-                    slot += len(block.values)
-                    record += len(block.records)
-                yield phase
+    def _early(self, phases: list[Phase]) -> tuple[list[Sent], deque[_Early], deque[_Early]]:
+        """All RUNs; the loads and the settings that they need, in that order."""
+        held = _SettingsPages(self.config, self.channels.uniform)
+        last_use: dict[Page | int, int] = {}
+        runs: list[Sent] = []
+        loads: deque[_Early] = deque()
+        settings: deque[_Early] = deque()
+        for phase in phases:
+            for load in phase.loads:
+                loads.append(_Early(load, last_use.get(load.page, -1), len(runs)))
+            for run in phase.runs:
+                page = 0
+                if run.finish:
+                    page, fresh = held.place(run.column_block)
+                    if fresh:
+                        setting = Setting(run.column_block, page, self._channels(run.column_block))
+                        settings.append(_Early(setting, last_use.get(page, -1), len(runs)))
+                    last_use[page] = len(runs)
+                last_use |= dict.fromkeys(run.pages, len(runs))
+                runs.append(Sent(run, page))
+        return runs, loads, settings
 
-    def _split_k(self) -> Iterator[Phase]:
-        """K in parts: one tile at a time, its sums waiting in the array from part to part.
-
-        A block of rows stays for all its tiles if a page can hold all of K.
-        """
-        config = self.config
-        groups = self.parts[-1][1]
-        stays = groups <= config.activation_groups
-        cut = [self.weights.groups(start, stop) for start, stop in self.parts]
-        blocks = [list(part.blocks(config.columns, config.interleave)) for part in cut]
-        held: dict[Page, object] = {}
-        turn = activation_turn = 0
-        for row in range(self.row_blocks):
-            panel = (row, row + 1)
-            for column in range(self.column_blocks):
-                channels, channel_page = self._channels(column)
-                for i, (start, stop) in enumerate(self.parts):
-                    block = blocks[i][column]
-                    weights, turn = self._weights_page(held, (column, i), turn)
-                    wanted = (row, 0, groups) if stays else (row, start, stop)
-                    page = Page("activations", activation_turn)
-                    if held.get(page) != wanted:
-                        activation_turn ^= 1
-                        page = Page("activations", activation_turn)
-                    phase = Phase({weights, page})
-                    if held.get(page) != wanted:
-                        held[page] = wanted
-                        self._load_activations(phase, page, panel, *wanted[1:])
-                    if held.get(weights) != (column, i):
-                        held[weights] = (column, i)
-                        self._load_weights(phase, weights, [block])
-                    fields = {
-                        "activation_base": page.number * config.activation_groups
-                        + (start if stays else 0),
-                        "activation_stride": 0,
-                        "slot_base": weights.number * config.weight_slots,
-                        "schedule_base": weights.number * config.schedule_records,
-                        "channel_page": channel_page,
-                    }
-                    finish = i == len(self.parts) - 1
-                    phase.runs.append(self._run(channels, panel, column, block, fields, finish))
-                    channels = []
-                    yield phase
-
-    def _weights_page(self, held: dict[Page, object], wanted: object, turn: int):
-        """The page that holds the wanted weights or is to be filled with them, and whose turn it
-        is then."""
-        for number in range(2):
-            page = Page("weights", number)
-            if held.get(page) == wanted:
-                return page, turn
-        return Page("weights", turn), 1 - turn
-
-    def _batches(self) -> Iterator[list[tuple[int, ColumnBlock]]]:
-        """Column blocks, as many at a time as fit into a page."""
-        config = self.config
-        batch, slots, records = [], 0, 0
-        for number, block in enumerate(self.weights.blocks(config.columns, config.interleave)):
-            if batch and (
-                slots + len(block.values) > config.weight_slots
-                or records + len(block.records) > config.schedule_records
-            ):
-                yield batch
-                batch, slots, records = [], 0, 0
-            batch.append((number, block))
-            slots += len(block.values)
-            records += len(block.records)
-        yield batch
-
-    def _load_activations(self, phase: Phase, page: Page, panel, start: int, stop: int) -> None:
-        """In pieces of whole blocks of rows, so that the loads can be spread."""
-        config = self.config
-        address = page.number * config.activation_groups
-        step = -(-PIECE // (stop - start))
-        for row in range(*panel, step):
-            data = self.x[row : min(row + step, panel[1]), :, start:stop]
-            payload = protocol.activations_payload(config, data)
-            words = data.shape[0] * data.shape[2]
-            packet = protocol.load(config, Target.ACTIVATIONS, address, words, payload)
-            phase.loads.append((page, packet))
-            address += words
-
-    def _load_weights(self, phase: Phase, page: Page, blocks: list[ColumnBlock]) -> None:
-        config = self.config
-        slot = page.number * config.weight_slots
-        record = page.number * config.schedule_records
-        records = np.concatenate([block.records for block in blocks])
-        values = np.concatenate([block.values for block in blocks])
-        indices = np.concatenate([block.indices for block in blocks])
-        elements = partial(protocol.elements_payload, config)
-        pieces = [(Target.SCHEDULE, record, records, lambda part: part.tobytes())]
-        for start in range(0, len(values), PIECE):
-            part = slice(start, start + PIECE)
-            pieces += [
-                (Target.INDICES, slot + start, indices[part], protocol.indices_payload),
-                (Target.VALUES, slot + start, values[part], elements),
-            ]
-        for target, address, part, payload in pieces:
-            packet = protocol.load(config, target, address, len(part), payload(part))
-            phase.loads.append((page, packet))
-
-    def _channels(self, column: int) -> tuple[list[bytes], int]:
-        """A column block's settings if they differ at all, and their page."""
+    def _channels(self, column_block: int) -> int:
+        """How many commands set the block's channels."""
         if self.channels.uniform:
-            return [], 0
-        self._channel_page ^= 1
-        config = self.config
-        packets = []
-        for context in range(config.interleave):
-            for c in range(config.columns):
-                output = column * config.tile_columns + context * config.columns + c
-                if output < self.weights.shape[1]:
-                    packets.append(self._channel(c, self._channel_page, context, output))
-        return packets, self._channel_page
+            return self.config.interleave
+        wide = self.config.tile_columns
+        return min(wide, self.weights.shape[1] - column_block * wide)
 
-    def _channel(self, column: int | None, page: int, context: int, output: int) -> bytes:
-        settings, config = self.channels, self.config
-        return protocol.channel(
-            config,
-            column,
-            page * config.interleave + context,
-            settings.scale[output],
-            settings.exponent[output],
-            settings.bias[output],
-        )
+    def _load(self, load: Load) -> bytes:
+        words = load.words
+        if load.target is Target.INDICES:
+            payload = protocol.indices_payload(words)
+        elif load.target is Target.SCHEDULE:
+            payload = words.tobytes()
+        else:
+            payload = protocol.elements_payload(self.config, words)
+        return protocol.load(self.config, load.target, load.address, len(words), payload)
 
-    def _run(self, channels, panel, column, block, fields, finish: bool = True) -> Run:
-        config = self.config
-        place = None
-        if finish:
-            place = (
-                slice(panel[0] * config.rows, panel[1] * config.rows),
-                slice(column * config.tile_columns, (column + 1) * config.tile_columns),
+    def _settings(self, setting: Setting) -> Iterator[bytes]:
+        config, channels = self.config, self.channels
+        first = setting.column_block * config.tile_columns
+        for n in range(setting.channels):
+            context, column = divmod(n, 1 if channels.uniform else config.columns)
+            yield protocol.channel(
+                config,
+                None if channels.uniform else column,
+                setting.page * config.interleave + context,
+                channels.scale[0 if channels.uniform else first + n],
+                channels.exponent[0 if channels.uniform else first + n],
+                channels.bias[0 if channels.uniform else first + n],
             )
-        packet = protocol.run(
-            config,
-            finish=finish,
+
+    def _run(self, sent: Sent) -> bytes:
+        return protocol.run(
+            self.config,
+            finish=sent.run.finish,
             relu=self.relu,
             output=self.output,
-            row_blocks=panel[1] - panel[0],
-            schedule_count=len(block.records),
-            **fields,
+            channel_page=sent.channel_page,
+            **sent.run.fields,
         )
-        cycles = (panel[1] - panel[0]) * max(len(block.values), config.interleave)
-        return Run([*channels, packet], cycles, place)
+
+    def _place(self, run: Run) -> tuple[slice, slice] | None:
+        """Where a RUN's outputs go; None if its sums stay."""
+        if not run.finish:
+            return None
+        rows, wide, at = self.config.rows, self.config.tile_columns, run.column_block
+        return (
+            slice(run.row_blocks.start * rows, run.row_blocks.stop * rows),
+            slice(at * wide, (at + 1) * wide),
+        )
+
+
+class _SettingsPages:
+    """Which column block's settings each page of them holds.
+
+    If there are more column blocks than pages, the first ones keep theirs and the others take the
+    last two pages in turn.
+    """
+
+    def __init__(self, config: Config, uniform: bool):
+        self._pages, self._uniform = config.channel_pages, uniform
+        self._held: dict[int, int] = {}
+        self._turn = 0
+
+    def place(self, column_block: int) -> tuple[int, bool]:
+        """The page of a column block's settings, and whether they must be sent."""
+        if self._uniform:
+            column_block = 0
+        for page, held in self._held.items():
+            if held == column_block:
+                return page, False
+        page = len(self._held)
+        if page == self._pages:
+            self._turn ^= 1
+            page = self._pages - 1 - self._turn
+        self._held[page] = column_block
+        return page, True
+
+
+def _excess(clock: timing.Clock, loads: Iterable[_Early], runs: list[Run]) -> int:
+    """How many of the loads to send at once: what the first phase needs, and of the second one's
+    those that the first one's RUNs are too short for."""
+    first = [e for e in loads if e.after < 0 and e.before <= len(runs)]
+    needed = sum(e.before == 0 for e in first)
+    costs = [clock.cost(e.step) for e in first[needed:]]
+    room = sum(run.cycles for run in runs)
+    return needed + next(n for n in range(len(costs) + 1) if sum(costs[n:]) <= room)
+
+
+def merged(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps with loads that follow each other in a buffer made one: it saves their headers."""
+
+    def kind(step: Step):
+        return step.page if isinstance(step, Load) else None
+
+    for page, group in groupby(steps, kind):
+        if page is None:
+            yield from group
+            continue
+        joined: dict[Target, list[Load]] = {}
+        for load in group:
+            mine = joined.setdefault(load.target, [])
+            if mine and mine[-1].address + len(mine[-1].words) == load.address:
+                words = np.concatenate([mine[-1].words, load.words])
+                load = Load(load.page, load.target, mine[-1].address, words, load.again)
+                mine.pop()
+            mine.append(load)
+        for mine in joined.values():
+            yield from mine
