@@ -23,6 +23,7 @@ from .sw.errors import (
     HeddleError,
     PrecisionWarning,
 )
+from .sw.explain import Explanation, explain
 from .sw.network import Network
 from .sw.nm import NotSparse, check, mask, prune
 from .sw.packing import PackedWeights, pack, to_dense
@@ -46,6 +47,7 @@ __all__ = [
     "DataError",
     "Device",
     "DeviceError",
+    "Explanation",
     "Flag",
     "Format",
     "FormatError",
@@ -58,6 +60,7 @@ __all__ = [
     "Raw",
     "Stats",
     "check",
+    "explain",
     "load",
     "mask",
     "open",

@@ -109,6 +109,13 @@ def _gain(dense: int, sparse: int) -> float | None:
     return dense / sparse if sparse else None
 
 
+def headline(row: dict) -> float | None:
+    """The gain, to be told first; None if there is none, or it is beyond the ideal: then the dense
+    run wasted cycles, and it is no gain of sparsity."""
+    gain, ideal = row["speedup"], row["ideal"]
+    return gain if gain is not None and ideal is not None and gain <= ideal else None
+
+
 def _layer(number: int, layer, sparse, dense) -> dict:
     n, m = layer.weights.pattern or (layer.weights.group, layer.weights.group)
     return {
@@ -124,6 +131,8 @@ def _layer(number: int, layer, sparse, dense) -> dict:
         "speedup": _gain(dense.cycles, sparse.cycles),
         "ideal": m / n if n else None,
         "stalls": sparse.stalls,
+        "causes": sparse.causes,
+        "dense_causes": dense.causes,
         "packed_bytes": layer.weights.nbytes,
     }
 
@@ -137,6 +146,8 @@ def _total(layers: list[dict], array: int, clock_mhz: float | None) -> dict:
         for name, (macs, cycles) in used.items()
     }
     total["speedup"] = _gain(total["dense"], total["sparse"])
+    total["ideal"] = total["dense_macs"] / total["macs"] if total["macs"] else None
+    total["headline"] = headline(total)
     return total | _speed(total, clock_mhz)
 
 

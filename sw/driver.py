@@ -8,7 +8,7 @@ import numpy as np
 
 from ..hw.commands import Flag, OutputFormat
 from ..hw.config import Config
-from . import protocol
+from . import causes, protocol
 from .bounds import check_sums
 from .channels import settings
 from .device import Device
@@ -30,6 +30,8 @@ class Stats:
     """Processing elements."""
     counters: dict[str, int] = field(default_factory=dict)
     flags: set[Flag] = field(default_factory=set)
+    causes: dict[str, int] = field(default_factory=dict)
+    """Cycles by cause (`sw.causes`), together `cycles`; none if the device does not count."""
 
     @property
     def cycles(self) -> int:
@@ -109,6 +111,7 @@ def matmul(
         array=config.macs_per_cycle,
         counters=counters,
         flags=flags,
+        causes=causes.split(config, x.shape[0], weights, output, counters, plan.waits()),
     )
     if stats.flags & {Flag.NONFINITE_ACTIVATION, Flag.NONFINITE_WEIGHT}:
         raise DeviceError("the device saw an infinity or NaN that the host did not send")

@@ -4,8 +4,10 @@ import io
 import math
 from pathlib import Path
 
+from .causes import CAUSES
 from .demo import COVERED, MODELLED, STALLS, UNCOUNTED, called
 from .errors import DataError
+from .explain import SHORT
 
 TEMPLATE = Path(__file__).with_name("report.html")
 DENSE, SPARSE, IDEAL = "#999999", "#0072b2", "#d55e00"
@@ -34,7 +36,13 @@ def render(report: dict) -> str:
         "uncounted": UNCOUNTED,
     }
     if counted:
-        shown |= {"waits": STALLS, "cycles": _cycles(report), "stalls": _stalls(report)}
+        shown |= {
+            "causes": SHORT,
+            "explained": CAUSES,
+            "waits": STALLS,
+            "cycles": _cycles(report),
+            "stalls": _stalls(report),
+        }
     return template.render(shown)
 
 

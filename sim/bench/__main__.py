@@ -12,6 +12,7 @@ from ...sw import files
 
 MODULES = {
     "util": ("util",),
+    "plan": ("plan",),
     "area": ("area", "fmax", "error"),
     "simspeed": ("simspeed",),
     "host": ("host",),

@@ -9,6 +9,7 @@ from ...hw.commands import OutputFormat
 from ...hw.config import Config, preset
 from ...hw.formats import FP16, INT8
 from ...sw import device, driver, nm, packing
+from .plan import causes
 
 PATTERNS = (4, 2, 1)
 SHAPES = {
@@ -52,23 +53,35 @@ def rows(only: str) -> Iterator[dict]:
             if format == INT8:
                 x, w = np.rint(x), np.rint(w)
             with device.open("sim", config=config) as opened:
-                dense = 0
+                dense = 0.0, 0
                 for n in (8, *PATTERNS):
                     weights = packing.pack(nm.prune(w, n, 8), format, n, 8)
                     _, stats = driver.matmul(opened, x, weights, output=output, scale=2.0**-12)
-                    dense = dense or stats.cycles
-                    what = "dense" if n == 8 else f"{n}of8.speedup"
-                    value = stats.utilisation if n == 8 else dense / stats.cycles
-                    note = REASONS.get(name, "")
-                    waits = {k: v for k, v in stats.stalls.items() if v}
-                    if waits:
-                        causes = ", ".join(f"{k} {v}" for k, v in waits.items())
-                        note = f"{note}; " * bool(note) + f"cycles waited: {causes}"
-                    yield {
-                        "name": f"{prefix}.{what}",
-                        "value": value,
-                        "unit": "share" if n == 8 else "x",
-                        "target": TARGETS.get(f"{name}.{what}"),
-                        "better": "higher",
-                        "note": note,
-                    }
+                    if n == 8:
+                        dense = stats.utilisation, stats.cycles
+                        yield _row(prefix, name, "dense", stats.utilisation, _note(name, stats))
+                        continue
+                    what, gain = f"{n}of8.speedup", dense[1] / stats.cycles
+                    yield _row(prefix, name, what, gain, _note(name, stats, gain > 8 / n))
+                    yield _row(prefix, name, f"{n}of8.dense_utilisation", dense[0], "")
+
+
+def _note(name: str, stats: driver.Stats, beyond: bool = False) -> str:
+    """Why a row is what it is."""
+    parts = [
+        "more than the ideal: the dense run wastes cycles" if beyond else "",
+        REASONS.get(name, ""),
+        causes(stats),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _row(prefix: str, name: str, what: str, value: float, note: str) -> dict:
+    return {
+        "name": f"{prefix}.{what}",
+        "value": value,
+        "unit": "x" if what.endswith("speedup") else "share",
+        "target": TARGETS.get(f"{name}.{what}"),
+        "better": "higher",
+        "note": note,
+    }

@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from ..errors import HeddleError
-from . import boards, devices, files, hardware, maintainer, running, training
+from . import boards, devices, explaining, files, hardware, maintainer, running, training
 from .app import app, in_order
 from .screen import complain, show_any_character
 
@@ -18,6 +18,7 @@ __all__ = [
     "app",
     "boards",
     "devices",
+    "explaining",
     "files",
     "hardware",
     "main",

@@ -2,7 +2,9 @@
 
 from rich.text import Text
 
-from ..demo import COVERED, MODELLED, STALLS, UNCOUNTED, called
+from ..causes import CAUSES
+from ..demo import COVERED, MODELLED, UNCOUNTED, called
+from ..explain import SHORT
 from .screen import Table, console, say
 
 NONE = "–"
@@ -20,8 +22,11 @@ def show(report: dict) -> None:
     console.print(_cycles(report) if counted else _patterns(report))
     if counted:
         say()
-        say("Cycles in which the sparse run's array waited, and for what")
-        console.print(_waits(report))
+        say("Where the sparse run's cycles went (heddle explain says more)")
+        console.print(_causes(report))
+        for row in report["layers"]:
+            if row["ideal"] and row["speedup"] > row["ideal"]:
+                say(f"Layer {row['layer']} gains more than the ideal: its dense run wastes cycles.")
     if "gmacs" in report["total"]:
         _show_speed(report)
     say()
@@ -82,16 +87,15 @@ def _cycles(report: dict) -> Table:
     for row in report["layers"]:
         table.add_row(*_product(row), *counts(row), _ideal(row))
     table.add_section()
-    table.add_row("all", "", "", *counts(report["total"]), "")
+    table.add_row("all", "", "", *counts(report["total"]), _ideal(report["total"]))
     return table
 
 
-def _waits(report: dict) -> Table:
-    table = Table("", *STALLS, "of all", left=0)
+def _causes(report: dict) -> Table:
+    table = Table("", *(SHORT[cause] for cause in CAUSES), left=0)
     for row in report["layers"]:
-        waited = [row["stalls"][cause] for cause in STALLS]
-        share = f"{sum(waited) / row['sparse']:.1%}" if row["sparse"] else NONE
-        table.add_row(str(row["layer"]), *(f"{cycles:,}" for cycles in waited), share)
+        shares = [row["causes"][cause] / row["sparse"] for cause in CAUSES]
+        table.add_row(str(row["layer"]), *(f"{s:.1%}" if s else NONE for s in shares))
     return table
 
 
