@@ -38,6 +38,8 @@ from .golden import epilogue, numbers
 from .golden.accumulation import ARITHMETIC
 
 COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")
+AT_ONCE = 256
+"""Rounds whose products are made at once."""
 
 
 class ModelTransport:
@@ -229,35 +231,40 @@ class ModelTransport:
         return Status.OK, blocks * config.tile_rows, b"".join(rows)
 
     def _tile(self, start: int, base: int, slot_base: int, first: int, count: int) -> None:
-        """Add one tile's products to the sums: a slot of C weights at a time."""
+        """Add one tile's products to the sums, round after round of T slots of C weights."""
         config = self.config
         page_of = start // config.activation_groups * config.activation_groups
         slot_page = slot_base // config.weight_slots * config.weight_slots
-        slot, group = slot_base - slot_page, base
-        for record in self._schedule[first : first + count].tolist():
-            kept = record & ((1 << config.count_bits) - 1)
-            group += record >> config.count_bits
-            held = self._activations[page_of + group % config.activation_groups]
-            for _ in range(kept):
-                for context in range(config.interleave):
-                    address = slot_page + slot % config.weight_slots
-                    self._multiply(held, self._values[address], self._indices[address], context)
-                    slot += 1
-            group += 1
-        issued = max(slot - (slot_base - slot_page), config.interleave)
+        records = self._schedule[first : first + count].astype(np.int64)
+        kept = records & ((1 << config.count_bits) - 1)
+        skipped = records >> config.count_bits
+        groups = base + np.cumsum(skipped + 1) - 1
+        rounds = page_of + np.repeat(groups, kept) % config.activation_groups
+        slots = slot_base - slot_page + np.arange(len(rounds) * config.interleave)
+        slots = slot_page + slots.reshape(-1, config.interleave) % config.weight_slots
+        for at in range(0, len(rounds), AT_ONCE):
+            part = slice(at, at + AT_ONCE)
+            for context in range(config.interleave):
+                self._multiply(self._activations[rounds[part]], slots[part, context], context)
+        issued = max(slots.size, config.interleave)
         self._counters["slots"] += issued
         self._counters["cycles"] += issued
 
-    def _multiply(self, held, weights, indices, context: int) -> None:
-        """Each row's activation that a column's index names, times that column's weight."""
+    def _multiply(self, held: np.ndarray, slots: np.ndarray, context: int) -> None:
+        """In each round [slots], each row's activation that a column's index names, times that
+        column's weight."""
         config = self.config
+        weights, indices = self._values[slots], self._indices[slots]
+        chosen = np.take_along_axis(held, indices[:, None, :].astype(np.int64), axis=2)
+        a, b = (
+            self._arithmetic.elements(
+                config.format, np.where(numbers.is_finite(config.format, raw), raw, 0)
+            )
+            for raw in (chosen, weights)
+        )
         block = slice(context * config.columns, (context + 1) * config.columns)
-        finite = numbers.is_finite(config.format, weights)
-        weights = np.where(finite, weights, 0).astype(weights.dtype)
-        chosen = held[:, indices]
-        chosen = np.where(numbers.is_finite(config.format, chosen), chosen, 0).astype(held.dtype)
-        a, b = (self._arithmetic.elements(config.format, raw) for raw in (chosen, weights))
-        self._sums[:, block] += a * b
+        for product in a * b[:, None, :]:
+            self._sums[:, block] += product
         self._counters["macs"] += int(np.count_nonzero(b)) * config.rows
 
     def _finish(self, output: OutputFormat, mode: int) -> bytes:

@@ -10,6 +10,7 @@ from typing import IO
 
 import numpy as np
 
+from .contents import Contents
 from .errors import DataError
 
 FOLDER = "HEDDLE_DATA"
@@ -31,8 +32,8 @@ PIECE = 1 << 20
 """Bytes read at a time: memory is asked for as the file bears it out."""
 
 
-@dataclass(frozen=True)
-class Dataset:
+@dataclass(frozen=True, eq=False)
+class Dataset(Contents):
     """Images [count, pixels] of float32 from 0 to 1, labels [count]."""
 
     name: str

@@ -12,6 +12,7 @@ from ..hw.config import Config
 from ..hw.formats import FP16, INT8, Format
 from ..sim.golden import dot, epilogue
 from . import container
+from .contents import Contents
 from .device import Device
 from .driver import VALUES, Stats, check_fits, matmul, settings
 from .elements import as_array, to_raw
@@ -30,8 +31,8 @@ HIDDEN = {FP16: OutputFormat.FP16, INT8: OutputFormat.INT8}
 """How a hidden layer's results leave the device: as elements, the next layer's activations."""
 
 
-@dataclass(frozen=True)
-class PackedLayer:
+@dataclass(frozen=True, eq=False)
+class PackedLayer(Contents):
     """``relu?((x @ weights + bias) * scale)``, bias and scale by output channel."""
 
     weights: PackedWeights
@@ -40,9 +41,12 @@ class PackedLayer:
     scale: np.ndarray | float = 1.0
 
 
-@dataclass
-class Network:
-    """A multi-layer perceptron; activations between layers are in the weights' format."""
+@dataclass(eq=False)
+class Network(Contents):
+    """A multi-layer perceptron; activations between layers are in the weights' format. Two are
+    equal if all that they hold is."""
+
+    __hash__ = None  # type: ignore[assignment]  # it can be changed
 
     layers: list[PackedLayer]
     data: str

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from heddle.hw.commands import OutputFormat
+from heddle.hw.config import Accumulation
 from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT8
 from heddle.sim.golden import dot, epilogue, numbers
+from heddle.sim.golden.accumulation import ARITHMETIC
 
 
 def codes(format):
@@ -90,3 +92,63 @@ def test_sums_do_not_depend_on_order_but_float32_ones_do():
 
 def test_integers_saturate_when_rounded():
     assert numbers.from_float(INT8, np.array([1e9, -1e9, 2.5])).tolist() == [127, 128, 2]
+
+
+@pytest.mark.parametrize(
+    ("format", "tie", "at_the_tie", "below", "above"),
+    [
+        # Halfway from the largest element to what would be the next: to the even one of the two.
+        (E4M3, 464.0, 0x7E, 0x7E, 0x7F),  # 448 is 1.110 · 2^8: even; what would be 480 is NaN
+        (E5M2, 61440.0, 0x7C, 0x7B, 0x7C),  # 57344 is 1.11 · 2^15: odd; then comes infinity
+        (FP16, 65520.0, 0x7C00, 0x7BFF, 0x7C00),  # 65504 is all ones: odd
+    ],
+    ids=lambda v: getattr(v, "name", None),
+)
+def test_a_tie_at_the_overflow(format, tie, at_the_tie, below, above):
+    values = np.array([tie, np.nextafter(tie, 0), np.nextafter(tie, np.inf)])
+    want = [at_the_tie, below, above]
+    assert numbers.from_float(format, values).tolist() == want
+    sign = 1 << (format.bits - 1)
+    assert numbers.from_float(format, -values).tolist() == [code | sign for code in want]
+    largest = {E4M3: 0x7E, E5M2: 0x7B, FP16: 0x7BFF}[format]
+    assert numbers.from_float(format, values, saturate=True).tolist() == [largest] * 3
+
+
+def test_int8_outputs_in_fractions():
+    """Every exponent from far below to far above what INT8 holds."""
+    integers = [0, 1, 3, 5, 85, 127, 128, 255, 4097, 2**31 - 1, 2**60 + 1]
+    for exponent in [*range(-70, 41), 300, -(2**15), 2**15 - 1]:
+        for integer in (sign * i for i in integers for sign in (1, -1)):
+            done = epilogue.finish([integer], 0, 1, exponent, False, OutputFormat.INT8)
+            exact = round(Fraction(integer) * Fraction(2) ** max(min(exponent, 300), -300))
+            want = min(127, max(-128, exact))
+            assert done.raw.view(np.int8).tolist() == [want], (integer, exponent)
+            assert done.saturated == (want != exact) and not done.overflow
+
+
+@pytest.mark.parametrize("relu", [False, True])
+def test_an_epilogue_in_fractions(relu):
+    """(sum + bias) · scale · 2^exponent, ReLU before the rounding; -0 and flags as IEEE has them."""
+    rng = np.random.default_rng(6)
+    for _ in range(300):
+        total, bias = (int(v) for v in rng.integers(-(2**40), 2**40, 2))
+        scale, exponent = int(rng.integers(1 << 16)), int(rng.integers(-90, 20))
+        exact = (total + bias) * scale * Fraction(2) ** exponent
+        exact = max(exact, Fraction(0)) if relu else exact
+        done = epilogue.finish([total], bias, scale, exponent, relu, OutputFormat.FP32)
+        got = done.raw.view(np.float32)[0]
+        around = [float(np.nextafter(got, np.float32(side))) for side in (-np.inf, np.inf)]
+        error = abs(Fraction(float(got)) - exact)
+        assert all(error <= abs(Fraction(f) - exact) for f in around)
+        assert np.signbit(got) == (exact < 0)
+        done = epilogue.finish([total], bias, scale, exponent, relu, OutputFormat.INT8)
+        assert done.raw.view(np.int8)[0] == min(127, max(-128, round(exact)))
+
+
+def test_sums_wrap_around_in_the_accumulators_width():
+    exact, rounded = (ARITHMETIC[kind] for kind in (Accumulation.EXACT, Accumulation.FP32))
+    sums = np.array([0, 2**31 - 1, 2**31, -(2**31), -(2**31) - 1, 3 * 2**31 + 5], object)
+    want = [0, 2**31 - 1, -(2**31), -(2**31), 2**31 - 1, -(2**31) + 5]
+    assert exact.drained(sums, 32).tolist() == want
+    want = [0, 2**31 - 1, 0, 0, -1, 5]
+    assert rounded.drained(sums, 32).tolist() == want

@@ -92,3 +92,75 @@ def test_bad_matrices_are_refused(array, n, m, words):
 def test_packed_weights_are_compact():
     packed = packing.pack(nm.prune(np.ones((64, 64)), 2, 8), FP16, 2, 8)
     assert packed.nbytes == 64 * 64 // 4 * 2 + 64 * 64 // 8 + 64 * 8
+
+
+@pytest.mark.parametrize("pattern", [None, (2, 8), (1, 4), (8, 8)])
+@pytest.mark.parametrize("rows", [8, 29, 64])
+def test_groups_are_rows_of_the_matrix(rows, pattern):
+    rng = np.random.default_rng(rows)
+    dense = np.rint(rng.standard_normal((rows, 5)) * 20)
+    dense = nm.prune(dense, *pattern) if pattern else dense * (rng.random(dense.shape) < 0.3)
+    packed = packing.pack(dense, "fp16", *(pattern or (None, 8)), scale=np.arange(1.0, 6))
+    whole = packing.to_dense(packed)
+    last = -(-rows // 8)
+    for start in range(last):
+        for stop in range(start + 1, last + 1):
+            part = packed.groups(start, stop)
+            assert part.shape == (min(8 * stop, rows) - 8 * start, 5)
+            assert np.array_equal(packing.to_dense(part), whole[8 * start : 8 * stop])
+            assert part.counts.sum() == len(part.values) == len(part.indices)
+            assert part.pattern == packed.pattern
+    assert packed.groups(0, last) == packed
+
+
+def test_places_are_where_the_elements_are():
+    dense = np.rint(np.random.default_rng(1).standard_normal((21, 4)))
+    packed = packing.pack(dense)
+    rows, columns = packed.places()
+    found = np.zeros_like(dense)
+    found[rows, columns] = numbers.to_float(FP16, packed.values)
+    assert np.array_equal(found, dense)
+
+
+@pytest.mark.parametrize("whole", [int, np.int64, np.uint8, np.array])
+def test_n_and_m_of_any_integer_type(whole):
+    dense = np.arange(1.0, 17).reshape(16, 1)
+    n, m = whole(2), whole(8)
+    sparse = nm.prune(dense, n, m, axis=whole(0))
+    nm.check(sparse, n, m)
+    packed = packing.pack(sparse, "fp16", n, m, group=whole(8))
+    assert packed.pattern == (2, 8) and all(type(v) is int for v in (*packed.pattern, packed.group))
+
+
+@pytest.mark.parametrize("wrong", [2.0, "2", None, True, -1])
+def test_n_and_m_that_are_none(wrong):
+    for use in (nm.prune, nm.check, nm.mask, lambda d, n, m: packing.pack(d, "fp16", n or 2.5, m)):
+        with pytest.raises(FormatError, match="whole number|N:M"):
+            use(np.zeros((8, 1)), wrong, 8)
+
+
+def test_packed_weights_are_equal_by_content():
+    dense = nm.prune(np.random.default_rng(1).standard_normal((16, 3)), 2, 8)
+    packed, again = (packing.pack(dense, "fp16", 2, 8) for _ in range(2))
+    assert packed == again and hash(packed) == hash(again) and len({packed, again}) == 1
+    other = dense.copy()
+    other[np.nonzero(other)[0][0], np.nonzero(other)[1][0]] *= 2
+    for different in (
+        packing.pack(other, "fp16", 2, 8),
+        packing.pack(dense, "fp16"),
+        packing.pack(dense, "bf16", 2, 8),
+        packing.pack(dense, "fp16", 2, 8, scale=1.0),
+        packing.pack(dense[:-1], "fp16", 2, 8),
+        "packed",
+    ):
+        assert packed != different
+    with pytest.raises(ValueError, match="read-only"):
+        packed.values[0] = 0
+
+
+def test_what_is_shown_of_packed_weights():
+    dense = nm.prune(np.ones((64, 32)), 2, 8)
+    assert repr(packing.pack(dense, "fp16", 2, 8)) == (
+        "<PackedWeights 64 x 32 fp16, 2:8: 512 kept (25.0%), 1,536 bytes>"
+    )
+    assert "any zeros, scaled by column: 512 kept" in repr(packing.pack(dense, "int8", scale=1.0))
