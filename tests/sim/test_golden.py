@@ -128,7 +128,7 @@ def test_int8_outputs_in_fractions():
 
 @pytest.mark.parametrize("relu", [False, True])
 def test_an_epilogue_in_fractions(relu):
-    """(sum + bias) · scale · 2^exponent, ReLU before the rounding; -0 and flags as IEEE has them."""
+    """(sum + bias) · scale · 2^exponent, ReLU before the one rounding; signs as IEEE has them."""
     rng = np.random.default_rng(6)
     for _ in range(300):
         total, bias = (int(v) for v in rng.integers(-(2**40), 2**40, 2))
