@@ -3,6 +3,7 @@
 import importlib.metadata
 import re
 import tomllib
+from inspect import ismodule
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ def test_every_public_name_is_on_the_page():
         assert re.search(rf"^### `{name}\b", page, re.M), f"{name}: run `make docs`"
         assert getattr(heddle, name) is not None
     assert len(set(heddle.__all__)) == len(heddle.__all__)
-    public = {n for n, v in vars(heddle).items() if n[0] != "_" and not hasattr(v, "__path__")}
+    public = {n for n, v in vars(heddle).items() if n[0] != "_" and not ismodule(v)}
     assert public == set(heddle.__all__)
 
 
