@@ -18,7 +18,7 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        from ... import __version__
+        from heddle import __version__
 
         typer.echo(f"heddle {__version__}")
         raise typer.Exit
