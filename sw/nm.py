@@ -40,6 +40,7 @@ def _grouped(dense: np.ndarray, m: int, axis: int) -> np.ndarray:
         place = np.argwhere(~np.isfinite(dense))[0]
         raise FormatError(f"the array holds {dense[tuple(place)]} at {place.tolist()}")
     moved = np.moveaxis(dense, axis, -1)
+    m = min(m, max(1, moved.shape[-1]))  # a group longer than the axis is the axis
     padding = -moved.shape[-1] % m
     moved = np.pad(moved, [(0, 0)] * (moved.ndim - 1) + [(0, padding)])
     return moved.reshape(*moved.shape[:-1], -1, m)

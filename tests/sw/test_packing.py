@@ -164,3 +164,12 @@ def test_what_is_shown_of_packed_weights():
         "<PackedWeights 64 x 32 fp16, 2:8: 512 kept (25.0%), 1,536 bytes>"
     )
     assert "any zeros, scaled by column: 512 kept" in repr(packing.pack(dense, "int8", scale=1.0))
+
+
+def test_a_group_longer_than_the_axis_is_the_axis():
+    """Of any length: nothing as long as that is made."""
+    w = np.array([[3.0], [-5.0], [1.0]])
+    assert nm.prune(w, 1, 4_000_000_000).tolist() == [[0], [-5], [0]]
+    nm.check(nm.prune(w, 1, 4_000_000_000), 1, 4_000_000_000)
+    with pytest.raises(FormatError, match="3 kept"):
+        nm.check(w, 2, 1 << 40)
