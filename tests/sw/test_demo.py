@@ -77,3 +77,29 @@ def test_the_model_is_not_called_hardware(run, show):
             assert ("hardware" in shown.lower()) != modelled
             assert ("modelled device" in shown) == modelled
             assert ("the golden model itself" in " ".join(shown.split())) == (modelled and counted)
+
+
+def test_a_gain_beyond_the_ideal_is_no_headline(run):
+    """It is a dense run that wastes cycles; what dense used is told beside any gain."""
+    counted, made, text, page = run
+    if not counted:
+        return
+    total = made["total"]
+    assert total["headline"] == total["speedup"] <= total["ideal"]
+    assert f"dense uses {100 * total['dense_utilisation']:.1f} %" in page
+    assert f"{total['dense_utilisation']:.1%}" in text
+    wasted = total | {"speedup": 9.56, "dense_utilisation": 0.418}
+    wasted["headline"] = demo.headline(wasted)
+    assert wasted["headline"] is None
+    page = report.render(made | {"total": wasted})
+    figures = page[page.index('<div class="figures">') :].partition("<h2>")[0]
+    assert "9.56" not in figures and "41.8 %" in figures
+
+
+def test_causes_of_a_layer_are_all_its_cycles(run):
+    counted, made, text, page = run
+    for row in made["layers"]:
+        assert sum(row["causes"].values()) == row["sparse"]
+        assert sum(row["dense_causes"].values()) == row["dense"]
+        assert bool(row["causes"]) == counted
+    assert ("uneven" in text) == (">uneven</th>" in page) == counted
