@@ -82,8 +82,9 @@ def random_product(
     """`compare` a random product of `shape` [B, K, C] with n:8 weights (None: random zeros)."""
     rows, inner, outputs = shape
     x, w = rng.standard_normal((rows, inner)), rng.standard_normal((inner, outputs))
+    # Large enough that no kept weight is rounded to zero.
+    w = np.copysign(np.maximum(np.abs(w), 2.0**-6), w)
     if not device.config.format.is_float:
-        # At least one, so that no kept weight is rounded to zero.
         spread = numbers.largest_value(device.config.format) / 3
         w = np.copysign(np.abs(w) * spread + 1, w)
         x, w = (fitted(v, device.config.format) for v in (x * spread, w))

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from heddle.hw.commands import OutputFormat, Target
-from heddle.hw.config import MAX_TERMS, Accumulation, Config
+from heddle.hw.config import MAX_TERMS, Config
 from heddle.hw.formats import E5M2, FP16, INT8
+from heddle.sim.crossing import CONFIGS
 from heddle.sim.model import ModelTransport
 from heddle.sim.simulated import SimulatedTransport
 from heddle.sw import bounds, packing, protocol
@@ -14,41 +15,37 @@ from heddle.sw.device import Device
 from heddle.sw.elements import to_raw
 from heddle.sw.errors import FormatError
 
-PAGES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 512}
-WRAP_INT8 = Config("wrap-int8", 1, 1, INT8, **PAGES)
-WRAP_FP16 = Config("wrap-fp16", 1, 1, FP16, **PAGES)
-WRAP_FP32 = Config(
-    *("wrap-fp32", 1, 1, FP16),
-    accumulation=Accumulation.FP32,
-    interleave=5,
-    **PAGES | {"weight_slots": 64},
-)
+CONFIG = {config.name: config for config in CONFIGS}
+WRAP_INT8, WRAP_FP16, WRAP_FP32 = CONFIG["int8"], CONFIG["fp16"], CONFIG["fp32"]
 
 
 def sum_of(transport, x, w, terms: int) -> float:
     """`terms` times `x * w` by commands alone: pages full of one number, read round and round."""
     config = transport.config
-    x, w = (int(to_raw(np.array(v), config.format)) for v in (x, w))
-    size = config.format.bits // 8
-    held = x.to_bytes(size, "little") * config.group * config.activation_groups
-    slots = config.weight_slots
+    x, w = (to_raw(np.array(v), config.format).tobytes() for v in (x, w))
+    rows = config.rows * config.group * config.activation_groups
+    slots, columns = config.weight_slots, config.columns
     send = [
-        protocol.load(config, Target.ACTIVATIONS, 0, config.activation_groups, held),
-        protocol.load(config, Target.VALUES, 0, slots, w.to_bytes(size, "little") * slots),
-        protocol.load(config, Target.INDICES, 0, slots, bytes(slots // 2)),
+        protocol.load(config, Target.ACTIVATIONS, 0, config.activation_groups, x * rows),
+        protocol.load(config, Target.VALUES, 0, slots, w * slots * columns),
+        protocol.load(config, Target.INDICES, 0, slots, bytes(slots * columns // 2)),
     ]
+    loaded = b""
     while terms:
-        full, rest = divmod(min(terms, 8 * config.schedule_records), config.group)
-        records = [config.group] * full + [rest] * bool(rest)
+        full, rest = divmod(min(terms, config.group * config.schedule_records), config.group)
+        records = bytes([config.group] * full + [rest] * bool(rest))
         terms -= config.group * full + rest
-        send.append(protocol.load(config, Target.SCHEDULE, 0, len(records), bytes(records)))
+        if records != loaded:
+            send.append(protocol.load(config, Target.SCHEDULE, 0, len(records), records))
+            loaded = records
         fields = {"activation_base": 0, "activation_stride": 0, "row_blocks": 1, "slot_base": 0}
         fields |= {"schedule_base": 0, "schedule_count": len(records), "channel_page": 0}
         fields |= {"finish": not terms, "relu": False, "output": OutputFormat.FP32}
         send.append(protocol.run(config, **fields))
     answers = transport.exchange(send)
     last = [protocol.response(config, a).check(p) for a, p in zip(answers, send, strict=True)][-1]
-    return float(last.outputs(config, OutputFormat.FP32).view("f4")[0, 0, 0])
+    (sums,) = set(last.outputs(config, OutputFormat.FP32).view("f4").ravel().tolist())
+    return sums
 
 
 @pytest.mark.parametrize("kind", [ModelTransport, SimulatedTransport])
