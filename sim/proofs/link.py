@@ -211,11 +211,10 @@ class LinkProof(wiring.Component):
             ~any_ | (s.again == (s.head.sequence == sequence)),
             ~any_ | (s.next_one == (s.head.sequence == following)),
         )
-        # A session begins and its answer leaves; what belongs to none is refused.
+        # A session begins, and what belongs to none is refused: both are about to be answered.
         m.d.comb += [
             Cover(granted & self.during("HEAD") & (s.head.kind == Kind.HELLO | RESPONSE)),
             Cover(s.rejected & self.during("HEAD")),
-            Cover(granted & self.during("SEND")),
         ]
         self.claim(m, "READ WRITE BEAT BYTES SILENT", granted, ~s.rejected)
         self.claim(m, "HEAD OUTPUT FCS", granted != s.rejected)

@@ -35,7 +35,10 @@ async def rows_of_all_columns(dut):
     rows = [Row(config) for _ in range(ROWS)]
     ends = [i for i, row in enumerate(rows) if row.end]
     sent, there, received, waiting, released = [0] * columns, 0, 0, 0, 0
+    overflows, saturations = 0, 0
     while received < ROWS:
+        overflows += int(dut.overflow.value)
+        saturations += int(dut.saturated.value)
         if int(dut.release__valid.value):
             # Not before the RUN's last sum of the last column has been here.
             assert sent[-1] > ends[released]
@@ -55,7 +58,7 @@ async def rows_of_all_columns(dut):
         there += int(dut.row_there.value)
         if taken:
             got = [int(getattr(dut, f"row__{c}").value) for c in range(columns)]
-            expected = rows[received].finished(settings)
+            expected = [int(result.raw[0]) for result in rows[received].finished(settings)]
             assert got == expected, (received, got, expected)
             received += 1
             waiting = 0
@@ -63,6 +66,10 @@ async def rows_of_all_columns(dut):
         waiting += 1
         assert waiting < 200, "the group stopped"
     assert released == len(ends)
+    # Each clipped result has raised its flag, for a cycle.
+    finished = [result for row in rows for result in row.finished(settings)]
+    assert overflows == sum(result.overflow for result in finished) > 0
+    assert saturations == sum(result.saturated for result in finished) > 0
 
 
 class Row:
@@ -94,11 +101,11 @@ class Row:
             ]
             self.bits = [s & ((1 << width) - 1) for s in self.sums]
 
-    def finished(self, settings) -> list[int]:
-        """The row's results as the group gives them, 32 bits each."""
+    def finished(self, settings) -> list[epilogue.Finished]:
+        """The row's results, one a column."""
         entries = [of[self.page * self.config.interleave + self.context] for of in settings]
         return [
-            int(epilogue.finish([value], *entry, self.relu, self.output).raw[0])
+            epilogue.finish([value], *entry, self.relu, self.output)
             for value, entry in zip(self.sums, entries, strict=True)
         ]
 

@@ -2,11 +2,12 @@
 
 import random
 import struct
+from binascii import crc_hqx
 
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ...hw.commands import HEADER_BYTES, OutputFormat, crc16
+from ...hw.commands import HEADER_BYTES, OutputFormat
 from .common import Sink, Source, configuration, generator, join, start, until
 
 
@@ -20,7 +21,7 @@ def packet(config, response: dict[str, int], flags: int, rows: list[list[int]]) 
         response["rows"],
         flags,
     )
-    head += struct.pack("<H", crc16(head))
+    head += struct.pack("<H", crc_hqx(head, 0xFFFF))
     width = config.stream_bytes
     output = OutputFormat(response["format"])
     lines = [head + bytes(-HEADER_BYTES % width)]

@@ -30,9 +30,13 @@ class Bench:
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), dut.clk, dut.rst)
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), dut.clk, dut.rst)
         self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        self.watch()
+
+    def watch(self):
+        """See that responses wait unchanged, from now on until `watching` is cancelled."""
         names = ("tvalid", "tready", "tdata", "tlast")
-        signals = [getattr(dut, f"m_axis_{name}") for name in names]
-        self.watch = cocotb.start_soon(stable(dut.clk, *signals))
+        signals = [getattr(self.dut, f"m_axis_{name}") for name in names]
+        self.watching = cocotb.start_soon(stable(self.dut.clk, *signals))
 
     def pauses(self):
         for side in (self.source, self.sink):
@@ -128,12 +132,13 @@ async def reset_under_way(dut):
         bench.source.pause = False
         bench.sink.set_pause_generator(iter(lambda: random.random() < 0.9, None))
         await until(dut.clk, bench.source.idle, 50_000, "the end of the commands")
-        bench.watch.cancel()  # what a reset takes back was offered
+        bench.watching.cancel()  # what a reset takes back was offered
         await bench.control(CONTROL_RESET)
         bench.sink.set_pause_generator(None)
         bench.sink.pause = False
         for _ in range(settle):
             await RisingEdge(dut.clk)
+        bench.watch()
         # A response that was cut short ends with the first one after the reset: drop both.
         bench.sink.clear()
         await bench.exchange([protocol.sync(config)])

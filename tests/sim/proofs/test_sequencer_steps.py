@@ -7,7 +7,7 @@ import pytest
 from heddle.hw import sequencer
 from heddle.hw.commands import Opcode
 from heddle.sim.proofs.claims import during
-from heddle.sim.proofs.formal import prove
+from heddle.sim.proofs.formal import check, prove
 from heddle.sim.proofs.sequencer_steps import SequencerSteps
 
 from .common import COMPACT, INTERLEAVED, PAGED, SMALL, goes, mutate, no_longer_holds
@@ -16,13 +16,19 @@ SHARED = replace(SMALL, rows=4, columns=4, lanes=4, columns_per_epilogue=4)
 """With an epilogue for four columns, and headers of one beat."""
 
 
+def test_sequencer_steps():
+    prove(lambda: SequencerSteps(COMPACT), bounded=4, induction=4, cover=32)
+
+
 @pytest.mark.parametrize(
     "config",
-    [SMALL, INTERLEAVED, COMPACT, SHARED, PAGED, replace(PAGED, interleave=3)],
-    ids=["T1", "T3", "compact", "shared", "paged", "paged-T3"],
+    [SMALL, INTERLEAVED, SHARED, PAGED, replace(PAGED, interleave=3)],
+    ids=["T1", "T3", "shared", "paged", "paged-T3"],
 )
-def test_sequencer_steps(config):
-    prove(lambda: SequencerSteps(config), bounded=4, induction=4, cover=32)
+def test_sequencer_steps_with_queues(config):
+    # What is reached is reached as without them.
+    check(SequencerSteps(config), "bounded", 4)
+    check(SequencerSteps(config), "induction", 4)
 
 
 def answers_twice(m, s, dut):
