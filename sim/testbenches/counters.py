@@ -9,7 +9,7 @@ from cocotb.triggers import RisingEdge
 from ...hw.commands import OutputFormat
 from .reset import CLEAR, Bench, opened, operands, run
 
-TILES = 200
+TILES = 100
 
 
 async def idle(bench: Bench, cycles: int):

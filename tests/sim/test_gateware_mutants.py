@@ -186,7 +186,7 @@ def each():
             yield pytest.param(bench, number, id=mutant.name, marks=marks)
 
 
-@pytest.mark.parametrize(("bench", "number"), each())
+@pytest.mark.parametrize(("bench", "number"), list(each()))
 def test_a_fault_is_found(bench, number, monkeypatch):
     chosen = build_in(monkeypatch, bench.mutants)
     killer = bench.mutants[number - 1].killer
