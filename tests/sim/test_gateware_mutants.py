@@ -12,6 +12,7 @@ from heddle.hw.dealer import Dealer
 from heddle.hw.epilogue import Epilogue
 from heddle.hw.formats import E5M2
 from heddle.hw.issuer import Issuer
+from heddle.hw.library import Library
 from heddle.hw.response import ResponseWriter
 from heddle.hw.sequencer import Sequencer
 from heddle.hw.top import Accelerator
@@ -47,16 +48,16 @@ BENCHES = [
                 (("self.last.eq(flush | ", "self.last.eq((flush & ~this) | "),),
             ),
             Mutant(
-                "what a reset stops is counted, and sets flags",
+                "what comes as a reset begins is counted, and sets flags",
                 "a_load_is_cut",
                 Accelerator,
-                (("registers.reset | reset, 0", "(registers.reset | reset) & ~this, 0"),),
+                (("Mux(registers.reset |", "Mux((registers.reset & ~this) |"),),
             ),
             Mutant(
                 "what runs out during a reset is counted, and sets flags",
                 "a_run_is_cut",
                 Accelerator,
-                (("registers.reset | reset, 0", "registers.reset | (reset & ~this), 0"),),
+                ((" | reset, 0", " | (reset & ~this), 0"),),
             ),
         ),
     ),
@@ -192,8 +193,11 @@ def test_a_fault_is_found(bench, number, monkeypatch):
     killer = bench.mutants[number - 1].killer
 
     def run(number: int):
+        library = Library()
+        whole = bench.component is Accelerator
+        component = Accelerator(CONFIG, library) if whole else bench.component(CONFIG)
         simulate(
-            Mutated(bench.component(CONFIG), chosen),
+            Mutated(component, chosen),
             f"tests.sim.mutant_bench,heddle.sim.testbenches.{bench.name}",
             "mutated",
             {
@@ -201,6 +205,7 @@ def test_a_fault_is_found(bench, number, monkeypatch):
                 MUTANT: str(number),
                 "COCOTB_TEST_FILTER": rf"choose|\.{killer}$",
             },
+            library,
         )
 
     run(0)  # without a fault it passes
