@@ -8,6 +8,7 @@ from heddle.hw.commands import OutputFormat
 from heddle.sim.coverage import BINS, DIMENSIONS, Coverage
 from heddle.sim.crossing import CONFIGS
 from heddle.sw import demo, report
+from heddle.sw.causes import CAUSES
 
 
 def observe(coverage, config, n=2, inner=16, overlap=3, output=OutputFormat.FP16, relu=True):
@@ -57,7 +58,9 @@ def measured():
         "utilisation": 0.8,
         "speedup": 4.0,
         "ideal": 4.0,
+        "headline": 4.0,
         "stalls": dict.fromkeys(("drain", "output", "schedule", "host"), 0),
+        "causes": dict.fromkeys(CAUSES, 1),
         "packed_bytes": 64,
     }
     return {
