@@ -1,0 +1,115 @@
+"""Which tests belong to a module: those that should notice when it is wrong, quick ones first.
+
+A module's own test file belongs to it by its name (``sw/plan.py``: ``tests/sw/test_plan.py``),
+and so do its testbench and its proof. What else belongs is in `MORE`. Tests that edit a module's
+text themselves, and those of how mutants are refuted, never do.
+"""
+
+from pathlib import Path
+
+LEFT_OUT = "not mutant and not refut and not no_longer and not wrong"
+"""For pytest's ``-k``: tests that break the module themselves."""
+BENCHES = Path("tests/sim/test_testbenches.py")
+DEVICE = ("tests/sim/test_device.py", "-k", "sim or directed or packets or refused or crossing")
+TOP = (str(BENCHES), "-k", "[top-")
+MEMORY = (str(BENCHES), "-k", "[memory_top-")
+GOLDEN = ("tests/sim/test_golden.py",)
+COMMANDS = ("tests/sim/test_device.py", "-k", "model or packets or refused")
+RUN = ("tests/sw/test_demo.py",)
+CLI = ("tests/sw/test_cli.py",)
+BOARDS = ("tests/hw/test_platforms.py",)
+LINK = (str(BENCHES), "-k", "[link- or [uart-")
+
+MORE: dict[str, list[tuple[str, ...]]] = {
+    "hw/array.py": [TOP, DEVICE],
+    "hw/axi_lite.py": [(str(BENCHES), "-k", "[registers-"), TOP],
+    "hw/commands.py": [TOP, COMMANDS],
+    "hw/config.py": [COMMANDS, CLI, DEVICE],
+    "hw/core.py": [TOP, DEVICE],
+    "hw/counters.py": [(str(BENCHES), "-k", "[registers-"), TOP, DEVICE],
+    "hw/crc.py": [(str(BENCHES), "-k", "[sequencer-"), LINK],
+    "hw/dealer.py": [(str(BENCHES), "-k", "[sequencer-"), TOP, DEVICE],
+    "hw/decoder.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
+    "hw/dma.py": [MEMORY, ("tests/sw/test_dma.py",)],
+    "hw/dma_registers.py": [MEMORY, ("tests/sw/test_dma.py",)],
+    "hw/drain.py": [TOP, DEVICE],
+    "hw/exact_mac.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
+    "hw/feeders.py": [TOP, DEVICE],
+    "hw/fifo.py": [(str(BENCHES), "-k", "[response- or [output_group-"), TOP],
+    "hw/formats.py": [GOLDEN, ("tests/hw/test_operand.py",), DEVICE],
+    "hw/fp32_mac.py": [(str(BENCHES), "-k", "[pe- or [array-"), DEVICE],
+    "hw/framing.py": [LINK],
+    "hw/issuer.py": [TOP, DEVICE],
+    "hw/layouts.py": [TOP, DEVICE],
+    "hw/link.py": [LINK, ("tests/sim/test_link.py",)],
+    "hw/link_protocol.py": [LINK, ("tests/sim/test_link.py",)],
+    "hw/memory_top.py": [MEMORY, ("tests/sw/test_dma.py",)],
+    "hw/operand.py": [(str(BENCHES), "-k", "[feeders-"), DEVICE],
+    "hw/output_group.py": [(str(BENCHES), "-k", "[epilogue-"), TOP, DEVICE],
+    "hw/pages.py": [(str(BENCHES), "-k", "[sequencer-"), TOP],
+    "hw/pe.py": [(str(BENCHES), "-k", "[array-"), DEVICE],
+    "hw/pipeline.py": [(str(BENCHES), "-k", "[epilogue- or [output_group-"), TOP],
+    "hw/registers.py": [(str(BENCHES), "-k", "[registers-"), COMMANDS],
+    "hw/rounding.py": [(str(BENCHES), "-k", "[epilogue-"), DEVICE],
+    "hw/schedule.py": [(str(BENCHES), "-k", "[issuer-"), TOP, DEVICE],
+    "hw/sequencer.py": [TOP, DEVICE],
+    "hw/serial_top.py": [LINK, ("tests/sim/test_board.py",)],
+    "hw/top.py": [TOP, DEVICE],
+    "hw/uart.py": [LINK, ("tests/sim/test_board.py",)],
+    "hw/verilog.py": [("tests/hw",)],
+    "hw/library.py": [("tests/hw/test_library.py",)],
+    "hw/response.py": [TOP, DEVICE],
+    "hw/epilogue.py": [(str(BENCHES), "-k", "[output_group-"), DEVICE],
+    "hw/platforms/": [
+        BOARDS,
+        ("tests/hw",),
+        ("tests/sw/test_bitstream.py",),
+        ("tests/sw/test_vendor.py",),
+    ],
+    "hw/platforms/floorplan.py": [("tests/sw/test_floorplan.py",)],
+    "sim/golden/": [GOLDEN, ("tests/sw/test_driver.py",), COMMANDS],
+    "sw/cli/": [CLI, ("tests/sw", "-k", "cli")],
+    "sw/board_reports.py": [CLI],
+    "sw/container.py": [CLI],
+    "sw/data.py": [CLI],
+    "sw/demo.py": [RUN],
+    "sw/device.py": [
+        ("tests/sim/test_device.py", "-k", "model or no_device"),
+        ("tests/sw/test_selftest.py",),
+    ],
+    "sw/dma.py": [("tests/sw/test_memories.py",)],
+    "sw/docs.py": [CLI, ("tests/sw/test_docs.py",)],
+    "sw/driver.py": [COMMANDS, ("tests/sw/test_selftest.py",)],
+    "sw/errors.py": [CLI],
+    "sw/network.py": [RUN, CLI],
+    "sw/nm.py": [("tests/sw/test_packing.py",)],
+    "sw/packing.py": [COMMANDS],
+    "sw/plan.py": [COMMANDS, DEVICE],
+    "sw/protocol.py": [("tests/sw/test_driver.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
+    "sw/quantise.py": [RUN],
+    "sw/report.py": [RUN],
+    "sw/serial_link.py": [("tests/sw/test_serial_errors.py",), ("tests/sim/test_link.py",)],
+    "sw/serial_port.py": [("tests/sw/test_serial_errors.py",), ("tests/sim/test_board.py",)],
+    "sw/toolchain.py": [("tests/sw/test_bitstream.py",)],
+    "sw/trainer.py": [("tests/sw/test_demo.py",)],
+    "sw/vendor.py": [("tests/hw/test_vendor_boards.py",)],
+}
+"""Beyond those that belong by name: pytest's arguments, by module or by folder."""
+
+
+def tests_of(root: Path, module: str) -> list[tuple[str, ...]]:
+    """Arguments for pytest, one tuple a run, in the order in which they are tried."""
+    path = Path(module)
+    top, stem = path.parts[0], path.stem
+    runs: list[tuple[str, ...]] = []
+    for folder in (f"tests/{top}", "tests/sim/proofs"):
+        own = Path(folder) / f"test_{stem}.py"
+        if (root / own).exists() and (folder != "tests/sim/proofs" or top == "hw"):
+            runs.append((str(own),))
+    if top == "hw" and f'"{stem}"' in (root / BENCHES).read_text():
+        runs.insert(0, (str(BENCHES), "-k", f"[{stem}-"))
+    more = MORE.get(module)
+    if more is None:
+        more = next((MORE[key] for key in MORE if key[-1] == "/" and module.startswith(key)), [])
+    known = [run for run in more if (root / run[0]).exists()]
+    return list(dict.fromkeys(runs + known))
