@@ -18,6 +18,7 @@ MODULES = {
     "host": ("host",),
     "link": ("board",),
     "board": ("board",),
+    "mutants": ("mutants",),
 }
 """Modules of this package, each with the first parts of its rows' names."""
 
