@@ -17,6 +17,8 @@ GOLDEN = ("tests/sim/test_golden.py",)
 COMMANDS = ("tests/sim/test_device.py", "-k", "model or packets or refused")
 RUN = ("tests/sw/test_demo.py",)
 CLI = ("tests/sw/test_cli.py",)
+FILES = ("tests/sw/test_cli_files.py",)
+PE = (str(BENCHES), "-k", "[pe-")
 BOARDS = ("tests/hw/test_platforms.py",)
 LINK = (str(BENCHES), "-k", "[link- or [uart-")
 
@@ -36,7 +38,12 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/exact_mac.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
     "hw/feeders.py": [TOP, DEVICE],
     "hw/fifo.py": [(str(BENCHES), "-k", "[response- or [output_group-"), TOP],
-    "hw/formats.py": [GOLDEN, ("tests/hw/test_operand.py",), DEVICE],
+    "hw/formats.py": [
+        GOLDEN,
+        ("tests/sw/test_elements.py",),
+        ("tests/hw/test_operand.py",),
+        DEVICE,
+    ],
     "hw/fp32_mac.py": [(str(BENCHES), "-k", "[pe- or [array-"), DEVICE],
     "hw/framing.py": [LINK],
     "hw/issuer.py": [TOP, DEVICE],
@@ -67,11 +74,25 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         ("tests/sw/test_vendor.py",),
     ],
     "hw/platforms/floorplan.py": [("tests/sw/test_floorplan.py",)],
+    "hw/errors.py": [COMMANDS],
+    "hw/lint.py": [("tests/hw/test_verilog.py",)],
+    "hw/mac.py": [("tests/hw/test_extending.py",), PE],
+    "hw/verilog_names.py": [("tests/hw/test_verilog.py",)],
     "sim/golden/": [GOLDEN, ("tests/sw/test_driver.py",), COMMANDS],
-    "sw/cli/": [CLI, ("tests/sw", "-k", "cli")],
+    "sw/cli/": [
+        CLI,
+        FILES,
+        ("tests/sw/test_screen.py",),
+        ("tests/sw/test_configuration.py",),
+        ("tests/sw", "-k", "cli"),
+    ],
+    "sw/api_page.py": [CLI],
+    "sw/arrays.py": [FILES, ("tests/sw/test_damage.py",)],
     "sw/board_reports.py": [CLI],
+    "sw/bounds.py": [("tests/sw/test_driver.py",), COMMANDS],
+    "sw/contents.py": [("tests/sw/test_packing.py",)],
     "sw/container.py": [CLI],
-    "sw/data.py": [CLI],
+    "sw/data.py": [("tests/sw/test_damage.py",), CLI],
     "sw/demo.py": [RUN],
     "sw/device.py": [
         ("tests/sim/test_device.py", "-k", "model or no_device"),
@@ -79,15 +100,20 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     ],
     "sw/dma.py": [("tests/sw/test_memories.py",)],
     "sw/docs.py": [CLI, ("tests/sw/test_docs.py",)],
-    "sw/driver.py": [COMMANDS, ("tests/sw/test_selftest.py",)],
+    "sw/guarded.py": [("tests/sw/test_interrupted.py",)],
+    "sw/locks.py": [("tests/sim/test_cache.py",), ("tests/sw/test_interrupted.py",)],
+    "sw/speed.py": [RUN, ("tests/sw/test_screen.py",)],
+    "sw/tensors.py": [("tests/sw/test_models.py",)],
+    "sw/validity.py": [("tests/sw/test_container.py",)],
+    "sw/driver.py": [("tests/sw/test_elements.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
     "sw/errors.py": [CLI],
-    "sw/network.py": [RUN, CLI],
+    "sw/network.py": [("tests/sw/test_network_files.py",), RUN, CLI],
     "sw/nm.py": [("tests/sw/test_packing.py",)],
-    "sw/packing.py": [COMMANDS],
+    "sw/packing.py": [("tests/sw/test_container.py",), ("tests/sw/test_elements.py",), COMMANDS],
     "sw/plan.py": [COMMANDS, DEVICE],
     "sw/protocol.py": [("tests/sw/test_driver.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
-    "sw/quantise.py": [RUN],
-    "sw/report.py": [RUN],
+    "sw/quantise.py": [("tests/sw/test_scaling.py",), RUN],
+    "sw/report.py": [RUN, ("tests/sw/test_screen.py",)],
     "sw/serial_link.py": [("tests/sw/test_serial_errors.py",), ("tests/sim/test_link.py",)],
     "sw/serial_port.py": [("tests/sw/test_serial_errors.py",), ("tests/sim/test_board.py",)],
     "sw/toolchain.py": [("tests/sw/test_bitstream.py",)],
