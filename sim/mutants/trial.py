@@ -97,7 +97,7 @@ class Copy:
         chosen = f"({chosen}) and {LEFT_OUT}" if chosen else LEFT_OUT
         options = ["-x", "-q", "-p", "no:cacheprovider", "-k", chosen]
         tree = self.folder / "tree"
-        with open(self.folder / "log", "w") as log:
+        with open(self.folder / "log", "w", encoding="utf-8") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "pytest", *options, *paths],
                 cwd=tree,
