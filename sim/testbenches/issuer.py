@@ -180,7 +180,8 @@ async def waiting_has_its_cause(dut):
     await FallingEdge(dut.clk)
     dut.write__valid.value = 0
     # Tiles without end: each RUN is of 65,535, and another one waits behind it.
-    dut.run__payload.value = 1 | 0xFFFF << (5 + 32) | 1 << (5 + 80)
+    mode = config.mode_bits
+    dut.run__payload.value = 1 | 0xFFFF << (mode + 32) | 1 << (mode + 80)
     dut.run__valid.value = 1
     stored, round_ = 0, config.interleave
 

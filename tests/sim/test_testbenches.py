@@ -34,6 +34,8 @@ STREAMS = [
     config(8, 3, lanes=4, interleave=2, channel_pages=8),
     config(4, 5, INT8, group=16),
 ]
+BEATS = replace(STREAMS[2], schedule_records=128)
+"""With two beats of records in a page."""
 GROUPS = [
     config(2, 1),
     config(3, 4, columns_per_epilogue=4),
@@ -60,7 +62,7 @@ RUNS = [
     ("output_group", "hw.output_group:OutputGroup", [*GROUPS, COMPACT]),
     ("epilogue", "hw.epilogue:Epilogue", [*FORMATS, COMPACT]),
     ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
-    ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], STREAMS[2], SHORT]),
+    ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT]),
     ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("reset", "hw.top:Accelerator", RESETS),
