@@ -146,7 +146,7 @@ def _check_kept(
     places = _places(group, counts, indices)
     part = places // m
     # Places ascend, so more than n of one part stand together.
-    wrong = np.flatnonzero(part[n:] == part[: len(part) - n])
+    wrong = np.flatnonzero(part[n:] == part[: max(0, len(part) - n)])
     if len(wrong):
         where = _where(group, counts, places[wrong[0]])
         raise FormatError(f"indices: more than {n} of {m} are kept in {where}, not {n}:{m}")

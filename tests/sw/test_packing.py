@@ -173,3 +173,13 @@ def test_a_group_longer_than_the_axis_is_the_axis():
     nm.check(nm.prune(w, 1, 4_000_000_000), 1, 4_000_000_000)
     with pytest.raises(FormatError, match="3 kept"):
         nm.check(w, 2, 1 << 40)
+
+
+@pytest.mark.parametrize("kept", range(8))
+def test_fewer_weights_than_a_group_may_keep(kept):
+    """All of a matrix, and the parts of it that a long K is cut into."""
+    dense = np.zeros((16, 1))
+    dense[8 : 8 + kept] = 1
+    packed = packing.pack(dense, "fp16", 7, 8)
+    assert np.array_equal(packing.to_dense(packed), dense)
+    assert len(packed.groups(0, 1).values) == 0 and len(packed.groups(1, 2).values) == kept
