@@ -125,7 +125,10 @@ def serial(library: Library):
     return SerialAccelerator(SMALLEST, 50e6, 1_000_000, library)
 
 
-@pytest.mark.parametrize("made", ["tiny", "small", memory, serial])
+@pytest.mark.parametrize(
+    "made",
+    ["tiny", serial, *(pytest.param(made, marks=pytest.mark.slow) for made in ("small", memory))],
+)
 def test_lint_says_nothing_that_is_not_waived(made, written, tmp_path):
     if isinstance(made, str):
         text = written[0] if made == "tiny" else verilog.generate(preset(made))

@@ -86,7 +86,7 @@ class Interrupt:
         return self._line
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*QUICK, pytest.param("amaranth", marks=pytest.mark.slow)])
 def test_a_product_after_an_interrupt_anywhere(kind):
     """Also during the recovery from an interrupt before it."""
     with Device(KINDS[kind]()) as device:
