@@ -396,13 +396,13 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
     nowhere, more = 0xFFF0, bytes(config.stream_bytes)
     # Fields of a RUN: mode, activation base, stride, row blocks, slot base, schedule base, count.
     good, mode = (1, 0, 0, 1, 0, 0, 1), 1 << 15
-    records = 2 * config.stream_bytes
+    records = min(2 * config.stream_bytes, config.schedule_records)
     bad_records = bytes([config.group + 1] * records)
     damaged = bytearray(head(config, 99, nowhere))
     damaged[4] ^= 1
     damaged_run = bytearray(head(config, run, mode, *good[1:]))
     damaged_run[9] ^= 4
-    return {
+    cases = {
         "check, opcode": (bytes(damaged), Status.BAD_CHECK),
         "check, opcode, length": (bytes(damaged) + more, Status.BAD_CHECK),
         "check, field": (bytes(damaged_run), Status.BAD_CHECK),
@@ -413,10 +413,6 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
         "LOAD: target, address": (head(config, load, 9, nowhere, 1) + more, Status.BAD_TARGET),
         "LOAD: target, count": (head(config, load, 4, 0, 0) + more, Status.BAD_TARGET),
         "LOAD: address, payload": (head(config, load, 1, nowhere, 99) + more, Status.BAD_ADDRESS),
-        "LOAD: short, records": (
-            head(config, load, 1, 0, records) + bad_records[: config.stream_bytes],
-            Status.BAD_LENGTH,
-        ),
         "LOAD: long, records": (
             head(config, load, 1, 0, records) + bad_records + more,
             Status.BAD_LENGTH,
@@ -437,6 +433,10 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
         "RUN: no blocks, slots": (head(config, run, 1, 0, 0, 0, nowhere, 0, 1), Status.BAD_FIELD),
         "SYNC: length": (head(config, sync) + more, Status.BAD_LENGTH),
     }
+    if records > config.stream_bytes:
+        short = head(config, load, 1, 0, records) + bad_records[: config.stream_bytes]
+        cases["LOAD: short, records"] = (short, Status.BAD_LENGTH)
+    return cases
 
 
 @cocotb.test()
@@ -462,7 +462,7 @@ async def a_bad_record_among_good_ones(dut):
     await start(dut, *QUIET)
     dut.idle.value = 1
     bench = Bench(dut, config, 0, 2)
-    records = 2 * config.stream_bytes
+    records = min(2 * config.stream_bytes, config.schedule_records)
     for bad in range(records):
         payload = bytearray([config.group] * records)
         for status in (Status.OK, Status.BAD_SCHEDULE, Status.OK):
