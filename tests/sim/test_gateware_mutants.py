@@ -135,7 +135,7 @@ BENCHES = [
         ),
     ),
     Bench(
-        "response",
+        "long_response",
         ResponseWriter,
         (
             Mutant(

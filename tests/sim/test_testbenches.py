@@ -62,6 +62,7 @@ RUNS = [
     ("output_group", "hw.output_group:OutputGroup", [*GROUPS, COMPACT]),
     ("epilogue", "hw.epilogue:Epilogue", [*FORMATS, COMPACT]),
     ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
+    ("long_response", "hw.response:ResponseWriter", [COMPACT]),
     ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT]),
     ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
