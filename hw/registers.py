@@ -124,8 +124,7 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         activation_groups=read["activation_groups"],
         weight_slots=read["weight_slots"],
         schedule_records=read["schedule_records"],
-        # A device of an interface before 1.3 has no such register.
-        channel_pages=read["channel_pages"] or 2,
+        channel_pages=read["channel_pages"],
         runs_ahead=read["stream"] >> 24 & 0x7F,
         compact=not read["stream"] >> 31,
     )

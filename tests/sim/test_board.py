@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.link_protocol import PROTOCOL_VERSION
+from heddle.hw.registers import ADDRESS
 from heddle.sim.board import serve
 from heddle.sim.model import ModelTransport
 from heddle.sim.testbenches.link_model import ModelPort
@@ -111,6 +112,18 @@ class Broken(ModelTransport):
         if self.unit == "decoders":
             self._indices[:, 0] &= ~np.uint8(1)
         return super()._run(field)
+
+
+def test_a_device_of_before_there_were_more_pages_of_settings():
+    class Older(ModelTransport):
+        """Of interface 1.2, whose registers end before that of the pages."""
+
+        def read_register(self, address):
+            if address == ADDRESS["channel_pages"]:
+                return 0
+            return 0x0001_0002 if address == ADDRESS["version"] else super().read_register(address)
+
+    assert Device(Older(TINY)).config.channel_pages == 2
 
 
 @pytest.mark.parametrize("unit", ["decoders", "processing elements", "counters"])
