@@ -14,7 +14,7 @@ from ..hw.commands import OutputFormat
 from ..hw.config import Accumulation, Config
 from ..hw.core import Core
 from ..hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8
-from ..sw import driver, nm, packing
+from ..sw import driver, files, nm, packing
 from ..sw.device import Device
 from ..sw.elements import to_raw
 from ..sw.errors import HeddleError
@@ -146,8 +146,7 @@ def main() -> None:
     summary = demo.coverage(console)
     demo.show_coverage(summary, console)
     path = Path("build/coverage.json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    files.write(path, json.dumps(summary, indent=2) + "\n")
     console.print(f"wrote {path}")
     raise SystemExit(bool(summary["missing"]))
 

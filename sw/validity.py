@@ -55,8 +55,11 @@ def checked(
     kept = (int(counts.sum(dtype=np.int64)),)
     values = _array("values", values, raw_dtype(format), kept)
     indices = _array("indices", indices, np.uint8, kept)
-    _check_places(group, rows, counts, indices)
-    _check_kept(group, pattern, rows, counts, indices)
+    # Of every kept element, numbered through all groups.
+    places = np.repeat(np.arange(counts.size) * group, counts.ravel()) + indices
+    _check_places(group, rows, counts, indices, places)
+    if pattern is not None:
+        _check_kept(group, *pattern, rows, counts, places)
     if (largest := int(values.max(initial=0))) >> format.code_bits:
         raise FormatError(f"values: {largest:#x} has more bits than a {format.name} number")
     if not (finite := is_finite(format, values)).all():
@@ -108,11 +111,12 @@ def _array(name: str, value, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
     return kept
 
 
-def _check_places(group: int, rows: int, counts: np.ndarray, indices: np.ndarray) -> None:
+def _check_places(
+    group: int, rows: int, counts: np.ndarray, indices: np.ndarray, places: np.ndarray
+) -> None:
     """Raise `FormatError` unless places ascend within their group and lie inside the matrix."""
     if indices.max(initial=0) >= group:
         raise FormatError(f"indices: a group of {group} has no place {indices.max()}")
-    places = _places(group, counts, indices)
     wrong = np.flatnonzero(places[1:] <= places[:-1])
     if len(wrong):
         where = _where(group, counts, places[wrong[0]])
@@ -127,34 +131,21 @@ def _check_places(group: int, rows: int, counts: np.ndarray, indices: np.ndarray
 
 
 def _check_kept(
-    group: int,
-    pattern: tuple[int, int] | None,
-    rows: int,
-    counts: np.ndarray,
-    indices: np.ndarray,
+    group: int, n: int, m: int, rows: int, counts: np.ndarray, places: np.ndarray
 ) -> None:
-    """Raise `FormatError` unless as many elements are kept as the pattern says."""
-    if pattern is None:
-        return
-    n, m = pattern
+    """Raise `FormatError` unless as many elements are kept as n:m says."""
     if n == m:
         lengths = np.full((len(counts), 1), group)
         lengths[-1] = rows - (len(counts) - 1) * group
         if (counts != lengths).any():
             raise FormatError(f"counts: {n}:{m} keeps every element; some are missing")
         return
-    places = _places(group, counts, indices)
     part = places // m
     # Places ascend, so more than n of one part stand together.
     wrong = np.flatnonzero(part[n:] == part[: max(0, len(part) - n)])
     if len(wrong):
         where = _where(group, counts, places[wrong[0]])
         raise FormatError(f"indices: more than {n} of {m} are kept in {where}, not {n}:{m}")
-
-
-def _places(group: int, counts: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """The place of every kept element, numbered through all groups."""
-    return np.repeat(np.arange(counts.size) * group, counts.ravel()) + indices
 
 
 def _where(group: int, counts: np.ndarray, place: int) -> str:

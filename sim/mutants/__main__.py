@@ -47,15 +47,12 @@ def main() -> int:
             first = row is None or not (options.survivors or options.resume)
             if mutant.module.startswith(options.only) and (again or first):
                 fresh.append((half, mutant))
-            elif row is not None:
-                continue
         mine = {results.key(results.entry(mutant, {})) for mutant in chosen}
         kept[half] = [row for row in kept.get(half, []) if results.key(row) in mine]
         wanted += fresh
     if options.list:
         for _, mutant in wanted:
-            line = f"{mutant.module}:{mutant.line} {mutant.kind}: {mutant.before} -> {mutant.after}"
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, results.line(results.entry(mutant, {})))
         return 0
     kept |= {"seed": options.seed, "count": options.count}
     try:
@@ -89,8 +86,12 @@ def run(wanted, kept: dict, options: argparse.Namespace, console: Console) -> No
             results.write(options.out, kept)
             progress.advance(task)
             if not row["found"]:
-                text = f"survived: {row['module']}:{row['line']} {row['before']} -> {row['after']}"
-                progress.console.print(text, markup=False, highlight=False)
+                say(progress.console, f"survived: {results.line(row)}")
+
+
+def say(console: Console, line: str) -> None:
+    """A line of somebody's source, as it is."""
+    console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def verdict(kept: dict, console: Console) -> int:

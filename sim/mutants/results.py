@@ -8,6 +8,7 @@ as long as it is the same, wherever its line moves to.
 import json
 from pathlib import Path
 
+from ...sw import files
 from .operators import Mutant
 
 FILE = Path("docs") / "mutants.json"
@@ -66,6 +67,9 @@ def read(file: Path) -> dict:
 
 def write(file: Path, results: dict) -> None:
     """Keep `results`; the file is replaced whole."""
-    partial = file.with_suffix(".part")
-    partial.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(file)
+    files.write(file, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+
+def line(row: dict) -> str:
+    """A mutant for people: where it is, what was there and what is."""
+    return f"{row['module']}:{row['line']} {row['kind']}: {row['before']} -> {row['after']}"

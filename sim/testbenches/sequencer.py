@@ -296,15 +296,17 @@ def run_in(config, page: int, channel_page: int) -> bytes:
     )
 
 
-QUIET = ("release__valid", "release_channel__valid")
+async def opened(dut, pause: float, hold: int):
+    """A bench of the device after its reset, with nothing under way, and this run's numbers."""
+    config, rng = configuration(), generator()
+    await start(dut, "release__valid", "release_channel__valid")
+    dut.idle.value = 1
+    return Bench(dut, config, pause, hold), config, rng
 
 
 @cocotb.test()
 async def random_commands(dut):
-    config, rng = configuration(), generator()
-    await start(dut, *QUIET)
-    dut.idle.value = 1
-    bench = Bench(dut, config, 0.3, 60)
+    bench, config, rng = await opened(dut, 0.3, 60)
     for _ in range(6):
         bench.source.pause, bench.runs.pause, bench.responses.pause = random.choice(
             ((0, 0, 0), (0.3, 0.3, 0.3), (0, 0.9, 0), (0, 0, 0.95), (0.7, 0, 0))
@@ -319,10 +321,7 @@ async def random_commands(dut):
 @cocotb.test()
 async def pages_under_a_run(dut):
     """A LOAD or CHANNEL waits for a page that a RUN holds, and for no other."""
-    config, _ = configuration(), generator()
-    await start(dut, *QUIET)
-    dut.idle.value = 1
-    bench = Bench(dut, config, 0, 2)
+    bench, config, _ = await opened(dut, 0, 2)
     sizes = traffic.payload_bits(config)
 
     def change(kind, page: int) -> Command:
@@ -356,10 +355,7 @@ async def pages_under_a_run(dut):
 @cocotb.test()
 async def sync_waits(dut):
     """A SYNC is answered neither while a RUN is queued nor while one is under way."""
-    config, _ = configuration(), generator()
-    await start(dut, *QUIET)
-    dut.idle.value = 1
-    bench = Bench(dut, config, 0, 2)
+    bench, config, _ = await opened(dut, 0, 2)
 
     async def silence(waiting):
         for _ in range(200):
@@ -442,10 +438,7 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
 @cocotb.test()
 async def two_faults_in_one_command(dut):
     """The graver is answered, by the model too, and the command after it as if nothing had been."""
-    config, _ = configuration(), generator()
-    await start(dut, *QUIET)
-    dut.idle.value = 1
-    bench = Bench(dut, config, 0.1, 2)
+    bench, config, _ = await opened(dut, 0.1, 2)
     cases = faulty(config)
     for name, (packet, status) in random.sample(list(cases.items()), len(cases)):
         assert bench.send(packet).status is status, name
@@ -458,10 +451,7 @@ async def two_faults_in_one_command(dut):
 @cocotb.test()
 async def a_bad_record_among_good_ones(dut):
     """Wherever it is, the LOAD is refused; the next LOAD is judged by its own records."""
-    config, _ = configuration(), generator()
-    await start(dut, *QUIET)
-    dut.idle.value = 1
-    bench = Bench(dut, config, 0, 2)
+    bench, config, _ = await opened(dut, 0, 2)
     records = min(2 * config.stream_bytes, config.schedule_records)
     for bad in range(records):
         payload = bytearray([config.group] * records)
@@ -475,10 +465,7 @@ async def a_bad_record_among_good_ones(dut):
 @cocotb.test()
 async def more_rows_than_a_halfword_counts(dut):
     """The answer to the longest RUN counts all its rows."""
-    config, _ = configuration(), generator()
-    await start(dut, *QUIET)
-    dut.idle.value = 1
-    bench = Bench(dut, config, 0, 2)
+    bench, config, _ = await opened(dut, 0, 2)
     for blocks in (0xFFFF // config.tile_rows + 1, 0xFFFF):
         packet = head(config, Opcode.RUN, 1, 0, 0, blocks, 0, 0, 1)
         fields = dict(zip(COMMAND_FIELDS[Opcode.RUN], (1, 0, 0, blocks, 0, 0, 1), strict=True))
