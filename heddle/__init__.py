@@ -8,9 +8,9 @@ with heddle.open("sim", "small") as device:
 """
 
 from . import links  # noqa: F401  (first: it says what is wrong if the others fail)
-from .hw.commands import Flag, OutputFormat
 from .hw.config import PRESETS, Accumulation, Config, preset
 from .hw.formats import BF16, E4M3, E5M2, FORMATS, FP16, INT4, INT8, Format
+from .hw.isa.commands import Flag, OutputFormat
 from .sw.container import load, save
 from .sw.device import Device, open
 from .sw.driver import Stats

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from numbers import Integral
 
-from .commands import BIAS_BITS, HEADER_BYTES, MODE_CHANNEL_SHIFT, OutputFormat
 from .errors import ConfigError
 from .formats import FORMATS, FP16, INT8, Format
+from .isa.commands import BIAS_BITS, HEADER_BYTES, MODE_CHANNEL_SHIFT, OutputFormat
 
 MAX_TERMS = 1 << 15
 """Longest dot product (in kept products) whose accumulator is proven never to overflow. A longer

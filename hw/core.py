@@ -4,20 +4,20 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .array import Array
-from .commands import Flag, Target
+from .array.array import Array
+from .array.drain import DrainControl
+from .buffers.feeders import ActivationFeeder, WeightFeeder
 from .config import Config
-from .counters import EVENTS
-from .drain import DrainControl
-from .feeders import ActivationFeeder, WeightFeeder
-from .issuer import Issuer
+from .control.counters import EVENTS
+from .control.issuer import Issuer
+from .control.metadata import ScheduleReader
+from .control.response import ResponseWriter
+from .control.sequencer import Sequencer
+from .isa.commands import Flag, Target
 from .layouts import PAGE_NUMBERS, address_bits, beat, connect_checked
-from .library import Library, instantiate
-from .output_group import OutputGroup
-from .pipeline import delay, register, register_unless
-from .response import ResponseWriter
-from .schedule import ScheduleReader
-from .sequencer import Sequencer
+from .lib.library import Library, instantiate
+from .lib.pipeline import delay, register, register_unless
+from .output.lane_group import OutputGroup
 
 
 class Core(wiring.Component):

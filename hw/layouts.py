@@ -7,9 +7,9 @@ from amaranth import Module, Shape, ShapeCastable, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .commands import Target
 from .config import Config
 from .formats import Format
+from .isa.commands import Target
 
 
 def operand(format: Format) -> data.StructLayout:

@@ -7,10 +7,10 @@ AXI4 ◄──────► Reader ──► Accelerator ──► Writer
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 
-from .axi_lite import ADDRESS_BITS, AxiLiteSlave, axi_lite_ports, select
+from .bus.axi_lite import ADDRESS_BITS, AxiLiteSlave, axi_lite_ports, select
+from .bus.dma import Reader, Writer, memory_ports
 from .config import Config
-from .dma import Reader, Writer, memory_ports
-from .dma_registers import (
+from .isa.dma_registers import (
     ADDRESS,
     BASE,
     CONTROL_FORGET,
@@ -20,9 +20,9 @@ from .dma_registers import (
     REGISTERS,
     VERSION,
 )
+from .isa.registers import Access
 from .layouts import connect_ports
-from .library import Library
-from .registers import Access
+from .lib.library import Library
 from .top import Accelerator
 
 LITE_PORTS = axi_lite_ports(BASE.bit_length())
@@ -40,8 +40,8 @@ class MemoryAccelerator(wiring.Component):
     """Accelerator with a DMA of its own, behind AXI4-Lite and AXI4 ports of standard names.
 
     The host puts packets into memory and tells the DMA where; it takes the responses from there
-    (`hw/dma.py` says how both lie in memory, `hw/dma_registers.py` how to say so). Throughput and
-    stall rules are those of the parts.
+    (`hw/bus/dma.py` says how both lie in memory, `hw/isa/dma_registers.py` how to say so).
+    Throughput and stall rules are those of the parts.
 
     Members
     -------

@@ -6,10 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from .config import Config
 from .layouts import connect_ports
-from .library import Library
-from .link import Link
+from .lib.library import Library
+from .link.link import Link
+from .link.uart import FRAME_BITS, Receiver, Transmitter, divisor
 from .top import Accelerator, ports
-from .uart import FRAME_BITS, Receiver, Transmitter, divisor
 
 WATCHDOG_SECONDS = 0.1
 WATCHDOG_BYTES = 1000

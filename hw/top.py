@@ -2,8 +2,8 @@
 
     AXI4-Stream in ──► ┌──────┐ ──► AXI4-Stream out
                        │ Core │
-    AXI4-Lite ◄──────► ├──────┤     (commands, payloads and responses: `hw/commands.py`;
-                       │ Regs │      registers: `hw/registers.py`)
+    AXI4-Lite ◄──────► ├──────┤     (commands, payloads and responses: `hw/isa/commands.py`;
+                       │ Regs │      registers: `hw/isa/registers.py`)
                        └──────┘
 
 The host sends commands down one stream and gets one response for each up the other; registers
@@ -14,11 +14,11 @@ from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, Reset
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .axi_lite import AXI_LITE_PORTS, Registers
+from .bus.axi_lite import AXI_LITE_PORTS, Registers
 from .config import Config
 from .core import Core
 from .layouts import connect_ports
-from .library import Library
+from .lib.library import Library
 
 
 def ports(config: Config) -> dict[str, wiring.Member]:
@@ -41,10 +41,10 @@ class Accelerator(wiring.Component):
     """The device as a block with AXI ports of standard names (AMBA AXI4-Stream, AXI4-Lite).
 
     Throughput: one beat a cycle each way. Both streams may stall at any time; the array inside
-    waits only between tiles (see `hw/issuer.py`). A reset through the CONTROL register stops
-    whatever is under way and empties the device; the bus and the counters live on. After it, and
-    after a reset of the whole, the streams wait until everything on its way has run out; none of
-    that is counted or raises a flag.
+    waits only between tiles (see `hw/control/issuer.py`). A reset through the CONTROL register
+    stops whatever is under way and empties the device; the bus and the counters live on. After it,
+    and after a reset of the whole, the streams wait until everything on its way has run out; none
+    of that is counted or raises a flag.
 
     Members
     -------

@@ -9,10 +9,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from .config import Config
-from .library import Library
-from .lint import waivers
-from .registers import ADDRESS, REGISTERS, constants
-from .verilog_names import TOP, check_names
+from .isa.registers import ADDRESS, REGISTERS, constants
+from .lib.library import Library
+from .lib.verilog_lint import waivers
+from .lib.verilog_names import TOP, check_names
 
 EMPTY = re.compile(r"^  (?:input|output|wire|reg) (?:signed )?\[-1:0\] (\\\S+|\w+) ?;\n", re.M)
 """A declaration of no bits as Yosys writes it: in Verilog it would be two."""

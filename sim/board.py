@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..hw import verilog
 from ..hw.config import Config
-from ..hw.library import Library
+from ..hw.lib.library import Library
 from ..hw.serial_top import SerialAccelerator
 from ..sw.errors import DeviceError
 from . import cache as store

@@ -9,9 +9,9 @@ from collections import Counter
 from itertools import product
 from typing import NamedTuple
 
-from ..hw.commands import OutputFormat
 from ..hw.config import Accumulation, Config
 from ..hw.formats import FORMATS, FP16
+from ..hw.isa.commands import OutputFormat
 
 GROUP = 8
 """M of the configurations that are crossed, and so the largest N."""

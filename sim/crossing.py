@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hw.commands import OutputFormat
 from ..hw.config import Accumulation, Config
 from ..hw.core import Core
 from ..hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8
+from ..hw.isa.commands import OutputFormat
 from ..sw import driver, files, nm, packing
 from ..sw.device import Device
 from ..sw.elements import to_raw

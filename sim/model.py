@@ -1,6 +1,6 @@
 """The golden model behind the device's own commands: what every response must be, bit for bit.
 
-It interprets packets as `hw/commands.py` defines them, with the golden model's arithmetic, one
+It interprets packets as `hw/isa/commands.py` defines them, with the golden model's arithmetic, one
 command after another. It is the scoreboard of the whole chip, and a device to test the driver
 against without a simulator. Time is not modelled: `cycles` counts issued slots.
 """
@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..hw.commands import (
+from ..hw.config import Config
+from ..hw.control.counters import kept
+from ..hw.isa.commands import (
     CHANNEL_ALL,
     COMMAND_FIELDS,
     HEADER_BYTES,
@@ -25,9 +27,7 @@ from ..hw.commands import (
     Target,
     crc16,
 )
-from ..hw.config import Config
-from ..hw.counters import kept
-from ..hw.registers import (
+from ..hw.isa.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,

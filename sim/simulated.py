@@ -12,7 +12,7 @@ import numpy as np
 
 from ..hw import verilog
 from ..hw.config import Config
-from ..hw.registers import ADDRESS, CONTROL_RESET
+from ..hw.isa.registers import ADDRESS, CONTROL_RESET
 from ..sw import files
 from ..sw.errors import DeviceError
 from . import cache as store

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hw.axi_lite import ADDRESS_BITS
-from ..hw.commands import OutputFormat
+from ..hw.bus.axi_lite import ADDRESS_BITS
 from ..hw.config import Config
-from ..hw.registers import ADDRESS
+from ..hw.isa.commands import OutputFormat
+from ..hw.isa.registers import ADDRESS
 from ..hw.verilog import TOP, stem
 from ..sw import driver, nm, packing, protocol
 from ..sw.elements import to_raw

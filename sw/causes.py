@@ -10,10 +10,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from ..hw.commands import OutputFormat
 from ..hw.config import Config
 from ..hw.core import Core
-from ..hw.output_group import OutputGroup
+from ..hw.isa.commands import OutputFormat
+from ..hw.output.lane_group import OutputGroup
 from .packing import PackedWeights
 
 CAUSES = {

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from ..hw.commands import Flag
 from ..hw.config import Accumulation, Config, preset
-from ..hw.registers import (
+from ..hw.isa.commands import Flag
+from ..hw.isa.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,
@@ -237,7 +237,7 @@ def is_port(kind: str) -> bool:
 
 
 def _open_port(path: str, baud: int | None = None, **link) -> Device:
-    from ..hw.link_protocol import STORE_BYTES
+    from ..hw.isa.link_protocol import STORE_BYTES
     from .serial_link import TIMEOUT, LinkTransport
     from .serial_port import BAUD, SerialPort, seconds
 

@@ -1,4 +1,4 @@
-"""A device beside a memory, through the DMA of its own (`hw/dma.py`, `hw/dma_registers.py`).
+"""A device beside a memory, through the DMA of its own (`hw/bus/dma.py`).
 
 What reaches the memory and the registers differs (PCI Express, a processor on the same chip, a
 model); it is a `Memory`. The transport over it is one.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ..hw.config import BEAT_BYTES
-from ..hw.dma_registers import (
+from ..hw.isa.dma_registers import (
     ADDRESS,
     ADDRESS_BITS,
     CONTROL_FORGET,
@@ -23,8 +23,8 @@ from ..hw.dma_registers import (
     STATUS_WRITE_FAILED,
     VERSION,
 )
-from ..hw.registers import ADDRESS as ACCELERATOR
-from ..hw.registers import CONTROL_RESET
+from ..hw.isa.registers import ADDRESS as ACCELERATOR
+from ..hw.isa.registers import CONTROL_RESET
 from .errors import DeviceError
 from .protocol import response_limit
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from ..hw import dma_registers
-from ..hw import registers as accelerator
-from ..hw.commands import (
+from ..hw.config import Accumulation, Config
+from ..hw.formats import FORMATS
+from ..hw.isa import dma_registers
+from ..hw.isa import registers as accelerator
+from ..hw.isa.commands import (
     COMMAND_FIELDS,
     HEADER_BYTES,
     RESPONSE_FIELDS,
@@ -14,9 +16,7 @@ from ..hw.commands import (
     Status,
     Target,
 )
-from ..hw.config import Accumulation, Config
-from ..hw.formats import FORMATS
-from ..hw.registers import Register
+from ..hw.isa.registers import Register
 from .api_page import api
 
 HEAD = "<!-- Made by `make docs`; edit the code it comes from. -->\n\n"
@@ -47,7 +47,7 @@ WORDS = {
 
 
 def commands() -> str:
-    """docs/commands.md from `hw/commands.py`."""
+    """docs/commands.md from `hw/isa/commands.py`."""
     lines = [
         HEAD + "# Commands\n",
         f"A command is one AXI4-Stream packet: a header of {HEADER_BYTES} bytes (sixteen "
@@ -111,7 +111,7 @@ def _register_table(table: Sequence[Register], address: Mapping[str, int]) -> li
 
 
 def registers() -> str:
-    """docs/registers.md from `hw/registers.py` and `hw/dma_registers.py`."""
+    """docs/registers.md from `hw/isa/registers.py` and `hw/isa/dma_registers.py`."""
     lines = [
         HEAD + "# Registers\n",
         "AXI4-Lite, 32 bits. Of a 64-bit counter read the low word first: that keeps the high "

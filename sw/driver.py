@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..hw.commands import Flag, OutputFormat
 from ..hw.config import Config
+from ..hw.isa.commands import Flag, OutputFormat
 from . import causes, protocol
 from .bounds import check_sums
 from .channels import settings

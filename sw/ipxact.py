@@ -5,8 +5,8 @@ from xml.etree import ElementTree as xml
 
 from amaranth.lib import wiring
 
-from ..hw import dma_registers, registers
-from ..hw.registers import Access
+from ..hw.isa import dma_registers, registers
+from ..hw.isa.registers import Access
 from ..hw.verilog import ports
 
 SPIRIT = "http://www.spiritconsortium.org/XMLSchema/SPIRIT/1685-2009"
@@ -42,7 +42,7 @@ def describe(component: wiring.Component, name: str, files: Iterable[str], text:
     """The text of ``component.xml`` for `component` as Verilog module `name`.
 
     Ports go together to buses by their names (``s_axil_awaddr``: AWADDR of s_axil); a bus of
-    registers has the map of `hw.registers`, and of `hw.dma_registers` if it is wide enough.
+    registers has the map of `hw.isa.registers`, and of `hw.isa.dma_registers` if it is wide enough.
     """
     xml.register_namespace("spirit", SPIRIT)
     xml.register_namespace("xilinx", XILINX)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..hw.commands import OutputFormat
 from ..hw.config import Config
 from ..hw.formats import FP16, INT8, Format
+from ..hw.isa.commands import OutputFormat
 from ..sim.golden import dot, epilogue
 from . import container
 from .contents import Contents

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hw.commands import OutputFormat, Target
 from ..hw.config import Accumulation, Config
+from ..hw.isa.commands import OutputFormat, Target
 from ..hw.layouts import address_bits, chunks
 from .packing import ColumnBlock, PackedWeights
 from .steps import Load, Page, Phase, Run

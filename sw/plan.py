@@ -14,8 +14,8 @@ from itertools import groupby
 
 import numpy as np
 
-from ..hw.commands import OutputFormat, Target
 from ..hw.config import Config
+from ..hw.isa.commands import OutputFormat, Target
 from . import orders, protocol, timing
 from .packing import PackedWeights
 from .steps import Load, Page, Phase, Run, Sent, Setting, Step

@@ -1,11 +1,12 @@
-"""Commands as packets of bytes, and responses back (the command set: `hw/commands.py`)."""
+"""Commands as packets of bytes, and responses back (the command set: `hw/isa/commands.py`)."""
 
 import struct
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..hw.commands import (
+from ..hw.config import MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
+from ..hw.isa.commands import (
     BIAS_BITS,
     CHANNEL_ALL,
     COMMAND_FIELDS,
@@ -20,7 +21,6 @@ from ..hw.commands import (
     Target,
     crc16,
 )
-from ..hw.config import MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
 from .errors import DeviceError
 
 HEADER = struct.Struct("<16H")

@@ -6,16 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..hw.commands import (
-    COMMAND_FIELDS,
-    Flag,
-    Opcode,
-    OutputFormat,
-    Status,
-    Target,
-)
-from ..hw.counters import kept
-from ..hw.registers import REGISTERS, constants
+from ..hw.control.counters import kept
+from ..hw.isa.commands import COMMAND_FIELDS, Flag, Opcode, OutputFormat, Status, Target
+from ..hw.isa.registers import REGISTERS, constants
 from ..sim.golden import numbers
 from ..sim.model import ModelTransport
 from . import driver, nm, packing, protocol, serial_link

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ..hw.config import BEAT_BYTES
-from ..hw.link_protocol import (
+from ..hw.isa.link_protocol import (
     FLAG,
     HEAD_BYTES,
     HELLO_MARK,
@@ -21,7 +21,7 @@ from ..hw.link_protocol import (
     decode,
     encode,
 )
-from ..hw.registers import ADDRESS
+from ..hw.isa.registers import ADDRESS
 from .errors import DeviceError
 from .protocol import response_limit
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..hw.commands import Target
+from ..hw.isa.commands import Target
 
 
 class Page(NamedTuple):

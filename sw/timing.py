@@ -7,8 +7,8 @@ a few cycles; what a device really took, its counters say.
 from collections import deque
 from collections.abc import Iterable
 
-from ..hw.commands import Target
 from ..hw.config import Config
+from ..hw.isa.commands import Target
 from ..hw.layouts import chunks
 from .steps import Load, Page, Sent, Setting, Step
 

@@ -18,7 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..hw import verilog
-from ..hw.library import Library
+from ..hw.lib.library import Library
 from ..hw.memory_top import MemoryAccelerator
 from ..hw.platforms.series7 import xdc
 from ..hw.platforms.top import TOP, generate

@@ -9,7 +9,7 @@ epilogue's multipliers lie among the columns that share it.
 from collections.abc import Sequence
 
 from ..config import Config, ConfigError
-from ..epilogue import LIMB
+from ..output.epilogue import LIMB
 
 ECP5_85_BANDS = (10, 34, 58)
 """Y of the rows of multipliers in an LFE5U-85F (or UM, UM5G), as Project Trellis counts tiles."""

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from ..library import Library
+from ..lib.library import Library
 from ..serial_top import SerialAccelerator
 from ..verilog import convert
 from .boards import Board, Build

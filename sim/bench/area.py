@@ -12,11 +12,11 @@ import numpy as np
 from amaranth.lib import wiring
 
 from ...hw import verilog
-from ...hw.array import Array
+from ...hw.array.array import Array
+from ...hw.array.pe import ProcessingElement
 from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config
 from ...hw.formats import FORMATS, FP16, Format
-from ...hw.library import Library
-from ...hw.pe import ProcessingElement
+from ...hw.lib.library import Library
 from ...sw import data
 from ...sw.elements import to_raw
 from ...sw.network import Network, golden

@@ -8,14 +8,14 @@ from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ...hw.array.exact_mac import ExactMac
 from ...hw.config import Config
-from ...hw.exact_mac import ExactMac
 from ...hw.layouts import operand
-from ...hw.library import Library, instantiate
+from ...hw.lib.library import Library, instantiate
 
 
 class DenseProcessingElement(wiring.Component):
-    """One multiplier that multiplies what arrives; `hw.pe.ProcessingElement` without its decoder.
+    """One multiplier that multiplies what arrives: `ProcessingElement` without a decoder.
 
     Latency: 1 cycle to `east` and `south`; `latency` cycles from a dot product's last pair to
     `sum_south`. Throughput: one pair a cycle, no stalls.
@@ -69,7 +69,7 @@ class DenseProcessingElement(wiring.Component):
 
 
 class DenseArray(wiring.Component):
-    """R x C dense-only processing elements, linked as in `hw.array.Array`.
+    """R x C dense-only processing elements, linked as in `hw.array.array.Array`.
 
     Members
     -------

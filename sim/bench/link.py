@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...hw.commands import OutputFormat
 from ...hw.config import Config
 from ...hw.formats import INT8
+from ...hw.isa.commands import OutputFormat
 from ...sw import driver, nm, packing
 from ...sw.device import Device
 from ...sw.errors import DeviceError

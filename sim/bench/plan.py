@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...hw.commands import OutputFormat
 from ...hw.formats import FP16
+from ...hw.isa.commands import OutputFormat
 from ...sw import device, driver, nm, packing
 from ...sw.driver import Stats
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...hw.commands import OutputFormat
 from ...hw.config import Config, preset
 from ...hw.formats import FP16, INT8
+from ...hw.isa.commands import OutputFormat
 from ...sw import device, driver, nm, packing
 from .plan import causes
 

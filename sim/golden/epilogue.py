@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...hw.commands import OutputFormat
+from ...hw.isa.commands import OutputFormat
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One replacement in one module: `module` is a path such as ``hw/issuer.py``."""
+    """One replacement in one module: `module` is a path such as ``hw/control/issuer.py``."""
 
     module: str
     place: str

@@ -5,10 +5,10 @@ from amaranth.hdl import Assert, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...hw.axi_lite import ADDRESS_BITS, Registers
+from ...hw.bus.axi_lite import ADDRESS_BITS, Registers
 from ...hw.config import Config
-from ...hw.counters import EVENTS
-from ...hw.registers import ADDRESS, MAGIC
+from ...hw.control.counters import EVENTS
+from ...hw.isa.registers import ADDRESS, MAGIC
 from .claims import stays
 
 

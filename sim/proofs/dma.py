@@ -5,7 +5,7 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...hw import dma
+from ...hw.bus import dma
 from ...hw.config import Config
 from ...hw.layouts import beat
 from .claims import constant, ends_within, stays

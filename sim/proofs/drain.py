@@ -5,8 +5,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
+from ...hw.array.drain import DrainControl
 from ...hw.config import Config
-from ...hw.drain import DrainControl
 from ...hw.layouts import FINISH
 
 DELAY = 2

@@ -5,7 +5,7 @@ from amaranth.hdl import Assert, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...hw.fifo import Fifo
+from ...hw.lib.fifo import Fifo
 from .claims import ends_within, stays
 
 

@@ -5,8 +5,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
-from ...hw.framing import BYTE, Deframer, Framer
-from ...hw.link_protocol import ESCAPE, ESCAPE_XOR, FLAG
+from ...hw.isa.link_protocol import ESCAPE, ESCAPE_XOR, FLAG
+from ...hw.link.framing import BYTE, Deframer, Framer
 from .claims import during, elaborated, falls, stays
 
 

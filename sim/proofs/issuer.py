@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
-from ...hw.issuer import Issuer
+from ...hw.control.issuer import Issuer
 from ...hw.layouts import RECORD
 from .claims import ends_within, stays
 

@@ -13,10 +13,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...hw import link
 from ...hw.config import Config
-from ...hw.framing import Deframer, Framer
-from ...hw.link_protocol import (
+from ...hw.isa.link_protocol import (
     BEATS_AT,
     FCS_BYTES,
     FCS_RESIDUE,
@@ -26,6 +24,8 @@ from ...hw.link_protocol import (
     STORE_BYTES,
     Kind,
 )
+from ...hw.link import link
+from ...hw.link.framing import Deframer, Framer
 from .claims import Chosen, constant, during, elaborated, ends_within, falls, ranking
 from .link_frames import Watched, claim_answers, claim_deeds, claim_requests
 from .link_ports import claim_beats_in, claim_beats_out, claim_registers

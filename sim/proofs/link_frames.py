@@ -6,8 +6,7 @@ from amaranth import Module, Mux, Signal
 from amaranth.hdl import Assert
 from amaranth.lib import wiring
 
-from ...hw.framing import FCS_INITIAL
-from ...hw.link_protocol import (
+from ...hw.isa.link_protocol import (
     FCS_BYTES,
     HEAD_BYTES,
     REJECT_AT,
@@ -16,6 +15,7 @@ from ...hw.link_protocol import (
     Kind,
     LinkStatus,
 )
+from ...hw.link.framing import FCS_INITIAL
 from .claims import stays
 
 ANSWER_BYTES = HEAD_BYTES + FCS_BYTES

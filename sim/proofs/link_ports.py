@@ -3,8 +3,8 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume
 
-from ...hw.link_protocol import HEAD_BYTES, REJECT_AT, beats_out
-from ...hw.registers import ADDRESS, CONTROL_RESET
+from ...hw.isa.link_protocol import HEAD_BYTES, REJECT_AT, beats_out
+from ...hw.isa.registers import ADDRESS, CONTROL_RESET
 from .claims import constant, stays
 
 

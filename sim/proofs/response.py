@@ -5,10 +5,10 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...hw.commands import OutputFormat
 from ...hw.config import Config
+from ...hw.control.response import ResponseWriter
+from ...hw.isa.commands import OutputFormat
 from ...hw.layouts import RESPONSE
-from ...hw.response import ResponseWriter
 from .claims import ends_within
 
 

@@ -5,10 +5,10 @@ from amaranth.hdl import Assert, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...hw.commands import Opcode, Status
 from ...hw.config import Config
+from ...hw.control.sequencer import Sequencer
+from ...hw.isa.commands import Opcode, Status
 from ...hw.layouts import beat
-from ...hw.sequencer import Sequencer
 from .claims import ends_within
 
 SILENCE = 19

@@ -10,10 +10,10 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...hw import sequencer
-from ...hw.commands import COMMAND_FIELDS, HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
 from ...hw.config import Config
-from ...hw.dealer import Dealer
+from ...hw.control import sequencer
+from ...hw.control.payload import Dealer
+from ...hw.isa.commands import COMMAND_FIELDS, HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
 from ...hw.layouts import RELEASE, RELEASE_CHANNEL, address_bits
 from .claims import Chosen, during, elaborated, falls, ranking
 from .sequencer import surround, surroundings

@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from ...hw.array import Array
+from ...hw.array.array import Array
 from ..golden.accumulation import ARITHMETIC
 from .common import configuration, generator, join, operand_bits, random_elements, start
 

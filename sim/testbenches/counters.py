@@ -6,7 +6,7 @@ Each job is made so that one thing has to wait, for a time that is known.
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ...hw.commands import OutputFormat
+from ...hw.isa.commands import OutputFormat
 from .reset import CLEAR, Bench, opened, operands, run
 
 TILES = 100

@@ -3,7 +3,7 @@
 import random
 
 from ...hw.config import Config
-from ...hw.dma_registers import (
+from ...hw.isa.dma_registers import (
     ADDRESS,
     BASE,
     CONTROL_FORGET,
@@ -17,7 +17,7 @@ from ...hw.dma_registers import (
     STATUS_WRITE_FAILED,
     VERSION,
 )
-from ...hw.registers import Access
+from ...hw.isa.registers import Access
 from ...sw.dma import COUNT
 from ..model import ModelTransport
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from ...hw.commands import OutputFormat
-from ...hw.epilogue import Epilogue
+from ...hw.isa.commands import OutputFormat
+from ...hw.output.epilogue import Epilogue
 from ..golden import epilogue
 from .common import configuration, generator, start
 

@@ -8,11 +8,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import FallingEdge
 
-from ...hw.commands import Target
 from ...hw.config import Config
-from ...hw.issuer import Issuer
+from ...hw.control.issuer import Issuer
+from ...hw.control.metadata import ScheduleReader
+from ...hw.isa.commands import Target
 from ...hw.layouts import RUN, address_bits, connect_checked, write_signature
-from ...hw.schedule import ScheduleReader
 from .common import configuration, generator, start
 
 

@@ -11,10 +11,9 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteSlave
 from cocotbext.axi.address_space import Region
 
-from ...hw.axi_lite import ADDRESS_BITS
+from ...hw.bus.axi_lite import ADDRESS_BITS
 from ...hw.config import Config
-from ...hw.link import Link
-from ...hw.link_protocol import (
+from ...hw.isa.link_protocol import (
     BEATS_AT,
     FCS_BYTES,
     FLAG,
@@ -28,7 +27,8 @@ from ...hw.link_protocol import (
     decode,
     encode,
 )
-from ...hw.registers import ADDRESS, CONTROL_RESET
+from ...hw.isa.registers import ADDRESS, CONTROL_RESET
+from ...hw.link.link import Link
 from .common import Sink, configuration, generator, start, until
 from .link_model import LinkModel
 

@@ -7,7 +7,7 @@ host's side, with the golden model behind it, and what the gateware is compared 
 import zlib
 
 from ...hw.config import Config
-from ...hw.link_protocol import (
+from ...hw.isa.link_protocol import (
     BEATS_AT,
     ESCAPE,
     ESCAPE_XOR,
@@ -23,7 +23,7 @@ from ...hw.link_protocol import (
     LinkStatus,
     beats_out,
 )
-from ...hw.registers import ADDRESS, CONTROL_RESET
+from ...hw.isa.registers import ADDRESS, CONTROL_RESET
 from ..model import ModelTransport
 
 ARGUMENTS = {Kind.HELLO: 2, Kind.READ: 2, Kind.WRITE: 6}

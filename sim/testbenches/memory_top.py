@@ -10,9 +10,9 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiResp
 
-from ...hw import registers
-from ...hw.commands import OutputFormat
-from ...hw.dma_registers import (
+from ...hw.isa import registers
+from ...hw.isa.commands import OutputFormat
+from ...hw.isa.dma_registers import (
     ADDRESS,
     CONTROL_FORGET,
     CONTROL_READ,

@@ -7,10 +7,10 @@ import cocotb
 from cocotb.triggers import FallingEdge, RisingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
-from ...hw.axi_lite import ADDRESS_BITS
-from ...hw.commands import Flag
-from ...hw.counters import EVENTS, NARROW, STALLS, WIDE
-from ...hw.registers import (
+from ...hw.bus.axi_lite import ADDRESS_BITS
+from ...hw.control.counters import EVENTS, NARROW, STALLS, WIDE
+from ...hw.isa.commands import Flag
+from ...hw.isa.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,

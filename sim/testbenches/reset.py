@@ -10,14 +10,9 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from ...hw.commands import Flag, OutputFormat, Target
 from ...hw.formats import E4M3, E5M2, FP16, INT8
-from ...hw.registers import (
-    ADDRESS,
-    CONTROL_CLEAR_COUNTERS,
-    CONTROL_CLEAR_FLAGS,
-    CONTROL_RESET,
-)
+from ...hw.isa.commands import Flag, OutputFormat, Target
+from ...hw.isa.registers import ADDRESS, CONTROL_CLEAR_COUNTERS, CONTROL_CLEAR_FLAGS, CONTROL_RESET
 from ...sw import protocol
 from .common import configuration, generator, start
 

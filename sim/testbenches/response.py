@@ -7,7 +7,7 @@ from binascii import crc_hqx
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ...hw.commands import HEADER_BYTES, OutputFormat
+from ...hw.isa.commands import HEADER_BYTES, OutputFormat
 from .common import Sink, Source, configuration, generator, join, start, until
 
 

@@ -19,7 +19,7 @@ from amaranth import Value
 from amaranth.lib import wiring
 
 from ...hw import verilog
-from ...hw.library import Library
+from ...hw.lib.library import Library
 from ...sw.errors import HeddleError
 from .. import cache, verilator
 

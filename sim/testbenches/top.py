@@ -7,9 +7,9 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
-from ...hw.commands import Flag, OutputFormat
 from ...hw.core import Core
-from ...hw.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
+from ...hw.isa.commands import Flag, OutputFormat
+from ...hw.isa.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
 from ...sw import driver, nm, packing, protocol
 from ...sw.elements import to_raw
 from ...sw.scaling import fitted

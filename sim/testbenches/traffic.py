@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ...hw.commands import (
+from ...hw.config import Config
+from ...hw.isa.commands import (
     CHANNEL_ALL,
     HEADER_BYTES,
     MODE_CHANNEL_SHIFT,
@@ -10,7 +11,6 @@ from ...hw.commands import (
     OutputFormat,
     Target,
 )
-from ...hw.config import Config
 from ...hw.layouts import address_bits
 from ...sw import protocol
 

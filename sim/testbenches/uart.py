@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge, Timer
 
 from ...hw.config import Config
-from ...hw.uart import FRAME_BITS, Receiver, Transmitter, tolerance
+from ...hw.link.uart import FRAME_BITS, Receiver, Transmitter, tolerance
 from .common import Source, generator, start, until
 
 DIVISORS = (4, 5, 25)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ...hw.config import PRESETS
-from ...hw.verilog_names import TOP
+from ...hw.lib.verilog_names import TOP
 from .. import files
 from . import options, paths
 from .app import Family, family

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from heddle.hw.array.array.mac import UNITS
+from heddle.hw.array.array.pe import ProcessingElement
 
 from heddle.hw.config import Accumulation, Config
 from heddle.hw.formats import BF16, FORMATS, INT4, INT8
-from heddle.hw.mac import UNITS
-from heddle.hw.pe import ProcessingElement
 from heddle.sim.crossing import compare
 from heddle.sim.golden.accumulation import ARITHMETIC
 from heddle.sim.interpreted import AmaranthTransport

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from heddle.hw.library import Library, instantiate
+from heddle.hw.lib.library import Library, instantiate
 from heddle.hw.verilog import convert
 from heddle.sim.testbenches.runner import simulate
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
+from heddle.hw.arith.operand import OperandDecoder
 from heddle.hw.formats import FORMATS, STEP_LOG2
-from heddle.hw.operand import OperandDecoder
 from heddle.sim.golden import numbers
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from heddle.hw.bus.dma import memory_ports
 from heddle.hw.config import ConfigError
-from heddle.hw.dma import memory_ports
 from heddle.hw.platforms import BOARDS
 from heddle.hw.platforms.series7 import SERIES7
 from heddle.hw.platforms.top import BoardTop

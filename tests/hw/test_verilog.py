@@ -11,12 +11,12 @@ import pytest
 from heddle.hw import verilog
 from heddle.hw.config import Config, ConfigError, preset
 from heddle.hw.formats import INT8
-from heddle.hw.library import Library
-from heddle.hw.lint import WAIVERS, waivers
+from heddle.hw.isa.registers import ADDRESS, MAGIC
+from heddle.hw.lib.library import Library
+from heddle.hw.lib.verilog_lint import WAIVERS, waivers
+from heddle.hw.lib.verilog_names import check_names
 from heddle.hw.memory_top import MemoryAccelerator
-from heddle.hw.registers import ADDRESS, MAGIC
 from heddle.hw.serial_top import SerialAccelerator
-from heddle.hw.verilog_names import check_names
 from heddle.sim import verilator
 
 SMALLEST = Config("two", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)

@@ -2,7 +2,7 @@
 
 import cocotb
 
-from heddle.hw.link_protocol import FCS_BYTES, HEAD_BYTES, Kind, decode
+from heddle.hw.isa.link_protocol import FCS_BYTES, HEAD_BYTES, Kind, decode
 from heddle.sim.testbenches.link import opened
 
 REQUEST, RESPONSE = 0, 1 << 7

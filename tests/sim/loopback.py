@@ -5,8 +5,8 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 
 from heddle.hw.config import Config
-from heddle.hw.fifo import Fifo
 from heddle.hw.layouts import beat
+from heddle.hw.lib.fifo import Fifo
 from heddle.hw.top import ports
 
 REGISTERS = 4

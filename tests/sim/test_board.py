@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
-from heddle.hw.link_protocol import PROTOCOL_VERSION
-from heddle.hw.registers import ADDRESS
+from heddle.hw.isa.link_protocol import PROTOCOL_VERSION
+from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.board import serve
 from heddle.sim.model import ModelTransport
 from heddle.sim.testbenches.link_model import ModelPort

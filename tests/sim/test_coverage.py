@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from heddle.hw.commands import OutputFormat
+from heddle.hw.isa.commands import OutputFormat
 from heddle.sim.coverage import BINS, DIMENSIONS, Coverage
 from heddle.sim.crossing import CONFIGS
 from heddle.sw import demo, report

@@ -7,10 +7,10 @@ commands is the scoreboard.
 import numpy as np
 import pytest
 
-from heddle.hw.commands import OutputFormat, Status, Target
 from heddle.hw.config import Config
 from heddle.hw.formats import E4M3, INT8
-from heddle.hw.registers import ADDRESS
+from heddle.hw.isa.commands import OutputFormat, Status, Target
+from heddle.hw.isa.registers import ADDRESS
 from heddle.sim import crossing
 from heddle.sim.coverage import format_of
 from heddle.sim.crossing import CONFIGS, compare, random_product

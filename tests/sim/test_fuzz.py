@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heddle.hw.commands import Opcode, crc16
-from heddle.hw.link_protocol import encode
+from heddle.hw.isa.commands import Opcode, crc16
+from heddle.hw.isa.link_protocol import encode
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.board import BoardPort
 from heddle.sim.crossing import random_product

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import pytest
 
-from heddle.hw.axi_lite import Registers
+from heddle.hw.bus.axi_lite import Registers
 from heddle.hw.config import Config
+from heddle.hw.control.issuer import Issuer
+from heddle.hw.control.payload import Dealer
+from heddle.hw.control.response import ResponseWriter
+from heddle.hw.control.sequencer import Sequencer
 from heddle.hw.core import Core
-from heddle.hw.dealer import Dealer
-from heddle.hw.epilogue import Epilogue
 from heddle.hw.formats import E5M2
-from heddle.hw.issuer import Issuer
-from heddle.hw.library import Library
-from heddle.hw.response import ResponseWriter
-from heddle.hw.sequencer import Sequencer
+from heddle.hw.lib.library import Library
+from heddle.hw.output.epilogue import Epilogue
 from heddle.hw.top import Accelerator
 from heddle.sim.testbenches.common import environment
 from heddle.sim.testbenches.issuer import ReaderAndIssuer

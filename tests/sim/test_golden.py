@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from heddle.hw.commands import OutputFormat
 from heddle.hw.config import Accumulation
 from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT8
+from heddle.hw.isa.commands import OutputFormat
 from heddle.sim.golden import dot, epilogue, numbers
 from heddle.sim.golden.accumulation import ARITHMETIC
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heddle.hw.commands import OutputFormat
 from heddle.hw.config import PRESETS, Config, ConfigError, preset
 from heddle.hw.formats import FP16, INT8
-from heddle.hw.link_protocol import BEATS_AT, encode
-from heddle.hw.registers import ADDRESS
+from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.isa.link_protocol import BEATS_AT, encode
+from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.bench.link import CONFIG, survive
 from heddle.sim.board import BoardPort
 from heddle.sim.testbenches.link_model import LinkModel, ModelPort

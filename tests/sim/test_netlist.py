@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from heddle.hw import verilog
-from heddle.hw.commands import OutputFormat
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
+from heddle.hw.isa.commands import OutputFormat
 from heddle.sim import synthesis
 from heddle.sim.crossing import random_product
 from heddle.sim.simulated import SimulatedTransport, Stalls

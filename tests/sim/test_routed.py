@@ -13,11 +13,11 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from heddle.hw import verilog
-from heddle.hw.commands import OutputFormat
+from heddle.hw.buffers.feeders import Bank
 from heddle.hw.config import Config
-from heddle.hw.feeders import Bank
-from heddle.hw.fifo import Fifo
 from heddle.hw.formats import INT8
+from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.lib.fifo import Fifo
 from heddle.hw.platforms import Build, board
 from heddle.hw.platforms.top import TOP, BoardTop, generate
 from heddle.sim import synthesis, verilator

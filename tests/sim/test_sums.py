@@ -4,9 +4,9 @@ the driver refuses what could."""
 import numpy as np
 import pytest
 
-from heddle.hw.commands import OutputFormat, Target
 from heddle.hw.config import MAX_TERMS, Config
 from heddle.hw.formats import E5M2, FP16, INT8
+from heddle.hw.isa.commands import OutputFormat, Target
 from heddle.sim.crossing import CONFIGS
 from heddle.sim.model import ModelTransport
 from heddle.sim.simulated import SimulatedTransport

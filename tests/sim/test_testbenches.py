@@ -9,7 +9,7 @@ import pytest
 
 from heddle.hw.config import Accumulation, Config
 from heddle.hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8
-from heddle.hw.library import Library
+from heddle.hw.lib.library import Library
 from heddle.sim import testbenches
 from heddle.sim.testbenches.common import environment
 from heddle.sim.testbenches.runner import simulate
@@ -50,21 +50,21 @@ TOPS = [
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
-    ("decoder", "hw.decoder:Decoder", [*FORMATS, config(group=16)]),
+    ("selector", "hw.array.selector:Decoder", [*FORMATS, config(group=16)]),
     (
         "pe",
-        "hw.pe:ProcessingElement",
+        "hw.array.pe:ProcessingElement",
         [*FORMATS, WIDE, FP32, replace(FP32, format=BF16), config(group=16, interleave=2)],
     ),
-    ("array", "hw.array:Array", ARRAYS),
-    ("feeders", "hw.feeders:ActivationFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
-    ("feeders", "hw.feeders:WeightFeeder", [*FORMATS, NARROW, *STREAMS]),
-    ("output_group", "hw.output_group:OutputGroup", [*GROUPS, COMPACT]),
-    ("epilogue", "hw.epilogue:Epilogue", [*FORMATS, COMPACT]),
-    ("response", "hw.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
-    ("long_response", "hw.response:ResponseWriter", [COMPACT]),
-    ("sequencer", "hw.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT]),
-    ("registers", "hw.axi_lite:Registers", [config(128, 128)]),
+    ("array", "hw.array.array:Array", ARRAYS),
+    ("feeders", "hw.buffers.feeders:ActivationFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
+    ("feeders", "hw.buffers.feeders:WeightFeeder", [*FORMATS, NARROW, *STREAMS]),
+    ("lane_group", "hw.output.lane_group:OutputGroup", [*GROUPS, COMPACT]),
+    ("epilogue", "hw.output.epilogue:Epilogue", [*FORMATS, COMPACT]),
+    ("response", "hw.control.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
+    ("long_response", "hw.control.response:ResponseWriter", [COMPACT]),
+    ("sequencer", "hw.control.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT]),
+    ("registers", "hw.bus.axi_lite:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("reset", "hw.top:Accelerator", RESETS),
     ("counters", "hw.top:Accelerator", RESETS[:1]),

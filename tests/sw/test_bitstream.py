@@ -5,16 +5,16 @@ from dataclasses import replace
 
 import pytest
 from amaranth import ClockDomain, ClockSignal, Module, Signal
+from heddle.hw.link.link.uart import divisor
 from typer.testing import CliRunner
 
 from heddle.hw.config import ConfigError
-from heddle.hw.library import Library
+from heddle.hw.lib.library import Library
 from heddle.hw.platforms import BOARDS, Family, board
 from heddle.hw.platforms.pins import held_high
 from heddle.hw.platforms.pll import add_pll
 from heddle.hw.platforms.top import BoardTop
 from heddle.hw.platforms.vendor import VENDOR_BOARDS
-from heddle.hw.uart import divisor
 from heddle.hw.verilog import convert
 from heddle.sim.bench.board import smallest
 from heddle.sw import bitstream, cli, toolchain, vendor

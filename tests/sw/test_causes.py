@@ -4,9 +4,9 @@ worked out by hand; and all of them together are all the cycles."""
 import numpy as np
 import pytest
 
-from heddle.hw.commands import OutputFormat
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
+from heddle.hw.isa.commands import OutputFormat
 from heddle.sim.simulated import SimulatedTransport
 from heddle.sw import causes, driver, nm, packing
 from heddle.sw.device import Device

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import preset
-from heddle.hw.dma_registers import ADDRESS
+from heddle.hw.isa.dma_registers import ADDRESS
 from heddle.sim.model import ModelTransport
 from heddle.sim.testbenches.dma_model import DmaModel
 from heddle.sw import dma, nm, packing, protocol

@@ -12,9 +12,9 @@ import pytest
 
 import heddle
 from heddle.hw.config import Config
-from heddle.hw.dma_registers import ADDRESS as DMA
 from heddle.hw.formats import INT8
-from heddle.hw.registers import ADDRESS
+from heddle.hw.isa.dma_registers import ADDRESS as DMA
+from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.model import ModelTransport
 from heddle.sim.simulated import AmaranthTransport, SimulatedTransport
 from heddle.sim.testbenches.dma_model import DmaModel

@@ -6,8 +6,9 @@ from xml.etree import ElementTree as xml
 
 import pytest
 
-from heddle.hw import dma_registers, registers, verilog
+from heddle.hw import verilog
 from heddle.hw.config import preset
+from heddle.hw.isa import dma_registers, registers
 from heddle.hw.memory_top import MemoryAccelerator
 from heddle.hw.top import Accelerator
 from heddle.sw import ipxact

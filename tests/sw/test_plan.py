@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heddle.hw.commands import OutputFormat
 from heddle.hw.config import Accumulation, Config
 from heddle.hw.formats import FP16, INT8
+from heddle.hw.isa.commands import OutputFormat
 from heddle.sim.crossing import compare
 from heddle.sim.model import ModelTransport
 from heddle.sim.simulated import SimulatedTransport

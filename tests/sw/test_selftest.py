@@ -5,7 +5,7 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
-from heddle.hw.link_protocol import FCS_BYTES, Kind, LinkStatus, decode, encode
+from heddle.hw.isa.link_protocol import FCS_BYTES, Kind, LinkStatus, decode, encode
 from heddle.sim.model import ModelTransport
 from heddle.sim.testbenches.link_model import LinkModel, ModelPort
 from heddle.sw import selftest

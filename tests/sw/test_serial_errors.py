@@ -10,7 +10,7 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
-from heddle.hw.registers import ADDRESS, MAGIC
+from heddle.hw.isa.registers import ADDRESS, MAGIC
 from heddle.sim.testbenches.link_model import LinkModel
 from heddle.sw import cli, serial_link, serial_port
 from heddle.sw import device as devices

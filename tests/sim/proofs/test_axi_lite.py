@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw import axi_lite
+from heddle.hw.bus import axi_lite
 from heddle.hw.config import preset
 from heddle.sim.proofs.axi_lite import RegistersProof
 from heddle.sim.proofs.formal import prove

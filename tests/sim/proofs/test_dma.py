@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw import dma
+from heddle.hw.bus import dma
 from heddle.sim.proofs.dma import ReaderProof, WriterProof
 from heddle.sim.proofs.formal import prove
 

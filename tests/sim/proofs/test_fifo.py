@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw import fifo
+from heddle.hw.lib import fifo
 from heddle.sim.proofs.fifo import FifoProof
 from heddle.sim.proofs.formal import prove
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw import issuer
+from heddle.hw.control import issuer
 from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.issuer import IssuerProof
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw import response
+from heddle.hw.control import response
 from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.response import ResponseProof
 

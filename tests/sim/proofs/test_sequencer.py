@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw import sequencer
+from heddle.hw.control import sequencer
 from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.sequencer import SequencerProof
 

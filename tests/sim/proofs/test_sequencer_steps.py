@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from heddle.hw import sequencer
-from heddle.hw.commands import Opcode
+from heddle.hw.control import sequencer
+from heddle.hw.isa.commands import Opcode
 from heddle.sim.proofs.claims import during
 from heddle.sim.proofs.formal import check, prove
 from heddle.sim.proofs.sequencer_steps import SequencerSteps

@@ -1,0 +1,1 @@
+"""The systolic array: processing elements, their arithmetic, and how finished sums leave."""

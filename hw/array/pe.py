@@ -1,0 +1,75 @@
+"""The processing element: N:M decoder, multiply-accumulate, and one place in the drain chain.
+
+                    north: weight, index, last        sum_north
+                               │                          │
+west: group ──►[ group register ]──► east                 ▼
+                      │ select by index            ┌─► (mux) ─►[ T+1 registers ]─► sum_south
+                      ▼                            │
+                   ( MAC ) ── finished sum ────────┘
+                               │
+                    south: weight, index, last
+"""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..layouts import connect_checked, group_signature, weight_signature
+from .mac import UNITS
+from .selector import Decoder
+
+
+class ProcessingElement(wiring.Component):
+    """One multiplier that works on every kept weight of its column, dense or N:M.
+
+    Latency: 1 cycle to `east` and `south`; a dot product reaches `sum_south` `latency` cycles
+    after its last weight arrived. Throughput: one weight a cycle, no stalls; one finished sum
+    every cycle of T, and T·R cycles between the tiles of one array (the drain chain's rule).
+
+    A hop of the drain chain takes T + 1 cycles where weights take one: so the sums of a
+    column, finished one cycle after another, leave one cycle after another, bottom row first.
+
+    Members
+    -------
+    west, east : groups of activations
+    north, south : weights
+    sum_north, sum_south : the drain chain, raw bits of `config.sum_bits`
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        self._mac = UNITS[config.accumulation].mac(config)
+        self.latency = Decoder.latency + self._mac.latency + config.interleave + 1
+        super().__init__(
+            {
+                "west": In(group_signature(config)),
+                "east": Out(group_signature(config)),
+                "north": In(weight_signature(config)),
+                "south": Out(weight_signature(config)),
+                "sum_north": In(config.sum_bits),
+                "sum_south": Out(config.sum_bits),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.decoder = decoder = Decoder(self.config)
+        m.submodules.mac = mac = self._mac
+        connect_checked(m, wiring.flipped(self.west), decoder.west)
+        connect_checked(m, wiring.flipped(self.north), decoder.north)
+        connect_checked(m, decoder.east, wiring.flipped(self.east))
+        connect_checked(m, decoder.south, wiring.flipped(self.south))
+        m.d.comb += [
+            mac.activation.eq(decoder.activation),
+            mac.weight.eq(decoder.weight),
+            mac.last.eq(decoder.last),
+        ]
+        hop = [
+            Signal(self.config.sum_bits, name=f"drain_{i}", reset_less=True)
+            for i in range(self.config.interleave + 1)
+        ]
+        m.d.sync += hop[0].eq(Mux(mac.done, mac.sum, self.sum_north))
+        m.d.sync += [after.eq(before) for before, after in zip(hop, hop[1:], strict=False)]
+        m.d.comb += self.sum_south.eq(hop[-1])
+        return m

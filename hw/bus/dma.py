@@ -1,0 +1,309 @@
+"""Packets between memory and streams: an AXI4 master that reads commands and writes responses.
+
+    memory ──► AR, R ──► [packets apart] ──► stream out (commands)
+    memory ◄── AW, W, B ◄── [queue] ◄────── stream in (responses)
+
+In memory a packet to be read is a beat whose low 32 bits count the beats that follow, then those.
+A packet that was written is its beats, then one whose low 32 bits count them: how long a response
+is shows only at its end, so the host takes them apart from the last to the first.
+Source of the bus's rules: AMBA AXI4 (ARM IHI 0022), INCR bursts.
+"""
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config, ConfigError
+from ..isa.dma_registers import ADDRESS_BITS
+from ..layouts import beat
+from ..lib.fifo import Fifo
+
+PAGE_LOG2 = 12
+"""No burst crosses a boundary of 4 KiB."""
+BURST_LOG2 = 6
+BURST = 1 << BURST_LOG2
+"""Most beats in a burst; AXI4 allows 256, and 64 of four bytes or more hide a memory's latency."""
+READS_AHEAD = 2
+"""Bursts that are asked for before their data have come."""
+LENGTH_BITS = 32
+"""A transfer's length in beats."""
+INCR = 1
+
+
+def memory_ports(config: Config) -> dict[str, wiring.Member]:
+    """The ports of the AXI4 master, by the names of AMBA's specification.
+
+    Raises `ConfigError` if a beat is no power of two of bytes from 4 to 128.
+    """
+    if config.stream_bytes not in (4, 8, 16, 32, 64, 128):
+        raise ConfigError(
+            f"AXI4 moves 4 to 128 bytes a beat, configuration {config.name!r} has "
+            f"{config.stream_bytes}: choose other lanes"
+        )
+    width = 8 * config.stream_bytes
+
+    def request(channel: str) -> dict[str, wiring.Member]:
+        return {
+            f"m_axi_{channel}id": Out(1),
+            f"m_axi_{channel}addr": Out(ADDRESS_BITS),
+            f"m_axi_{channel}len": Out(8),
+            f"m_axi_{channel}size": Out(3),
+            f"m_axi_{channel}burst": Out(2),
+            f"m_axi_{channel}cache": Out(4),
+            f"m_axi_{channel}prot": Out(3),
+            f"m_axi_{channel}valid": Out(1),
+            f"m_axi_{channel}ready": In(1),
+        }
+
+    return {
+        **request("ar"),
+        "m_axi_rid": In(1),
+        "m_axi_rdata": In(width),
+        "m_axi_rresp": In(2),
+        "m_axi_rlast": In(1),
+        "m_axi_rvalid": In(1),
+        "m_axi_rready": Out(1),
+        **request("aw"),
+        "m_axi_wdata": Out(width),
+        "m_axi_wstrb": Out(config.stream_bytes),
+        "m_axi_wlast": Out(1),
+        "m_axi_wvalid": Out(1),
+        "m_axi_wready": In(1),
+        "m_axi_bid": In(1),
+        "m_axi_bresp": In(2),
+        "m_axi_bvalid": In(1),
+        "m_axi_bready": Out(1),
+    }
+
+
+def _half(config: Config, *channels: str) -> dict[str, wiring.Member]:
+    """The ports of some channels."""
+    prefixes = tuple(f"m_axi_{channel}" for channel in channels)
+    return {n: member for n, member in memory_ports(config).items() if n.startswith(prefixes)}
+
+
+def _constant_fields(m: Module, port, channel: str, config: Config):
+    """What every burst has in common: whole beats, one after another, plain memory."""
+    m.d.comb += [
+        getattr(port, f"m_axi_{channel}size").eq(config.stream_bytes.bit_length() - 1),
+        getattr(port, f"m_axi_{channel}burst").eq(INCR),
+        # Normal, non-cacheable, bufferable: what AXI4 names for DMA through an interconnect.
+        getattr(port, f"m_axi_{channel}cache").eq(0b0011),
+    ]
+
+
+def _burst(config: Config, address, left, most):
+    """Beats of the next burst: within the page, what is left, and `most`."""
+    shift = config.stream_bytes.bit_length() - 1
+    place = address[shift:PAGE_LOG2]
+    to_boundary = (1 << (PAGE_LOG2 - shift)) - place
+    limit = Mux(to_boundary < most, to_boundary, most)
+    return Mux(left < limit, left, limit)
+
+
+class Reader(wiring.Component):
+    """Read a run of beats from memory and take its packets apart.
+
+    Throughput: one beat a cycle, if memory answers a burst within another one's length. Stall
+    rule: data wait while the stream does. A read that fails, or `forget`, ends the run: what is
+    still under way is thrown away.
+
+    Members
+    -------
+    start : In(1), with `address` (bytes, on a beat) and `beats` (at least 1), while not `busy`
+    forget : In(1), end the run
+    busy : Out(1), the run is not over
+    failed : Out(1), a pulse: memory answered with an error
+    m_axi_ar*, m_axi_r* : the read half of `memory_ports`
+    o : Out stream of layouts.beat
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(ADDRESS_BITS),
+                "beats": In(LENGTH_BITS),
+                "forget": In(1),
+                "busy": Out(1),
+                "failed": Out(1),
+                "o": Out(stream.Signature(beat(config))),
+                **_half(config, "ar", "r"),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        _constant_fields(m, self, "ar", config)
+
+        # Requests.
+        address = Signal(ADDRESS_BITS)
+        to_ask, to_come = Signal(LENGTH_BITS), Signal(LENGTH_BITS)
+        open_bursts = Signal(range(READS_AHEAD + 1))
+        asked = self.m_axi_arvalid & self.m_axi_arready
+        came = self.m_axi_rvalid & self.m_axi_rready
+        ended = came & self.m_axi_rlast
+        length = Signal(range(BURST + 1))
+        m.d.sync += open_bursts.eq(open_bursts + asked - ended)
+        m.d.comb += [
+            self.busy.eq((to_ask != 0) | (open_bursts != 0) | self.m_axi_arvalid),
+            self.m_axi_araddr.eq(address),
+            self.m_axi_arlen.eq(length - 1),
+        ]
+        with m.If(asked):
+            m.d.sync += [
+                self.m_axi_arvalid.eq(0),
+                address.eq(address + length * config.stream_bytes),
+            ]
+        with m.Elif(~self.m_axi_arvalid & (to_ask != 0) & (open_bursts != READS_AHEAD)):
+            next_length = _burst(config, address, to_ask, BURST)
+            m.d.sync += [
+                self.m_axi_arvalid.eq(1),
+                length.eq(next_length),
+                to_ask.eq(to_ask - next_length),
+            ]
+
+        # Data: a count, and so many beats.
+        left = Signal(32)
+        counting = left == 0
+        bad = Signal()
+        m.d.comb += [
+            bad.eq(self.m_axi_rvalid & self.m_axi_rresp[1]),
+            self.failed.eq(bad & came & (to_come != 0)),
+            self.o.payload.data.eq(self.m_axi_rdata),
+            self.o.payload.last.eq(left == 1),
+            self.o.valid.eq(self.m_axi_rvalid & ~counting & ~bad & (to_come != 0)),
+            self.m_axi_rready.eq(self.o.ready | counting | bad | (to_come == 0)),
+        ]
+        with m.If(came & (to_come != 0)):
+            m.d.sync += [
+                to_come.eq(to_come - 1),
+                left.eq(Mux(counting, self.m_axi_rdata[:32], left - 1)),
+            ]
+        with m.If(self.failed | self.forget):
+            m.d.sync += [to_ask.eq(0), to_come.eq(0), left.eq(0)]
+        with m.If(self.start):
+            m.d.sync += [
+                address.eq(self.address),
+                to_ask.eq(self.beats),
+                to_come.eq(self.beats),
+                left.eq(0),
+            ]
+        return m
+
+
+class Writer(wiring.Component):
+    """Write packets to memory, one after another, until the room there is used up.
+
+    Throughput: a burst of what has come, then the next one when memory has acknowledged it. Stall
+    rule: the stream waits while there is no room, and never for the end of a packet.
+
+    Members
+    -------
+    start : In(1), with `address` (bytes, on a beat) and `beats` of room; only when `full`, or when
+        all that came has been acknowledged
+    forget : In(1), give the room up, and throw away what comes until the next `start`
+    written : Out(LENGTH_BITS), beats acknowledged since `start`, counts included
+    packets : Out(LENGTH_BITS), ends of packets acknowledged since `forget`, none from before it
+    full : Out(1), there is no room, no burst under way and nothing left to throw away
+    failed : Out(1), a pulse: memory answered with an error; the room is given up
+    i : In stream of layouts.beat
+    m_axi_aw*, m_axi_w*, m_axi_b* : the write half of `memory_ports`
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "address": In(ADDRESS_BITS),
+                "beats": In(LENGTH_BITS),
+                "forget": In(1),
+                "written": Out(LENGTH_BITS),
+                "packets": Out(LENGTH_BITS),
+                "full": Out(1),
+                "failed": Out(1),
+                "i": In(stream.Signature(beat(config))),
+                **_half(config, "aw", "w", "b"),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        _constant_fields(m, self, "aw", config)
+        m.submodules.queue = queue = Fifo(beat(config), BURST)
+        forgetting = Signal()
+        self._count_beats(m, queue, forgetting)
+        address, room = Signal(ADDRESS_BITS), Signal(LENGTH_BITS)
+        length, left = Signal(range(BURST + 1)), Signal(range(BURST + 1))
+        ends = Signal(range(BURST + 1))
+        m.d.comb += [
+            self.m_axi_awaddr.eq(address),
+            self.m_axi_awlen.eq(length - 1),
+            self.m_axi_wdata.eq(queue.o.payload.data),
+            self.m_axi_wstrb.eq(~0),
+            self.m_axi_wlast.eq(left == 1),
+        ]
+        with m.FSM():
+            with m.State("COLLECT"):
+                m.d.sync += [length.eq(_burst(config, address, room, queue.level)), ends.eq(0)]
+                m.d.comb += [
+                    queue.o.ready.eq(forgetting),
+                    self.full.eq((room == 0) & ~(forgetting & queue.o.valid)),
+                ]
+                with m.If((room != 0) & (queue.level != 0) & ~self.start):
+                    m.next = "REQUEST"
+            with m.State("REQUEST"):
+                m.d.comb += self.m_axi_awvalid.eq(1)
+                m.d.sync += left.eq(length)
+                with m.If(self.m_axi_awready):
+                    m.next = "DATA"
+            with m.State("DATA"):
+                m.d.comb += [
+                    self.m_axi_wvalid.eq(queue.o.valid),
+                    queue.o.ready.eq(self.m_axi_wready),
+                ]
+                with m.If(queue.o.valid & self.m_axi_wready):
+                    m.d.sync += [left.eq(left - 1), ends.eq(ends + queue.o.payload.last)]
+                    with m.If(left == 1):
+                        m.next = "ACKNOWLEDGE"
+            with m.State("ACKNOWLEDGE"):
+                m.d.comb += self.m_axi_bready.eq(1)
+                with m.If(self.m_axi_bvalid):
+                    m.next = "COLLECT"
+                    m.d.comb += self.failed.eq(self.m_axi_bresp[1] & ~forgetting)
+                    m.d.sync += [
+                        address.eq(address + length * config.stream_bytes),
+                        room.eq(Mux(self.failed | forgetting, 0, room - length)),
+                        self.written.eq(self.written + length),
+                    ]
+                    with m.If(~forgetting):
+                        m.d.sync += self.packets.eq(self.packets + ends)
+        with m.If(self.forget):
+            m.d.sync += [forgetting.eq(1), room.eq(0), self.packets.eq(0)]
+        with m.Elif(self.start):
+            m.d.sync += [
+                forgetting.eq(0),
+                address.eq(self.address),
+                room.eq(self.beats),
+                self.written.eq(0),
+            ]
+        return m
+
+    def _count_beats(self, m: Module, queue: Fifo, forgetting: Signal):
+        """Queue what comes, and after each packet the number of its beats, marked as its end."""
+        count, ended = Signal(32), Signal()
+        taken = queue.i.valid & queue.i.ready
+        m.d.comb += [
+            queue.i.valid.eq((self.i.valid | ended) & ~forgetting),
+            queue.i.payload.data.eq(Mux(ended, count, self.i.payload.data)),
+            queue.i.payload.last.eq(ended),
+            self.i.ready.eq((queue.i.ready & ~ended) | forgetting),
+        ]
+        with m.If(taken):
+            m.d.sync += [count.eq(Mux(ended, 0, count + 1)), ended.eq(~ended & self.i.payload.last)]
+        with m.If(forgetting):
+            m.d.sync += [count.eq(0), ended.eq(0)]

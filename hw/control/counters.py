@@ -1,0 +1,112 @@
+"""What the device counts about itself: the source of every figure in a report."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..isa.commands import Flag
+from ..lib.pipeline import times
+
+STALLS = ("stall_drain", "stall_output", "stall_schedule", "stall_host")
+WIDE = ("cycles", "total", "macs", "slots")
+"""Counters of 64 bits; the others have 32."""
+NARROW = ("commands", "errors", "tiles", *STALLS, "overlap")
+ALWAYS = ("commands", "errors")
+"""What is counted even without `Config.counters`."""
+
+
+def kept(config: Config) -> tuple[str, ...]:
+    """The counters that `config` has; the others stay at zero."""
+    return (*WIDE, *NARROW) if not config.compact else ALWAYS
+
+
+def EVENTS(config: Config) -> data.StructLayout:
+    """What happens in one cycle: a bit each, but `nonzero`, the weights fed that are not zero."""
+    return data.StructLayout(
+        {
+            "busy": 1,
+            "issue": 1,
+            "nonzero": range(config.columns + 1),
+            "tile": 1,
+            **{stall: 1 for stall in STALLS},
+            "answered": 1,
+            "errored": 1,
+            "last_output": 1,
+            "overlap": 1,
+            "flag_set": len(Flag),
+        }
+    )
+
+
+class Counters(wiring.Component):
+    """Count events; `cycles` runs from the first issue to the latest output, both included.
+
+    Waiting for the host or the schedule counts only between two issues: neither the time before
+    the first nor after the last is the array's loss.
+
+    Latency: an event shows two cycles later.
+
+    Members
+    -------
+    events : In(EVENTS(config))
+    clear : In(1), all counters to zero
+    one member a counter : Out(64) or Out(32)
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "events": In(EVENTS(config)),
+                "clear": In(1),
+                **{name: Out(64) for name in WIDE},
+                **{name: Out(32) for name in NARROW},
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        events = Signal.like(self.events)
+        m.d.sync += events.eq(self.events)
+        started = Signal()
+        elapsed = Signal(64)
+        # Waiting that counts once something is issued after it.
+        waiting = {stall: Signal(32, name=f"{stall}_waiting") for stall in STALLS[2:]}
+        with m.If(self.clear):
+            m.d.sync += [
+                counter.eq(0)
+                for counter in (
+                    *(getattr(self, name) for name in (*WIDE, *NARROW)),
+                    *waiting.values(),
+                    started,
+                    elapsed,
+                )
+            ]
+        with m.Else():
+            m.d.sync += [
+                self.total.eq(self.total + 1),
+                self.macs.eq(self.macs + times(events.nonzero, self.config.rows)),
+                self.slots.eq(self.slots + events.issue),
+                self.commands.eq(self.commands + events.answered),
+                self.errors.eq(self.errors + events.errored),
+                self.tiles.eq(self.tiles + events.tile),
+                self.stall_drain.eq(self.stall_drain + events.stall_drain),
+                self.stall_output.eq(self.stall_output + events.stall_output),
+                self.overlap.eq(self.overlap + events.overlap),
+            ]
+            with m.If(events.issue):
+                m.d.sync += started.eq(1)
+            with m.If(started | events.issue):
+                m.d.sync += elapsed.eq(elapsed + 1)
+                with m.If(events.last_output):
+                    m.d.sync += self.cycles.eq(elapsed + 1)
+            for name, count in waiting.items():
+                with m.If(events.issue):
+                    m.d.sync += [
+                        getattr(self, name).eq(getattr(self, name) + count),
+                        count.eq(0),
+                    ]
+                with m.Elif(started & events[name]):
+                    m.d.sync += count.eq(count + 1)
+        return m

@@ -1,0 +1,139 @@
+"""From payload beats to the banks: one chunk a cycle on the write bus."""
+
+from types import SimpleNamespace
+
+from amaranth import Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..isa.commands import Target
+from ..layouts import beat, chunks, write_signature
+
+
+class Dealer(wiring.Component):
+    """Deal the payload of one LOAD out (see `layouts.Chunks`).
+
+    Latency: a beat's first chunk is on the bus the cycle after the beat was taken. Throughput: one
+    chunk a cycle. Stall rule: takes a beat only while a payload is under way, and never one that
+    follows a packet's last.
+
+    Members
+    -------
+    start : In(1), with `target`, `address` and `count` (words, at least 1) of the LOAD
+    i : In stream of layouts.beat
+    write : the write bus
+    done : Out(1), pulses after the last chunk, or when the packet ended early; with it
+    ended : Out(1), the packet's last beat has been taken
+    bad_length, bad_schedule : Out(1), what was wrong
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "target": In(Target),
+                "address": In(16),
+                "count": In(16),
+                "i": In(stream.Signature(beat(config))),
+                "write": Out(write_signature(config)),
+                "done": Out(1),
+                "ended": Out(1),
+                "bad_length": Out(1),
+                "bad_schedule": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        kinds = chunks(config)
+        active, full = Signal(), Signal()
+        target = Signal(Target)
+        address, words = Signal(16), Signal(16)
+        chunk = Signal(8)
+        position = Signal(range(max(kind.per_beat for kind in kinds.values())))
+        held = Signal(beat(config))
+        # The target's numbers, looked up once.
+        last_position, last_chunk = Signal.like(position), Signal.like(chunk)
+        last_word = Signal()
+
+        beat_done, word_done = position == last_position, chunk == last_chunk
+        shifted = Signal.like(held.data)
+        with m.Switch(target):
+            for kind, dealt in kinds.items():
+                with m.Case(kind):
+                    m.d.comb += shifted.eq(held.data >> dealt.bits)
+        payload_done = word_done & last_word
+        finishing = full & (payload_done | (beat_done & held.last))
+        over_full = Signal()
+        bad_schedule = Signal()
+        m.d.comb += [
+            over_full.eq(
+                full & (target == Target.SCHEDULE) & (held.data[: config.count_bits] > config.group)
+            ),
+            self.write.valid.eq(full),
+            self.write.target.eq(target),
+            self.write.address.eq(address),
+            self.write.chunk.eq(chunk),
+            self.write.data.eq(held.data),
+            self.i.ready.eq(active & ~finishing & (~full | beat_done)),
+            self.done.eq(finishing),
+            self.ended.eq(held.last),
+            # The packet has to end with the beat that completes the payload.
+            self.bad_length.eq(~(payload_done & held.last)),
+            self.bad_schedule.eq(bad_schedule | over_full),
+        ]
+        with m.If(full):
+            m.d.sync += [
+                held.data.eq(shifted),
+                position.eq(Mux(beat_done, 0, position + 1)),
+                chunk.eq(Mux(word_done, 0, chunk + 1)),
+                bad_schedule.eq(self.bad_schedule),
+            ]
+            with m.If(word_done):
+                m.d.sync += [
+                    address.eq(address + 1),
+                    words.eq(words - 1),
+                    last_word.eq(words == 2),
+                ]
+            with m.If(beat_done):
+                m.d.sync += full.eq(0)
+        with m.If(self.i.ready & self.i.valid):
+            m.d.sync += [held.eq(self.i.payload), full.eq(1)]
+        with m.If(finishing):
+            m.d.sync += [active.eq(0), full.eq(0)]
+        with m.If(self.start):
+            m.d.sync += [
+                active.eq(1),
+                target.eq(self.target),
+                address.eq(self.address),
+                words.eq(self.count),
+                chunk.eq(0),
+                position.eq(0),
+                bad_schedule.eq(0),
+                last_word.eq(self.count == 1),
+            ]
+            with m.Switch(self.target):
+                for kind, dealt in kinds.items():
+                    with m.Case(kind):
+                        m.d.sync += [
+                            last_position.eq(dealt.per_beat - 1),
+                            last_chunk.eq(dealt.per_word - 1),
+                        ]
+        self.inside = SimpleNamespace(
+            active=active,
+            full=full,
+            held=held,
+            target=target,
+            address=address,
+            words=words,
+            chunk=chunk,
+            position=position,
+            last_word=last_word,
+            last_chunk=last_chunk,
+            last_position=last_position,
+        )
+        """What its proof has to speak of."""
+        return m

@@ -1,0 +1,1 @@
+"""What host and device agree on: commands, registers, the frames of the serial link."""

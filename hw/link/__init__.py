@@ -1,0 +1,1 @@
+"""The serial line: UART, frames, and requests that are executed exactly once."""

@@ -1,0 +1,1 @@
+"""The way out of the array: lane groups and the epilogue."""

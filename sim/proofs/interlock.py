@@ -1,0 +1,61 @@
+"""PageGuard: no count wraps, and a page is busy exactly while a RUN holds it."""
+
+from amaranth import Module, Signal
+from amaranth.hdl import Assert, Assume, Cover
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from ...hw.config import Config
+from ...hw.control import interlock as pages
+from ...hw.layouts import PAGE_NUMBERS
+
+
+class PageGuardProof(wiring.Component):
+    """Counts the holders of each page without a bound, under the guard's contract: nothing is
+    acquired while it is full, and only what is held is released."""
+
+    def __init__(self, config: Config, most: int):
+        self.config = config
+        self.most = most
+        super().__init__(
+            {
+                "acquire": In(1),
+                "acquired": In(PAGE_NUMBERS(config)),
+                "channel": In(1),
+                "release": In(1),
+                "released": In(PAGE_NUMBERS(config)),
+                "release_channel": In(1),
+                "released_channel": In(range(config.channel_pages)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.guard = guard = pages.PageGuard(self.config, self.most)
+        m.d.comb += [
+            guard.acquire.valid.eq(self.acquire),
+            guard.acquire.pages.eq(self.acquired),
+            guard.acquire.channel.eq(self.channel),
+            guard.release.valid.eq(self.release),
+            guard.release.pages.eq(self.released),
+            guard.release_channel.valid.eq(self.release_channel),
+            guard.release_channel.page.eq(self.released_channel),
+            Assume(~(self.acquire & guard.full)),
+            Cover(guard.full),
+        ]
+        for (kind, page), count in guard.counts.items():
+            begin = self.acquire & (self.acquired[kind] == page)
+            end = self.release & (self.released[kind] == page)
+            if kind == "channel":
+                begin = begin & self.channel
+                end = self.release_channel & (self.released_channel == page)
+            held = Signal(16, name=f"held_{kind}_{page}")
+            m.d.sync += held.eq(held + begin - end)
+            m.d.comb += [
+                Assume(~end | (held != 0)),
+                Assert(held <= self.most),
+                Assert(count == held),
+                Assert(getattr(guard.busy, kind)[page] == (held != 0)),
+                Cover(end & (held == 1) & ~begin),
+            ]
+        return m

@@ -1,0 +1,131 @@
+"""Dealer: every chunk of a payload is dealt once, in its place, and every LOAD ends once."""
+
+from amaranth import Module, Signal
+from amaranth.hdl import Assert, Assume, Cover
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+from ...hw.config import Config
+from ...hw.control.payload import Dealer
+from ...hw.layouts import beat, chunks
+from .claims import elaborated
+
+
+class DealerProof(wiring.Component):
+    """Payloads of any beats, with any pauses; a LOAD starts only when the one before is done."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "start": In(1),
+                "target": In(2),
+                "address": In(16),
+                "count": In(16),
+                "valid": In(1),
+                "payload": In(beat(config)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        dealer = Dealer(self.config)
+        m.submodules.dealer = elaborated(dealer)
+        running = Signal()
+        m.d.comb += [
+            dealer.start.eq(self.start),
+            dealer.target.eq(self.target),
+            dealer.address.eq(self.address),
+            dealer.count.eq(self.count),
+            dealer.i.valid.eq(self.valid),
+            dealer.i.payload.eq(self.payload),
+            Assume(~self.start | (~running & (self.count != 0))),
+        ]
+        taken = dealer.i.valid & dealer.i.ready
+
+        # What a LOAD asked for, and the beat that is being dealt.
+        target, first, words = Signal(2), Signal(16), Signal(16)
+        word, chunk, place = Signal(16), Signal(8), Signal(8)
+        now, there = Signal(beat(self.config)), Signal()
+        per_word, per_beat, bits = Signal(8), Signal(8), Signal(16)
+        with m.Switch(target):
+            for kind, dealt in chunks(self.config).items():
+                with m.Case(kind):
+                    m.d.comb += [
+                        per_word.eq(dealt.per_word),
+                        per_beat.eq(dealt.per_beat),
+                        bits.eq(dealt.bits),
+                    ]
+        whole = chunk == per_word - 1
+        complete = whole & (word == words - 1)
+        used_up = place == per_beat - 1
+        m.d.comb += [
+            # A chunk goes out when, and only when, a beat is there; and it is the next one.
+            Assert(dealer.write.valid == there),
+            Assert(~taken | (running & (~there | used_up))),
+            Assert(~dealer.done | running),
+        ]
+        with m.If(there):
+            m.d.comb += [
+                Assert(dealer.write.target == target),
+                Assert(dealer.write.address == (first + word)[:16]),
+                Assert(dealer.write.chunk == chunk),
+                Assert(dealer.write.data == now.data >> (place * bits)[:16]),
+                # The LOAD ends with its last chunk, or with the packet.
+                Assert(dealer.done == (complete | (used_up & now.last))),
+            ]
+            m.d.sync += [
+                chunk.eq(chunk + 1),
+                place.eq(place + 1),
+                there.eq(~used_up & ~dealer.done),
+            ]
+            with m.If(whole):
+                m.d.sync += [chunk.eq(0), word.eq(word + 1)]
+        with m.Else():
+            m.d.comb += Assert(~dealer.done)
+        with m.If(dealer.done):
+            m.d.sync += running.eq(0)
+            m.d.comb += [
+                Assert(dealer.ended == now.last),
+                Assert(dealer.bad_length == ~(complete & now.last)),
+                Cover(~dealer.bad_length & (words == 2)),
+                Cover(dealer.bad_length & now.last),
+                Cover(dealer.bad_schedule),
+            ]
+        with m.If(taken):
+            m.d.sync += [now.eq(self.payload), place.eq(0), there.eq(1)]
+        with m.If(self.start):
+            m.d.sync += [
+                running.eq(1),
+                target.eq(self.target),
+                first.eq(self.address),
+                words.eq(self.count),
+                word.eq(0),
+                chunk.eq(0),
+            ]
+        # No deadlock: while a LOAD is under way, it deals or asks for a beat.
+        m.d.comb += Assert(~running | there | dealer.i.ready)
+        # What `sequencer_steps.py` relies on.
+        m.d.comb += Assert(~dealer.i.ready | (running & ~dealer.done & ~(there & now.last)))
+
+        # What its registers hold then, for induction.
+        s = dealer.inside
+        m.d.comb += [Assert(s.active == running), Assert(s.full == there)]
+        with m.If(running):
+            m.d.comb += [
+                Assert(s.target == target),
+                Assert(s.address == (first + word)[:16]),
+                Assert((words != 0) & (word < words)),
+                Assert(s.words == words - word),
+                Assert(s.last_word == (s.words == 1)),
+                Assert((s.chunk == chunk) & (chunk < per_word)),
+                Assert((s.last_chunk == per_word - 1) & (s.last_position == per_beat - 1)),
+                Assert(there | (s.position == 0)),
+            ]
+        with m.If(there):
+            m.d.comb += [
+                Assert(running & (s.held.last == now.last)),
+                Assert(s.held.data == now.data >> (place * bits)[:16]),
+                Assert((s.position == place) & (place < per_beat)),
+            ]
+        return m

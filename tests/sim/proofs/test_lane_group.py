@@ -1,0 +1,55 @@
+"""Proofs of the output group's queues, and that they can fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from heddle.hw.config import Config
+from heddle.hw.output import lane_group as output_group
+from heddle.sim.proofs.formal import prove
+from heddle.sim.proofs.lane_group import OutputGroupProof, PlainEpilogue
+
+from .common import SMALL, mutate, refuted
+
+PAIR = replace(SMALL, columns=2, columns_per_epilogue=2)
+RESULTS = 2
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Little room, so that few cycles fill it."""
+    monkeypatch.setattr(output_group, "Epilogue", PlainEpilogue)
+    monkeypatch.setattr(output_group, "LUT_RAM_ROWS", RESULTS)
+    monkeypatch.setattr(output_group, "RESULTS", RESULTS)
+    monkeypatch.setattr(Config, "output_depth", 4)
+
+
+def test_output_group():
+    prove(lambda: OutputGroupProof(PAIR, RESULTS), bounded=17, cover=24)
+
+
+def test_less_room_is_refuted():
+    """The proof fills all the room that there is."""
+    refuted(OutputGroupProof(PAIR, RESULTS - 1), 17)
+
+
+def drops_a_sum(m, group):
+    m.d.comb += m.submodules.queue_1.o.ready.eq(1)
+
+
+def mixes_columns(m, group):
+    m.d.comb += group.row[1].eq(group.row[0])
+
+
+def forgets_ends(m, group):
+    m.d.comb += group.release.valid.eq(0)
+
+
+def stops(m, group):
+    m.d.sync += group.row_there.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [drops_a_sum, mixes_columns, forgets_ends, stops])
+def test_wrong_output_group_fails(wrong, monkeypatch):
+    mutate(monkeypatch, output_group.OutputGroup, wrong)
+    refuted(OutputGroupProof(PAIR, RESULTS), 17)
