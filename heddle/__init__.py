@@ -11,10 +11,10 @@ from . import links  # noqa: F401  (first: it says what is wrong if the others f
 from .hw.config import PRESETS, Accumulation, Config, preset
 from .hw.formats import BF16, E4M3, E5M2, FORMATS, FP16, INT4, INT8, Format
 from .hw.isa.commands import Flag, OutputFormat
-from .sw.container import load, save
-from .sw.device import Device, open
-from .sw.driver import Stats
-from .sw.elements import Raw
+from .sw.compiler.elements import Raw
+from .sw.compiler.nm import NotSparse, check, mask, prune
+from .sw.compiler.packing import PackedWeights, pack, to_dense
+from .sw.compiler.scaling import quantise
 from .sw.errors import (
     ConfigError,
     DataError,
@@ -23,11 +23,11 @@ from .sw.errors import (
     HeddleError,
     PrecisionWarning,
 )
-from .sw.explain import Explanation, explain
-from .sw.network import Network
-from .sw.nm import NotSparse, check, mask, prune
-from .sw.packing import PackedWeights, pack, to_dense
-from .sw.scaling import quantise
+from .sw.host.device import Device, open
+from .sw.host.driver import Stats
+from .sw.nn.container import load, save
+from .sw.nn.network import Network
+from .sw.report.explain import Explanation, explain
 
 __version__ = "0.1.0"
 """The release, of which the package's metadata are made."""

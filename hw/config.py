@@ -15,7 +15,7 @@ from .isa.commands import BIAS_BITS, HEADER_BYTES, MODE_CHANNEL_SHIFT, OutputFor
 MAX_TERMS = 1 << 15
 """Longest dot product (in kept products) whose accumulator is proven never to overflow. A longer
 one wraps around if its sum leaves the accumulator: the driver refuses what could
-(`sw/bounds.py`)."""
+(`sw/host/bounds.py`)."""
 MAX_ROWS, MAX_COLUMNS, MAX_INTERLEAVE = 128, 128, 16
 """Of an array, and of the outputs that a processing element accumulates in turn."""
 GROUPS = (8, 16)

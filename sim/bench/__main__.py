@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ...sw import files
+from ...sw.lib import files
 
 MODULES = {
     "util": ("util",),

@@ -1,6 +1,6 @@
 """What a processing element costs on an FPGA, how fast they are, and what exact sums buy.
 
-Areas are Yosys' (`sim/synthesis.py`), of one processing element flattened. Frequencies are of a
+Areas are Yosys' (`sw/flow/synthesis.py`), of one processing element flattened. Frequencies are of a
 routed 3 x 3 array between registers, the median over seeds of the placer.
 """
 
@@ -17,12 +17,12 @@ from ...hw.array.pe import ProcessingElement
 from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config
 from ...hw.formats import FORMATS, FP16, Format
 from ...hw.lib.library import Library
-from ...sw import data
-from ...sw.elements import to_raw
-from ...sw.network import Network, golden
-from .. import synthesis
+from ...sw.compiler.elements import to_raw
+from ...sw.flow import synthesis
+from ...sw.flow.synthesis import Family
+from ...sw.nn import data
+from ...sw.nn.network import Network, golden
 from ..golden import dot
-from ..synthesis import Family
 from .dense_pe import DenseArray, DenseProcessingElement
 from .isolated import Isolated
 

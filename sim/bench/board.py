@@ -2,7 +2,7 @@
 
 The small builds take minutes, the two large ones some twenty each: these are built only when asked
 for by name. Else their row is the report in docs/boards/reports.json, or zero if the gateware has
-changed since. Results of synthesis and of place and route are kept by content (`sim/cache.py`):
+changed since. Results of synthesis and of place and route are kept by content (`sw/lib/cache.py`):
 what was routed before with the same gateware, seed and tools costs seconds.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from ...hw.platforms import BOARDS, Board, Build, board
 from ...hw.platforms.top import generate
-from ...sw import bitstream, board_reports
-from ...sw.bitstream import Report
-from ...sw.toolchain import BuildError
-from .. import cache as store
+from ...sw.flow import bitstream, board_reports
+from ...sw.flow.bitstream import Report
+from ...sw.flow.toolchain import BuildError
+from ...sw.lib import cache as store
 
 FOLDER = Path("build")
 """Where the files go: as those of `make bitstream`, a folder a board."""

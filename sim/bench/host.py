@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...sw import nm, packing
+from ...sw.compiler import nm, packing
 
 ROW = "host.pack.fp16.4096x4096"
 

@@ -8,12 +8,13 @@ import numpy as np
 from ...hw.config import Config
 from ...hw.formats import INT8
 from ...hw.isa.commands import OutputFormat
-from ...sw import driver, nm, packing
-from ...sw.device import Device
+from ...sw.compiler import nm, packing
 from ...sw.errors import DeviceError
-from ...sw.serial_link import LinkTransport
-from ..board import BoardPort
-from ..model import ModelTransport
+from ...sw.host import driver
+from ...sw.host.device import Device
+from ...sw.transports.serial_link import LinkTransport
+from ..engines.board import BoardPort
+from ..golden.device import ModelTransport
 from ..testbenches.link_model import ModelPort
 from .faults import FaultyPort
 

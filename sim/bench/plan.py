@@ -6,8 +6,9 @@ import numpy as np
 
 from ...hw.formats import FP16
 from ...hw.isa.commands import OutputFormat
-from ...sw import device, driver, nm, packing
-from ...sw.driver import Stats
+from ...sw.compiler import nm, packing
+from ...sw.host import device, driver
+from ...sw.host.driver import Stats
 
 SPLIT = 128, 1536, 384
 BIASED = 1024, 288, 32

@@ -7,7 +7,8 @@ import numpy as np
 
 from ...hw.config import Config, preset
 from ...hw.formats import FP16
-from ...sw import device, driver, packing
+from ...sw.compiler import packing
+from ...sw.host import device, driver
 
 ARRAYS = {
     "4x4": Config("fp16-4x4", 4, 4, FP16),

@@ -8,7 +8,8 @@ import numpy as np
 from ...hw.config import Config, preset
 from ...hw.formats import FP16, INT8
 from ...hw.isa.commands import OutputFormat
-from ...sw import device, driver, nm, packing
+from ...sw.compiler import nm, packing
+from ...sw.host import device, driver
 from .plan import causes
 
 PATTERNS = (4, 2, 1)

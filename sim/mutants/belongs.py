@@ -1,8 +1,8 @@
 """Which tests belong to a module: those that should notice when it is wrong, quick ones first.
 
-A module's own test file belongs to it by its name (``sw/plan.py``: ``tests/sw/test_plan.py``),
-and so do its testbench and its proof. What else belongs is in `MORE`. Tests that edit a module's
-text themselves, and those of how mutants are refuted, never do.
+A module's own test file belongs to it by its name (``tests/sw/test_plan.py``: ``plan.py``), and so
+do its testbench and its proof. What else belongs is in `MORE`. Tests that edit a module's text
+themselves, and those of how mutants are refuted, never do.
 """
 
 from pathlib import Path
@@ -86,42 +86,52 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         ("tests/sw/test_configuration.py",),
         ("tests/sw", "-k", "cli"),
     ],
-    "sw/api_page.py": [CLI],
-    "sw/arrays.py": [FILES, ("tests/sw/test_damage.py",)],
-    "sw/board_reports.py": [CLI],
-    "sw/bounds.py": [("tests/sw/test_driver.py",), COMMANDS],
-    "sw/contents.py": [("tests/sw/test_packing.py",)],
-    "sw/container.py": [CLI],
-    "sw/data.py": [("tests/sw/test_damage.py",), CLI],
-    "sw/demo.py": [RUN],
-    "sw/device.py": [
+    "sw/report/api_page.py": [CLI],
+    "sw/lib/arrays.py": [FILES, ("tests/sw/test_damage.py",)],
+    "sw/flow/board_reports.py": [CLI],
+    "sw/host/bounds.py": [("tests/sw/test_driver.py",), COMMANDS],
+    "sw/lib/contents.py": [("tests/sw/test_packing.py",)],
+    "sw/nn/container.py": [CLI],
+    "sw/nn/data.py": [("tests/sw/test_damage.py",), CLI],
+    "sw/report/demo.py": [RUN],
+    "sw/host/device.py": [
         ("tests/sim/test_device.py", "-k", "model or no_device"),
         ("tests/sw/test_selftest.py",),
     ],
-    "sw/dma.py": [("tests/sw/test_memories.py",)],
-    "sw/docs.py": [CLI, ("tests/sw/test_docs.py",)],
-    "sw/guarded.py": [("tests/sw/test_interrupted.py",)],
-    "sw/locks.py": [("tests/sim/test_cache.py",), ("tests/sw/test_interrupted.py",)],
-    "sw/speed.py": [RUN, ("tests/sw/test_screen.py",)],
-    "sw/tensors.py": [("tests/sw/test_models.py",)],
-    "sw/validity.py": [("tests/sw/test_container.py",)],
-    "sw/driver.py": [("tests/sw/test_elements.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
+    "sw/transports/dma.py": [("tests/sw/test_memories.py",)],
+    "sw/report/docs.py": [CLI, ("tests/sw/test_docs.py",)],
+    "sw/transports/guarded.py": [("tests/sw/test_interrupted.py",)],
+    "sw/lib/locks.py": [("tests/sim/test_cache.py",), ("tests/sw/test_interrupted.py",)],
+    "sw/report/speed.py": [RUN, ("tests/sw/test_screen.py",)],
+    "sw/nn/tensors.py": [("tests/sw/test_models.py",)],
+    "sw/compiler/validity.py": [("tests/sw/test_container.py",)],
+    "sw/host/driver.py": [("tests/sw/test_elements.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
     "sw/errors.py": [CLI],
-    "sw/orders.py": [("tests/sw/test_plan.py",), COMMANDS],
-    "sw/steps.py": [("tests/sw/test_plan.py",), COMMANDS],
-    "sw/timing.py": [("tests/sw/test_plan.py",)],
-    "sw/network.py": [("tests/sw/test_network_files.py",), RUN, CLI],
-    "sw/nm.py": [("tests/sw/test_packing.py",)],
-    "sw/packing.py": [("tests/sw/test_container.py",), ("tests/sw/test_elements.py",), COMMANDS],
-    "sw/plan.py": [COMMANDS, DEVICE],
-    "sw/protocol.py": [("tests/sw/test_driver.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
-    "sw/quantise.py": [("tests/sw/test_scaling.py",), RUN],
-    "sw/report.py": [RUN, ("tests/sw/test_screen.py",)],
-    "sw/serial_link.py": [("tests/sw/test_serial_errors.py",), ("tests/sim/test_link.py",)],
-    "sw/serial_port.py": [("tests/sw/test_serial_errors.py",), ("tests/sim/test_board.py",)],
-    "sw/toolchain.py": [("tests/sw/test_bitstream.py",)],
-    "sw/trainer.py": [("tests/sw/test_demo.py",)],
-    "sw/vendor.py": [("tests/hw/test_vendor_boards.py",)],
+    "sw/compiler/orders.py": [("tests/sw/test_plan.py",), COMMANDS],
+    "sw/compiler/steps.py": [("tests/sw/test_plan.py",), COMMANDS],
+    "sw/compiler/timing.py": [("tests/sw/test_plan.py",)],
+    "sw/nn/network.py": [("tests/sw/test_network_files.py",), RUN, CLI],
+    "sw/compiler/nm.py": [("tests/sw/test_packing.py",)],
+    "sw/compiler/packing.py": [
+        ("tests/sw/test_container.py",),
+        ("tests/sw/test_elements.py",),
+        COMMANDS,
+    ],
+    "sw/compiler/plan.py": [COMMANDS, DEVICE],
+    "sw/host/protocol.py": [("tests/sw/test_driver.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
+    "sw/nn/quantise.py": [("tests/sw/test_scaling.py",), RUN],
+    "sw/report/page.py": [RUN, ("tests/sw/test_screen.py",)],
+    "sw/transports/serial_link.py": [
+        ("tests/sw/test_serial_errors.py",),
+        ("tests/sim/test_link.py",),
+    ],
+    "sw/transports/serial_port.py": [
+        ("tests/sw/test_serial_errors.py",),
+        ("tests/sim/test_board.py",),
+    ],
+    "sw/flow/toolchain.py": [("tests/sw/test_bitstream.py",)],
+    "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
+    "sw/flow/vendor.py": [("tests/hw/test_vendor_boards.py",)],
 }
 """Beyond those that belong by name: pytest's arguments, by module or by folder."""
 

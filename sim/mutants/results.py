@@ -8,7 +8,7 @@ as long as it is the same, wherever its line moves to.
 import json
 from pathlib import Path
 
-from ...sw import files
+from ...sw.lib import files
 from .operators import Mutant
 
 FILE = Path("docs") / "mutants.json"

@@ -18,14 +18,14 @@ from ...hw.isa.dma_registers import (
     VERSION,
 )
 from ...hw.isa.registers import Access
-from ...sw.dma import COUNT
-from ..model import ModelTransport
+from ...sw.transports.dma import COUNT
+from ..golden.device import ModelTransport
 
 HELD = {r.name for r in REGISTERS if r.access is Access.READ_WRITE}
 
 
 class DmaModel:
-    """What a host sees of `hw.memory_top.MemoryAccelerator` and its memory (`sw.dma.Memory`).
+    """What a host sees of `hw.memory_top.MemoryAccelerator` and its memory (`dma.Memory`).
 
     Each look at the status lets a random number of beats pass, so a host meets every state in
     between. An access outside the memory fails as an interconnect would have it; `deaf` lets

@@ -24,7 +24,7 @@ from ...hw.isa.link_protocol import (
     beats_out,
 )
 from ...hw.isa.registers import ADDRESS, CONTROL_RESET
-from ..model import ModelTransport
+from ..golden.device import ModelTransport
 
 ARGUMENTS = {Kind.HELLO: 2, Kind.READ: 2, Kind.WRITE: 6}
 

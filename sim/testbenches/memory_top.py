@@ -22,10 +22,10 @@ from ...hw.isa.dma_registers import (
     STATUS_READING,
     STATUS_WRITE_FAILED,
 )
-from ...sw import dma
-from ...sw.device import Device
-from ...sw.dma import DmaTransport, apart, buffer
-from ..model import ModelTransport
+from ...sw.host.device import Device
+from ...sw.transports import dma
+from ...sw.transports.dma import DmaTransport, apart, buffer
+from ..golden.device import ModelTransport
 from .common import configuration, generator, start
 from .top import product
 
@@ -130,7 +130,7 @@ class Bench:
 
 
 class Memory:
-    """The bench as the driver's transport wants it (`sw.dma.Memory`), from a thread of its own."""
+    """The bench as the driver's transport wants it (`dma.Memory`), from a thread of its own."""
 
     name, base, size = "bench", 0, 1 << 13
 

@@ -13,7 +13,7 @@ from cocotb.triggers import RisingEdge
 from ...hw.formats import E4M3, E5M2, FP16, INT8
 from ...hw.isa.commands import Flag, OutputFormat, Target
 from ...hw.isa.registers import ADDRESS, CONTROL_CLEAR_COUNTERS, CONTROL_CLEAR_FLAGS, CONTROL_RESET
-from ...sw import protocol
+from ...sw.host import protocol
 from .common import configuration, generator, start
 
 CLEAR = CONTROL_CLEAR_COUNTERS | CONTROL_CLEAR_FLAGS

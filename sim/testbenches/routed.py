@@ -10,7 +10,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from ..synthesis import HERE, SynthesisError
+from ...sw.flow.synthesis import HERE, SynthesisError
 
 MODELS = HERE / "cells" / "ecp5_routed.v"
 PINS = {

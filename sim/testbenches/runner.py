@@ -21,7 +21,8 @@ from amaranth.lib import wiring
 from ...hw import verilog
 from ...hw.lib.library import Library
 from ...sw.errors import HeddleError
-from .. import cache, verilator
+from ...sw.lib import cache
+from ..engines import verilator
 
 TAIL = 60
 """Lines of a failed run's log that its error shows."""

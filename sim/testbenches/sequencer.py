@@ -25,8 +25,8 @@ from ...hw.isa.commands import (
     Target,
 )
 from ...hw.layouts import address_bits, chunks
-from ...sw import protocol
-from ..model import ModelTransport
+from ...sw.host import protocol
+from ..golden.device import ModelTransport
 from . import traffic
 from .common import Sink, Source, configuration, generator, join, start, until
 

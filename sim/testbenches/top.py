@@ -10,10 +10,11 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink
 from ...hw.core import Core
 from ...hw.isa.commands import Flag, OutputFormat
 from ...hw.isa.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
-from ...sw import driver, nm, packing, protocol
-from ...sw.elements import to_raw
-from ...sw.scaling import fitted
-from ..model import ModelTransport
+from ...sw.compiler import nm, packing
+from ...sw.compiler.elements import to_raw
+from ...sw.compiler.scaling import fitted
+from ...sw.host import driver, protocol
+from ..golden.device import ModelTransport
 from . import traffic
 from .common import configuration, generator, stable, start, until
 

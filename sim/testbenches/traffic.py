@@ -12,7 +12,7 @@ from ...hw.isa.commands import (
     Target,
 )
 from ...hw.layouts import address_bits
-from ...sw import protocol
+from ...sw.host import protocol
 
 
 def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> bytes:

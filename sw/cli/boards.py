@@ -15,8 +15,8 @@ from .app import Family, family
 from .screen import Table, console, say, working
 
 if TYPE_CHECKING:
-    from .. import bitstream as bitstream_maker
-    from .. import vendor
+    from ..flow import bitstream as bitstream_maker
+    from ..flow import vendor
 
 Board = Annotated[str, typer.Option(help=f"One of {', '.join([*BOARDS, *VENDOR_BOARDS])}.")]
 Carried = Annotated[str | None, typer.Option("--config", help="What the board is to carry.")]
@@ -41,7 +41,7 @@ def bitstream(
     For a board whose tools are its vendor's, write the project, and build it if they are there.
     What is made with another --baud lies beside the usual, and the driver wants the same --baud.
     """
-    from .. import bitstream as maker
+    from ..flow import bitstream as maker
 
     if board not in BOARDS:
         _vendor_project(*_vendors(board, config, baud, out))
@@ -90,7 +90,7 @@ def _vendors(
 
 
 def _vendor_project(board: VendorBoard, folder: Path) -> None:
-    from .. import vendor
+    from ..flow import vendor
 
     with working(f"generating Verilog of {board.config.name}") as on_step:
         text = vendor.write(board, folder)
@@ -113,8 +113,8 @@ def load(
     out: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
 ):
     """Load a bitstream into a connected board, by openFPGALoader."""
-    from .. import toolchain
-    from ..bitstream import name_of
+    from ..flow import toolchain
+    from ..flow.bitstream import name_of
 
     if board not in BOARDS:
         vendors, folder = _vendors(board, config, baud, out)

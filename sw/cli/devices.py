@@ -4,8 +4,8 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from .. import device as devices
 from ..errors import HeddleError
+from ..host import device as devices
 from . import options
 from .app import Family, family
 from .configuration import Chosen, configured
@@ -22,7 +22,7 @@ def _what(config) -> str:
 @configured("small")
 def selftest(chosen: Chosen, device: options.Kind = "sim", baud: options.Baud = None):
     """Exercise every unit of a device and compare with the golden model, bit for bit."""
-    from .. import selftest as tests
+    from ..host import selftest as tests
 
     table = Table("unit", "result", "what was tried, or what went wrong", left=3)
 
@@ -47,8 +47,8 @@ def selftest(chosen: Chosen, device: options.Kind = "sim", baud: options.Baud = 
 @command("devices")
 def devices_(baud: options.Baud = None):
     """List the Heddle devices on serial ports and PCI Express, and the simulated kinds."""
-    from ..memories import cards
-    from ..serial_port import paths
+    from ..transports.memories import cards
+    from ..transports.serial_port import paths
 
     table = Table("device", "what", left=2)
     link = {"baud": baud, "timeout": 0.1, "retries": 2}
@@ -70,7 +70,7 @@ def devices_(baud: options.Baud = None):
 @configured("tiny")
 def board_sim(chosen: Chosen):
     """Simulate a board down to its serial pins, behind a pseudo-terminal; Ctrl-C ends it."""
-    from ...sim import board
+    from ...sim.engines import board
 
     def announce(path: str) -> None:
         say(f"{chosen.config.name} at {path}: heddle selftest --device {path}")

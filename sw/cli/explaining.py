@@ -8,14 +8,15 @@ import numpy as np
 import typer
 
 from ...hw.config import Config
-from .. import container, nm, packing
-from .. import data as datasets
-from ..causes import CAUSES
-from ..device import Device
+from ..compiler import nm, packing
+from ..compiler.packing import PackedWeights
 from ..errors import FormatError
-from ..explain import Explanation, explain, of_stats
-from ..network import Network, hardware
-from ..packing import PackedWeights
+from ..host.device import Device
+from ..nn import container
+from ..nn import data as datasets
+from ..nn.network import Network, hardware
+from ..report.causes import CAUSES
+from ..report.explain import Explanation, explain, of_stats
 from . import options
 from .app import Family, family
 from .configuration import Chosen, configured

@@ -7,9 +7,11 @@ import numpy as np
 import typer
 
 from ...hw.formats import FORMATS
-from .. import arrays, container, files, models, nm, packing
+from ..compiler import nm, packing
+from ..compiler.packing import PackedWeights
 from ..errors import FormatError
-from ..packing import PackedWeights
+from ..lib import arrays, files
+from ..nn import container, models
 from . import options, paths
 from .app import Family, family
 from .screen import Table, console, say

@@ -7,7 +7,7 @@ import typer
 
 from ...hw.config import PRESETS
 from ...hw.lib.verilog_names import TOP
-from .. import files
+from ..lib import files
 from . import options, paths
 from .app import Family, family
 from .configuration import Chosen, configured
@@ -35,7 +35,7 @@ def verilog(
     its own --top.
     """
     from ...hw import verilog as writer
-    from ...sim import standalone
+    from ..flow import standalone
 
     if prefix is None:
         prefix = "" if top == TOP else f"{top}_"

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from .. import files
+from ..lib import files
 from . import options, paths
 from .app import Family, family
 from .boards import BUILD, verdict
@@ -22,8 +22,8 @@ def boards(
 ):
     """Take new reports of bitstreams into docs/boards/, and make the table of all boards again."""
     from ...hw.platforms.top import generate
-    from ...sim.cache import digest
-    from .. import board_reports
+    from ..flow import board_reports
+    from ..lib.cache import digest
 
     reports = board_reports.update(out, build)
     table = Table("board", "configuration", "asked", "highest", "timing", "gateware", left=2)
@@ -46,7 +46,7 @@ def boards(
 @command()
 def docs(out: options.Out = Path("docs")):
     """Write the pages that are generated from the code."""
-    from .. import docs as pages
+    from ..report import docs as pages
 
     paths.folder(out)
     for name, text in pages.PAGES.items():

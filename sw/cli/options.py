@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from ...hw.config import ConfigError
-from .. import device as devices
-from ..device import Device
 from ..errors import DeviceError, FormatError
+from ..host import device as devices
+from ..host.device import Device
 from .configuration import Chosen
 from .screen import working
 

@@ -2,16 +2,16 @@
 
 from rich.text import Text
 
-from ..causes import CAUSES
-from ..demo import COVERED, MODELLED, UNCOUNTED, called
-from ..explain import SHORT
+from ..report.causes import CAUSES
+from ..report.demo import COVERED, MODELLED, UNCOUNTED, called
+from ..report.explain import SHORT
 from .screen import Table, console, say
 
 NONE = "–"
 
 
 def show(report: dict) -> None:
-    """The report of `sw.demo.run`."""
+    """The report of `sw.report.demo.run`."""
     c = report["configuration"]
     say(
         f"{report['data']}, {report['images']:,} images on {c['name']} "

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from .. import data as datasets
-from .. import demo
-from ..network import Network, shipped
+from ..nn import data as datasets
+from ..nn.network import Network, shipped
+from ..report import demo
 from . import options, paths, results
 from .app import Family, family
 from .configuration import Chosen, configured
@@ -62,7 +62,7 @@ def demo_(
     every output with the golden model, measures functional coverage on small arrays, and writes
     report.json and report.html.
     """
-    from ...sim import verilator
+    from ...sim.engines import verilator
 
     cover = coverage and verilator.available()
     if coverage and not cover:

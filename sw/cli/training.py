@@ -6,10 +6,10 @@ from typing import Annotated
 import typer
 
 from ...hw.config import Config
-from .. import data as datasets
-from .. import trainer
-from ..network import accuracy, check_trainable, from_trained, golden
-from ..quantise import quantise_network
+from ..nn import data as datasets
+from ..nn import trainer
+from ..nn.network import accuracy, check_trainable, from_trained, golden
+from ..nn.quantise import quantise_network
 from . import options, paths
 from .app import Family, family
 from .screen import console, say
@@ -31,8 +31,8 @@ def train(
 ):
     """Train a sparse perceptron and pack it; the same seed gives the same file.
 
-    The networks that ship with Heddle: `heddle train --out sw/networks/digits-2of8.safetensors`,
-    and `heddle train --format int8 --out sw/networks/digits-2of8-int8.safetensors`.
+    The networks that ship with Heddle: `heddle train --out sw/nn/networks/digits-2of8.safetensors`,
+    and `heddle train --format int8 --out sw/nn/networks/digits-2of8-int8.safetensors`.
     """
     from rich.progress import track
 

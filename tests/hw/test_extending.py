@@ -10,11 +10,11 @@ from heddle.hw.array.array.pe import ProcessingElement
 
 from heddle.hw.config import Accumulation, Config
 from heddle.hw.formats import BF16, FORMATS, INT4, INT8
-from heddle.sim.crossing import compare
+from heddle.sim.engines.amaranth_simulator import AmaranthTransport
 from heddle.sim.golden.accumulation import ARITHMETIC
-from heddle.sim.interpreted import AmaranthTransport
-from heddle.sw import packing
-from heddle.sw.device import Device
+from heddle.sw.compiler import packing
+from heddle.sw.host.device import Device
+from heddle.sw.report.cross_coverage import compare
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "extending.md").read_text()
 FORMAT, USE, HALF_BYTES, WINDOW, UNIT = re.findall(r"^```python\n(.*?)^```$", PAGE, re.M | re.S)

@@ -18,12 +18,14 @@ from heddle.hw.formats import BF16, E4M3, FORMATS, FP16, INT4, INT8, STEP_LOG2, 
 from heddle.hw.isa.commands import OutputFormat
 from heddle.hw.isa.registers import ADDRESS, config_from, constants
 from heddle.sim.golden import numbers
-from heddle.sim.model import ModelTransport
-from heddle.sim.simulated import SimulatedTransport
-from heddle.sw import container, driver, nm, packing, selftest
-from heddle.sw.device import Device
-from heddle.sw.elements import Raw, to_raw
+from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler import nm, packing
+from heddle.sw.compiler.elements import Raw, to_raw
 from heddle.sw.errors import DeviceError, FormatError
+from heddle.sw.host import driver, selftest
+from heddle.sw.host.device import Device
+from heddle.sw.nn import container
+from heddle.sw.transports.simulated import SimulatedTransport
 
 SIZES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
 ADDED = [

@@ -17,7 +17,7 @@ from heddle.hw.lib.verilog_lint import WAIVERS, waivers
 from heddle.hw.lib.verilog_names import check_names
 from heddle.hw.memory_top import MemoryAccelerator
 from heddle.hw.serial_top import SerialAccelerator
-from heddle.sim import verilator
+from heddle.sim.engines import verilator
 
 SMALLEST = Config("two", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
 MODULE = re.compile(r"^module (\\\S+ |\w+) ?\(", re.M)

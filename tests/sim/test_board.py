@@ -10,15 +10,17 @@ from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.link_protocol import PROTOCOL_VERSION
 from heddle.hw.isa.registers import ADDRESS
-from heddle.sim.board import serve
-from heddle.sim.model import ModelTransport
+from heddle.sim.engines.board import serve
+from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.link_model import ModelPort
-from heddle.sw import cli, device, network, quantise, selftest, trainer
-from heddle.sw.data import load
-from heddle.sw.device import Device
+from heddle.sw import cli
 from heddle.sw.errors import DeviceError
-from heddle.sw.serial_link import LinkTransport
-from heddle.sw.serial_port import SerialPort
+from heddle.sw.host import device, selftest
+from heddle.sw.host.device import Device
+from heddle.sw.nn import network, quantise, trainer
+from heddle.sw.nn.data import load
+from heddle.sw.transports.serial_link import LinkTransport
+from heddle.sw.transports.serial_port import SerialPort
 
 SIZES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
 DIGITS = Config(

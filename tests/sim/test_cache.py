@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from heddle.sim import cache, verilator
-from heddle.sw import locks
+from heddle.sim.engines import verilator
 from heddle.sw.errors import DataError, DeviceError
+from heddle.sw.lib import cache, locks
 
 posix = pytest.mark.skipif(os.name == "nt", reason="modes of files mean nothing there")
 

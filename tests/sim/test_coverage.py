@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from heddle.hw.isa.commands import OutputFormat
-from heddle.sim.coverage import BINS, DIMENSIONS, Coverage
-from heddle.sim.crossing import CONFIGS
-from heddle.sw import demo, report
-from heddle.sw.causes import CAUSES
+from heddle.sw.report.causes import CAUSES
+from heddle.sw.report.coverage import BINS, DIMENSIONS, Coverage
+from heddle.sw.report.cross_coverage import CONFIGS
+from heddle.sw.report.page import demo
+from heddle.sw.report.page import page as report
 
 
 def observe(coverage, config, n=2, inner=16, overlap=3, output=OutputFormat.FP16, relu=True):
@@ -47,7 +48,7 @@ def test_one_missing_bin_shows_everywhere():
 
 @pytest.fixture
 def measured():
-    """A report such as `sw.demo.run` makes."""
+    """A report such as `sw.report.demo.run` makes."""
     layer = {
         "layer": 0,
         "shape": [2, 16, 4],

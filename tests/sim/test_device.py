@@ -11,17 +11,18 @@ from heddle.hw.config import Config
 from heddle.hw.formats import E4M3, INT8
 from heddle.hw.isa.commands import OutputFormat, Status, Target
 from heddle.hw.isa.registers import ADDRESS
-from heddle.sim import crossing
-from heddle.sim.coverage import format_of
-from heddle.sim.crossing import CONFIGS, compare, random_product
 from heddle.sim.golden import numbers
-from heddle.sim.model import ModelTransport
-from heddle.sim.simulated import SimulatedTransport, Stalls
+from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches import traffic
-from heddle.sw import device, driver, packing, protocol
-from heddle.sw.device import Device
-from heddle.sw.elements import Raw
+from heddle.sw.compiler import packing
+from heddle.sw.compiler.elements import Raw
 from heddle.sw.errors import DeviceError, FormatError
+from heddle.sw.host import device, driver, protocol
+from heddle.sw.host.device import Device
+from heddle.sw.report.coverage import format_of
+from heddle.sw.report.cross_coverage import CONFIGS, compare, random_product
+from heddle.sw.report.page import cross_coverage as crossing
+from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 
 
 def transport(kind, config):

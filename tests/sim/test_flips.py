@@ -12,15 +12,17 @@ from heddle.hw.isa.commands import HEADER_BYTES, Status, Target
 from heddle.hw.isa.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
 from heddle.hw.isa.registers import ADDRESS, MAGIC
 from heddle.sim.bench.link import CONFIG
-from heddle.sim.board import BoardPort
-from heddle.sim.simulated import SimulatedTransport
+from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches.common import environment
 from heddle.sim.testbenches.link import link
 from heddle.sim.testbenches.link_model import ModelPort
 from heddle.sim.testbenches.runner import simulate
-from heddle.sw import container, packing, protocol
+from heddle.sw.compiler import packing
 from heddle.sw.errors import FormatError
-from heddle.sw.network import DEFAULT
+from heddle.sw.host import protocol
+from heddle.sw.nn import container
+from heddle.sw.nn.network import DEFAULT
+from heddle.sw.transports.simulated import SimulatedTransport
 
 from .mutants import CHOSEN, Mutant, Mutated, build_in
 

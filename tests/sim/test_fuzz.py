@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from heddle.hw.isa.commands import Opcode, crc16
 from heddle.hw.isa.link_protocol import encode
 from heddle.sim.bench.link import CONFIG
-from heddle.sim.board import BoardPort
-from heddle.sim.crossing import random_product
-from heddle.sim.simulated import SimulatedTransport, Stalls
+from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches import traffic
-from heddle.sw import protocol
-from heddle.sw.device import Device
-from heddle.sw.serial_link import LinkTransport
+from heddle.sw.host import protocol
+from heddle.sw.host.device import Device
+from heddle.sw.report.cross_coverage import random_product
+from heddle.sw.transports.serial_link import LinkTransport
+from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 
 EXAMPLES = 60
 LINK_EXAMPLES = 25

@@ -11,11 +11,11 @@ from heddle.hw.isa.commands import OutputFormat
 from heddle.hw.isa.link_protocol import BEATS_AT, encode
 from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.bench.link import CONFIG, survive
-from heddle.sim.board import BoardPort
+from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches.link_model import LinkModel, ModelPort
-from heddle.sw import protocol
 from heddle.sw.errors import DeviceError
-from heddle.sw.serial_link import LinkTransport
+from heddle.sw.host import protocol
+from heddle.sw.transports.serial_link import LinkTransport
 
 
 def test_faults_on_the_model_of_the_link():
@@ -110,7 +110,7 @@ def test_gateware_answers_as_the_model_does():
 
 
 def test_config_is_read_through_the_line():
-    from heddle.sw.device import Device
+    from heddle.sw.host.device import Device
 
     with Device(LinkTransport(BoardPort(CONFIG)), CONFIG.name) as device:
         assert device.config == CONFIG

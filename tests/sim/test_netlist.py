@@ -11,11 +11,11 @@ from heddle.hw import verilog
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.commands import OutputFormat
-from heddle.sim import synthesis
-from heddle.sim.crossing import random_product
-from heddle.sim.simulated import SimulatedTransport, Stalls
 from heddle.sim.testbenches import traffic
-from heddle.sw.device import Device
+from heddle.sw.flow import synthesis
+from heddle.sw.host.device import Device
+from heddle.sw.report.cross_coverage import random_product
+from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 
 PAGES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
 INT8_CONFIG = Config("int8", 2, 2, INT8, **PAGES)

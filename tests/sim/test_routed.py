@@ -20,13 +20,14 @@ from heddle.hw.isa.commands import OutputFormat
 from heddle.hw.lib.fifo import Fifo
 from heddle.hw.platforms import Build, board
 from heddle.hw.platforms.top import TOP, BoardTop, generate
-from heddle.sim import synthesis, verilator
-from heddle.sim.board import DIVISOR, BoardPort
-from heddle.sim.crossing import random_product
+from heddle.sim.engines import verilator
+from heddle.sim.engines.board import DIVISOR, BoardPort
 from heddle.sim.testbenches import routed
-from heddle.sw import selftest
-from heddle.sw.device import Device
-from heddle.sw.serial_link import LinkTransport
+from heddle.sw.flow import synthesis
+from heddle.sw.host import selftest
+from heddle.sw.host.device import Device
+from heddle.sw.report.cross_coverage import random_product
+from heddle.sw.transports.serial_link import LinkTransport
 
 CELLS = ("TRELLIS_COMB", "TRELLIS_RAMW", "TRELLIS_FF", "DP16KD", "MULT18X18D", "DCCA")
 BANKS = ((1, 12), (2, 11), (4, 10), (9, 10), (18, 10), (36, 9))

@@ -9,9 +9,9 @@ from heddle.hw import verilog
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.top import ports
-from heddle.sim.packets import Outbox
-from heddle.sim.simulated import AmaranthTransport, SimulatedTransport, Stalls
+from heddle.sim.engines.packets import Outbox
 from heddle.sw.errors import DeviceError
+from heddle.sw.transports.simulated import AmaranthTransport, SimulatedTransport, Stalls
 
 from . import waves
 from .loopback import REGISTERS, Loopback
@@ -138,7 +138,7 @@ def test_trace_names_must_say_their_format(tmp_path):
 
 
 def test_a_trace_that_cannot_be_written_is_refused_before_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("heddle.sim.simulated.compiled", None)  # not even built
+    monkeypatch.setattr("heddle.sw.transports.simulated.compiled", None)  # not even built
     (tmp_path / "folder.fst").mkdir()
     for name in ("missing/out.fst", "missing/out.vcd", "folder.fst"):
         with pytest.raises(DeviceError, match=f"cannot write the trace .*{name}: "):

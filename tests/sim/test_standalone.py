@@ -9,8 +9,9 @@ import pytest
 from heddle.hw import verilog
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import INT8
-from heddle.sim import standalone, verilator
+from heddle.sim.engines import verilator
 from heddle.sw import cli
+from heddle.sw.flow import standalone
 
 CONFIG = Config("two", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
 WRONG = {

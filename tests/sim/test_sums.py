@@ -7,13 +7,14 @@ import pytest
 from heddle.hw.config import MAX_TERMS, Config
 from heddle.hw.formats import E5M2, FP16, INT8
 from heddle.hw.isa.commands import OutputFormat, Target
-from heddle.sim.crossing import CONFIGS
-from heddle.sim.model import ModelTransport
-from heddle.sim.simulated import SimulatedTransport
-from heddle.sw import bounds, packing, protocol
-from heddle.sw.device import Device
-from heddle.sw.elements import to_raw
+from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler import packing
+from heddle.sw.compiler.elements import to_raw
 from heddle.sw.errors import FormatError
+from heddle.sw.host import bounds, protocol
+from heddle.sw.host.device import Device
+from heddle.sw.report.cross_coverage import CONFIGS
+from heddle.sw.transports.simulated import SimulatedTransport
 
 CONFIG = {config.name: config for config in CONFIGS}
 WRAP_INT8, WRAP_FP16, WRAP_FP32 = CONFIG["int8"], CONFIG["fp16"], CONFIG["fp32"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from heddle.sim import synthesis
-from heddle.sim.synthesis import Area, Family, SynthesisError
+from heddle.sw.flow import synthesis
+from heddle.sw.flow.synthesis import Area, Family, SynthesisError
 
 ADDER = """
 module adder(input clk, input [7:0] a, b, output reg [7:0] o);

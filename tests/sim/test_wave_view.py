@@ -7,8 +7,8 @@ import pytest
 from heddle.hw import verilog
 from heddle.hw.config import Accumulation, Config
 from heddle.hw.formats import INT8
-from heddle.sim import wave_view
-from heddle.sim.simulated import SimulatedTransport
+from heddle.sim.engines import wave_view
+from heddle.sw.transports.simulated import SimulatedTransport
 
 SIZES = {"activation_groups": 16, "weight_slots": 64, "schedule_records": 16}
 CONFIG = Config("two", 2, 2, INT8, **SIZES)

@@ -1,4 +1,4 @@
-"""A checker of command packets that knows nothing of `sw/plan.py`: what each RUN finds in the pages
+"""A checker of command packets that knows nothing of the planner: what each RUN finds in the pages
 it names, and how long an array would wait for its commands, by figures of its own."""
 
 import struct

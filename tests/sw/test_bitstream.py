@@ -17,8 +17,9 @@ from heddle.hw.platforms.top import BoardTop
 from heddle.hw.platforms.vendor import VENDOR_BOARDS
 from heddle.hw.verilog import convert
 from heddle.sim.bench.board import smallest
-from heddle.sw import bitstream, cli, toolchain, vendor
-from heddle.sw.toolchain import TOOLCHAINS, BuildError
+from heddle.sw import cli
+from heddle.sw.flow import bitstream, toolchain, vendor
+from heddle.sw.flow.toolchain import TOOLCHAINS, BuildError
 
 
 class Blinker(BoardTop):

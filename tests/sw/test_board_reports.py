@@ -8,8 +8,8 @@ import pytest
 
 from heddle.hw.platforms import BOARDS
 from heddle.hw.platforms.pins import held_high, pins
-from heddle.sw import board_reports
 from heddle.sw.errors import FormatError
+from heddle.sw.flow import board_reports
 
 DOCS = Path(__file__).parents[2] / "docs"
 REPORT = {

@@ -7,10 +7,12 @@ import pytest
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
 from heddle.hw.isa.commands import OutputFormat
-from heddle.sim.simulated import SimulatedTransport
-from heddle.sw import causes, driver, nm, packing
-from heddle.sw.device import Device
-from heddle.sw.explain import explain, of_stats
+from heddle.sw.compiler import nm, packing
+from heddle.sw.host import driver
+from heddle.sw.host.device import Device
+from heddle.sw.report.explain import explain, of_stats
+from heddle.sw.report.page import causes
+from heddle.sw.transports.simulated import SimulatedTransport
 
 CONFIG = Config("hide", 4, 4, INT8, activation_groups=128, weight_slots=256)
 """4 x 4, a group a beat. A word of activations is 4 beats; weights and indices are a cycle a slot

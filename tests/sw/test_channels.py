@@ -7,10 +7,10 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import E4M3, E5M2, FP16, INT8
-from heddle.sim.model import ModelTransport
-from heddle.sw.channels import settings
-from heddle.sw.device import Device
+from heddle.sim.golden.device import ModelTransport
 from heddle.sw.errors import FormatError
+from heddle.sw.host.channels import settings
+from heddle.sw.host.device import Device
 
 CONFIGS = {format: Config(format.name, 2, 2, format) for format in (INT8, FP16, E4M3, E5M2)}
 UNIT = {INT8: 0, E4M3: -18, E5M2: -32, FP16: -48}

@@ -8,10 +8,12 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
-from heddle.sw import container, data, docs, packing, trainer
-from heddle.sw import device as devices
+from heddle.sw.compiler import packing
 from heddle.sw.errors import DataError
-from heddle.sw.network import SHIPPED, Network, accuracy, from_trained, golden
+from heddle.sw.host import device as devices
+from heddle.sw.nn import container, data, trainer
+from heddle.sw.nn.network import SHIPPED, Network, accuracy, from_trained, golden
+from heddle.sw.report.page import docs
 
 ROOT = Path(__file__).parents[2]
 

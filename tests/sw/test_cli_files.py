@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from heddle.sw import container, nm, packing
+from heddle.sw.compiler import nm, packing
+from heddle.sw.nn import container
 
 
 def linear(outputs, inputs, seed=1):

@@ -14,8 +14,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from heddle.hw.formats import FORMATS, FP16, INT4, INT8, Format
-from heddle.sw import container, nm, packing
+from heddle.sw.compiler import nm, packing
 from heddle.sw.errors import DataError, FormatError, HeddleError
+from heddle.sw.nn import container
 
 GOOD = {
     "format": FP16,

@@ -15,9 +15,11 @@ import pytest
 from safetensors.numpy import save as serialise
 
 from heddle.hw.config import ConfigError
-from heddle.sw import arrays, board_reports, container, data, models
 from heddle.sw.cli import configuration
 from heddle.sw.errors import DataError, FormatError, HeddleError
+from heddle.sw.flow import board_reports
+from heddle.sw.lib import arrays
+from heddle.sw.nn import container, data, models
 
 MEMORY = 8 << 20
 """Bytes that reading any of these small files may take."""

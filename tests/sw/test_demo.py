@@ -8,12 +8,14 @@ from rich.console import Console
 
 from heddle.hw.config import preset
 from heddle.hw.platforms import board
-from heddle.sim.model import ModelTransport
-from heddle.sw import data, demo, report
+from heddle.sim.golden.device import ModelTransport
 from heddle.sw.cli import results, screen
-from heddle.sw.device import Device
-from heddle.sw.network import Network, from_trained, shipped
-from heddle.sw.trainer import Layer
+from heddle.sw.host.device import Device
+from heddle.sw.nn import data
+from heddle.sw.nn.network import Network, from_trained, shipped
+from heddle.sw.nn.trainer import Layer
+from heddle.sw.report.page import demo
+from heddle.sw.report.page import page as report
 
 
 @pytest.fixture

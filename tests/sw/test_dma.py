@@ -5,12 +5,14 @@ import pytest
 
 from heddle.hw.config import preset
 from heddle.hw.isa.dma_registers import ADDRESS
-from heddle.sim.model import ModelTransport
+from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.dma_model import DmaModel
-from heddle.sw import dma, nm, packing, protocol
-from heddle.sw.device import Device
-from heddle.sw.dma import DmaTransport, apart, buffer
+from heddle.sw.compiler import nm, packing
 from heddle.sw.errors import DeviceError
+from heddle.sw.host import protocol
+from heddle.sw.host.device import Device
+from heddle.sw.transports import dma
+from heddle.sw.transports.dma import DmaTransport, apart, buffer
 
 CONFIG = preset("tiny")
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import preset
-from heddle.sim.model import ModelTransport
-from heddle.sw import driver
-from heddle.sw.device import Device
+from heddle.sim.golden.device import ModelTransport
 from heddle.sw.errors import DeviceError
+from heddle.sw.host import driver
+from heddle.sw.host.device import Device
 
 
 class Disordered(ModelTransport):

@@ -10,10 +10,10 @@ import scipy.sparse
 import heddle
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT8
-from heddle.sim.model import ModelTransport
-from heddle.sw.device import Device
-from heddle.sw.elements import Raw, to_raw
+from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler.elements import Raw, to_raw
 from heddle.sw.errors import FormatError
+from heddle.sw.host.device import Device
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u8", "i8", "f2", "f4", "f8", "g"])

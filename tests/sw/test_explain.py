@@ -5,9 +5,10 @@ import json
 import numpy as np
 
 from heddle.hw.formats import FP16
-from heddle.sw import container, packing
-from heddle.sw.causes import CAUSES
-from heddle.sw.network import shipped
+from heddle.sw.compiler import packing
+from heddle.sw.nn import container
+from heddle.sw.nn.network import shipped
+from heddle.sw.report.causes import CAUSES
 
 
 def test_a_product(heddle):

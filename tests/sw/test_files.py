@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heddle.sw import arrays, container, files
 from heddle.sw.errors import DataError
+from heddle.sw.lib import arrays, files
+from heddle.sw.nn import container
 
 
 def mode(path):

@@ -8,8 +8,8 @@ import pytest
 from heddle.hw.config import ConfigError
 from heddle.hw.platforms import board
 from heddle.hw.platforms.floorplan import ECP5_85_BANDS, ecp5_85
-from heddle.sw import floorplan
-from heddle.sw.toolchain import BuildError
+from heddle.sw.flow import floorplan
+from heddle.sw.flow.toolchain import BuildError
 
 LARGE = [build for build in board("ulx3s-85f").builds if build.floorplan]
 

@@ -15,14 +15,14 @@ from heddle.hw.config import Config
 from heddle.hw.formats import INT8
 from heddle.hw.isa.dma_registers import ADDRESS as DMA
 from heddle.hw.isa.registers import ADDRESS
-from heddle.sim.model import ModelTransport
-from heddle.sim.simulated import AmaranthTransport, SimulatedTransport
+from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.dma_model import DmaModel
 from heddle.sim.testbenches.link_model import ModelPort
-from heddle.sw.device import Device
-from heddle.sw.dma import DmaTransport
 from heddle.sw.errors import DeviceError
-from heddle.sw.serial_link import LinkTransport
+from heddle.sw.host.device import Device
+from heddle.sw.transports.dma import DmaTransport
+from heddle.sw.transports.serial_link import LinkTransport
+from heddle.sw.transports.simulated import AmaranthTransport, SimulatedTransport
 
 CONFIG = Config("two", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
 KINDS = {
@@ -33,7 +33,7 @@ KINDS = {
     "memory": lambda: DmaTransport(DmaModel(CONFIG)),
 }
 QUICK = [kind for kind in KINDS if kind != "amaranth"]
-HOST = ("sw/", "sim/simulated.py", "sim/interpreted.py", "sim/packets.py")
+HOST = ("sw/", "sim/engines/amaranth_simulator.py", "sim/engines/packets.py")
 PACKAGE = Path(heddle.__file__).parent
 
 X = np.random.default_rng(1).integers(-128, 128, (3, 16))

@@ -11,7 +11,7 @@ from heddle.hw.config import preset
 from heddle.hw.isa import dma_registers, registers
 from heddle.hw.memory_top import MemoryAccelerator
 from heddle.hw.top import Accelerator
-from heddle.sw import ipxact
+from heddle.sw.flow import ipxact
 
 CONFIG = preset("tiny")
 NAMES = {"s": f"{{{ipxact.SPIRIT}}}", "x": f"{{{ipxact.XILINX}}}"}

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import preset
-from heddle.sim.model import ModelTransport
+from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.dma_model import DmaModel
-from heddle.sw import cli, memories, serial_port
-from heddle.sw import device as devices
+from heddle.sw import cli
 from heddle.sw.errors import DeviceError
-from heddle.sw.memories import XdmaMemory
+from heddle.sw.host import device as devices
+from heddle.sw.transports import memories, serial_port
+from heddle.sw.transports.memories import XdmaMemory
 
 CONFIG = preset("tiny")
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from heddle.sw import container, models, nm, packing
+from heddle.sw.compiler import nm, packing
 from heddle.sw.errors import FormatError
+from heddle.sw.nn import container, models
 
 
 def write(path, **tensors):

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from heddle.hw.formats import FP16, INT8
-from heddle.sw import container, packing
+from heddle.sw.compiler import packing
 from heddle.sw.errors import FormatError
-from heddle.sw.network import SHIPPED, Network, PackedLayer
+from heddle.sw.nn import container
+from heddle.sw.nn.network import SHIPPED, Network, PackedLayer
 
 
 def layer(rows, columns, **parts):

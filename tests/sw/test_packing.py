@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from heddle.hw.formats import FORMATS, FP16
 from heddle.sim.golden import numbers
-from heddle.sw import nm, packing
-from heddle.sw.elements import to_raw
+from heddle.sw.compiler import nm, packing
+from heddle.sw.compiler.elements import to_raw
 from heddle.sw.errors import FormatError
 
 

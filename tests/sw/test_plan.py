@@ -8,12 +8,13 @@ import pytest
 from heddle.hw.config import Accumulation, Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.commands import OutputFormat
-from heddle.sim.crossing import compare
-from heddle.sim.model import ModelTransport
-from heddle.sim.simulated import SimulatedTransport
-from heddle.sw import driver, nm, packing, plan
-from heddle.sw.device import Device
-from heddle.sw.elements import to_raw
+from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler import nm, packing, plan
+from heddle.sw.compiler.elements import to_raw
+from heddle.sw.host import driver
+from heddle.sw.host.device import Device
+from heddle.sw.report.cross_coverage import compare
+from heddle.sw.transports.simulated import SimulatedTransport
 
 from .plan_checker import ACTIVATIONS, CHANNEL, INDICES, LOAD, RUN, SCHEDULE, VALUES, Checker
 

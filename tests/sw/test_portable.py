@@ -43,7 +43,7 @@ def python(program, *arguments, folder, environment=()):
 @pytest.mark.parametrize("command", [("presets",), ("--help",), ("info", "ü.safetensors")])
 @pytest.mark.parametrize("start", ["import sys\n", NO_POSIX], ids=["posix", "no posix"])
 def test_in_a_locale_of_ascii(tmp_path, command, start):
-    network = ROOT / "sw" / "networks" / "digits-2of8.safetensors"
+    network = ROOT / "sw" / "nn" / "networks" / "digits-2of8.safetensors"
     shutil.copy(network, tmp_path / "ü.safetensors")
     done = python(start + PRODUCT, *command, folder=tmp_path, environment=ASCII)
     assert done.returncode == 0, done.stderr.decode()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import heddle
-from heddle.sim.model import ModelTransport
-from heddle.sw import network
+from heddle.sim.golden.device import ModelTransport
+from heddle.sw.nn import network
 
 ROOT = Path(__file__).parents[2]
 

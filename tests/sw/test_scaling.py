@@ -6,14 +6,14 @@ import pytest
 import heddle
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import INT8
-from heddle.sim.model import ModelTransport
-from heddle.sw import data, trainer
-from heddle.sw.data import Dataset
-from heddle.sw.device import Device
+from heddle.sim.golden.device import ModelTransport
 from heddle.sw.errors import FormatError, PrecisionWarning
-from heddle.sw.network import golden
-from heddle.sw.quantise import quantise_network
-from heddle.sw.trainer import Layer
+from heddle.sw.host.device import Device
+from heddle.sw.nn import data, trainer
+from heddle.sw.nn.data import Dataset
+from heddle.sw.nn.network import golden
+from heddle.sw.nn.quantise import quantise_network
+from heddle.sw.nn.trainer import Layer
 
 W = np.array([[127.0, -254, 0], [1, 4, 0]])
 

@@ -12,9 +12,13 @@ import pytest
 from rich.console import Console
 
 from heddle.hw.config import PRESETS
-from heddle.sw import board_reports, cli, container, demo, packing
-from heddle.sw.causes import CAUSES
+from heddle.sw import cli
 from heddle.sw.cli import results, screen
+from heddle.sw.compiler import packing
+from heddle.sw.flow import board_reports
+from heddle.sw.nn import container
+from heddle.sw.report.causes import CAUSES
+from heddle.sw.report.page import demo
 
 CUT = re.compile(r"…|\.\.\.")
 ROW = {
@@ -121,7 +125,7 @@ def test_times_and_rates_at_a_clock():
 
 def test_tables_of_devices_files_and_boards_fit(seen, monkeypatch, tmp_path):
     from heddle.hw.platforms import top
-    from heddle.sw import memories, serial_port
+    from heddle.sw.transports import memories, serial_port
 
     monkeypatch.setattr(serial_port, "paths", list)
     monkeypatch.setattr(memories, "NODES", tmp_path)

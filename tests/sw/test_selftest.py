@@ -6,12 +6,12 @@ import pytest
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.link_protocol import FCS_BYTES, Kind, LinkStatus, decode, encode
-from heddle.sim.model import ModelTransport
+from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.link_model import LinkModel, ModelPort
-from heddle.sw import selftest
-from heddle.sw.device import Device
 from heddle.sw.errors import DeviceError
-from heddle.sw.serial_link import LinkTransport
+from heddle.sw.host import selftest
+from heddle.sw.host.device import Device
+from heddle.sw.transports.serial_link import LinkTransport
 
 SIZES = {"activation_groups": 16, "weight_slots": 16, "schedule_records": 16}
 TINY = Config("tiny", 2, 2, INT8, **SIZES)

@@ -12,12 +12,13 @@ from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.registers import ADDRESS, MAGIC
 from heddle.sim.testbenches.link_model import LinkModel
-from heddle.sw import cli, serial_link, serial_port
-from heddle.sw import device as devices
+from heddle.sw import cli
 from heddle.sw.errors import DeviceError
-from heddle.sw.network import shipped
-from heddle.sw.serial_link import LinkTransport
-from heddle.sw.serial_port import SerialPort
+from heddle.sw.host import device as devices
+from heddle.sw.nn.network import shipped
+from heddle.sw.transports import serial_link, serial_port
+from heddle.sw.transports.serial_link import LinkTransport
+from heddle.sw.transports.serial_port import SerialPort
 
 TINY = Config("tiny", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
 FLOAT = Config("fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64)

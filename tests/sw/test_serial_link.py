@@ -12,9 +12,9 @@ import pytest
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
 from heddle.sim.testbenches.link_model import LinkModel
-from heddle.sw import serial_link
 from heddle.sw.errors import DeviceError
-from heddle.sw.serial_link import LinkTransport
+from heddle.sw.transports import serial_link
+from heddle.sw.transports.serial_link import LinkTransport
 
 TINY = Config("tiny", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
 HELLO, READ, EXCHANGE = 1, 2, 4

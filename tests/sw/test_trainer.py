@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from heddle.sw import trainer
-from heddle.sw.trainer import Layer, Recipe
+from heddle.sw.nn import trainer
+from heddle.sw.nn.trainer import Layer, Recipe
 
 RATE, DECAY, PULL, MOMENTUM = 0.5, 0.01, 0.1, 0.75
 

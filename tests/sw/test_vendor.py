@@ -16,10 +16,10 @@ from heddle.hw import verilog
 from heddle.hw.config import preset
 from heddle.hw.platforms import vendor as boards
 from heddle.hw.platforms.vendor import VENDOR_BOARDS, System
-from heddle.sim import synthesis
-from heddle.sim.synthesis import Area, Family
-from heddle.sw import cli, ipxact, vendor
-from heddle.sw.toolchain import BuildError
+from heddle.sw import cli
+from heddle.sw.flow import ipxact, synthesis, vendor
+from heddle.sw.flow.synthesis import Area, Family
+from heddle.sw.flow.toolchain import BuildError
 
 tkinter = pytest.importorskip("tkinter", reason="Python without Tcl")
 SPIRIT = f"{{{ipxact.SPIRIT}}}"
@@ -126,7 +126,7 @@ def test_addresses_are_those_of_the_description(projects, name):
 
 
 def test_card_and_driver_agree_on_the_memory(projects):
-    from heddle.sw.memories import XDMA_SIZE
+    from heddle.sw.transports.memories import XDMA_SIZE
 
     segments = run(projects / "vcu1525").of("create_bd_addr_seg")
     sizes = {words[-1]: (words[1], words[3]) for words in segments}
@@ -137,7 +137,7 @@ def test_card_and_driver_agree_on_the_memory(projects):
 
 
 def test_block_of_the_zynq_has_the_drivers_name(projects):
-    from heddle.sw.memories import PYNQ_BLOCK
+    from heddle.sw.transports.memories import PYNQ_BLOCK
 
     assert PYNQ_BLOCK in [words[-1] for words in run(projects / "pynq-z2").of("create_bd_cell")]
 

@@ -1,0 +1,1 @@
+"""What runs gateware: Verilator, Amaranth's simulator, and what they share."""

@@ -1,0 +1,164 @@
+"""The accelerator in Amaranth's own simulator: for machines without a C++ compiler."""
+
+from collections.abc import Callable, Sequence
+
+from amaranth.lib import wiring
+from amaranth.sim import Simulator
+
+from ...hw.config import Config
+from ...sw.errors import DeviceError
+from .packets import Inbox, Outbox, hang, longest_silence
+
+LARGEST = 64
+"""Processing elements above which it is hopeless (8 x 8 runs some 50 cycles a second)."""
+REGISTER_TIMEOUT = 1000
+"""Cycles that an AXI4-Lite transfer may take."""
+
+
+class AmaranthTransport:
+    """The transport of `sw.transports.simulated.SimulatedTransport`, thousands of times slower.
+
+    `device` is the component to simulate, `hw.top.Accelerator` if there is none. Raises
+    `DeviceError` for an array that would take hours.
+    """
+
+    def __init__(self, config: Config, device: wiring.Component | None = None):
+        if config.rows * config.columns > LARGEST:
+            raise DeviceError(
+                f"{config.name!r} has {config.rows} x {config.columns} processing elements: too "
+                f"many for Amaranth's simulator (up to {LARGEST}); install a C++ compiler "
+                "(Debian, Ubuntu: apt install g++) or take a smaller preset"
+            )
+        self.config = config
+        self.beat_bytes = config.stream_bytes
+        self.cycles = 0
+        """Clock cycles simulated so far."""
+        self._chosen = device
+        self.recover()
+
+    def read_register(self, address: int) -> int:
+        """The 32-bit register at `address`. Raises `DeviceError` if there is no answer."""
+        return self._run(self._read, address)
+
+    def write_register(self, address: int, value: int):
+        """Write the 32-bit register at `address`. Raises `DeviceError` if there is no answer."""
+        self._run(self._write, address, value)
+
+    def exchange(
+        self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
+    ) -> list[bytes]:
+        """Send command packets and return their responses; see `sw.host.device.Transport`."""
+        return self._run(self._exchange, packets, on_response)
+
+    def recover(self) -> None:
+        """Begin again with a new simulation: an exception has ended what ran in the old one."""
+        if self._chosen is None:
+            from ...hw.top import Accelerator
+
+            self._device = Accelerator(self.config)
+        else:
+            self._device = self._chosen
+        self._job = None
+        simulator = Simulator(self._device)
+        simulator.add_clock(1e-8)
+        simulator.add_testbench(self._serve)
+        simulator.advance()
+        self._simulator = simulator
+
+    def close(self):
+        """End the simulation. Closing again does nothing."""
+        self._simulator = None
+
+    def _run(self, job: Callable, *arguments):
+        """Simulate until `job`, a coroutine function, has run; returns its result."""
+        if self._simulator is None:
+            raise DeviceError("the simulated device is closed")
+        answer: list = []
+        self._job = (job, arguments, answer)
+        while not answer:
+            self._simulator.advance()
+        result = answer[0]
+        if isinstance(result, DeviceError):
+            raise result
+        return result
+
+    async def _serve(self, ctx):
+        while True:
+            if self._job is None:
+                await self._tick(ctx)
+                continue
+            job, arguments, answer = self._job
+            self._job = None
+            try:
+                answer.append(await job(ctx, *arguments))
+            except DeviceError as error:  # raised where the job was given
+                answer.append(error)
+
+    async def _tick(self, ctx, *signals) -> tuple:
+        """One clock cycle; returns the signals' values just before its edge."""
+        _, _, *values = await ctx.tick().sample(*signals)
+        self.cycles += 1
+        return tuple(values)
+
+    async def _read(self, ctx, address: int) -> int:
+        d = self._device
+        ctx.set(d.s_axil_araddr, address)
+        ctx.set(d.s_axil_arvalid, 1)
+        ctx.set(d.s_axil_rready, 1)
+        for _ in range(REGISTER_TIMEOUT):
+            taken, done, value = await self._tick(
+                ctx, d.s_axil_arready, d.s_axil_rvalid, d.s_axil_rdata
+            )
+            if taken:
+                ctx.set(d.s_axil_arvalid, 0)
+            if done:
+                ctx.set(d.s_axil_rready, 0)
+                return value
+        raise DeviceError(f"the simulated device did not answer a read of {address:#x}")
+
+    async def _write(self, ctx, address: int, value: int):
+        d = self._device
+        ctx.set(d.s_axil_awaddr, address)
+        ctx.set(d.s_axil_awvalid, 1)
+        ctx.set(d.s_axil_wdata, value)
+        ctx.set(d.s_axil_wstrb, 0xF)
+        ctx.set(d.s_axil_wvalid, 1)
+        ctx.set(d.s_axil_bready, 1)
+        for _ in range(REGISTER_TIMEOUT):
+            address_taken, data_taken, done = await self._tick(
+                ctx, d.s_axil_awready, d.s_axil_wready, d.s_axil_bvalid
+            )
+            if address_taken:
+                ctx.set(d.s_axil_awvalid, 0)
+            if data_taken:
+                ctx.set(d.s_axil_wvalid, 0)
+            if done:
+                ctx.set(d.s_axil_bready, 0)
+                return
+        raise DeviceError(f"the simulated device did not answer a write of {address:#x}")
+
+    async def _exchange(self, ctx, packets, on_response) -> list[bytes]:
+        d = self._device
+        width = self.config.stream_bytes
+        outbox, inbox = Outbox(packets, width), Inbox(width, on_response)
+        sent = idle = 0
+        ctx.set(d.m_axis_tready, 1)
+        while sent < outbox.beats or len(inbox.packets) < len(packets):
+            offered = sent < outbox.beats
+            ctx.set(d.s_axis_tvalid, offered)
+            if offered:
+                beat = outbox.data[sent * width : (sent + 1) * width]
+                ctx.set(d.s_axis_tdata, int.from_bytes(beat, "little"))
+                ctx.set(d.s_axis_tlast, outbox.last[sent])
+            taken, valid, data, last = await self._tick(
+                ctx, d.s_axis_tready, d.m_axis_tvalid, d.m_axis_tdata, d.m_axis_tlast
+            )
+            sent += offered and taken
+            if valid:
+                inbox.add(data.to_bytes(width, "little"), [last])
+            idle = 0 if valid or (offered and taken) else idle + 1
+            if idle > longest_silence(self.config):
+                raise hang(self.config, len(inbox.packets), len(packets))
+        ctx.set(d.s_axis_tvalid, 0)
+        ctx.set(d.m_axis_tready, 0)
+        return inbox.packets

@@ -1,0 +1,294 @@
+"""The golden model behind the device's own commands: what every response must be, bit for bit.
+
+It interprets packets as `hw/isa/commands.py` defines them, with the golden model's arithmetic, one
+command after another. It is the scoreboard of the whole chip, and a device to test the driver
+against without a simulator. Time is not modelled: `cycles` counts issued slots.
+"""
+
+import struct
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ...hw.config import Config
+from ...hw.control.counters import kept
+from ...hw.isa.commands import (
+    CHANNEL_ALL,
+    COMMAND_FIELDS,
+    HEADER_BYTES,
+    MODE_CHANNEL_SHIFT,
+    MODE_FINISH,
+    MODE_FORMAT_SHIFT,
+    MODE_RELU,
+    Flag,
+    Opcode,
+    OutputFormat,
+    Status,
+    Target,
+    crc16,
+)
+from ...hw.isa.registers import (
+    ADDRESS,
+    CONTROL_CLEAR_COUNTERS,
+    CONTROL_CLEAR_FLAGS,
+    CONTROL_RESET,
+    constants,
+)
+from . import epilogue, numbers
+from .accumulation import ARITHMETIC
+
+COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")
+AT_ONCE = 256
+"""Rounds whose products are made at once."""
+
+
+class ModelTransport:
+    """A device of `config` as a transport for the driver (`sw.host.device.Transport`)."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        self._arithmetic = ARITHMETIC[config.accumulation]
+        dtype = numbers.raw_dtype(config.format)
+        self._activations = np.zeros(
+            (2 * config.activation_groups, config.rows, config.group), dtype
+        )
+        self._schedule = np.zeros(2 * config.schedule_records, np.uint8)
+        self._indices = np.zeros((2 * config.weight_slots, config.columns), np.uint8)
+        self._values = np.zeros((2 * config.weight_slots, config.columns), dtype)
+        plain = (0, 1 << 15, config.format.product_unit_log2 - 15)
+        self._channels = [[plain] * config.columns for _ in range(config.channels)]
+        self._flags = 0
+        self._counters = dict.fromkeys(COUNTED, 0)
+        self._sums = self._zeros()
+
+    def read_register(self, address: int) -> int:
+        values = constants(self.config) | {"flags": self._flags}
+        for name, count in self._counters.items():
+            if name not in kept(self.config):
+                continue
+            values |= {name: count & 0xFFFFFFFF, f"{name}_high": count >> 32}
+        by_address = {ADDRESS[name]: v for name, v in values.items() if name in ADDRESS}
+        return by_address.get(address, 0)
+
+    def write_register(self, address: int, value: int) -> None:
+        if address != ADDRESS["control"]:
+            return
+        if value & CONTROL_CLEAR_COUNTERS:
+            self._counters = dict.fromkeys(COUNTED, 0)
+        if value & CONTROL_CLEAR_FLAGS:
+            self._flags = 0
+        if value & CONTROL_RESET:
+            self._sums = self._zeros()
+
+    def exchange(
+        self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
+    ) -> list[bytes]:
+        answers = []
+        for packet in packets:
+            packet = packet + bytes(-len(packet) % self.config.stream_bytes)
+            answers.append(self._answer(packet))
+            if on_response:
+                on_response(len(answers))
+        return answers
+
+    @property
+    def beat_bytes(self) -> int:
+        return self.config.stream_bytes
+
+    def recover(self) -> None:
+        self.write_register(ADDRESS["control"], CONTROL_RESET)
+
+    def close(self) -> None:
+        pass
+
+    def _zeros(self) -> np.ndarray:
+        shape = (self.config.rows, self.config.tile_columns)
+        return np.zeros(shape, self._arithmetic.dtype)
+
+    def _answer(self, packet: bytes) -> bytes:
+        header_bytes = self.config.header_beats * self.config.stream_bytes
+        opcode = tag = rows = 0
+        body = b""
+        if len(packet) < header_bytes:
+            status = Status.BAD_LENGTH
+        else:
+            words = struct.unpack("<16H", packet[:HEADER_BYTES])
+            opcode, tag = words[0] & 0xFF, words[0] >> 8
+            status, rows, body = self._execute(words, packet[header_bytes:])
+        self._counters["commands"] += 1
+        self._counters["errors"] += status != Status.OK
+        fields = [opcode | tag << 8, status, rows & 0xFFFF, rows >> 16, self._flags]
+        head = struct.pack("<15H", *fields, *[0] * 10)
+        head += struct.pack("<H", crc16(head))
+        return head + bytes(header_bytes - HEADER_BYTES) + body
+
+    def _execute(self, words, payload: bytes) -> tuple[Status, int, bytes]:
+        if crc16(struct.pack("<15H", *words[:15])) != words[15]:
+            return Status.BAD_CHECK, 0, b""
+        try:
+            opcode = Opcode(words[0] & 0xFF)
+        except ValueError:
+            return Status.BAD_OPCODE, 0, b""
+        field = dict(zip(COMMAND_FIELDS[opcode], words[1:], strict=False))
+        if (opcode is Opcode.LOAD) != bool(payload):
+            return Status.BAD_LENGTH, 0, b""
+        match opcode:
+            case Opcode.LOAD:
+                return self._load(field, payload), 0, b""
+            case Opcode.CHANNEL:
+                return self._channel(field), 0, b""
+            case Opcode.RUN:
+                return self._run(field)
+            case Opcode.SYNC:
+                return Status.OK, 0, b""
+
+    def _load(self, field: dict[str, int], payload: bytes) -> Status:
+        config = self.config
+        if field["target"] not in list(Target):
+            return Status.BAD_TARGET
+        target, address, count = Target(field["target"]), field["address"], field["count"]
+        buffer, word_bits = {
+            Target.ACTIVATIONS: (
+                self._activations,
+                config.rows * config.group * config.format.bits,
+            ),
+            Target.SCHEDULE: (self._schedule, 8),
+            Target.INDICES: (self._indices, 4 * config.columns),
+            Target.VALUES: (self._values, config.columns * config.format.bits),
+        }[target]
+        page = len(buffer) // 2
+        if address >= 2 * page or count == 0 or address % page + count > page:
+            return Status.BAD_ADDRESS
+        needed = -(-count * word_bits // (8 * config.stream_bytes)) * config.stream_bytes
+        data = np.frombuffer(payload, np.uint8)
+        nibbles = np.stack([data & 15, data >> 4], axis=1).ravel()
+        if target is Target.INDICES:
+            elements = nibbles % config.group
+        elif target is not Target.SCHEDULE and config.format.bits == 4:
+            elements = nibbles
+        else:
+            elements = data.view(buffer.dtype)
+        # Of a payload that ends early, what came is written.
+        units = int(np.prod(buffer.shape[1:]))
+        elements = elements[: count * units]
+        buffer.reshape(-1)[address * units : address * units + len(elements)] = elements
+        if target in (Target.ACTIVATIONS, Target.VALUES):
+            if not numbers.is_finite(config.format, elements).all():
+                activations = target is Target.ACTIVATIONS
+                flag = Flag.NONFINITE_ACTIVATION if activations else Flag.NONFINITE_WEIGHT
+                self._flags |= 1 << flag
+        if len(payload) != needed:
+            return Status.BAD_LENGTH
+        if target is Target.SCHEDULE:
+            counts = elements & ((1 << config.count_bits) - 1)
+            if (counts > config.group).any():
+                return Status.BAD_SCHEDULE
+        return Status.OK
+
+    def _channel(self, field: dict[str, int]) -> Status:
+        config = self.config
+        column, channel = field["column"], field["channel"]
+        every = column == CHANNEL_ALL
+        if (column >= config.columns and not every) or channel >= config.channels:
+            return Status.BAD_ADDRESS
+        bias = sum(field[f"bias_{i}"] << (16 * i) for i in range(6))
+        bias = _signed(bias, config.accumulator_bits)
+        entry = (bias, field["scale"], _signed(field["exponent"], 16))
+        for c in range(config.columns) if every else [column]:
+            self._channels[channel][c] = entry
+        return Status.OK
+
+    def _run(self, field: dict[str, int]) -> tuple[Status, int, bytes]:
+        config = self.config
+        mode = field["mode"]
+        finish, output = bool(mode & MODE_FINISH), mode >> MODE_FORMAT_SHIFT & 3
+        first, count = field["schedule_base"], field["schedule_count"]
+        blocks = field["row_blocks"]
+        if (
+            mode >> config.mode_bits
+            or output > max(OutputFormat)
+            or blocks == 0
+            or count == 0
+            or (not finish and blocks != 1)
+        ):
+            return Status.BAD_FIELD, 0, b""
+        if (
+            field["activation_base"] >= 2 * config.activation_groups
+            or field["slot_base"] >= 2 * config.weight_slots
+            or first >= 2 * config.schedule_records
+            or first % config.schedule_records + count > config.schedule_records
+        ):
+            return Status.BAD_ADDRESS, 0, b""
+        rows = []
+        for block in range(blocks):
+            base = field["activation_base"] + block * field["activation_stride"]
+            self._tile(field["activation_base"], base, field["slot_base"], first, count)
+            if finish:
+                rows.append(self._finish(OutputFormat(output), mode))
+                self._counters["tiles"] += 1
+        if not finish:
+            return Status.OK, 0, b""
+        return Status.OK, blocks * config.tile_rows, b"".join(rows)
+
+    def _tile(self, start: int, base: int, slot_base: int, first: int, count: int) -> None:
+        """Add one tile's products to the sums, round after round of T slots of C weights."""
+        config = self.config
+        page_of = start // config.activation_groups * config.activation_groups
+        slot_page = slot_base // config.weight_slots * config.weight_slots
+        records = self._schedule[first : first + count].astype(np.int64)
+        kept = records & ((1 << config.count_bits) - 1)
+        skipped = records >> config.count_bits
+        groups = base + np.cumsum(skipped + 1) - 1
+        rounds = page_of + np.repeat(groups, kept) % config.activation_groups
+        slots = slot_base - slot_page + np.arange(len(rounds) * config.interleave)
+        slots = slot_page + slots.reshape(-1, config.interleave) % config.weight_slots
+        for at in range(0, len(rounds), AT_ONCE):
+            part = slice(at, at + AT_ONCE)
+            for context in range(config.interleave):
+                self._multiply(self._activations[rounds[part]], slots[part, context], context)
+        issued = max(slots.size, config.interleave)
+        self._counters["slots"] += issued
+        self._counters["cycles"] += issued
+
+    def _multiply(self, held: np.ndarray, slots: np.ndarray, context: int) -> None:
+        """In each round [slots], each row's activation that a column's index names, times that
+        column's weight."""
+        config = self.config
+        weights, indices = self._values[slots], self._indices[slots]
+        chosen = np.take_along_axis(held, indices[:, None, :].astype(np.int64), axis=2)
+        a, b = (
+            self._arithmetic.elements(
+                config.format, np.where(numbers.is_finite(config.format, raw), raw, 0)
+            )
+            for raw in (chosen, weights)
+        )
+        block = slice(context * config.columns, (context + 1) * config.columns)
+        for product in a * b[:, None, :]:
+            self._sums[:, block] += product
+        self._counters["macs"] += int(np.count_nonzero(b)) * config.rows
+
+    def _finish(self, output: OutputFormat, mode: int) -> bytes:
+        """The tile's rows in the order of draining, and the sums back to zero."""
+        config = self.config
+        sums = self._arithmetic.integers(config.format, self._sums)
+        sums = self._arithmetic.drained(sums, config.accumulator_bits)
+        self._sums = self._zeros()
+        page = (mode >> MODE_CHANNEL_SHIFT) * config.interleave
+        entries = [
+            self._channels[page + context][column]
+            for context in range(config.interleave)
+            for column in range(config.columns)
+        ]
+        bias, scale, exponent = (np.array(v, object) for v in zip(*entries, strict=True))
+        done = epilogue.finish(sums, bias, scale, exponent, bool(mode & MODE_RELU), output)
+        self._flags |= done.overflow << Flag.OVERFLOW | done.saturated << Flag.SATURATED
+        line = config.row_beats(output) * config.stream_bytes
+        rows = done.raw[::-1].reshape(config.tile_rows, config.columns)
+        packed = np.zeros((config.tile_rows, line), np.uint8)
+        packed[:, : config.columns * output.bytes] = np.ascontiguousarray(rows).view(np.uint8)
+        return packed.tobytes()
+
+
+def _signed(value: int, bits: int) -> int:
+    value &= (1 << bits) - 1
+    return value - (value >> (bits - 1) << bits)

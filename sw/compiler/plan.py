@@ -1,0 +1,261 @@
+"""The order of one product's commands: tiles, pages, and loads that hide behind the work.
+
+A product is a list of phases (`orders`), each with what it must find loaded and its RUNs. The
+device executes in order, and keeps a LOAD waiting while a RUN holds its page; so a load may move
+ahead of its phase to any place where no phase before its own still needs the page. It goes where
+the array has work for as long as the load takes, by a model of the device (`timing`), which also
+says which of the orders is done first.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from ...hw.config import Config
+from ...hw.isa.commands import OutputFormat, Target
+from ..host import protocol
+from . import orders, timing
+from .packing import PackedWeights
+from .steps import Load, Page, Phase, Run, Sent, Setting, Step
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Bias, scale and exponent of every output channel, as the epilogue takes them."""
+
+    bias: list[int]
+    scale: list[int]
+    exponent: list[int]
+
+    @property
+    def uniform(self) -> bool:
+        return all(len(set(v)) == 1 for v in (self.bias, self.scale, self.exponent))
+
+
+@dataclass(frozen=True)
+class _Early:
+    """What RUN `before` needs, possible once RUN `after` has been sent."""
+
+    step: Load | Setting
+    after: int
+    before: int
+
+
+class Plan:
+    """The commands for ``x @ weights`` with x [B, K] and weights [K, C] as raw elements.
+
+    Nothing is padded along K beyond its last group; the last row and column blocks run whole.
+
+    Members
+    -------
+    steps : what is sent, in order
+    row_blocks, padded_columns : of the outputs, the last blocks whole
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        x: np.ndarray,
+        weights: PackedWeights,
+        channels: Settings,
+        relu: bool,
+        output: OutputFormat,
+    ):
+        self.config, self.weights, self.channels = config, weights, channels
+        self.relu, self.output = relu, output
+        groups = weights.counts.shape[0]
+        self.row_blocks = -(-x.shape[0] // config.rows)
+        padded = np.zeros((self.row_blocks * config.rows, groups * config.group), x.dtype)
+        padded[: x.shape[0], : x.shape[1]] = x
+        blocks = padded.reshape(self.row_blocks, config.rows, groups, config.group)
+        words = np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
+        product = orders.Product(config, words, weights, output)
+        self.padded_columns = product.column_blocks * config.tile_columns
+        best = min(
+            (self._sequence(order()) for order in orders.orders(product)),
+            key=lambda sequence: sequence[1],
+        )
+        self.steps: list[Step] = best[0]
+
+    def waits(self) -> dict[str, int]:
+        """Cycles that the array is expected to wait for its commands, by cause (`timing.waits`)."""
+        return timing.waits(self.config, self.steps)
+
+    def packets(self) -> tuple[list[bytes], list[tuple[slice, slice] | None]]:
+        """Command packets, and for each the rows and columns of its response's outputs."""
+        packets: list[bytes] = []
+        places: list[tuple[slice, slice] | None] = []
+        for step in merged(self.steps):
+            place = None
+            if isinstance(step, Load):
+                made = [self._load(step)]
+            elif isinstance(step, Setting):
+                made = list(self._settings(step))
+            else:
+                made = [self._run(step)]
+                place = self._place(step.run)
+            for packet in made:
+                packets.append(protocol.tagged(packet, len(packets)))
+                places.append(place)
+        return packets, places
+
+    def _sequence(self, phases: list[Phase]) -> tuple[list[Step], int]:
+        """The steps of an order, and when they will be done."""
+        clock = timing.Clock(self.config)
+        steps: list[Step] = []
+
+        def send(step: Step) -> None:
+            clock.take(step)
+            steps.append(step)
+
+        runs, *queues = self._early(phases)
+        # Nothing runs yet, so what the first phase cannot hide costs the least here.
+        for _ in range(_excess(clock, queues[0], phases[0].runs)):
+            send(queues[0].popleft().step)
+        for number, sent in enumerate(runs):
+            for queue in queues:
+                while queue and queue[0].before == number:
+                    send(queue.popleft().step)
+            for queue in queues:
+                while queue and queue[0].after < number:
+                    # While the array has work for as long as that takes.
+                    if clock.after(queue[0].step) > clock.array:
+                        break
+                    send(queue.popleft().step)
+            send(sent)
+        return steps, clock.array
+
+    def _early(self, phases: list[Phase]) -> tuple[list[Sent], deque[_Early], deque[_Early]]:
+        """All RUNs; the loads and the settings that they need, in that order."""
+        held = _SettingsPages(self.config, self.channels.uniform)
+        last_use: dict[Page | int, int] = {}
+        runs: list[Sent] = []
+        loads: deque[_Early] = deque()
+        settings: deque[_Early] = deque()
+        for phase in phases:
+            for load in phase.loads:
+                loads.append(_Early(load, last_use.get(load.page, -1), len(runs)))
+            for run in phase.runs:
+                page = 0
+                if run.finish:
+                    page, fresh = held.place(run.column_block)
+                    if fresh:
+                        setting = Setting(run.column_block, page, self._channels(run.column_block))
+                        settings.append(_Early(setting, last_use.get(page, -1), len(runs)))
+                    last_use[page] = len(runs)
+                last_use |= dict.fromkeys(run.pages, len(runs))
+                runs.append(Sent(run, page))
+        return runs, loads, settings
+
+    def _channels(self, column_block: int) -> int:
+        """How many commands set the block's channels."""
+        if self.channels.uniform:
+            return self.config.interleave
+        wide = self.config.tile_columns
+        return min(wide, self.weights.shape[1] - column_block * wide)
+
+    def _load(self, load: Load) -> bytes:
+        words = load.words
+        if load.target is Target.INDICES:
+            payload = protocol.indices_payload(words)
+        elif load.target is Target.SCHEDULE:
+            payload = words.tobytes()
+        else:
+            payload = protocol.elements_payload(self.config, words)
+        return protocol.load(self.config, load.target, load.address, len(words), payload)
+
+    def _settings(self, setting: Setting) -> Iterator[bytes]:
+        config, channels = self.config, self.channels
+        first = setting.column_block * config.tile_columns
+        for n in range(setting.channels):
+            context, column = divmod(n, 1 if channels.uniform else config.columns)
+            yield protocol.channel(
+                config,
+                None if channels.uniform else column,
+                setting.page * config.interleave + context,
+                channels.scale[0 if channels.uniform else first + n],
+                channels.exponent[0 if channels.uniform else first + n],
+                channels.bias[0 if channels.uniform else first + n],
+            )
+
+    def _run(self, sent: Sent) -> bytes:
+        return protocol.run(
+            self.config,
+            finish=sent.run.finish,
+            relu=self.relu,
+            output=self.output,
+            channel_page=sent.channel_page,
+            **sent.run.fields,
+        )
+
+    def _place(self, run: Run) -> tuple[slice, slice] | None:
+        """Where a RUN's outputs go; None if its sums stay."""
+        if not run.finish:
+            return None
+        rows, wide, at = self.config.rows, self.config.tile_columns, run.column_block
+        return (
+            slice(run.row_blocks.start * rows, run.row_blocks.stop * rows),
+            slice(at * wide, (at + 1) * wide),
+        )
+
+
+class _SettingsPages:
+    """Which column block's settings each page of them holds.
+
+    If there are more column blocks than pages, the first ones keep theirs and the others take the
+    last two pages in turn.
+    """
+
+    def __init__(self, config: Config, uniform: bool):
+        self._pages, self._uniform = config.channel_pages, uniform
+        self._held: dict[int, int] = {}
+        self._turn = 0
+
+    def place(self, column_block: int) -> tuple[int, bool]:
+        """The page of a column block's settings, and whether they must be sent."""
+        if self._uniform:
+            column_block = 0
+        for page, held in self._held.items():
+            if held == column_block:
+                return page, False
+        page = len(self._held)
+        if page == self._pages:
+            self._turn ^= 1
+            page = self._pages - 1 - self._turn
+        self._held[page] = column_block
+        return page, True
+
+
+def _excess(clock: timing.Clock, loads: Iterable[_Early], runs: list[Run]) -> int:
+    """How many of the loads to send at once: what the first phase needs, and of the second one's
+    those that the first one's RUNs are too short for."""
+    first = [e for e in loads if e.after < 0 and e.before <= len(runs)]
+    needed = sum(e.before == 0 for e in first)
+    costs = [clock.cost(e.step) for e in first[needed:]]
+    room = sum(run.cycles for run in runs)
+    return needed + next(n for n in range(len(costs) + 1) if sum(costs[n:]) <= room)
+
+
+def merged(steps: Iterable[Step]) -> Iterator[Step]:
+    """The steps with loads that follow each other in a buffer made one: it saves their headers."""
+
+    def kind(step: Step):
+        return step.page if isinstance(step, Load) else None
+
+    for page, group in groupby(steps, kind):
+        if page is None:
+            yield from group
+            continue
+        joined: dict[Target, list[Load]] = {}
+        for load in group:
+            mine = joined.setdefault(load.target, [])
+            if mine and mine[-1].address + len(mine[-1].words) == load.address:
+                words = np.concatenate([mine[-1].words, load.words])
+                load = Load(load.page, load.target, mine[-1].address, words, load.again)
+                mine.pop()
+            mine.append(load)
+        for mine in joined.values():
+            yield from mine

@@ -1,0 +1,1 @@
+"""From a configuration to hardware: synthesis, place and route, vendors' projects."""

@@ -1,0 +1,1 @@
+"""What all of the host's software shares: files, locks, and results kept by content."""

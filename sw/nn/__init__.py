@@ -1,0 +1,1 @@
+"""Networks: data, training, quantisation, and the files that weights are kept in."""

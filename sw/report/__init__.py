@@ -1,0 +1,1 @@
+"""What a person reads: the demonstration, why it took so long, and generated pages."""

@@ -1,0 +1,154 @@
+"""The pages of docs/ that are generated from the code."""
+
+from collections.abc import Mapping, Sequence
+
+from ...hw.config import Accumulation, Config
+from ...hw.formats import FORMATS
+from ...hw.isa import dma_registers
+from ...hw.isa import registers as accelerator
+from ...hw.isa.commands import (
+    COMMAND_FIELDS,
+    HEADER_BYTES,
+    RESPONSE_FIELDS,
+    Flag,
+    Opcode,
+    OutputFormat,
+    Status,
+    Target,
+)
+from ...hw.isa.registers import Register
+from .api_page import api
+
+HEAD = "<!-- Made by `make docs`; edit the code it comes from. -->\n\n"
+
+NOTES = {
+    Opcode.LOAD: "Fill `count` words of a buffer from `address` on with the payload that follows, "
+    "padded with zeros to whole beats; the packet ends with the payload's last beat. The words "
+    "must lie in one page. Waits until no RUN under way uses that page.",
+    Opcode.CHANNEL: "Set one column's bias, scale and exponent (`column` 0xFFFF: every column's). "
+    "`channel` is page × T + context. The output is `(sum + bias) × scale × 2^exponent`, with "
+    "`bias` an integer in the sum's unit, `scale` unsigned, `exponent` signed. Waits until no RUN "
+    "under way uses that page of channels.",
+    Opcode.RUN: "Compute `row_blocks` tiles. Tile i reads activations from `activation_base + i × "
+    "activation_stride`, its weights from `slot_base`, and the group records `schedule_base` to "
+    "`+ schedule_count - 1`. Addresses wrap within their page. `mode`: bit 0 finish (without it "
+    "the sums stay for the next RUN, and `row_blocks` is 1), bit 1 ReLU, bits 2-3 output format, "
+    "bits 4 on page of channels, of which there are as many as register `channel_pages` says.",
+    Opcode.SYNC: "Answered when everything before has finished.",
+}
+
+WORDS = {
+    Target.ACTIVATIONS: "R groups of M elements, one group for each row",
+    Target.SCHEDULE: "one group record: a byte, `count` in the low bits (4 for M = 8), above it "
+    "`skip`",
+    Target.INDICES: "C nibbles: the place of each column's weight in its group",
+    Target.VALUES: "C elements: each column's weight",
+}
+
+
+def commands() -> str:
+    """docs/commands.md from `hw/isa/commands.py`."""
+    lines = [
+        HEAD + "# Commands\n",
+        f"A command is one AXI4-Stream packet: a header of {HEADER_BYTES} bytes (sixteen "
+        "little-endian halfwords, padded to a whole beat), and for LOAD a payload. Halfword 0 is "
+        "`opcode | tag << 8`; the tag comes back. Halfword 15 is CRC-16/CCITT-FALSE (polynomial "
+        "0x1021, initial 0xFFFF) of the thirty bytes before it. Unused halfwords are zero.\n",
+        "Every command is answered, in order, by one packet: a header of the same size with the "
+        "fields below from halfword 1 on and the same CRC, then the RUN's rows. A command that is "
+        "refused changes nothing (of a payload that is refused, what was written stays) and the "
+        "device goes on with the next packet.\n",
+    ]
+    for opcode in Opcode:
+        lines += [f"## {opcode.name} ({opcode.value})\n", NOTES[opcode] + "\n"]
+        if COMMAND_FIELDS[opcode]:
+            lines += ["| halfword | field |", "|---|---|"]
+            lines += [f"| {i} | `{name}` |" for i, name in enumerate(COMMAND_FIELDS[opcode], 1)]
+            lines.append("")
+    lines += [
+        "## Buffers (LOAD's target)\n",
+        "| value | name | one word |",
+        "|---|---|---|",
+        *(f"| {t.value} | {t.name} | {text} |" for t, text in WORDS.items()),
+        "",
+        "Words follow each other densely. A record passes `skip` empty groups, then issues `count` "
+        "rounds of T slots with the next group, and passes it. A count of 0 issues nothing, but "
+        "for a tile's last record: then one round of zero weights ends the tile.\n",
+        "## Responses\n",
+        "| halfword | field |",
+        "|---|---|",
+        *(f"| {i} | `{name}` |" for i, name in enumerate(RESPONSE_FIELDS, 1)),
+        "",
+        "Rows: for each tile from the array's bottom row to its top, for each context 0…T-1, C "
+        "outputs, little-endian, padded with zeros to whole beats. `flags` are the sticky flags "
+        "when the header was made; those of the RUN's own rows are in the register.\n",
+        "| status | meaning |",
+        "|---|---|",
+        *(f"| {s.value} | {s.name} |" for s in Status),
+        "",
+        "| output format | bytes |",
+        "|---|---|",
+        *(f"| {f.value} {f.name} | {f.bytes} |" for f in OutputFormat),
+        "",
+        "| flag (bit) | |",
+        "|---|---|",
+        *(f"| {f.value} | {f.name} |" for f in Flag),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _register_table(table: Sequence[Register], address: Mapping[str, int]) -> list[str]:
+    return [
+        "| address | name | access | meaning |",
+        "|---|---|---|---|",
+        *(
+            f"| 0x{address[r.name]:02x} | `{r.name}` | {r.access.value} | "
+            f"{r.text.replace('|', chr(92) + '|')} |"
+            for r in table
+        ),
+    ]
+
+
+def registers() -> str:
+    """docs/registers.md from `hw/isa/registers.py` and `hw/isa/dma_registers.py`."""
+    lines = [
+        HEAD + "# Registers\n",
+        "AXI4-Lite, 32 bits. Of a 64-bit counter read the low word first: that keeps the high "
+        "word that belongs to it.\n",
+        *_register_table(accelerator.REGISTERS, accelerator.ADDRESS),
+        "",
+        "## Formats and accumulation\n",
+        "What the fields of `format` say. An element lies in so many bits of a stream, its code in "
+        "the low ones ([extending](extending.md)).\n",
+        "| format | name | element | exponent, fraction bits | exact sum |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {code} | {f.name} | {f.bits} bits | {f.exponent_bits}, {f.fraction_bits}"
+            + (f" (exponent fields {f.window[0]} to {f.window[1]}) | " if f.window else " | ")
+            + f"{Config(f.name, 2, 2, f).accumulator_bits} bits in units of "
+            f"2^{f.product_unit_log2} |"
+            for code, f in enumerate(FORMATS.values())
+        ),
+        "",
+        "| accumulation | name |",
+        "|---|---|",
+        *(f"| {a.value} | {a.name} |" for a in Accumulation),
+        "",
+        "## DMA\n",
+        "Of a device beside a memory ([vendor boards](vendor.md)), above the others. Packets to be "
+        "read lie one after another: a beat whose low 32 bits count the beats that follow, then "
+        "those. Of packets that were written the count comes after them, so the host takes them "
+        "apart from the last to the first. A packet may go on in the next room: when there is no "
+        "room left, `written` beats are to be fetched and `write` starts again.\n",
+        *_register_table(dma_registers.REGISTERS, dma_registers.ADDRESS),
+    ]
+    return "\n".join([*lines, ""])
+
+
+PAGES = {
+    "api.md": lambda: HEAD + api(),
+    "commands.md": commands,
+    "registers.md": registers,
+}
+"""File names in docs/, and what makes them."""

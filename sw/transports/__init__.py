@@ -1,0 +1,1 @@
+"""What carries packets to a device: a serial line, a memory with a DMA, a simulator."""
