@@ -101,7 +101,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/transports/dma.py": [("tests/sw/test_memories.py",)],
     "sw/report/docs.py": [CLI, ("tests/sw/test_docs.py",)],
     "sw/transports/guarded.py": [("tests/sw/test_interrupted.py",)],
-    "sw/lib/locks.py": [("tests/sim/test_cache.py",), ("tests/sw/test_interrupted.py",)],
+    "sw/lib/locks.py": [("tests/sw/test_cache.py",), ("tests/sw/test_interrupted.py",)],
     "sw/report/speed.py": [RUN, ("tests/sw/test_screen.py",)],
     "sw/nn/tensors.py": [("tests/sw/test_models.py",)],
     "sw/compiler/validity.py": [("tests/sw/test_container.py",)],

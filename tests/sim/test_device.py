@@ -19,9 +19,9 @@ from heddle.sw.compiler.elements import Raw
 from heddle.sw.errors import DeviceError, FormatError
 from heddle.sw.host import device, driver, protocol
 from heddle.sw.host.device import Device
+from heddle.sw.report import cross_coverage as crossing
 from heddle.sw.report.coverage import format_of
 from heddle.sw.report.cross_coverage import CONFIGS, compare, random_product
-from heddle.sw.report.page import cross_coverage as crossing
 from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 
 

@@ -10,8 +10,8 @@ from heddle.hw.isa.commands import OutputFormat
 from heddle.sw.compiler import nm, packing
 from heddle.sw.host import driver
 from heddle.sw.host.device import Device
+from heddle.sw.report import causes
 from heddle.sw.report.explain import explain, of_stats
-from heddle.sw.report.page import causes
 from heddle.sw.transports.simulated import SimulatedTransport
 
 CONFIG = Config("hide", 4, 4, INT8, activation_groups=128, weight_slots=256)

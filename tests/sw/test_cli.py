@@ -13,7 +13,7 @@ from heddle.sw.errors import DataError
 from heddle.sw.host import device as devices
 from heddle.sw.nn import container, data, trainer
 from heddle.sw.nn.network import SHIPPED, Network, accuracy, from_trained, golden
-from heddle.sw.report.page import docs
+from heddle.sw.report import docs
 
 ROOT = Path(__file__).parents[2]
 

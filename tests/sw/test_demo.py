@@ -14,8 +14,8 @@ from heddle.sw.host.device import Device
 from heddle.sw.nn import data
 from heddle.sw.nn.network import Network, from_trained, shipped
 from heddle.sw.nn.trainer import Layer
-from heddle.sw.report.page import demo
-from heddle.sw.report.page import page as report
+from heddle.sw.report import demo
+from heddle.sw.report import page as report
 
 
 @pytest.fixture

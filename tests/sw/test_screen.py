@@ -17,8 +17,8 @@ from heddle.sw.cli import results, screen
 from heddle.sw.compiler import packing
 from heddle.sw.flow import board_reports
 from heddle.sw.nn import container
+from heddle.sw.report import demo
 from heddle.sw.report.causes import CAUSES
-from heddle.sw.report.page import demo
 
 CUT = re.compile(r"…|\.\.\.")
 ROW = {

@@ -13,8 +13,8 @@ from heddle.sim.engines.packets import Outbox
 from heddle.sw.errors import DeviceError
 from heddle.sw.transports.simulated import AmaranthTransport, SimulatedTransport, Stalls
 
-from . import waves
-from .loopback import REGISTERS, Loopback
+from ..sim import waves
+from ..sim.loopback import REGISTERS, Loopback
 
 NARROW = Config("narrow", 8, 4, INT8)
 WIDE = Config("wide", 8, 4, FP16, lanes=4)

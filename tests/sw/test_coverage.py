@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from heddle.hw.isa.commands import OutputFormat
+from heddle.sw.report import demo
+from heddle.sw.report import page as report
 from heddle.sw.report.causes import CAUSES
 from heddle.sw.report.coverage import BINS, DIMENSIONS, Coverage
 from heddle.sw.report.cross_coverage import CONFIGS
-from heddle.sw.report.page import demo
-from heddle.sw.report.page import page as report
 
 
 def observe(coverage, config, n=2, inner=16, overlap=3, output=OutputFormat.FP16, relu=True):
