@@ -21,9 +21,9 @@ def boards(
     out: Annotated[Path, typer.Option("--docs", help="Folder of the documents.")] = Path("docs"),
 ):
     """Take new reports of bitstreams into docs/boards/, and make the table of all boards again."""
+    from ...hw.lib.verilog_structure import structure
     from ...hw.platforms.top import generate
     from ..flow import board_reports
-    from ..lib.cache import digest
 
     reports = board_reports.update(out, build)
     table = Table("board", "configuration", "asked", "highest", "timing", "gateware", left=2)
@@ -31,8 +31,7 @@ def boards(
         name = carried.config.name
         row = [chosen.name, name, f"{carried.mhz:g} MHz", "not routed", "", ""]
         if report := reports.get(f"{chosen.name}/{name}"):
-            today = digest(generate(chosen, carried)) == report["design"]
-
+            today = structure(generate(chosen, carried)) == report["design"]
             row[3:] = [
                 f"{report['fmax']:.1f} MHz",
                 verdict(report["met"]),

@@ -13,9 +13,10 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version as package_version
 from pathlib import Path
 
+from ...hw.lib.verilog_structure import structure
 from ...hw.platforms import BOARDS, Board, Build
 from ...hw.platforms.top import TOP, BoardTop, generate
-from ..lib import files
+from ..lib import cache, files
 from . import floorplan, toolchain
 from .toolchain import TOOLCHAINS, Toolchain
 
@@ -42,7 +43,7 @@ class Report:
     """Highest frequency by seed, all that were tried."""
     baud: int
     design: str
-    """Digest of the Verilog: differs as soon as the gateware does."""
+    """`verilog_structure.structure`: differs as soon as the gateware does, but for names."""
     used: dict[str, tuple[int, int]]
     """Cells used and there, by type."""
     critical_path: list[str]
@@ -71,7 +72,6 @@ def make(
     Raises `ConfigError` if the clock cannot make the board's rate, `BuildError` if a tool fails,
     `SynthesisError` if Yosys does.
     """
-    from ..lib import cache
     from . import synthesis
 
     tools = TOOLCHAINS[board.family]
@@ -116,7 +116,7 @@ def make(
         seed=best,
         seeds={str(seed): round(value, 2) for seed, value in tried.items()},
         baud=board.baud,
-        design=cache.digest(text),
+        design=structure(text),
         used={
             kind: (count["used"], count["available"])
             for kind, count in sorted(timing["utilization"].items())
@@ -137,8 +137,6 @@ def _log(seed: int) -> str:
 
 def _route(tools: Toolchain, board: Board, build: Build, work: Path, mhz: float, seed: int) -> Path:
     """The folder with what place and route makes of ``netlist.json`` in `work`."""
-    from ..lib import cache
-
     constraint_file = f"{TOP}.{tools.constraints.__name__}"
     files.write(work / constraint_file, tools.constraints(board))
     arguments = [*tools.route(constraint_file, board, mhz, seed), *build.options]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from heddle.hw.array.array.mac import UNITS
-from heddle.hw.array.array.pe import ProcessingElement
 
+from heddle.hw.array.mac import UNITS
+from heddle.hw.array.pe import ProcessingElement
 from heddle.hw.config import Accumulation, Config
 from heddle.hw.formats import BF16, FORMATS, INT4, INT8
 from heddle.sim.engines.amaranth_simulator import AmaranthTransport

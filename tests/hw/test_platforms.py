@@ -3,7 +3,7 @@
 import pytest
 
 from heddle.hw.config import ConfigError
-from heddle.hw.link.link import uart
+from heddle.hw.link import uart
 from heddle.hw.platforms import BOARDS, Family, board
 from heddle.hw.platforms import pins as wires
 from heddle.hw.platforms.constraints import cst, lpf, pcf

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from heddle.hw.link.link.link import Link
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
 from heddle.hw.isa.commands import HEADER_BYTES, Status, Target
 from heddle.hw.isa.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
 from heddle.hw.isa.registers import ADDRESS, MAGIC
+from heddle.hw.link.link import Link
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches.common import environment

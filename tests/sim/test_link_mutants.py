@@ -1,12 +1,12 @@
 """The testbenches of the serial line find what they are there to find: no fault survives them."""
 
 import pytest
-from heddle.hw.link.link.framing import Deframer, Framer
-from heddle.hw.link.link.link import Link
-from heddle.hw.link.link.uart import Receiver, Transmitter
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
+from heddle.hw.link.framing import Deframer, Framer
+from heddle.hw.link.link import Link
+from heddle.hw.link.uart import Receiver, Transmitter
 from heddle.sim.testbenches import link as link_bench
 from heddle.sim.testbenches import uart as uart_bench
 from heddle.sim.testbenches.common import environment

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 from amaranth import ClockDomain, ClockSignal, Module, Signal
-from heddle.hw.link.link.uart import divisor
 from typer.testing import CliRunner
 
 from heddle.hw.config import ConfigError
 from heddle.hw.lib.library import Library
+from heddle.hw.link.uart import divisor
 from heddle.hw.platforms import BOARDS, Family, board
 from heddle.hw.platforms.pins import held_high
 from heddle.hw.platforms.pll import add_pll

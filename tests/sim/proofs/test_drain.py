@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from heddle.hw.array.array import drain
+from heddle.hw.array import drain
 from heddle.sim.proofs.drain import DrainProof
 from heddle.sim.proofs.formal import prove
 

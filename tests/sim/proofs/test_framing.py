@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw.link.link import framing
+from heddle.hw.link import framing
 from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.framing import FramingProof
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from amaranth import Mux
 
-from heddle.hw.link.link import link
+from heddle.hw.link import link
 from heddle.sim.proofs.claims import during
 from heddle.sim.proofs.formal import check, prove
 from heddle.sim.proofs.link import LinkProof
