@@ -31,10 +31,10 @@ sim: $(READY) ## a trained network through the simulated accelerator, with a rep
 	$(BIN)/heddle demo
 
 test: $(READY) ## all tests but the long sweeps
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 test-full: $(READY) ## all tests
-	$(BIN)/python -m pytest -n 2 -m "" -o faulthandler_timeout=7200 --hypothesis-profile random
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "" -o faulthandler_timeout=7200 --hypothesis-profile random
 
 wheel-test: $(READY) ## the wheel, and one from the sdist, in an empty environment
 	$(BIN)/python .ci/wheel.py

@@ -10,26 +10,26 @@ from .buffers.feeders import ActivationFeeder, WeightFeeder
 from .config import Config
 from .control.counters import EVENTS
 from .control.issuer import Issuer
-from .control.metadata import ScheduleReader
+from .control.metadata import MetadataReader
 from .control.response import ResponseWriter
 from .control.sequencer import Sequencer
 from .isa.commands import Flag, Target
 from .layouts import PAGE_NUMBERS, address_bits, beat, connect_checked
 from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
-from .output.lane_group import OutputGroup
+from .output.lane_group import LaneGroup
 
 
 class Core(wiring.Component):
     """The accelerator without its registers.
 
         i ─► Sequencer ─┬─ write bus ─► activation, weight and schedule buffers
-                        ├─ channel bus ─► output groups
-                        └─ RUNs ─► ScheduleReader ─► Issuer ─► feeders ─► Array
+                        ├─ channel bus ─► lane groups
+                        └─ RUNs ─► MetadataReader ─► Issuer ─► feeders ─► Array
                                                                            │ sums
         o ◄─ ResponseWriter ◄─────────────────────────── OutputGroups ◄───┘
 
-    An output group is one epilogue and the columns that share it. Nothing on the array's way ever
+    An lane group is one epilogue and the columns that share it. Nothing on the array's way ever
     stalls: the issuer starts only what can finish. A reset must last `settle` cycles, until what
     was on its way has left the parts that keep no state.
 
@@ -45,7 +45,7 @@ class Core(wiring.Component):
         self.library = library
         self._array = Array(config, library)
         self.drain_delay = 2 + self._array.latency
-        self.settle = self.drain_delay + config.columns + OutputGroup.settle + 16
+        self.settle = self.drain_delay + config.columns + LaneGroup.settle + 16
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
@@ -61,14 +61,14 @@ class Core(wiring.Component):
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.activations = activations = ActivationFeeder(config, library)
         m.submodules.weights = weights = WeightFeeder(config, library)
-        m.submodules.schedule = schedule = ScheduleReader(config)
+        m.submodules.schedule = schedule = MetadataReader(config)
         m.submodules.issuer = issuer = Issuer(config)
         m.submodules.array = array = self._array
         m.submodules.drain = drain = DrainControl(config, self.drain_delay)
         m.submodules.response = response = ResponseWriter(config)
         shared = config.columns_per_epilogue
         groups = [
-            instantiate(m, f"output_{g}", OutputGroup(config), library)
+            instantiate(m, f"output_{g}", LaneGroup(config), library)
             for g in range(config.columns // shared)
         ]
 

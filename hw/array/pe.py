@@ -1,4 +1,4 @@
-"""The processing element: N:M decoder, multiply-accumulate, and one place in the drain chain.
+"""The processing element: N:M selector, multiply-accumulate, and one place in the drain chain.
 
                     north: weight, index, last        sum_north
                                │                          │
@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..layouts import connect_checked, group_signature, weight_signature
 from .mac import UNITS
-from .selector import Decoder
+from .selector import Selector
 
 
 class ProcessingElement(wiring.Component):
@@ -40,7 +40,7 @@ class ProcessingElement(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         self._mac = UNITS[config.accumulation].mac(config)
-        self.latency = Decoder.latency + self._mac.latency + config.interleave + 1
+        self.latency = Selector.latency + self._mac.latency + config.interleave + 1
         super().__init__(
             {
                 "west": In(group_signature(config)),
@@ -54,16 +54,16 @@ class ProcessingElement(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.decoder = decoder = Decoder(self.config)
+        m.submodules.selector = selector = Selector(self.config)
         m.submodules.mac = mac = self._mac
-        connect_checked(m, wiring.flipped(self.west), decoder.west)
-        connect_checked(m, wiring.flipped(self.north), decoder.north)
-        connect_checked(m, decoder.east, wiring.flipped(self.east))
-        connect_checked(m, decoder.south, wiring.flipped(self.south))
+        connect_checked(m, wiring.flipped(self.west), selector.west)
+        connect_checked(m, wiring.flipped(self.north), selector.north)
+        connect_checked(m, selector.east, wiring.flipped(self.east))
+        connect_checked(m, selector.south, wiring.flipped(self.south))
         m.d.comb += [
-            mac.activation.eq(decoder.activation),
-            mac.weight.eq(decoder.weight),
-            mac.last.eq(decoder.last),
+            mac.activation.eq(selector.activation),
+            mac.weight.eq(selector.weight),
+            mac.last.eq(selector.last),
         ]
         hop = [
             Signal(self.config.sum_bits, name=f"drain_{i}", reset_less=True)

@@ -1,4 +1,4 @@
-"""The N:M decoder: a group of activations, and for each kept weight the one that it meets.
+"""The N:M selector: a group of activations, and for each kept weight the one that it meets.
 
 The group is held in one register of M elements, which is also the link to the eastern neighbour:
 the neighbour takes the group one cycle later, while this register still holds it.
@@ -12,7 +12,7 @@ from ..config import Config
 from ..layouts import group_signature, operand, weight_signature
 
 
-class Decoder(wiring.Component):
+class Selector(wiring.Component):
     """Hold a group, pass both links on, and pair each weight with the activation it selects.
 
     Latency: 1 cycle to `east` and `south`, 2 cycles to `activation`, `weight` and `last`.

@@ -12,7 +12,7 @@ from ..config import Config
 from ..layouts import PAGE_NUMBERS, PAGES, RELEASE, RELEASE_CHANNEL
 
 
-class PageGuard(wiring.Component):
+class Interlock(wiring.Component):
     """Count the RUNs under way on each page.
 
     At most `most` RUNs may hold one page; `full` asks for patience before it is reached.

@@ -19,7 +19,7 @@ AHEAD = 6
 """Records read ahead: covers the memory's latency and a hand-over between RUNs."""
 
 
-class ScheduleReader(wiring.Component):
+class MetadataReader(wiring.Component):
     """Read a RUN's records for each of its tiles, and turn skips into addresses.
 
     Latency: 6 cycles from a RUN to its first record. Throughput: one record a cycle (a record

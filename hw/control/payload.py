@@ -11,7 +11,7 @@ from ..isa.commands import Target
 from ..layouts import beat, chunks, write_signature
 
 
-class Dealer(wiring.Component):
+class PayloadUnpacker(wiring.Component):
     """Deal the payload of one LOAD out (see `layouts.Chunks`).
 
     Latency: a beat's first chunk is on the bus the cycle after the beat was taken. Throughput: one

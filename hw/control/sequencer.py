@@ -40,8 +40,8 @@ from ..layouts import (
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
 from ..lib.pipeline import register, times
-from .interlock import PageGuard
-from .payload import Dealer
+from .interlock import Interlock
+from .payload import PayloadUnpacker
 
 ANSWERS_AHEAD = 64
 """Commands that are done, or wait as RUNs, while a RUN before them still sends its rows."""
@@ -87,15 +87,15 @@ class Sequencer(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.crc = crc = HeaderCrc()
-        m.submodules.dealer = dealer = Dealer(config)
-        m.submodules.guard = guard = PageGuard(config, 2 * config.runs_ahead - 1)
+        m.submodules.unpacker = unpacker = PayloadUnpacker(config)
+        m.submodules.interlock = interlock = Interlock(config, 2 * config.runs_ahead - 1)
         m.submodules.runs = runs = Fifo(RUN(config), config.queue(config.runs_ahead))
         m.submodules.responses = responses = Fifo(RESPONSE, config.queue(ANSWERS_AHEAD))
         connect_checked(m, runs.o, wiring.flipped(self.run))
         connect_checked(m, responses.o, wiring.flipped(self.response))
-        connect_checked(m, dealer.write, wiring.flipped(self.write))
-        connect_checked(m, wiring.flipped(self.release), guard.release)
-        connect_checked(m, wiring.flipped(self.release_channel), guard.release_channel)
+        connect_checked(m, unpacker.write, wiring.flipped(self.write))
+        connect_checked(m, wiring.flipped(self.release), interlock.release)
+        connect_checked(m, wiring.flipped(self.release_channel), interlock.release_channel)
 
         header = Signal(8 * HEADER_BYTES, reset_less=True)
         ended = Signal()
@@ -114,10 +114,10 @@ class Sequencer(wiring.Component):
         every_column = field(Opcode.CHANNEL, "column") == CHANNEL_ALL
         place = Signal(range(config.columns_per_epilogue))
         m.d.comb += [
-            dealer.target.eq(load_target),
-            dealer.address.eq(load_address),
-            dealer.count.eq(load_count),
-            dealer.i.payload.eq(self.i.payload),
+            unpacker.target.eq(load_target),
+            unpacker.address.eq(load_address),
+            unpacker.count.eq(load_count),
+            unpacker.i.payload.eq(self.i.payload),
             self.channel.all.eq(every_column),
             self.channel.column.eq(Mux(every_column, place, field(Opcode.CHANNEL, "column"))),
             self.channel.channel.eq(channel),
@@ -145,23 +145,23 @@ class Sequencer(wiring.Component):
         top = {target: bits - 1 for target, bits in address_bits(config).items()}
         with m.Switch(load_target):
             for target, busy in (
-                (Target.ACTIVATIONS, guard.busy.activations),
-                (Target.SCHEDULE, guard.busy.schedule),
-                (Target.INDICES, guard.busy.weights),
-                (Target.VALUES, guard.busy.weights),
+                (Target.ACTIVATIONS, interlock.busy.activations),
+                (Target.SCHEDULE, interlock.busy.schedule),
+                (Target.INDICES, interlock.busy.weights),
+                (Target.VALUES, interlock.busy.weights),
             ):
                 with m.Case(target):
                     m.d.sync += page_busy.eq(busy.bit_select(load_address[top[target]], 1))
         m.d.sync += [
-            channel_busy.eq(guard.busy.channel.bit_select(self._channel_page(channel), 1)),
-            full.eq(guard.full),
+            channel_busy.eq(interlock.busy.channel.bit_select(self._channel_page(channel), 1)),
+            full.eq(interlock.full),
         ]
         m.d.comb += [
-            guard.acquire.pages.activations.eq(run.activation_base[top[Target.ACTIVATIONS]]),
-            guard.acquire.pages.weights.eq(run.slot_base[top[Target.VALUES]]),
-            guard.acquire.pages.schedule.eq(run.schedule_base[top[Target.SCHEDULE]]),
-            guard.acquire.pages.channel.eq(run.mode.channel_page),
-            guard.acquire.channel.eq(run.mode.finish),
+            interlock.acquire.pages.activations.eq(run.activation_base[top[Target.ACTIVATIONS]]),
+            interlock.acquire.pages.weights.eq(run.slot_base[top[Target.VALUES]]),
+            interlock.acquire.pages.schedule.eq(run.schedule_base[top[Target.SCHEDULE]]),
+            interlock.acquire.pages.channel.eq(run.mode.channel_page),
+            interlock.acquire.channel.eq(run.mode.finish),
         ]
 
         beats = Signal(range(config.header_beats))
@@ -208,7 +208,7 @@ class Sequencer(wiring.Component):
                     m.next = "DISCARD"
             with m.State("WAIT"), m.Switch(opcode):
                 with m.Case(Opcode.LOAD), m.If(~page_busy):
-                    m.d.comb += dealer.start.eq(1)
+                    m.d.comb += unpacker.start.eq(1)
                     m.next = "PAYLOAD"
                 with m.Case(Opcode.CHANNEL):
                     with m.If(~channel_busy):
@@ -221,22 +221,22 @@ class Sequencer(wiring.Component):
                 with m.Case(Opcode.RUN):
                     m.d.comb += [
                         runs.i.valid.eq(~full),
-                        guard.acquire.valid.eq(runs.i.valid & runs.i.ready),
+                        interlock.acquire.valid.eq(runs.i.valid & runs.i.ready),
                     ]
-                    with m.If(guard.acquire.valid):
+                    with m.If(interlock.acquire.valid):
                         m.next = "RESPOND"
                 with m.Case(Opcode.SYNC), m.If(self.idle & ~runs.o.valid):
                     m.next = "RESPOND"
             with m.State("PAYLOAD"):
                 m.d.comb += [
-                    dealer.i.valid.eq(self.i.valid),
-                    self.i.ready.eq(dealer.i.ready),
+                    unpacker.i.valid.eq(self.i.valid),
+                    self.i.ready.eq(unpacker.i.ready),
                 ]
-                with m.If(dealer.done):
-                    m.d.sync += ended.eq(dealer.ended)
-                    with m.If(dealer.bad_length):
+                with m.If(unpacker.done):
+                    m.d.sync += ended.eq(unpacker.ended)
+                    with m.If(unpacker.bad_length):
                         m.d.sync += status.eq(Status.BAD_LENGTH)
-                    with m.Elif(dealer.bad_schedule):
+                    with m.Elif(unpacker.bad_schedule):
                         m.d.sync += status.eq(Status.BAD_SCHEDULE)
                     m.next = "DISCARD"
             with m.State("DISCARD"):
@@ -264,8 +264,8 @@ class Sequencer(wiring.Component):
             page_busy=page_busy,
             channel_busy=channel_busy,
             full=full,
-            guard=guard,
-            dealer=dealer,
+            interlock=interlock,
+            unpacker=unpacker,
             runs=runs,
             responses=responses,
         )

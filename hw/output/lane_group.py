@@ -26,7 +26,7 @@ LUT_RAM_ROWS = 16
 """Rows that any LUT RAM has."""
 
 
-class OutputGroup(wiring.Component):
+class LaneGroup(wiring.Component):
     """Finish the sums of S = `config.columns_per_epilogue` columns with one epilogue.
 
     A channel is one context's bias, scale and exponent in one of the pages, for each column. They

@@ -1,4 +1,4 @@
-"""The best dense-only processing element, to measure what the N:M decoder adds.
+"""The best dense-only processing element, to measure what the N:M selector adds.
 
 The same multiply-accumulate and drain chain; one activation a cycle, no group and no index. Only
 benchmarks use it.
@@ -15,7 +15,7 @@ from ...hw.lib.library import Library, instantiate
 
 
 class DenseProcessingElement(wiring.Component):
-    """One multiplier that multiplies what arrives: `ProcessingElement` without a decoder.
+    """One multiplier that multiplies what arrives: `ProcessingElement` without a selector.
 
     Latency: 1 cycle to `east` and `south`; `latency` cycles from a dot product's last pair to
     `sum_south`. Throughput: one pair a cycle, no stalls.

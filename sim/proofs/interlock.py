@@ -1,4 +1,4 @@
-"""PageGuard: no count wraps, and a page is busy exactly while a RUN holds it."""
+"""Interlock: no count wraps, and a page is busy exactly while a RUN holds it."""
 
 from amaranth import Module, Signal
 from amaranth.hdl import Assert, Assume, Cover
@@ -6,12 +6,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
-from ...hw.control import interlock as pages
+from ...hw.control.interlock import Interlock
 from ...hw.layouts import PAGE_NUMBERS
 
 
-class PageGuardProof(wiring.Component):
-    """Counts the holders of each page without a bound, under the guard's contract: nothing is
+class InterlockProof(wiring.Component):
+    """Counts the holders of each page without a bound, under the interlock's contract: nothing is
     acquired while it is full, and only what is held is released."""
 
     def __init__(self, config: Config, most: int):
@@ -31,19 +31,19 @@ class PageGuardProof(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.guard = guard = pages.PageGuard(self.config, self.most)
+        m.submodules.interlock = interlock = Interlock(self.config, self.most)
         m.d.comb += [
-            guard.acquire.valid.eq(self.acquire),
-            guard.acquire.pages.eq(self.acquired),
-            guard.acquire.channel.eq(self.channel),
-            guard.release.valid.eq(self.release),
-            guard.release.pages.eq(self.released),
-            guard.release_channel.valid.eq(self.release_channel),
-            guard.release_channel.page.eq(self.released_channel),
-            Assume(~(self.acquire & guard.full)),
-            Cover(guard.full),
+            interlock.acquire.valid.eq(self.acquire),
+            interlock.acquire.pages.eq(self.acquired),
+            interlock.acquire.channel.eq(self.channel),
+            interlock.release.valid.eq(self.release),
+            interlock.release.pages.eq(self.released),
+            interlock.release_channel.valid.eq(self.release_channel),
+            interlock.release_channel.page.eq(self.released_channel),
+            Assume(~(self.acquire & interlock.full)),
+            Cover(interlock.full),
         ]
-        for (kind, page), count in guard.counts.items():
+        for (kind, page), count in interlock.counts.items():
             begin = self.acquire & (self.acquired[kind] == page)
             end = self.release & (self.released[kind] == page)
             if kind == "channel":
@@ -55,7 +55,7 @@ class PageGuardProof(wiring.Component):
                 Assume(~end | (held != 0)),
                 Assert(held <= self.most),
                 Assert(count == held),
-                Assert(getattr(guard.busy, kind)[page] == (held != 0)),
+                Assert(getattr(interlock.busy, kind)[page] == (held != 0)),
                 Cover(end & (held == 1) & ~begin),
             ]
         return m

@@ -1,4 +1,4 @@
-"""OutputGroup: every sum that comes is in its row's place, once, and no buffer overflows."""
+"""LaneGroup: every sum that comes is in its row's place, once, and no buffer overflows."""
 
 from amaranth import Array, Module, Signal
 from amaranth.hdl import Assert, Assume, Cover
@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In
 from ...hw.config import Config
 from ...hw.lib.pipeline import delay
 from ...hw.output.epilogue import Epilogue
-from ...hw.output.lane_group import OutputGroup
+from ...hw.output.lane_group import LaneGroup
 from .claims import constant, ends_within
 
 LATENCY = 1
@@ -59,7 +59,7 @@ class OutputGroupProof(wiring.Component):
         m = Module()
         config = self.config
         columns = config.columns_per_epilogue
-        m.submodules.group = group = OutputGroup(config)
+        m.submodules.group = group = LaneGroup(config)
         constant(m, self.chosen_column, self.chosen_row)
 
         # Rows of which sums have come, by columns; rows that are whole, and that were taken.

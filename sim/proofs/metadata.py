@@ -1,4 +1,4 @@
-"""ScheduleReader: every record of a RUN that issues anything, once, in order, where it belongs."""
+"""MetadataReader: every record of a RUN that issues anything, once, in order, where it belongs."""
 
 from amaranth import Array, Const, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover
@@ -6,7 +6,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ...hw.config import Config
-from ...hw.control.metadata import ScheduleReader
+from ...hw.control.metadata import MetadataReader
 from ...hw.isa.commands import Target
 from ...hw.layouts import RUN, address_bits
 from .claims import constant, ends_within, stays
@@ -40,7 +40,7 @@ class AnyBank(wiring.Component):
         return m
 
 
-class ScheduleProof(wiring.Component):
+class MetadataReaderProof(wiring.Component):
     """Any RUNs and pauses; one of the RUNs, `chosen`, is followed record by record."""
 
     def __init__(self, config: Config):
@@ -58,7 +58,7 @@ class ScheduleProof(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        reader = ScheduleReader(config)
+        reader = MetadataReader(config)
         reader.bank = AnyBank(2 * config.schedule_records)
         m.submodules.reader = reader
         constant(m, *self.table, self.chosen)

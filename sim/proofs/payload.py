@@ -1,4 +1,4 @@
-"""Dealer: every chunk of a payload is dealt once, in its place, and every LOAD ends once."""
+"""PayloadUnpacker: every chunk is on the bus once, in its place, and every LOAD ends once."""
 
 from amaranth import Module, Signal
 from amaranth.hdl import Assert, Assume, Cover
@@ -6,12 +6,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
-from ...hw.control.payload import Dealer
+from ...hw.control.payload import PayloadUnpacker
 from ...hw.layouts import beat, chunks
 from .claims import elaborated
 
 
-class DealerProof(wiring.Component):
+class PayloadUnpackerProof(wiring.Component):
     """Payloads of any beats, with any pauses; a LOAD starts only when the one before is done."""
 
     def __init__(self, config: Config):
@@ -29,19 +29,19 @@ class DealerProof(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        dealer = Dealer(self.config)
-        m.submodules.dealer = elaborated(dealer)
+        unpacker = PayloadUnpacker(self.config)
+        m.submodules.unpacker = elaborated(unpacker)
         running = Signal()
         m.d.comb += [
-            dealer.start.eq(self.start),
-            dealer.target.eq(self.target),
-            dealer.address.eq(self.address),
-            dealer.count.eq(self.count),
-            dealer.i.valid.eq(self.valid),
-            dealer.i.payload.eq(self.payload),
+            unpacker.start.eq(self.start),
+            unpacker.target.eq(self.target),
+            unpacker.address.eq(self.address),
+            unpacker.count.eq(self.count),
+            unpacker.i.valid.eq(self.valid),
+            unpacker.i.payload.eq(self.payload),
             Assume(~self.start | (~running & (self.count != 0))),
         ]
-        taken = dealer.i.valid & dealer.i.ready
+        taken = unpacker.i.valid & unpacker.i.ready
 
         # What a LOAD asked for, and the beat that is being dealt.
         target, first, words = Signal(2), Signal(16), Signal(16)
@@ -61,36 +61,36 @@ class DealerProof(wiring.Component):
         used_up = place == per_beat - 1
         m.d.comb += [
             # A chunk goes out when, and only when, a beat is there; and it is the next one.
-            Assert(dealer.write.valid == there),
+            Assert(unpacker.write.valid == there),
             Assert(~taken | (running & (~there | used_up))),
-            Assert(~dealer.done | running),
+            Assert(~unpacker.done | running),
         ]
         with m.If(there):
             m.d.comb += [
-                Assert(dealer.write.target == target),
-                Assert(dealer.write.address == (first + word)[:16]),
-                Assert(dealer.write.chunk == chunk),
-                Assert(dealer.write.data == now.data >> (place * bits)[:16]),
+                Assert(unpacker.write.target == target),
+                Assert(unpacker.write.address == (first + word)[:16]),
+                Assert(unpacker.write.chunk == chunk),
+                Assert(unpacker.write.data == now.data >> (place * bits)[:16]),
                 # The LOAD ends with its last chunk, or with the packet.
-                Assert(dealer.done == (complete | (used_up & now.last))),
+                Assert(unpacker.done == (complete | (used_up & now.last))),
             ]
             m.d.sync += [
                 chunk.eq(chunk + 1),
                 place.eq(place + 1),
-                there.eq(~used_up & ~dealer.done),
+                there.eq(~used_up & ~unpacker.done),
             ]
             with m.If(whole):
                 m.d.sync += [chunk.eq(0), word.eq(word + 1)]
         with m.Else():
-            m.d.comb += Assert(~dealer.done)
-        with m.If(dealer.done):
+            m.d.comb += Assert(~unpacker.done)
+        with m.If(unpacker.done):
             m.d.sync += running.eq(0)
             m.d.comb += [
-                Assert(dealer.ended == now.last),
-                Assert(dealer.bad_length == ~(complete & now.last)),
-                Cover(~dealer.bad_length & (words == 2)),
-                Cover(dealer.bad_length & now.last),
-                Cover(dealer.bad_schedule),
+                Assert(unpacker.ended == now.last),
+                Assert(unpacker.bad_length == ~(complete & now.last)),
+                Cover(~unpacker.bad_length & (words == 2)),
+                Cover(unpacker.bad_length & now.last),
+                Cover(unpacker.bad_schedule),
             ]
         with m.If(taken):
             m.d.sync += [now.eq(self.payload), place.eq(0), there.eq(1)]
@@ -104,12 +104,12 @@ class DealerProof(wiring.Component):
                 chunk.eq(0),
             ]
         # No deadlock: while a LOAD is under way, it deals or asks for a beat.
-        m.d.comb += Assert(~running | there | dealer.i.ready)
+        m.d.comb += Assert(~running | there | unpacker.i.ready)
         # What `sequencer_steps.py` relies on.
-        m.d.comb += Assert(~dealer.i.ready | (running & ~dealer.done & ~(there & now.last)))
+        m.d.comb += Assert(~unpacker.i.ready | (running & ~unpacker.done & ~(there & now.last)))
 
         # What its registers hold then, for induction.
-        s = dealer.inside
+        s = unpacker.inside
         m.d.comb += [Assert(s.active == running), Assert(s.full == there)]
         with m.If(running):
             m.d.comb += [

@@ -1,6 +1,6 @@
 """Sequencer: from any state it can be in, a command goes on to its one answer.
 
-The dealer is the solver's choice, within what its own proof (`dealer.py`) says of it.
+The unpacker is the solver's choice, within what its own proof (`unpacker.py`) says of it.
 """
 
 from unittest.mock import patch
@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.control import sequencer
-from ...hw.control.payload import Dealer
+from ...hw.control.payload import PayloadUnpacker
 from ...hw.isa.commands import COMMAND_FIELDS, HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
 from ...hw.layouts import RELEASE, RELEASE_CHANNEL, address_bits
 from .claims import Chosen, during, elaborated, falls, ranking
@@ -29,7 +29,7 @@ HELD_AS = {
 """The pages that a LOAD writes, as a RUN holds them."""
 
 
-class ChosenDealer(Chosen, Dealer):
+class ChosenUnpacker(Chosen, PayloadUnpacker):
     pass
 
 
@@ -53,24 +53,24 @@ class SequencerSteps(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         dut = self.sequencer = sequencer.Sequencer(self.config)
-        dealer = ChosenDealer(self.config)
-        with patch.object(sequencer, "Dealer", lambda config: dealer):
+        unpacker = ChosenUnpacker(self.config)
+        with patch.object(sequencer, "PayloadUnpacker", lambda config: unpacker):
             m.submodules.sequencer = elaborated(dut)
         wiring.connect(m, wiring.flipped(self.release), dut.release)
         wiring.connect(m, wiring.flipped(self.release_channel), dut.release_channel)
         surround(m, self, dut)
         s = dut.inside
         m.d.comb += Assert(s.fsm.state < len(s.fsm.encoding))
-        whole = self._packet(m, dealer)
-        self._progress(m, dealer)
-        self._pages(m, dealer)
-        self._deeds(m, dealer, whole)
+        whole = self._packet(m, unpacker)
+        self._progress(m, unpacker)
+        self._pages(m, unpacker)
+        self._deeds(m, unpacker, whole)
         return m
 
     def during(self, *names: str) -> Value:
         return during(self.sequencer.inside.fsm, *names)
 
-    def _packet(self, m: Module, dealer) -> Signal:
+    def _packet(self, m: Module, unpacker) -> Signal:
         """A packet's beats are taken up to its last, and none before its answer."""
         s, dut = self.sequencer.inside, self.sequencer
         taken = dut.i.valid & dut.i.ready
@@ -86,13 +86,13 @@ class SequencerSteps(wiring.Component):
                 m.d.sync += whole.eq(s.beats == self.config.header_beats - 1)
                 with m.If(s.beats == 0):
                     m.d.sync += named.eq(self.payload.data[:16])
-        # The dealer takes no beat after the last, and knows at its end whether it had that.
+        # The unpacker takes no beat after the last, and knows at its end whether it had that.
         m.d.comb += [
-            dealer.i.ready.eq(self.takes),
-            dealer.done.eq(self.done),
-            dealer.ended.eq(last),
-            dealer.bad_length.eq(self.bad_length),
-            dealer.bad_schedule.eq(self.bad_schedule),
+            unpacker.i.ready.eq(self.takes),
+            unpacker.done.eq(self.done),
+            unpacker.ended.eq(last),
+            unpacker.bad_length.eq(self.bad_length),
+            unpacker.bad_schedule.eq(self.bad_schedule),
             Assume(~self.takes | ~(last | self.done)),
             Assert(~taken | ~last),
         ]
@@ -121,7 +121,7 @@ class SequencerSteps(wiring.Component):
             m.d.comb += Assert(s.header[:16] == Mux(whole, named, 0))
         return whole
 
-    def _progress(self, m: Module, dealer):
+    def _progress(self, m: Module, unpacker):
         """A number that falls, but for what others have to do first."""
         s, dut = self.sequencer.inside, self.sequencer
         opcode = s.header[:8]
@@ -135,30 +135,30 @@ class SequencerSteps(wiring.Component):
                 | ((opcode == Opcode.RUN) & (s.full | ~s.runs.i.ready))
                 | ((opcode == Opcode.SYNC) & ~(self.idle & ~dut.run.valid))
             ),
-            "PAYLOAD": ~self.done,  # the dealer, which waits for the host
+            "PAYLOAD": ~self.done,  # the unpacker, which waits for the host
             "DISCARD": ~s.ended,
             "RESPOND": ~s.responses.i.ready,
         }
         waits = Cat(self.during(name) & waits for name, waits in others.items()).any()
         falls(m, number, ~waits)
-        # What the host offers is taken where it is waited for, or is the dealer's to take.
+        # What the host offers is taken where it is waited for, or is the unpacker's to take.
         with m.If(self.during("HEADER") | (self.during("DISCARD") & ~s.ended)):
             m.d.comb += Assert(dut.i.ready)
         with m.If(self.during("PAYLOAD")):
             m.d.comb += [
-                Assert(dut.i.ready == dealer.i.ready),
-                Assert(dealer.i.valid == dut.i.valid),
-                Assert(Value.cast(dealer.i.payload) == Value.cast(dut.i.payload)),
+                Assert(dut.i.ready == unpacker.i.ready),
+                Assert(unpacker.i.valid == dut.i.valid),
+                Assert(Value.cast(unpacker.i.payload) == Value.cast(dut.i.payload)),
             ]
         with m.Else():
-            m.d.comb += Assert(~dealer.i.valid)
+            m.d.comb += Assert(~unpacker.i.valid)
         with m.If(self.during("WAIT")):
             known = Cat(opcode == each for each in Opcode).any()
             m.d.comb += [Assert(known), Assert(s.ended == (opcode != Opcode.LOAD))]
         with m.Else():
             m.d.comb += Assert(s.place == 0)
 
-    def _pages(self, m: Module, dealer):
+    def _pages(self, m: Module, unpacker):
         """What a RUN holds is waited for and not written; a SYNC waits for all RUNs."""
         s, dut = self.sequencer.inside, self.sequencer
 
@@ -171,11 +171,11 @@ class SequencerSteps(wiring.Component):
             for target, bits in address_bits(self.config).items():
                 with m.Case(target):
                     which = field(Opcode.LOAD, "address")[bits - 1]
-                    busy = getattr(s.guard.busy, HELD_AS[target])
+                    busy = getattr(s.interlock.busy, HELD_AS[target])
                     m.d.comb += page.eq(busy.bit_select(which, 1))
         channel, contexts = field(Opcode.CHANNEL, "channel"), self.config.interleave
         settings = Signal()
-        for number, busy in enumerate(s.guard.busy.channel):
+        for number, busy in enumerate(s.interlock.busy.channel):
             first = number * contexts
             with m.If((channel >= first) & (channel < first + contexts)):
                 m.d.comb += settings.eq(busy)
@@ -186,7 +186,7 @@ class SequencerSteps(wiring.Component):
             held_page.eq(page),
             held_settings.eq(settings),
             exists.eq(channel < self.config.channels),
-            was_full.eq(s.guard.full),
+            was_full.eq(s.interlock.full),
             judged.eq(self.during("JUDGE", "DECODE", "WAIT")),
             alone.eq(self.idle & ~dut.run.valid),
             synced.eq(sync),
@@ -198,18 +198,18 @@ class SequencerSteps(wiring.Component):
                 Assert(s.full == was_full),
             ]
         m.d.comb += [
-            Assert(~dealer.start | ~held_page),
+            Assert(~unpacker.start | ~held_page),
             Assert(~dut.channel.valid | ~held_settings),
-            Assert(~s.guard.acquire.valid | ~was_full),
-            Assert(s.guard.acquire.valid == (s.runs.i.valid & s.runs.i.ready)),
+            Assert(~s.interlock.acquire.valid | ~was_full),
+            Assert(s.interlock.acquire.valid == (s.runs.i.valid & s.runs.i.ready)),
         ]
-        with m.If(dealer.start):
-            told = {name: getattr(dealer, name) for name in ("target", "address", "count")}
+        with m.If(unpacker.start):
+            told = {name: getattr(unpacker, name) for name in ("target", "address", "count")}
             m.d.comb += [Assert(value == field(Opcode.LOAD, name)) for name, value in told.items()]
         with m.If(synced):
             m.d.comb += Assert(self.during("RESPOND") == alone)
 
-    def _deeds(self, m: Module, dealer, whole: Signal):
+    def _deeds(self, m: Module, unpacker, whole: Signal):
         """What is answered with OK was done, once; what is refused at its header was not."""
         s, dut = self.sequencer.inside, self.sequencer
         opcode, ok = s.header[:8], s.status == Status.OK
@@ -219,7 +219,7 @@ class SequencerSteps(wiring.Component):
         m.d.comb += [
             Assert(~queues | (self.during("WAIT") & ok & (opcode == Opcode.RUN) & ~queued)),
             Assert(~dut.channel.valid | (self.during("WAIT") & ok & (opcode == Opcode.CHANNEL))),
-            Assert(~dealer.start | (self.during("WAIT") & ok & (opcode == Opcode.LOAD) & ~begun)),
+            Assert(~unpacker.start | (self.during("WAIT") & ok & (opcode == Opcode.LOAD) & ~begun)),
             Assert(s.responses.i.valid == self.during("RESPOND")),
         ]
         with m.If(self.during("HEADER", "CHECK", "JUDGE", "DECODE")):
@@ -230,7 +230,7 @@ class SequencerSteps(wiring.Component):
             m.d.sync += [
                 queued.eq(queued | queues),
                 set_.eq(set_ | sets),
-                begun.eq(begun | dealer.start),
+                begun.eq(begun | unpacker.start),
             ]
         with m.If(self.during("WAIT")):
             m.d.comb += [
@@ -246,7 +246,7 @@ class SequencerSteps(wiring.Component):
             m.d.comb += [Assert(~queued), Assert(~set_), Assert(~ok | begun)]
         with m.If(self.during("DISCARD", "RESPOND")):
             m.d.comb += Assert(~begun | (opcode == Opcode.LOAD))
-        # What the dealer said of a LOAD.
+        # What the unpacker said of a LOAD.
         dealt, fine = Signal(), Signal()
         with m.If(self.during("PAYLOAD") & self.done):
             m.d.sync += [dealt.eq(1), fine.eq(~self.bad_length & ~self.bad_schedule)]

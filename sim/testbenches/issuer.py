@@ -10,7 +10,7 @@ from cocotb.triggers import FallingEdge
 
 from ...hw.config import Config
 from ...hw.control.issuer import Issuer
-from ...hw.control.metadata import ScheduleReader
+from ...hw.control.metadata import MetadataReader
 from ...hw.isa.commands import Target
 from ...hw.layouts import RUN, address_bits, connect_checked, write_signature
 from .common import configuration, generator, start
@@ -40,7 +40,7 @@ class ReaderAndIssuer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.reader = reader = ScheduleReader(self.config)
+        m.submodules.reader = reader = MetadataReader(self.config)
         m.submodules.issuer = issuer = Issuer(self.config)
         connect_checked(m, wiring.flipped(self.write), reader.write)
         connect_checked(m, wiring.flipped(self.run), reader.run)

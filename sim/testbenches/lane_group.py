@@ -1,4 +1,4 @@
-"""An output group: every column's sums come out finished, in rows, whatever stalls there are."""
+"""An lane group: every column's sums come out finished, in rows, whatever stalls there are."""
 
 import random
 
@@ -8,7 +8,7 @@ from cocotb.triggers import FallingEdge
 
 from ...hw.config import Accumulation
 from ...hw.isa.commands import MODE_CHANNEL_SHIFT, OutputFormat
-from ...hw.output.lane_group import OutputGroup
+from ...hw.output.lane_group import LaneGroup
 from ..golden import dot, epilogue
 from .common import configuration, generator, start
 
@@ -162,7 +162,7 @@ async def a_reset_forgets_the_sums(dut):
     dut.rst.value = 1
     for c in range(columns):
         getattr(dut, f"rows__{c}__valid").value = 0
-    for _ in range(OutputGroup.settle + 1):
+    for _ in range(LaneGroup.settle + 1):
         await FallingEdge(dut.clk)
     dut.rst.value = 0
     for _ in range(100):

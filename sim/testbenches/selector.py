@@ -1,11 +1,11 @@
-"""The N:M decoder: every weight meets the activation that its index names, at any N."""
+"""The N:M selector: every weight meets the activation that its index names, at any N."""
 
 import random
 
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from ...hw.array.selector import Decoder
+from ...hw.array.selector import Selector
 from .common import configuration, generator, join, start
 
 
@@ -39,8 +39,8 @@ async def selects_by_index(dut):
         assert int(dut.south__weight.value) == weight
         assert int(dut.south__index.value) == index
         assert int(dut.south__last.value) == last
-        if cycle >= Decoder.latency:
-            activation, weight, last = expected[cycle + 1 - Decoder.latency]
+        if cycle >= Selector.latency:
+            activation, weight, last = expected[cycle + 1 - Selector.latency]
             assert int(dut.activation.value) == activation
             assert int(dut.weight.value) == weight
             assert int(dut.last.value) == last

@@ -58,12 +58,12 @@ def test_selftest_through_the_pins(board):
 @pytest.mark.parametrize("board", [DIGITS], indirect=True)
 def test_digits_through_the_pins(board, tmp_path):
     net = network.Network.load(network.DEFAULT)
-    x = load(net.data).test_x[:8]
+    x = load(net.data).test_x[:4]
     with device.open(board) as opened:
         got = net.run(x, network.hardware(opened, []))
         want = net.run(x, network.golden(opened.config))
     assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
-    arguments = ["run", "--device", board, "--baud", "115200", "--images", "8"]
+    arguments = ["run", "--device", board, "--baud", "115200", "--images", "2"]
     done = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
 

@@ -8,7 +8,7 @@ import pytest
 from heddle.hw.bus.axi_lite import Registers
 from heddle.hw.config import Config
 from heddle.hw.control.issuer import Issuer
-from heddle.hw.control.payload import Dealer
+from heddle.hw.control.payload import PayloadUnpacker
 from heddle.hw.control.response import ResponseWriter
 from heddle.hw.control.sequencer import Sequencer
 from heddle.hw.core import Core
@@ -81,7 +81,7 @@ BENCHES = [
             Mutant(
                 "a good record takes a bad one back",
                 "a_bad_record_among_good_ones",
-                Dealer,
+                PayloadUnpacker,
                 (
                     (
                         " bad_schedule.eq(self.bad_schedule)",

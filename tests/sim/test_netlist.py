@@ -47,11 +47,10 @@ def test_products(netlist):
     config, text = netlist
     rng = np.random.default_rng(11)
     with Device(mapped(config, text), config.name) as device:
-        for n in (None, 0, 1, 2, 4, 8):
-            for output in OutputFormat:
-                shape = (int(rng.integers(1, 7)), int(rng.integers(1, 70)), int(rng.integers(1, 6)))
-                relu, bias = bool(rng.integers(2)), rng.standard_normal(shape[2])
-                random_product(device, rng, n, shape, bias=bias, relu=relu, output=output)
+        for n, output in zip((None, 0, 1, 2, 4, 8), [*OutputFormat] * 2, strict=True):
+            shape = (int(rng.integers(1, 7)), int(rng.integers(1, 70)), int(rng.integers(1, 6)))
+            relu, bias = bool(rng.integers(2)), rng.standard_normal(shape[2])
+            random_product(device, rng, n, shape, bias=bias, relu=relu, output=output)
 
 
 def test_packets_good_and_bad(netlist):

@@ -50,7 +50,7 @@ TOPS = [
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
-    ("selector", "hw.array.selector:Decoder", [*FORMATS, config(group=16)]),
+    ("selector", "hw.array.selector:Selector", [*FORMATS, config(group=16)]),
     (
         "pe",
         "hw.array.pe:ProcessingElement",
@@ -59,7 +59,7 @@ RUNS = [
     ("array", "hw.array.array:Array", ARRAYS),
     ("feeders", "hw.buffers.feeders:ActivationFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
     ("feeders", "hw.buffers.feeders:WeightFeeder", [*FORMATS, NARROW, *STREAMS]),
-    ("lane_group", "hw.output.lane_group:OutputGroup", [*GROUPS, COMPACT]),
+    ("lane_group", "hw.output.lane_group:LaneGroup", [*GROUPS, COMPACT]),
     ("epilogue", "hw.output.epilogue:Epilogue", [*FORMATS, COMPACT]),
     ("response", "hw.control.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
     ("long_response", "hw.control.response:ResponseWriter", [COMPACT]),

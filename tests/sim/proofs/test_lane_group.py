@@ -1,11 +1,11 @@
-"""Proofs of the output group's queues, and that they can fail."""
+"""Proofs of the lane group's queues, and that they can fail."""
 
 from dataclasses import replace
 
 import pytest
 
 from heddle.hw.config import Config
-from heddle.hw.output import lane_group as output_group
+from heddle.hw.output import lane_group
 from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.lane_group import OutputGroupProof, PlainEpilogue
 
@@ -18,9 +18,9 @@ RESULTS = 2
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     """Little room, so that few cycles fill it."""
-    monkeypatch.setattr(output_group, "Epilogue", PlainEpilogue)
-    monkeypatch.setattr(output_group, "LUT_RAM_ROWS", RESULTS)
-    monkeypatch.setattr(output_group, "RESULTS", RESULTS)
+    monkeypatch.setattr(lane_group, "Epilogue", PlainEpilogue)
+    monkeypatch.setattr(lane_group, "LUT_RAM_ROWS", RESULTS)
+    monkeypatch.setattr(lane_group, "RESULTS", RESULTS)
     monkeypatch.setattr(Config, "output_depth", 4)
 
 
@@ -51,5 +51,5 @@ def stops(m, group):
 
 @pytest.mark.parametrize("wrong", [drops_a_sum, mixes_columns, forgets_ends, stops])
 def test_wrong_output_group_fails(wrong, monkeypatch):
-    mutate(monkeypatch, output_group.OutputGroup, wrong)
+    mutate(monkeypatch, lane_group.LaneGroup, wrong)
     refuted(OutputGroupProof(PAIR, RESULTS), 17)

@@ -1,16 +1,16 @@
-"""Proofs of the schedule reader, and that they can fail."""
+"""Proofs of the metadata reader, and that they can fail."""
 
 import pytest
 
-from heddle.hw.control import metadata as schedule
+from heddle.hw.control import metadata
 from heddle.sim.proofs.formal import prove
-from heddle.sim.proofs.metadata import ScheduleProof
+from heddle.sim.proofs.metadata import MetadataReaderProof
 
 from .common import SMALL, mutate, refuted
 
 
-def test_schedule_reader():
-    prove(lambda: ScheduleProof(SMALL), bounded=11, cover=20)
+def test_metadata_reader():
+    prove(lambda: MetadataReaderProof(SMALL), bounded=11, cover=20)
 
 
 def reads_the_wrong_record(m, reader):
@@ -32,6 +32,6 @@ def gives_nothing(m, reader):
 @pytest.mark.parametrize(
     "wrong", [reads_the_wrong_record, forgets_skips, takes_runs_always, gives_nothing]
 )
-def test_wrong_schedule_reader_fails(wrong, monkeypatch):
-    mutate(monkeypatch, schedule.ScheduleReader, wrong)
-    refuted(ScheduleProof(SMALL), 11)
+def test_wrong_metadata_reader_fails(wrong, monkeypatch):
+    mutate(monkeypatch, metadata.MetadataReader, wrong)
+    refuted(MetadataReaderProof(SMALL), 11)

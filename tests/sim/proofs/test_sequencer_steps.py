@@ -73,7 +73,7 @@ def sets_channels_that_are_read(m, s, dut):
 
 
 def looks_at_the_wrong_channels_page(m, s, dut):
-    m.d.sync += s.channel_busy.eq(s.guard.busy.channel[0])
+    m.d.sync += s.channel_busy.eq(s.interlock.busy.channel[0])
 
 
 def waits_for_a_page_that_is_free(m, s, dut):
@@ -89,7 +89,7 @@ def forgets_its_answer(m, s, dut):
 
 
 def keeps_the_payload(m, s, dut):
-    m.d.comb += s.dealer.i.valid.eq(0)
+    m.d.comb += s.unpacker.i.valid.eq(0)
 
 
 @pytest.mark.parametrize(
