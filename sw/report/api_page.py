@@ -11,7 +11,7 @@ from typing import Any
 
 from ..host import driver
 
-PACKAGE = __package__.rpartition(".")[0]
+PACKAGE = "heddle"
 METHODS = {("Device", "matmul"): driver.matmul}
 """Methods that another function does: its parameters but the first are theirs."""
 EMPTY = inspect.Parameter.empty

@@ -74,6 +74,11 @@ def test_a_sample_is_seeded_and_no_line_has_two():
         assert text[mutant.start : mutant.stop].decode() == mutant.before
 
 
+def test_what_belongs_is_there():
+    named = {run[0] for runs in belongs.MORE.values() for run in runs} | set(belongs.MORE)
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
 @pytest.mark.parametrize("half", HALVES)
 def test_every_module_has_tests(half):
     without = [str(p.relative_to(ROOT)) for p in modules(ROOT, half)]

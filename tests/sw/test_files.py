@@ -107,7 +107,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     files.write_array(path, np.arange(10))
     program = (
         "import resource, signal, sys, numpy as np\n"
-        "from heddle.sw import files\n"
+        "from heddle.sw.lib import files\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))\n"
         "try: files.write_array(sys.argv[1], np.zeros(100_000))\n"
