@@ -46,7 +46,7 @@ mutants: $(READY) ## would a test notice? 200 small faults, results into docs/mu
 	$(BIN)/python -m heddle.sim.mutants
 
 coverage: $(READY) ## functional coverage of the hardware into build/coverage.json
-	$(BIN)/python -m heddle.sw.report.cross_coverage
+	$(BIN)/heddle coverage
 
 verilog: $(READY) ## standalone Verilog of one configuration (PRESET=small)
 	$(BIN)/heddle verilog --preset $(PRESET)

@@ -9,8 +9,8 @@ with heddle.open("sim", "small") as device:
 
 from . import links  # noqa: F401  (first: it says what is wrong if the others fail)
 from .hw.config import PRESETS, Accumulation, Config, preset
-from .hw.formats import BF16, E4M3, E5M2, FORMATS, FP16, INT4, INT8, Format
-from .hw.isa.commands import Flag, OutputFormat
+from .hw.formats import BF16, E4M3, E5M2, FORMATS, FP16, INT4, INT8, Format, OutputFormat
+from .hw.isa.commands import Flag
 from .sw.compiler.elements import Raw
 from .sw.compiler.nm import NotSparse, check, mask, prune
 from .sw.compiler.packing import PackedWeights, pack, to_dense
@@ -23,8 +23,9 @@ from .sw.errors import (
     HeddleError,
     PrecisionWarning,
 )
-from .sw.host.device import Device, open
+from .sw.host.device import Device
 from .sw.host.driver import Stats
+from .sw.host.open import open_device as open
 from .sw.nn.container import load, save
 from .sw.nn.network import Network
 from .sw.report.explain import Explanation, explain

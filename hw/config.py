@@ -9,13 +9,12 @@ from enum import IntEnum
 from numbers import Integral
 
 from .errors import ConfigError
-from .formats import FORMATS, FP16, INT8, Format
-from .isa.commands import BIAS_BITS, HEADER_BYTES, MODE_CHANNEL_SHIFT, OutputFormat
+from .formats import FORMATS, FP16, INT8, Format, OutputFormat
 
 MAX_TERMS = 1 << 15
 """Longest dot product (in kept products) whose accumulator is proven never to overflow. A longer
 one wraps around if its sum leaves the accumulator: the driver refuses what could
-(`sw/host/bounds.py`)."""
+(`sw/compiler/bounds.py`)."""
 MAX_ROWS, MAX_COLUMNS, MAX_INTERLEAVE = 128, 128, 16
 """Of an array, and of the outputs that a processing element accumulates in turn."""
 GROUPS = (8, 16)
@@ -24,6 +23,10 @@ LANES = (1, 2, 4, 8, 16)
 """Groups of activations in one beat."""
 BEAT_BYTES = {m * k * f.bits // 8 for m in GROUPS for k in LANES for f in FORMATS.values()}
 """Widths of the host streams that there are."""
+HEADER_BYTES = 32
+"""Of a command's header and of a response's."""
+BIAS_BITS = 96
+"""Of the bias that a command brings, so no sum is wider."""
 FP32_ADDER_STAGES = 5
 """Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""
 
@@ -172,11 +175,6 @@ class Config:
     def channels(self) -> int:
         """Settings that each column has: one for each page and output that it accumulates."""
         return self.channel_pages * self.interleave
-
-    @property
-    def mode_bits(self) -> int:
-        """Width in bits of a RUN's mode."""
-        return MODE_CHANNEL_SHIFT + (self.channel_pages - 1).bit_length()
 
     @property
     def stream_bytes(self) -> int:

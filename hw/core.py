@@ -14,7 +14,8 @@ from .control.metadata import MetadataReader
 from .control.response import ResponseWriter
 from .control.sequencer import Sequencer
 from .isa.commands import Flag, Target
-from .layouts import PAGE_NUMBERS, address_bits, beat, connect_checked
+from .isa.maps import address_bits
+from .layouts import PAGE_NUMBERS, beat, connect_checked
 from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
 from .output.lane_group import LaneGroup
@@ -40,12 +41,19 @@ class Core(wiring.Component):
     events : Out(counters.EVENTS(config))
     """
 
+    @staticmethod
+    def drain_delay(config: Config) -> int:
+        """Cycles from the issue of a tile's last slot to its first sum at column 0's lane group."""
+        return 2 + Array.latency(config)
+
+    @staticmethod
+    def settle(config: Config) -> int:
+        """Cycles that a reset must last."""
+        return Core.drain_delay(config) + config.columns + LaneGroup.settle + 16
+
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
-        self._array = Array(config, library)
-        self.drain_delay = 2 + self._array.latency
-        self.settle = self.drain_delay + config.columns + LaneGroup.settle + 16
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
@@ -63,8 +71,8 @@ class Core(wiring.Component):
         m.submodules.weights = weights = WeightFeeder(config, library)
         m.submodules.schedule = schedule = MetadataReader(config)
         m.submodules.issuer = issuer = Issuer(config)
-        m.submodules.array = array = self._array
-        m.submodules.drain = drain = DrainControl(config, self.drain_delay)
+        m.submodules.array = array = Array(config, library)
+        m.submodules.drain = drain = DrainControl(config, self.drain_delay(config))
         m.submodules.response = response = ResponseWriter(config)
         shared = config.columns_per_epilogue
         groups = [

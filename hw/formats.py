@@ -1,4 +1,4 @@
-"""Number formats of operands: what the array multiplies, described once for hardware and host.
+"""Number formats: what the array multiplies and gives, described once for hardware and host.
 
 A format says how an element's bits become an integer. Every finite element equals
 ``significand * 2**exponent * 2**unit_log2`` with a signed integer significand and an exponent
@@ -15,7 +15,7 @@ Sources: IEEE 754-2019 (binary16); OCP 8-bit Floating Point Specification 1.0 (E
 """
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 
 STEP_LOG2 = 2
 """log2 of the shift (in bits) that the low part of an exponent makes: steps are 2**2 = 4 bits."""
@@ -30,6 +30,18 @@ class Specials(Enum):
     """The largest exponent holds infinities and NaNs."""
     FN = "fn"
     """Only exponent and fraction all ones is NaN; there are no infinities (OCP E4M3)."""
+
+
+class OutputFormat(IntEnum):
+    """How a finished sum leaves."""
+
+    FP32 = 0
+    FP16 = 1
+    INT8 = 2
+
+    @property
+    def bytes(self) -> int:
+        return (4, 2, 1)[self]
 
 
 @dataclass(frozen=True)

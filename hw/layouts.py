@@ -1,7 +1,6 @@
 """Layouts and signatures that more than one module of the gateware speaks."""
 
 from collections.abc import Mapping
-from math import gcd
 
 from amaranth import Module, Shape, ShapeCastable, signed
 from amaranth.lib import data, wiring
@@ -9,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 
 from .config import Config
 from .formats import Format
-from .isa.commands import Target
+from .isa.commands import Header, Target
+from .isa.maps import chunks
 
 
 def operand(format: Format) -> data.StructLayout:
@@ -20,6 +20,12 @@ def operand(format: Format) -> data.StructLayout:
 def beat(config: Config) -> data.StructLayout:
     """One beat of a host stream; `last` ends a packet."""
     return data.StructLayout({"data": 8 * config.stream_bytes, "last": 1})
+
+
+def HEADER(kind: type[Header]) -> data.StructLayout:
+    """A command's header but for its check, field by field."""
+    fields = {name: Shape(bits, signed) for name, (bits, signed) in kind.layout().items()}
+    return data.StructLayout({"opcode": 8, "tag": 8, **fields})
 
 
 def group_signature(config: Config) -> wiring.Signature:
@@ -44,49 +50,6 @@ def weight_signature(config: Config) -> wiring.Signature:
             "last": Out(1),
         }
     )
-
-
-class Chunks:
-    """How the words of one buffer travel in beats: a beat of U units fills banks in chunks.
-
-    ``size = gcd(U, banks)`` units are written in one cycle, so a chunk lies within a beat and
-    within a word, for any array shape.
-    """
-
-    def __init__(self, unit_bits: int, units: int, banks: int):
-        self.unit_bits = unit_bits
-        self.units = units
-        """U: units in a beat."""
-        self.size = gcd(units, banks)
-        """Units in a chunk."""
-        self.per_beat = units // self.size
-        self.per_word = banks // self.size
-
-    @property
-    def bits(self) -> int:
-        return self.unit_bits * self.size
-
-
-def chunks(config: Config) -> dict[Target, Chunks]:
-    """The chunking of each buffer that LOAD can fill."""
-    bits = 8 * config.stream_bytes
-    element = config.format.bits
-    return {
-        Target.ACTIVATIONS: Chunks(config.group * element, config.lanes, config.rows),
-        Target.SCHEDULE: Chunks(8, bits // 8, 1),
-        Target.INDICES: Chunks(4, bits // 4, config.columns),
-        Target.VALUES: Chunks(element, bits // element, config.columns),
-    }
-
-
-def address_bits(config: Config) -> dict[Target, int]:
-    """Width of a word address in each buffer; its top bit is the page."""
-    return {
-        Target.ACTIVATIONS: config.activation_groups.bit_length(),
-        Target.SCHEDULE: config.schedule_records.bit_length(),
-        Target.INDICES: config.weight_slots.bit_length(),
-        Target.VALUES: config.weight_slots.bit_length(),
-    }
 
 
 def write_signature(config: Config) -> wiring.Signature:
@@ -126,7 +89,7 @@ def channel_signature(config: Config) -> wiring.Signature:
 
 
 def MODE(config: Config) -> data.StructLayout:
-    """A RUN's mode, as in `commands.MODE_*`."""
+    """What a RUN wants done with its tiles, as in `commands.Run`."""
     page = range(config.channel_pages)
     return data.StructLayout({"finish": 1, "relu": 1, "format": 2, "channel_page": page})
 

@@ -14,8 +14,9 @@ from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, Reset
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bus.axi_lite import AXI_LITE_PORTS, Registers
+from .bus.axi_lite import AXI_LITE_PORTS
 from .config import Config
+from .control.registers import Registers
 from .core import Core
 from .layouts import connect_ports
 from .lib.library import Library
@@ -66,9 +67,10 @@ class Accelerator(wiring.Component):
         # A reset lasts until everything on its way has left the pipelines, which have none. The
         # core's is a register, for it has far to go.
         reset = Signal(init=1)
-        settle = Signal(range(core.settle + 1), init=core.settle)
+        last = Core.settle(self.config)
+        settle = Signal(range(last + 1), init=last)
         with m.If(registers.reset):
-            m.d.sync += settle.eq(core.settle)
+            m.d.sync += settle.eq(last)
         with m.Elif(settle != 0):
             m.d.sync += settle.eq(settle - 1)
         m.d.sync += reset.eq(registers.reset | (settle != 0))

@@ -25,10 +25,14 @@ class Array(wiring.Component):
     sums : C raw sums of `config.sum_bits`
     """
 
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles, as above."""
+        return config.rows - 1 + ProcessingElement.latency(config)
+
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
-        self.latency = config.rows - 1 + ProcessingElement(config).latency
         super().__init__(
             {
                 "west": In(group_signature(config)).array(config.rows),

@@ -32,9 +32,13 @@ class ExactMac(wiring.Component):
     sum : Out(accumulator_bits), valid with `done`
     """
 
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles, as above."""
+        return 1 + bool(config.format.step_bits)
+
     def __init__(self, config: Config):
         self.config = config
-        self.latency = 1 + bool(config.format.step_bits)
         super().__init__(
             {
                 "activation": In(operand(config.format)),

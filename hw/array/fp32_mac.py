@@ -40,7 +40,10 @@ class Fp32Mac(wiring.Component):
     sum : Out(32), a binary32, valid with `done`
     """
 
-    latency = 2 + ADDER_STAGES
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles, as above."""
+        return 2 + ADDER_STAGES
 
     def __init__(self, config: Config):
         self.config = config

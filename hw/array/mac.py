@@ -1,11 +1,11 @@
 """The multiply-accumulate units that processing elements are built of, in one table.
 
-A unit is a component made from a `Config`, with these members and one attribute:
+A unit is a component made from a `Config`, with these members and one method:
 
     activation, weight : In(layouts.operand(format)), the pair to multiply, one every cycle
     last : In(1), the pair is the last of its dot product
     sum, done : Out(config.sum_bits), Out(1), the finished sum, `latency` cycles after that pair
-    latency : cycles, at least 1
+    latency(config) : static method, cycles, at least 1
 
 The pair of cycle t belongs to context t mod T, and the one T cycles after a `last` starts its sum
 from zero. A pair with a weight of zero must change nothing. Everything around the unit follows its
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from amaranth.lib import wiring
 
-from ..config import Accumulation
+from ..config import Accumulation, Config
 from .exact_mac import ExactMac
 from .fp32_mac import Fp32Mac, Fp32ToInteger
 
@@ -34,6 +34,11 @@ UNITS = {
     Accumulation.EXACT: Unit(ExactMac),
     Accumulation.FP32: Unit(Fp32Mac, Fp32ToInteger),
 }
+
+
+def mac_type(config: Config) -> type[wiring.Component]:
+    """The unit of a configuration's processing elements."""
+    return UNITS[config.accumulation].mac
 
 
 def longest_conversion() -> int:

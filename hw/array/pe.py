@@ -16,7 +16,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..layouts import connect_checked, group_signature, weight_signature
-from .mac import UNITS
+from .mac import mac_type
 from .selector import Selector
 
 
@@ -37,10 +37,13 @@ class ProcessingElement(wiring.Component):
     sum_north, sum_south : the drain chain, raw bits of `config.sum_bits`
     """
 
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles, as above."""
+        return Selector.latency + mac_type(config).latency(config) + config.interleave + 1
+
     def __init__(self, config: Config):
         self.config = config
-        self._mac = UNITS[config.accumulation].mac(config)
-        self.latency = Selector.latency + self._mac.latency + config.interleave + 1
         super().__init__(
             {
                 "west": In(group_signature(config)),
@@ -55,7 +58,7 @@ class ProcessingElement(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.selector = selector = Selector(self.config)
-        m.submodules.mac = mac = self._mac
+        m.submodules.mac = mac = mac_type(self.config)(self.config)
         connect_checked(m, wiring.flipped(self.west), selector.west)
         connect_checked(m, wiring.flipped(self.north), selector.north)
         connect_checked(m, selector.east, wiring.flipped(self.east))

@@ -21,14 +21,8 @@ from amaranth.lib.wiring import In, Out
 from ..arith.operand import OperandDecoder
 from ..config import Config
 from ..isa.commands import Target
-from ..layouts import (
-    address_bits,
-    chunks,
-    group_signature,
-    operand,
-    weight_signature,
-    write_signature,
-)
+from ..isa.maps import address_bits, chunks
+from ..layouts import group_signature, operand, weight_signature, write_signature
 from ..lib.library import Library, instantiate
 from ..lib.pipeline import register, register_unless
 

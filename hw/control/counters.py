@@ -6,19 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.commands import Flag
+from ..isa.registers import NARROW, STALLS, WIDE
 from ..lib.pipeline import times
-
-STALLS = ("stall_drain", "stall_output", "stall_schedule", "stall_host")
-WIDE = ("cycles", "total", "macs", "slots")
-"""Counters of 64 bits; the others have 32."""
-NARROW = ("commands", "errors", "tiles", *STALLS, "overlap")
-ALWAYS = ("commands", "errors")
-"""What is counted even without `Config.counters`."""
-
-
-def kept(config: Config) -> tuple[str, ...]:
-    """The counters that `config` has; the others stay at zero."""
-    return (*WIDE, *NARROW) if not config.compact else ALWAYS
 
 
 def EVENTS(config: Config) -> data.StructLayout:

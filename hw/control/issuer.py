@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.commands import Target
-from ..layouts import FINISH, RECORD, address_bits
+from ..isa.maps import address_bits
+from ..layouts import FINISH, RECORD
 
 
 class Issuer(wiring.Component):

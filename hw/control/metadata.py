@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 from ..buffers.feeders import Bank
 from ..config import Config
 from ..isa.commands import Target
-from ..layouts import RECORD, RUN, address_bits, connect_checked, write_signature
+from ..isa.maps import address_bits
+from ..layouts import RECORD, RUN, connect_checked, write_signature
 from ..lib.fifo import Fifo
 from ..lib.pipeline import delay
 

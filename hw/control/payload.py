@@ -8,11 +8,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.commands import Target
-from ..layouts import beat, chunks, write_signature
+from ..isa.maps import chunks
+from ..layouts import beat, write_signature
 
 
 class PayloadUnpacker(wiring.Component):
-    """Deal the payload of one LOAD out (see `layouts.Chunks`).
+    """Deal the payload of one LOAD out (see `maps.Chunks`).
 
     Latency: a beat's first chunk is on the bus the cycle after the beat was taken. Throughput: one
     chunk a cycle. Stall rule: takes a beat only while a payload is under way, and never one that

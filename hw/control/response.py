@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import HEADER_WORDS, OutputFormat
+from ..formats import OutputFormat
+from ..isa.commands import HEADER_WORDS
 from ..layouts import RESPONSE, beat
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo

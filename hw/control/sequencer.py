@@ -12,26 +12,29 @@ stays written), is answered with a status, and the next packet is taken as if no
 from types import SimpleNamespace
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from ..formats import OutputFormat
 from ..isa.commands import (
     CHANNEL_ALL,
-    COMMAND_FIELDS,
     HEADER_BYTES,
     HEADER_WORDS,
+    Channel,
+    Load,
     Opcode,
-    OutputFormat,
+    Run,
     Status,
     Target,
 )
+from ..isa.maps import address_bits
 from ..layouts import (
+    HEADER,
     RELEASE,
     RELEASE_CHANNEL,
     RESPONSE,
     RUN,
-    address_bits,
     beat,
     channel_signature,
     connect_checked,
@@ -101,29 +104,21 @@ class Sequencer(wiring.Component):
         ended = Signal()
         status = Signal(Status)
         opcode, tag = header[:8], header[8:16]
-        word = [header.word_select(i, 16) for i in range(HEADER_WORDS)]
-
-        def field(op: Opcode, name: str):
-            return word[1 + COMMAND_FIELDS[op].index(name)]
-
-        run = self._run_of(field)
-        load_target = field(Opcode.LOAD, "target")
-        load_address = field(Opcode.LOAD, "address")
-        load_count = field(Opcode.LOAD, "count")
-        channel = field(Opcode.CHANNEL, "channel")
-        every_column = field(Opcode.CHANNEL, "column") == CHANNEL_ALL
+        load, channel, asked = (_as(kind, header) for kind in (Load, Channel, Run))
+        run = self._run_of(asked)
+        every_column = channel.column == CHANNEL_ALL
         place = Signal(range(config.columns_per_epilogue))
         m.d.comb += [
-            unpacker.target.eq(load_target),
-            unpacker.address.eq(load_address),
-            unpacker.count.eq(load_count),
+            unpacker.target.eq(load.target),
+            unpacker.address.eq(load.address),
+            unpacker.count.eq(load.count),
             unpacker.i.payload.eq(self.i.payload),
             self.channel.all.eq(every_column),
-            self.channel.column.eq(Mux(every_column, place, field(Opcode.CHANNEL, "column"))),
-            self.channel.channel.eq(channel),
-            self.channel.scale.eq(field(Opcode.CHANNEL, "scale")),
-            self.channel.exponent.eq(field(Opcode.CHANNEL, "exponent")),
-            self.channel.bias.eq(Cat(word[5:11])),
+            self.channel.column.eq(Mux(every_column, place, channel.column)),
+            self.channel.channel.eq(channel.channel),
+            self.channel.scale.eq(channel.scale),
+            self.channel.exponent.eq(channel.exponent),
+            self.channel.bias.eq(channel.bias),
             runs.i.payload.eq(run),
             responses.i.payload.opcode.eq(opcode),
             responses.i.payload.tag.eq(tag),
@@ -139,11 +134,11 @@ class Sequencer(wiring.Component):
 
         # What a command asks for, once its header is whole.
         problem = Signal(Status)
-        self._judge(m, problem, field, opcode, ended, crc.crc != word[-1])
+        self._judge(m, problem, (load, channel, asked), opcode, ended, crc.crc != header[-16:])
         # As the pages were a cycle ago. A page is taken long before the next command is judged.
         page_busy, channel_busy, full = Signal(), Signal(), Signal()
         top = {target: bits - 1 for target, bits in address_bits(config).items()}
-        with m.Switch(load_target):
+        with m.Switch(load.target):
             for target, busy in (
                 (Target.ACTIVATIONS, interlock.busy.activations),
                 (Target.SCHEDULE, interlock.busy.schedule),
@@ -151,9 +146,11 @@ class Sequencer(wiring.Component):
                 (Target.VALUES, interlock.busy.weights),
             ):
                 with m.Case(target):
-                    m.d.sync += page_busy.eq(busy.bit_select(load_address[top[target]], 1))
+                    m.d.sync += page_busy.eq(busy.bit_select(load.address[top[target]], 1))
         m.d.sync += [
-            channel_busy.eq(interlock.busy.channel.bit_select(self._channel_page(channel), 1)),
+            channel_busy.eq(
+                interlock.busy.channel.bit_select(self._channel_page(channel.channel), 1)
+            ),
             full.eq(interlock.full),
         ]
         m.d.comb += [
@@ -166,7 +163,7 @@ class Sequencer(wiring.Component):
 
         beats = Signal(range(config.header_beats))
         halfwords = Signal(range(HEADER_WORDS))
-        m.d.comb += crc.halfword.eq(word[0])
+        m.d.comb += crc.halfword.eq(header[:16])
         with m.FSM() as fsm:
             with m.State("HEADER"):
                 m.d.comb += [self.i.ready.eq(1), crc.clear.eq(1)]
@@ -272,33 +269,37 @@ class Sequencer(wiring.Component):
         """What its proof has to speak of."""
         return m
 
-    def _run_of(self, field):
-        """A RUN command's halfwords as layouts.RUN."""
-        return RUN(self.config)(
-            Cat(
-                field(Opcode.RUN, "mode")[: self.config.mode_bits],
-                *(field(Opcode.RUN, name) for name in COMMAND_FIELDS[Opcode.RUN][1:]),
-            )
-        )
+    def _run_of(self, asked):
+        """A RUN's header as layouts.RUN, which has as many bits of a page as there are."""
+        layout = RUN(self.config)
+        mode = (asked.finish, asked.relu, asked.output, asked.channel_page[: self._page_bits])
+        where = (getattr(asked, name) for name in layout.members if name != "mode")
+        return layout(Cat(*mode, *where))
+
+    @property
+    def _page_bits(self) -> int:
+        """Width of a page of channel settings."""
+        return (self.config.channel_pages - 1).bit_length()
 
     def _channel_page(self, channel):
         """The page of a channel that exists: its number divided by T, rounded down."""
         contexts, pages = self.config.interleave, self.config.channel_pages
         if contexts & (contexts - 1):
             return sum(channel >= page * contexts for page in range(1, pages))
-        return channel[contexts.bit_length() - 1 :][: (pages - 1).bit_length()]
+        return channel[contexts.bit_length() - 1 :][: self._page_bits]
 
-    def _judge(self, m: Module, problem, field, opcode, ended, bad_check):
+    def _judge(self, m: Module, problem, asked, opcode, ended, bad_check):
         """Set `problem`, a cycle late, to the first thing that is wrong with the command."""
+        load, channel, run = asked
         found = register(
             m,
             "found",
             {
                 "check": bad_check,
-                "load": self._load_outside(m, lambda name: field(Opcode.LOAD, name)),
-                "channel": self._channel_outside(lambda name: field(Opcode.CHANNEL, name)),
-                "run": self._run_outside(lambda name: field(Opcode.RUN, name)),
-                "field": self._run_wrong(lambda name: field(Opcode.RUN, name)),
+                "load": self._load_outside(m, load),
+                "channel": self._channel_outside(channel),
+                "run": self._run_outside(run),
+                "field": self._run_wrong(run),
             },
         )
         with m.If(found["check"]):
@@ -306,7 +307,7 @@ class Sequencer(wiring.Component):
         # A later assignment is the graver problem.
         with m.Else(), m.Switch(opcode):
             with m.Case(Opcode.LOAD):
-                with m.If(field(Opcode.LOAD, "target") > max(Target)):
+                with m.If(load.target > max(Target)):
                     m.d.comb += problem.eq(Status.BAD_TARGET)
                 with m.If(found["load"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
@@ -329,46 +330,49 @@ class Sequencer(wiring.Component):
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
 
-    def _load_outside(self, m: Module, field):
+    def _load_outside(self, m: Module, load):
         """A LOAD reaches beyond its page; never for a target that there is not."""
-        address, count = field("address"), field("count")
         outside = Signal()
-        with m.Switch(field("target")):
+        with m.Switch(load.target):
             for target, bits in address_bits(self.config).items():
                 with m.Case(target):
                     depth = 1 << (bits - 1)
                     m.d.comb += outside.eq(
-                        (address >= 2 * depth)
-                        | (count == 0)
-                        | (address[: bits - 1] + count > depth)
+                        (load.address >= 2 * depth)
+                        | (load.count == 0)
+                        | (load.address[: bits - 1] + load.count > depth)
                     )
         return outside
 
-    def _channel_outside(self, field):
+    def _channel_outside(self, channel):
         """There is no such channel, or column."""
-        column = field("column")
+        column = channel.column
         return ((column >= self.config.columns) & (column != CHANNEL_ALL)) | (
-            field("channel") >= self.config.channels
+            channel.channel >= self.config.channels
         )
 
-    def _run_outside(self, field):
+    def _run_outside(self, run):
         """A RUN begins outside a buffer, or its records leave their page."""
-        base, depth = field("schedule_base"), self.config.schedule_records
+        base, depth = run.schedule_base, self.config.schedule_records
         return (
-            (field("activation_base") >= 2 * self.config.activation_groups)
-            | (field("slot_base") >= 2 * self.config.weight_slots)
+            (run.activation_base >= 2 * self.config.activation_groups)
+            | (run.slot_base >= 2 * self.config.weight_slots)
             | (base >= 2 * depth)
-            | (base[: depth.bit_length() - 1] + field("schedule_count") > depth)
+            | (base[: depth.bit_length() - 1] + run.schedule_count > depth)
         )
 
-    def _run_wrong(self, field):
-        """A RUN's mode does not exist, or it has nothing to do."""
-        mode, blocks = field("mode"), field("row_blocks")
-        finish, format = mode[0], mode[2:4]
+    def _run_wrong(self, run):
+        """A RUN wants a page or a format that there is not, or it has nothing to do."""
         return (
-            (mode[self.config.mode_bits :] != 0)
-            | (format > max(OutputFormat))
-            | (blocks == 0)
-            | (field("schedule_count") == 0)
-            | (~finish & (blocks != 1))
+            (run.channel_page[self._page_bits :] != 0)
+            | (run.output > max(OutputFormat))
+            | (run.row_blocks == 0)
+            | (run.schedule_count == 0)
+            | (~run.finish & (run.row_blocks != 1))
         )
+
+
+def _as(kind, bits):
+    """A header's `bits` as the fields of a command of `kind`."""
+    layout = HEADER(kind)
+    return data.View(layout, bits[: layout.size])

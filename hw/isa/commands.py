@@ -1,22 +1,27 @@
 """The command set of the host stream: what the sequencer executes and the driver sends.
 
-A command is one AXI4-Stream packet: a 32-byte header of sixteen little-endian halfwords, then, for
-`LOAD`, a payload. Every command is answered, in order, by one response packet that begins with a
-header of the same size. Halfword 0 is ``opcode | tag << 8``; the tag is the host's own and comes
-back. Halfword 15 is CRC-16/CCITT-FALSE of the thirty bytes before it.
+A command is one AXI4-Stream packet: a 32-byte header, then, for `Load`, a payload. The header's
+first byte is the opcode, the second the host's own tag, which comes back. The command's fields
+follow, least significant bit first, each as wide as its class says; after them come zeros. The
+last two bytes are CRC-16/CCITT-FALSE of the thirty before them. Every command is answered, in
+order, by one response packet that begins with a header of the same size.
 """
 
 from binascii import crc_hqx
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from typing import ClassVar, Self
 
-BIAS_BITS = 96
-"""Of a CHANNEL's bias: six halfwords, so no sum is wider."""
-HEADER_BYTES = 32
-HEADER_WORDS = HEADER_BYTES // 2
+from ..config import BIAS_BITS, HEADER_BYTES
+
+CHANNEL_ALL = 0xFFFF
+"""A `Channel`'s column that means every column."""
 CRC_POLYNOMIAL = 0x1021
 CRC_INITIAL = 0xFFFF
-CHANNEL_ALL = 0xFFFF
-"""A CHANNEL command's column that means every column."""
+HEADER_WORDS = HEADER_BYTES // 2
+"""Halfwords of a header; the last one is its CRC."""
+CHECKED_BYTES = HEADER_BYTES - 2
+"""Of a header, those that its CRC covers."""
 
 
 class Opcode(IntEnum):
@@ -63,20 +68,8 @@ class Status(IntEnum):
     """A group record counts more weights than a group has."""
 
 
-class OutputFormat(IntEnum):
-    """How a finished sum leaves."""
-
-    FP32 = 0
-    FP16 = 1
-    INT8 = 2
-
-    @property
-    def bytes(self) -> int:
-        return (4, 2, 1)[self]
-
-
 class Flag(IntEnum):
-    """Bits of the sticky flags (halfword 4 of a response; a register)."""
+    """Bits of the sticky flags (a field of a response; a register)."""
 
     NONFINITE_ACTIVATION = 0
     NONFINITE_WEIGHT = 1
@@ -86,43 +79,152 @@ class Flag(IntEnum):
     """An INT8 output was clipped."""
 
 
-COMMAND_FIELDS = {
-    Opcode.LOAD: ("target", "address", "count"),
-    Opcode.CHANNEL: (
-        "column",
-        "channel",
-        "scale",
-        "exponent",
-        "bias_0",
-        "bias_1",
-        "bias_2",
-        "bias_3",
-        "bias_4",
-        "bias_5",
-    ),
-    Opcode.RUN: (
-        "mode",
-        "activation_base",
-        "activation_stride",
-        "row_blocks",
-        "slot_base",
-        "schedule_base",
-        "schedule_count",
-    ),
-    Opcode.SYNC: (),
+class Refused(ValueError):
+    """A header that is no command; `status` is how a device answers it."""
+
+    def __init__(self, status: Status):
+        super().__init__(f"no command: {status.name}")
+        self.status = status
+
+
+def _bits(width: int, signed: bool = False):
+    return field(metadata={"bits": width, "signed": signed})
+
+
+class Header:
+    """What commands and responses share: fields behind the opcode and the tag."""
+
+    @classmethod
+    def layout(cls) -> dict[str, tuple[int, bool]]:
+        """Width in bits of each field, and whether it is signed (two's complement), in order."""
+        return {
+            f.name: (f.metadata["bits"], f.metadata["signed"]) for f in fields(cls) if f.metadata
+        }
+
+    def _encoded(self, opcode: int, tag: int) -> bytes:
+        """The header. Raises `ValueError` if a field's value does not fit."""
+        word, at = (opcode & 0xFF) | (tag & 0xFF) << 8, 16
+        for name, (width, signed) in self.layout().items():
+            value = int(getattr(self, name))
+            low, high = (-1 << width - 1, 1 << width - 1) if signed else (0, 1 << width)
+            if not low <= value < high:
+                raise ValueError(f"{type(self).__name__}: {name} {value} is not of {width} bits")
+            word |= (value & (1 << width) - 1) << at
+            at += width
+        return sealed(word.to_bytes(CHECKED_BYTES, "little"))
+
+    @classmethod
+    def _decoded(cls, header: bytes, **more: int) -> Self:
+        word, at, values = int.from_bytes(header[:CHECKED_BYTES], "little"), 16, {}
+        for name, (width, signed) in cls.layout().items():
+            value = word >> at & (1 << width) - 1
+            values[name] = value - (value >> width - 1 << width) if signed else value
+            at += width
+        return cls(**values, **more)
+
+
+class _Command(Header):
+    opcode: ClassVar[Opcode]
+
+    def encode(self, tag: int = 0) -> bytes:
+        """The header of 32 bytes. Raises `ValueError` if a field's value does not fit into it."""
+        return self._encoded(self.opcode, tag)
+
+
+@dataclass(frozen=True)
+class Load(_Command):
+    """Fill `count` words of a buffer, from `address` on, with the payload."""
+
+    opcode = Opcode.LOAD
+    target: int = _bits(16)
+    """A `Target`."""
+    address: int = _bits(16)
+    count: int = _bits(16)
+
+
+@dataclass(frozen=True)
+class Channel(_Command):
+    """Set bias, scale and exponent of one column, or of all (`CHANNEL_ALL`)."""
+
+    opcode = Opcode.CHANNEL
+    column: int = _bits(16)
+    channel: int = _bits(16)
+    """Page times T, and the context in it."""
+    scale: int = _bits(16)
+    exponent: int = _bits(16, signed=True)
+    bias: int = _bits(BIAS_BITS, signed=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(_Command):
+    """Compute `row_blocks` tiles, one below the other, of one column block."""
+
+    opcode = Opcode.RUN
+    finish: int = _bits(1)
+    """The sums are complete, send them out. Without it they stay, for the next RUN."""
+    relu: int = _bits(1)
+    output: int = _bits(2)
+    """An `OutputFormat`."""
+    channel_page: int = _bits(12)
+    """Which page of channel settings the tiles use."""
+    activation_base: int = _bits(16)
+    activation_stride: int = _bits(16)
+    row_blocks: int = _bits(16)
+    slot_base: int = _bits(16)
+    schedule_base: int = _bits(16)
+    schedule_count: int = _bits(16)
+
+
+@dataclass(frozen=True)
+class Sync(_Command):
+    """Answer when everything before has finished."""
+
+    opcode = Opcode.SYNC
+
+
+Command = Load | Channel | Run | Sync
+COMMANDS: dict[Opcode, type[Load] | type[Channel] | type[Run] | type[Sync]] = {
+    kind.opcode: kind for kind in (Load, Channel, Run, Sync)
 }
-"""Names of the halfwords from 1 on, by opcode."""
 
-RESPONSE_FIELDS = ("status", "rows_low", "rows_high", "flags")
-"""Names of a response's halfwords from 1 on; `rows` counts the output rows that follow."""
 
-MODE_FINISH = 1 << 0
-"""RUN mode: the sums are complete, send them out. Without it they stay, for the next RUN."""
-MODE_RELU = 1 << 1
-MODE_FORMAT_SHIFT = 2
-"""RUN mode: two bits of `OutputFormat` from here."""
-MODE_CHANNEL_SHIFT = 4
-"""RUN mode: which page of channel settings the tile uses, from here to the mode's end."""
+@dataclass(frozen=True)
+class Response(Header):
+    """A response's header; `rows` rows of C outputs follow it."""
+
+    opcode: int
+    tag: int
+    status: int = _bits(16)
+    rows: int = _bits(32)
+    flags: int = _bits(16)
+
+    def encode(self) -> bytes:
+        return self._encoded(self.opcode, self.tag)
+
+    @classmethod
+    def decode(cls, header: bytes) -> Self:
+        """Raises `Refused` (BAD_CHECK) if its check is wrong, or it is too short for one."""
+        check(header)
+        return cls._decoded(header, opcode=header[0], tag=header[1])
+
+
+def decode(header: bytes) -> Command:
+    """The command of a header. Raises `Refused` if it is none; values are not judged."""
+    check(header)
+    if header[0] not in COMMANDS:
+        raise Refused(Status.BAD_OPCODE)
+    return COMMANDS[Opcode(header[0])]._decoded(header)
+
+
+def check(header: bytes) -> None:
+    """Raise `Refused` (BAD_CHECK) unless `header` is whole and its CRC right."""
+    if len(header) < HEADER_BYTES or sealed(header[:CHECKED_BYTES]) != header[:HEADER_BYTES]:
+        raise Refused(Status.BAD_CHECK)
+
+
+def sealed(body: bytes) -> bytes:
+    """A header's first thirty bytes, and their CRC."""
+    return body + crc16(body).to_bytes(2, "little")
 
 
 def crc16(data: bytes) -> int:

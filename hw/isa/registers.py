@@ -76,6 +76,19 @@ CONTROL_CLEAR_FLAGS = 1 << 1
 CONTROL_RESET = 1 << 2
 
 
+STALLS = ("stall_drain", "stall_output", "stall_schedule", "stall_host")
+WIDE = ("cycles", "total", "macs", "slots")
+"""Counters of 64 bits; the others have 32."""
+NARROW = ("commands", "errors", "tiles", *STALLS, "overlap")
+ALWAYS = ("commands", "errors")
+"""What a `compact` device counts too."""
+
+
+def kept(config: Config) -> tuple[str, ...]:
+    """The counters that `config` has; the others stay at zero."""
+    return (*WIDE, *NARROW) if not config.compact else ALWAYS
+
+
 def constants(config: Config) -> dict[str, int]:
     """Values of the constant registers for `config`."""
     return {

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from ..config import ConfigError
+from ..errors import ConfigError
 
 TOP = "heddle"
 """Name of the accelerator's top module, unless another is asked for."""

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith.rounding import leading_one, shift_stage
 from ..config import Config
-from ..isa.commands import OutputFormat
+from ..formats import OutputFormat
 from ..lib.pipeline import register_unless
 
 STAGES = 15
@@ -40,9 +40,13 @@ class Epilogue(wiring.Component):
     o : Out({valid, data, overflow, saturated}), data in the low bits
     """
 
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles, as above."""
+        return STAGES // MERGED if config.compact else STAGES
+
     def __init__(self, config: Config):
         self.config = config
-        self.latency = STAGES // MERGED if config.compact else STAGES
         bits = config.accumulator_bits
         super().__init__(
             {

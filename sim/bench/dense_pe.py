@@ -27,10 +27,13 @@ class DenseProcessingElement(wiring.Component):
     sum_north, sum_south : the drain chain
     """
 
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles, as above."""
+        return 1 + ExactMac.latency(config) + config.interleave + 1
+
     def __init__(self, config: Config):
         self.config = config
-        self._mac = ExactMac(config)
-        self.latency = 1 + self._mac.latency + config.interleave + 1
         element = operand(config.format)
         super().__init__(
             {
@@ -47,7 +50,7 @@ class DenseProcessingElement(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.mac = mac = self._mac
+        m.submodules.mac = mac = ExactMac(self.config)
         m.d.sync += [
             self.east.eq(self.west),
             self.south.eq(self.north),
@@ -77,10 +80,14 @@ class DenseArray(wiring.Component):
     sums : C raw sums of `config.sum_bits`
     """
 
+    @staticmethod
+    def latency(config: Config) -> int:
+        """Cycles, as above."""
+        return config.rows - 1 + DenseProcessingElement.latency(config)
+
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
-        self.latency = config.rows - 1 + DenseProcessingElement(config).latency
         element = operand(config.format)
         super().__init__(
             {

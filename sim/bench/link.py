@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.formats import INT8
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import INT8, OutputFormat
 from ...sw.compiler import nm, packing
 from ...sw.errors import DeviceError
 from ...sw.host import driver

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...hw.formats import FP16
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import FP16, OutputFormat
 from ...sw.compiler import nm, packing
 from ...sw.host import device, driver
 from ...sw.host.driver import Stats
+from ...sw.host.open import open_device
 
 SPLIT = 128, 1536, 384
 BIASED = 1024, 288, 32
@@ -39,7 +39,7 @@ def rows(only: str) -> Iterator[dict]:
 
 
 def _split(prefix: str, name: str) -> Iterator[dict]:
-    with device.open("sim", name) as opened:
+    with open_device("sim", name) as opened:
         dense, sparse = (_product(opened, SPLIT, n, False) for n in (8, 2))
     yield {
         "name": f"{prefix}.dense_utilisation",
@@ -64,7 +64,7 @@ def _split(prefix: str, name: str) -> Iterator[dict]:
 
 
 def _biased(prefix: str) -> Iterator[dict]:
-    with device.open("sim", "small") as opened:
+    with open_device("sim", "small") as opened:
         plain, biased = (_product(opened, BIASED, 2, bias) for bias in (False, True))
     yield {
         "name": prefix,

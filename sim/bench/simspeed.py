@@ -8,7 +8,8 @@ import numpy as np
 from ...hw.config import Config, preset
 from ...hw.formats import FP16
 from ...sw.compiler import packing
-from ...sw.host import device, driver
+from ...sw.host import driver
+from ...sw.host.open import open_device
 
 ARRAYS = {
     "4x4": Config("fp16-4x4", 4, 4, FP16),
@@ -29,7 +30,7 @@ def rows(only: str) -> Iterator[dict]:
         x = rng.standard_normal((2 * config.rows, 512))
         weights = packing.pack(rng.standard_normal((512, 2 * config.columns)), FP16)
         begin = time.perf_counter()
-        with device.open("sim", config=config) as opened:
+        with open_device("sim", config=config) as opened:
             built = time.perf_counter() - begin
             first, begin = opened.transport.carrier.cycles, time.perf_counter()
             while (elapsed := time.perf_counter() - begin) < LEAST:

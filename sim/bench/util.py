@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 
 from ...hw.config import Config, preset
-from ...hw.formats import FP16, INT8
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import FP16, INT8, OutputFormat
 from ...sw.compiler import nm, packing
-from ...sw.host import device, driver
+from ...sw.host import driver
+from ...sw.host.open import open_device
 from .plan import causes
 
 PATTERNS = (4, 2, 1)
@@ -53,7 +53,7 @@ def rows(only: str) -> Iterator[dict]:
             x, w = rng.standard_normal(shape[:2]) * 20, rng.standard_normal(shape[1:]) * 20
             if format == INT8:
                 x, w = np.rint(x), np.rint(w)
-            with device.open("sim", config=config) as opened:
+            with open_device("sim", config=config) as opened:
                 dense = 0.0, 0
                 for n in (8, *PATTERNS):
                     weights = packing.pack(nm.prune(w, n, 8), format, n, 8)

@@ -47,7 +47,7 @@ class AmaranthTransport:
     def exchange(
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
     ) -> list[bytes]:
-        """Send command packets and return their responses; see `sw.host.device.Transport`."""
+        """Send command packets and return their responses; see `transport.Transport`."""
         return self._run(self._exchange, packets, on_response)
 
     def recover(self) -> None:

@@ -5,27 +5,23 @@ command after another. It is the scoreboard of the whole chip, and a device to t
 against without a simulator. Time is not modelled: `cycles` counts issued slots.
 """
 
-import struct
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.control.counters import kept
+from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
     CHANNEL_ALL,
-    COMMAND_FIELDS,
-    HEADER_BYTES,
-    MODE_CHANNEL_SHIFT,
-    MODE_FINISH,
-    MODE_FORMAT_SHIFT,
-    MODE_RELU,
+    Channel,
     Flag,
-    Opcode,
-    OutputFormat,
+    Load,
+    Refused,
+    Response,
+    Run,
     Status,
     Target,
-    crc16,
+    decode,
 )
 from ...hw.isa.registers import (
     ADDRESS,
@@ -33,6 +29,7 @@ from ...hw.isa.registers import (
     CONTROL_CLEAR_FLAGS,
     CONTROL_RESET,
     constants,
+    kept,
 )
 from . import epilogue, numbers
 from .accumulation import ARITHMETIC
@@ -43,7 +40,7 @@ AT_ONCE = 256
 
 
 class ModelTransport:
-    """A device of `config` as a transport for the driver (`sw.host.device.Transport`)."""
+    """A device of `config` as a transport for the driver (`transport.Transport`)."""
 
     def __init__(self, config: Config):
         self.config = config
@@ -112,41 +109,35 @@ class ModelTransport:
         if len(packet) < header_bytes:
             status = Status.BAD_LENGTH
         else:
-            words = struct.unpack("<16H", packet[:HEADER_BYTES])
-            opcode, tag = words[0] & 0xFF, words[0] >> 8
-            status, rows, body = self._execute(words, packet[header_bytes:])
+            opcode, tag = packet[:2]
+            status, rows, body = self._execute(packet[:header_bytes], packet[header_bytes:])
         self._counters["commands"] += 1
         self._counters["errors"] += status != Status.OK
-        fields = [opcode | tag << 8, status, rows & 0xFFFF, rows >> 16, self._flags]
-        head = struct.pack("<15H", *fields, *[0] * 10)
-        head += struct.pack("<H", crc16(head))
-        return head + bytes(header_bytes - HEADER_BYTES) + body
+        head = Response(opcode, tag, status, rows, self._flags).encode()
+        return head.ljust(header_bytes, b"\0") + body
 
-    def _execute(self, words, payload: bytes) -> tuple[Status, int, bytes]:
-        if crc16(struct.pack("<15H", *words[:15])) != words[15]:
-            return Status.BAD_CHECK, 0, b""
+    def _execute(self, header: bytes, payload: bytes) -> tuple[Status, int, bytes]:
         try:
-            opcode = Opcode(words[0] & 0xFF)
-        except ValueError:
-            return Status.BAD_OPCODE, 0, b""
-        field = dict(zip(COMMAND_FIELDS[opcode], words[1:], strict=False))
-        if (opcode is Opcode.LOAD) != bool(payload):
+            command = decode(header)
+        except Refused as reason:
+            return reason.status, 0, b""
+        if isinstance(command, Load) != bool(payload):
             return Status.BAD_LENGTH, 0, b""
-        match opcode:
-            case Opcode.LOAD:
-                return self._load(field, payload), 0, b""
-            case Opcode.CHANNEL:
-                return self._channel(field), 0, b""
-            case Opcode.RUN:
-                return self._run(field)
-            case Opcode.SYNC:
+        match command:
+            case Load():
+                return self._load(command, payload), 0, b""
+            case Channel():
+                return self._channel(command), 0, b""
+            case Run():
+                return self._run(command)
+            case _:
                 return Status.OK, 0, b""
 
-    def _load(self, field: dict[str, int], payload: bytes) -> Status:
+    def _load(self, load: Load, payload: bytes) -> Status:
         config = self.config
-        if field["target"] not in list(Target):
+        if load.target not in list(Target):
             return Status.BAD_TARGET
-        target, address, count = Target(field["target"]), field["address"], field["count"]
+        target, address, count = Target(load.target), load.address, load.count
         buffer, word_bits = {
             Target.ACTIVATIONS: (
                 self._activations,
@@ -185,48 +176,42 @@ class ModelTransport:
                 return Status.BAD_SCHEDULE
         return Status.OK
 
-    def _channel(self, field: dict[str, int]) -> Status:
-        config = self.config
-        column, channel = field["column"], field["channel"]
+    def _channel(self, command: Channel) -> Status:
+        config, column = self.config, command.column
         every = column == CHANNEL_ALL
-        if (column >= config.columns and not every) or channel >= config.channels:
+        if (column >= config.columns and not every) or command.channel >= config.channels:
             return Status.BAD_ADDRESS
-        bias = sum(field[f"bias_{i}"] << (16 * i) for i in range(6))
-        bias = _signed(bias, config.accumulator_bits)
-        entry = (bias, field["scale"], _signed(field["exponent"], 16))
+        bias = _signed(command.bias, config.accumulator_bits)
         for c in range(config.columns) if every else [column]:
-            self._channels[channel][c] = entry
+            self._channels[command.channel][c] = (bias, command.scale, command.exponent)
         return Status.OK
 
-    def _run(self, field: dict[str, int]) -> tuple[Status, int, bytes]:
+    def _run(self, run: Run) -> tuple[Status, int, bytes]:
         config = self.config
-        mode = field["mode"]
-        finish, output = bool(mode & MODE_FINISH), mode >> MODE_FORMAT_SHIFT & 3
-        first, count = field["schedule_base"], field["schedule_count"]
-        blocks = field["row_blocks"]
+        first, count, blocks = run.schedule_base, run.schedule_count, run.row_blocks
         if (
-            mode >> config.mode_bits
-            or output > max(OutputFormat)
+            run.channel_page >= config.channel_pages
+            or run.output not in list(OutputFormat)
             or blocks == 0
             or count == 0
-            or (not finish and blocks != 1)
+            or (not run.finish and blocks != 1)
         ):
             return Status.BAD_FIELD, 0, b""
         if (
-            field["activation_base"] >= 2 * config.activation_groups
-            or field["slot_base"] >= 2 * config.weight_slots
+            run.activation_base >= 2 * config.activation_groups
+            or run.slot_base >= 2 * config.weight_slots
             or first >= 2 * config.schedule_records
             or first % config.schedule_records + count > config.schedule_records
         ):
             return Status.BAD_ADDRESS, 0, b""
         rows = []
         for block in range(blocks):
-            base = field["activation_base"] + block * field["activation_stride"]
-            self._tile(field["activation_base"], base, field["slot_base"], first, count)
-            if finish:
-                rows.append(self._finish(OutputFormat(output), mode))
+            base = run.activation_base + block * run.activation_stride
+            self._tile(run.activation_base, base, run.slot_base, first, count)
+            if run.finish:
+                rows.append(self._finish(run))
                 self._counters["tiles"] += 1
-        if not finish:
+        if not run.finish:
             return Status.OK, 0, b""
         return Status.OK, blocks * config.tile_rows, b"".join(rows)
 
@@ -267,20 +252,20 @@ class ModelTransport:
             self._sums[:, block] += product
         self._counters["macs"] += int(np.count_nonzero(b)) * config.rows
 
-    def _finish(self, output: OutputFormat, mode: int) -> bytes:
+    def _finish(self, run: Run) -> bytes:
         """The tile's rows in the order of draining, and the sums back to zero."""
-        config = self.config
+        config, output = self.config, OutputFormat(run.output)
         sums = self._arithmetic.integers(config.format, self._sums)
         sums = self._arithmetic.drained(sums, config.accumulator_bits)
         self._sums = self._zeros()
-        page = (mode >> MODE_CHANNEL_SHIFT) * config.interleave
+        page = run.channel_page * config.interleave
         entries = [
             self._channels[page + context][column]
             for context in range(config.interleave)
             for column in range(config.columns)
         ]
         bias, scale, exponent = (np.array(v, object) for v in zip(*entries, strict=True))
-        done = epilogue.finish(sums, bias, scale, exponent, bool(mode & MODE_RELU), output)
+        done = epilogue.finish(sums, bias, scale, exponent, bool(run.relu), output)
         self._flags |= done.overflow << Flag.OVERFLOW | done.saturated << Flag.SATURATED
         line = config.row_beats(output) * config.stream_bytes
         rows = done.raw[::-1].reshape(config.tile_rows, config.columns)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import OutputFormat
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/report/api_page.py": [CLI],
     "sw/lib/arrays.py": [FILES, ("tests/sw/test_damage.py",)],
     "sw/flow/board_reports.py": [CLI],
-    "sw/host/bounds.py": [("tests/sw/test_driver.py",), COMMANDS],
+    "sw/compiler/bounds.py": [("tests/sw/test_driver.py",), COMMANDS],
     "sw/lib/contents.py": [("tests/sw/test_packing.py",)],
     "sw/nn/container.py": [CLI],
     "sw/nn/data.py": [("tests/sw/test_damage.py",), CLI],

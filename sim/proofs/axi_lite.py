@@ -5,9 +5,10 @@ from amaranth.hdl import Assert, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from ...hw.bus.axi_lite import ADDRESS_BITS, Registers
+from ...hw.bus.axi_lite import ADDRESS_BITS
 from ...hw.config import Config
 from ...hw.control.counters import EVENTS
+from ...hw.control.registers import Registers
 from ...hw.isa.registers import ADDRESS, MAGIC
 from .claims import stays
 

@@ -8,7 +8,8 @@ from amaranth.lib.wiring import In, Out
 from ...hw.config import Config
 from ...hw.control.metadata import MetadataReader
 from ...hw.isa.commands import Target
-from ...hw.layouts import RUN, address_bits
+from ...hw.isa.maps import address_bits
+from ...hw.layouts import RUN
 from .claims import constant, ends_within, stays
 
 RECORDS, TILES = 2, 2

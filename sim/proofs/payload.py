@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.control.payload import PayloadUnpacker
-from ...hw.layouts import beat, chunks
+from ...hw.isa.maps import chunks
+from ...hw.layouts import beat
 from .claims import elaborated
 
 

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.control.response import ResponseWriter
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import OutputFormat
 from ...hw.layouts import RESPONSE
 from .claims import ends_within
 

@@ -13,8 +13,9 @@ from amaranth.lib.wiring import In
 from ...hw.config import Config
 from ...hw.control import sequencer
 from ...hw.control.payload import PayloadUnpacker
-from ...hw.isa.commands import COMMAND_FIELDS, HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
-from ...hw.layouts import RELEASE, RELEASE_CHANNEL, address_bits
+from ...hw.isa.commands import HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
+from ...hw.isa.maps import address_bits
+from ...hw.layouts import RELEASE, RELEASE_CHANNEL
 from .claims import Chosen, during, elaborated, falls, ranking
 from .sequencer import surround, surroundings
 
@@ -27,6 +28,13 @@ HELD_AS = {
     Target.VALUES: "weights",
 }
 """The pages that a LOAD writes, as a RUN holds them."""
+
+
+WORDS = {
+    Opcode.LOAD: ("opcode", "target", "address", "count"),
+    Opcode.CHANNEL: ("opcode", "column", "channel"),
+}
+"""Halfwords of a header that are spoken of here."""
 
 
 class ChosenUnpacker(Chosen, PayloadUnpacker):
@@ -163,7 +171,7 @@ class SequencerSteps(wiring.Component):
         s, dut = self.sequencer.inside, self.sequencer
 
         def field(op: Opcode, name: str):
-            return s.header.word_select(1 + COMMAND_FIELDS[op].index(name), 16)
+            return s.header.word_select(WORDS[op].index(name), 16)
 
         # Whether a RUN held it a cycle ago, the page that the command is about.
         page, held_page = Signal(), Signal()

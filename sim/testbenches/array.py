@@ -52,7 +52,7 @@ async def tiles(dut):
     rng = generator()
     rows, columns, contexts = config.rows, config.columns, config.interleave
     width = config.format.value_bits + config.format.step_bits
-    latency = Array(config).latency
+    latency = Array.latency(config)
 
     # Lay the slots out in time: phases aligned, tiles R*T apart, bubbles anywhere else.
     program, due = {}, {}

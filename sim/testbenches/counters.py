@@ -6,7 +6,7 @@ Each job is made so that one thing has to wait, for a time that is known.
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import OutputFormat
 from .reset import CLEAR, Bench, opened, operands, run
 
 TILES = 100

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import OutputFormat
 from ...hw.output.epilogue import Epilogue
 from ..golden import epilogue
 from .common import configuration, generator, start
@@ -134,7 +134,7 @@ async def rounds_once(dut):
     random.shuffle(cases)
     await start(dut, "i__valid")
 
-    latency = Epilogue(config).latency
+    latency = Epilogue.latency(config)
     due: dict[int, Case] = {}
     seen = set()
     cycle = 0

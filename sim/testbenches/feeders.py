@@ -7,7 +7,7 @@ import numpy as np
 from cocotb.triggers import FallingEdge
 
 from ...hw.isa.commands import Target
-from ...hw.layouts import chunks
+from ...hw.isa.maps import chunks
 from ..golden import numbers
 from .common import configuration, generator, join, random_elements, signed_value, start
 

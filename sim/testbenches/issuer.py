@@ -12,7 +12,8 @@ from ...hw.config import Config
 from ...hw.control.issuer import Issuer
 from ...hw.control.metadata import MetadataReader
 from ...hw.isa.commands import Target
-from ...hw.layouts import RUN, address_bits, connect_checked, write_signature
+from ...hw.isa.maps import address_bits
+from ...hw.layouts import MODE, RUN, connect_checked, write_signature
 from .common import configuration, generator, start
 
 
@@ -126,7 +127,7 @@ async def slots_in_order(dut):
             while random.random() < 0.3:
                 await FallingEdge(dut.clk)
             mode = int(run["finish"])
-            word, at = mode, config.mode_bits
+            word, at = mode, MODE(config).size
             for name in list(run)[1:]:
                 word |= run[name] << at
                 at += 16
@@ -180,7 +181,7 @@ async def waiting_has_its_cause(dut):
     await FallingEdge(dut.clk)
     dut.write__valid.value = 0
     # Tiles without end: each RUN is of 65,535, and another one waits behind it.
-    mode = config.mode_bits
+    mode = MODE(config).size
     dut.run__payload.value = 1 | 0xFFFF << (mode + 32) | 1 << (mode + 80)
     dut.run__valid.value = 1
     stored, round_ = 0, config.interleave

@@ -7,7 +7,7 @@ import numpy as np
 from cocotb.triggers import FallingEdge
 
 from ...hw.config import Accumulation
-from ...hw.isa.commands import MODE_CHANNEL_SHIFT, OutputFormat
+from ...hw.formats import OutputFormat
 from ...hw.output.lane_group import LaneGroup
 from ..golden import dot, epilogue
 from .common import configuration, generator, start
@@ -82,7 +82,7 @@ class Row:
         self.relu = random.random() < 0.5
         self.end = random.random() < 0.3
         self.output = random.choice(list(OutputFormat))
-        self.mode = 1 | self.relu << 1 | self.output << 2 | self.page << MODE_CHANNEL_SHIFT
+        self.mode = 1 | self.relu << 1 | self.output << 2 | self.page << 4
         columns = config.columns_per_epilogue
         if config.accumulation is Accumulation.FP32:
             # Multiples of the last place of a product, as the adder's sums are.

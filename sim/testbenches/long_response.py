@@ -3,7 +3,7 @@
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import OutputFormat
 from .common import configuration, generator, start
 
 

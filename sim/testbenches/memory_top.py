@@ -10,8 +10,8 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiResp
 
+from ...hw.formats import OutputFormat
 from ...hw.isa import registers
-from ...hw.isa.commands import OutputFormat
 from ...hw.isa.dma_registers import (
     ADDRESS,
     CONTROL_FORGET,

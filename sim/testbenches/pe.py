@@ -18,7 +18,7 @@ async def dot_products(dut):
     rng = generator()
     format, contexts = config.format, config.interleave
     width = format.value_bits + format.step_bits
-    latency = ProcessingElement(config).latency
+    latency = ProcessingElement.latency(config)
     await start(dut, "west__load", "west__group", "north__weight", "north__index", "sum_north")
 
     cycle = 0

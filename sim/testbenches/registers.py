@@ -8,13 +8,16 @@ from cocotb.triggers import FallingEdge, RisingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from ...hw.bus.axi_lite import ADDRESS_BITS
-from ...hw.control.counters import EVENTS, NARROW, STALLS, WIDE
+from ...hw.control.counters import EVENTS
 from ...hw.isa.commands import Flag
 from ...hw.isa.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,
     CONTROL_RESET,
+    NARROW,
+    STALLS,
+    WIDE,
     constants,
 )
 from .common import configuration, generator, stable, start, until

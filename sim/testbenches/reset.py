@@ -10,10 +10,10 @@ import cocotb
 import numpy as np
 from cocotb.triggers import RisingEdge
 
-from ...hw.formats import E4M3, E5M2, FP16, INT8
-from ...hw.isa.commands import Flag, OutputFormat, Target
+from ...hw.formats import E4M3, E5M2, FP16, INT8, OutputFormat
+from ...hw.isa.commands import Flag, Load, Run, Sync, Target
+from ...hw.isa.host_stream import packet_of
 from ...hw.isa.registers import ADDRESS, CONTROL_CLEAR_COUNTERS, CONTROL_CLEAR_FLAGS, CONTROL_RESET
-from ...sw.host import protocol
 from .common import configuration, generator, start
 
 CLEAR = CONTROL_CLEAR_COUNTERS | CONTROL_CLEAR_FLAGS
@@ -58,22 +58,30 @@ def operands(config, x, w) -> list[bytes]:
         Target.INDICES: (slots, nibbles(places)),
         Target.SCHEDULE: (1, bytes([len(w)])),
     }
-    return [protocol.load(config, target, 0, *what) for target, what in loads.items()]
+    return [
+        packet_of(
+            config,
+            Load(target, 0, *what),
+        )
+        for target, what in loads.items()
+    ]
 
 
 def run(config, output=OutputFormat.FP32, finish=True, blocks=1) -> bytes:
-    return protocol.run(
+    return packet_of(
         config,
-        finish=finish,
-        relu=False,
-        output=output,
-        channel_page=0,
-        activation_base=0,
-        activation_stride=0,
-        row_blocks=blocks,
-        slot_base=0,
-        schedule_base=0,
-        schedule_count=1,
+        Run(
+            finish=finish,
+            relu=False,
+            output=output,
+            channel_page=0,
+            activation_base=0,
+            activation_stride=0,
+            row_blocks=blocks,
+            slot_base=0,
+            schedule_base=0,
+            schedule_count=1,
+        ),
     )
 
 
@@ -228,7 +236,7 @@ async def a_load_is_cut(dut):
         (Target.VALUES, Flag.NONFINITE_WEIGHT),
     ):
         payload = np.full(LONG * units[target], bad, kind).tobytes()
-        packet = protocol.load(config, target, 0, LONG, payload)
+        packet = packet_of(config, Load(target, 0, LONG), payload)
         await cut(bench, [], packet, 1 << flag if bad else 0)
 
 
@@ -258,7 +266,7 @@ async def sums_do_not_survive(dut):
     await bench.answered(len(packets))
     bench.sums(45)
     await bench.reset(together=True)
-    await bench.send([*packets[:5], protocol.sync(config)])
+    await bench.send([*packets[:5], packet_of(config, Sync())])
     await bench.answered(6)
     await bench.reset(together=True)
     await bench.job()  # its sums are 15

@@ -7,7 +7,8 @@ from binascii import crc_hqx
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ...hw.isa.commands import HEADER_BYTES, OutputFormat
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import HEADER_BYTES
 from .common import Sink, Source, configuration, generator, join, start, until
 
 

@@ -13,22 +13,36 @@ from dataclasses import dataclass, field
 import cocotb
 from cocotb.triggers import RisingEdge
 
+from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
     CHANNEL_ALL,
-    COMMAND_FIELDS,
     HEADER_BYTES,
-    MODE_CHANNEL_SHIFT,
-    MODE_FINISH,
+    Channel,
+    Load,
     Opcode,
-    OutputFormat,
+    Run,
     Status,
+    Sync,
     Target,
 )
-from ...hw.layouts import address_bits, chunks
-from ...sw.host import protocol
+from ...hw.isa.host_stream import packet_of
+from ...hw.isa.maps import address_bits, chunks
+from ...hw.layouts import MODE
+from ...sw.host.answers import answer_of
 from ..golden.device import ModelTransport
 from . import traffic
 from .common import Sink, Source, configuration, generator, join, start, until
+
+WORDS = {
+    Opcode.LOAD: ("target", "address", "count"),
+    Opcode.CHANNEL: ("column", "channel", "scale", "exponent", *(f"bias_{i}" for i in range(6))),
+    Opcode.RUN: (
+        *("mode", "activation_base", "activation_stride", "row_blocks"),
+        *("slot_base", "schedule_base", "schedule_count"),
+    ),
+}
+"""A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
+of output format, and above them the page of channels."""
 
 
 @dataclass
@@ -65,11 +79,11 @@ def kind_of(target: Target) -> str:
 
 def understood(config, model: ModelTransport, packet: bytes) -> Command:
     """What a packet asks for, and by the golden model how it is answered."""
-    answer = protocol.response(config, model.exchange([packet])[0])
+    answer = answer_of(config, model.exchange([packet])[0])
     response = join((answer.opcode, answer.tag), 8) | answer.status << 16 | answer.rows << 32
     head = packet[:HEADER_BYTES].ljust(HEADER_BYTES, b"\0")
     words = struct.unpack("<16H", head)
-    names = COMMAND_FIELDS.get(answer.opcode, ())
+    names = WORDS.get(answer.opcode, ())
     command = Command(
         packet,
         answer.opcode,
@@ -94,9 +108,9 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
             "weights": fields["slot_base"] // config.weight_slots,
             "schedule": fields["schedule_base"] // config.schedule_records,
         }
-        if fields["mode"] & MODE_FINISH:
+        if fields["mode"] & 1:
             command.output = fields["mode"] >> 2 & 3
-            command.pages["channel"] = fields["mode"] >> MODE_CHANNEL_SHIFT
+            command.pages["channel"] = fields["mode"] >> 4
     elif command.opcode == Opcode.CHANNEL and command.good:
         command.pages = {"channel": fields["channel"] // config.interleave}
     return command
@@ -183,11 +197,11 @@ class Bench:
 
     def _run_taken(self, payload: int):
         command = self._due[Opcode.RUN].popleft()
-        names = COMMAND_FIELDS[Opcode.RUN]
+        names = WORDS[Opcode.RUN]
         assert (
             payload
             == command.fields["mode"]
-            | join((command.fields[name] for name in names[1:]), 16) << self.config.mode_bits
+            | join((command.fields[name] for name in names[1:]), 16) << MODE(self.config).size
         ), command.fields
         command.accepted = True
         self.working.append(command)
@@ -281,18 +295,20 @@ class Bench:
 
 def run_in(config, page: int, channel_page: int) -> bytes:
     """A RUN of one tile in the given page of every buffer, and of channel settings."""
-    return protocol.run(
+    return packet_of(
         config,
-        finish=True,
-        relu=False,
-        output=OutputFormat.FP32,
-        channel_page=channel_page,
-        activation_base=page * config.activation_groups,
-        activation_stride=0,
-        row_blocks=1,
-        slot_base=page * config.weight_slots,
-        schedule_base=page * config.schedule_records,
-        schedule_count=1,
+        Run(
+            finish=True,
+            relu=False,
+            output=OutputFormat.FP32,
+            channel_page=channel_page,
+            activation_base=page * config.activation_groups,
+            activation_stride=0,
+            row_blocks=1,
+            slot_base=page * config.weight_slots,
+            schedule_base=page * config.schedule_records,
+            schedule_count=1,
+        ),
     )
 
 
@@ -326,9 +342,11 @@ async def pages_under_a_run(dut):
 
     def change(kind, page: int) -> Command:
         if kind == "channel":
-            return bench.send(protocol.channel(config, 0, page * config.interleave, 1, 0, 0))
+            return bench.send(packet_of(config, Channel(0, page * config.interleave, 1, 0, 0)))
         depth = 1 << (address_bits(config)[kind] - 1)
-        return bench.send(protocol.load(config, kind, page * depth, 1, bytes(-(-sizes[kind] // 8))))
+        return bench.send(
+            packet_of(config, Load(kind, page * depth, 1), bytes(-(-sizes[kind] // 8)))
+        )
 
     for kind in (*Target, "channel"):
         pages = config.channel_pages if kind == "channel" else 2
@@ -365,7 +383,7 @@ async def sync_waits(dut):
     for _ in range(3):
         bench.runs.pause, bench.held = 1, True
         bench.send(run_in(config, 0, 0))
-        bench.send(protocol.sync(config))
+        bench.send(packet_of(config, Sync()))
         # Without a queue the RUN itself waits.
         await silence(waiting=2 if config.compact else 1)
         bench.runs.pause = 0
@@ -442,7 +460,7 @@ async def two_faults_in_one_command(dut):
     cases = faulty(config)
     for name, (packet, status) in random.sample(list(cases.items()), len(cases)):
         assert bench.send(packet).status is status, name
-        assert bench.send(protocol.sync(config)).good
+        assert bench.send(packet_of(config, Sync())).good
     await bench.finish()
     got = {payload >> 16 & 0xFFFF for payload in bench.responses.received}
     assert got == {0, *(int(status) for _, status in cases.values())}
@@ -457,7 +475,7 @@ async def a_bad_record_among_good_ones(dut):
         payload = bytearray([config.group] * records)
         for status in (Status.OK, Status.BAD_SCHEDULE, Status.OK):
             payload[bad] = config.group + (status is Status.BAD_SCHEDULE)
-            packet = protocol.load(config, Target.SCHEDULE, 0, records, bytes(payload))
+            packet = packet_of(config, Load(Target.SCHEDULE, 0, records), bytes(payload))
             assert bench.send(packet).status is status
     await bench.finish()
 
@@ -468,7 +486,7 @@ async def more_rows_than_a_halfword_counts(dut):
     bench, config, _ = await opened(dut, 0, 2)
     for blocks in (0xFFFF // config.tile_rows + 1, 0xFFFF):
         packet = head(config, Opcode.RUN, 1, 0, 0, blocks, 0, 0, 1)
-        fields = dict(zip(COMMAND_FIELDS[Opcode.RUN], (1, 0, 0, blocks, 0, 0, 1), strict=True))
+        fields = dict(zip(WORDS[Opcode.RUN], (1, 0, 0, blocks, 0, 0, 1), strict=True))
         response = int(Opcode.RUN) | 0x5A << 8 | blocks * config.rows * config.interleave << 32
         pages = dict.fromkeys(("activations", "weights", "schedule", "channel"), 0)
         bench.offer(Command(packet, Opcode.RUN, Status.OK, response, fields, output=0, pages=pages))

@@ -8,12 +8,15 @@ from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink, AxiStreamSource
 
 from ...hw.core import Core
-from ...hw.isa.commands import Flag, OutputFormat
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import Flag, Sync
+from ...hw.isa.host_stream import packet_of
 from ...hw.isa.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
 from ...sw.compiler import nm, packing
 from ...sw.compiler.elements import to_raw
 from ...sw.compiler.scaling import fitted
-from ...sw.host import driver, protocol
+from ...sw.compiler.settings import settings_of
+from ...sw.host import driver
 from ..golden.device import ModelTransport
 from . import traffic
 from .common import configuration, generator, stable, start, until
@@ -74,7 +77,7 @@ def product(config, rng, output: OutputFormat, scale: float) -> list[bytes]:
     n = int(rng.integers(config.group + 1))
     weights = packing.pack(nm.prune(w, n, config.group), config.format, n, config.group)
     bias = rng.standard_normal(outputs) if rng.random() < 0.5 else None
-    settings = driver.settings(config, outputs, bias, scale * (1 + rng.random(outputs)))
+    settings = settings_of(config, outputs, bias, scale * (1 + rng.random(outputs)))
     plan = driver.Plan(
         config, to_raw(x, config.format), weights, settings, bool(rng.integers(2)), output
     )
@@ -122,7 +125,7 @@ async def reset_under_way(dut):
     rng = generator()
     bench = await opened(dut)
     config = bench.config
-    settle = Core(config).settle + 4
+    settle = Core.settle(config) + 4
     for _ in range(6):
         # What it loads stays loaded, in the model too.
         packets = product(config, rng, OutputFormat.FP32, 1.0)
@@ -142,6 +145,6 @@ async def reset_under_way(dut):
         bench.watch()
         # A response that was cut short ends with the first one after the reset: drop both.
         bench.sink.clear()
-        await bench.exchange([protocol.sync(config)])
+        await bench.exchange([packet_of(config, Sync())])
         bench.pauses()
         await bench.same(product(config, rng, OutputFormat.FP16, 2.0**-14))

@@ -3,16 +3,19 @@
 import numpy as np
 
 from ...hw.config import Config
+from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
     CHANNEL_ALL,
     HEADER_BYTES,
-    MODE_CHANNEL_SHIFT,
+    Channel,
+    Load,
     Opcode,
-    OutputFormat,
+    Run,
+    Sync,
     Target,
 )
-from ...hw.layouts import address_bits
-from ...sw.host import protocol
+from ...hw.isa.host_stream import packet_of, tagged
+from ...hw.isa.maps import address_bits
 
 
 def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> bytes:
@@ -24,10 +27,10 @@ def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> by
     elif kind == 5:
         packet = _channel(config, rng, wrong)
     elif kind == 6:
-        packet = protocol.sync(config)
+        packet = packet_of(config, Sync())
     else:
         packet = _run(config, rng, wrong)
-    packet = protocol.tagged(packet, int(rng.integers(256)))
+    packet = tagged(packet, int(rng.integers(256)))
     return _damaged(config, rng, packet) if wrong and rng.random() < 0.4 else packet
 
 
@@ -64,9 +67,7 @@ def _load(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
                 address = address // depth * depth + depth - count + 1
             case 4:
                 number = int(rng.choice([len(Target), 0xFFFF]))
-    fields = {"target": number, "address": address, "count": count}
-    header = protocol.command(config, Opcode.LOAD, fields)
-    return header + payload + bytes(-len(payload) % config.stream_bytes)
+    return packet_of(config, Load(number, address, count), payload)
 
 
 def _channel(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
@@ -79,7 +80,7 @@ def _channel(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     scale, exponent = int(rng.integers(1 << 16)), int(rng.integers(-60, 20))
     limit = 1 << (config.accumulator_bits - 1)
     bias = int.from_bytes(rng.bytes(12), "little") % (2 * limit) - limit
-    return protocol.channel(config, column, channel, scale, exponent, bias)
+    return packet_of(config, Channel(column, channel, scale, exponent, bias))
 
 
 def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
@@ -87,10 +88,10 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     depth = config.schedule_records
     count = int(rng.integers(1, 4))
     fields = {
-        "mode": int(finish)
-        | int(rng.integers(2)) << 1
-        | int(rng.integers(len(OutputFormat))) << 2
-        | int(rng.integers(config.channel_pages)) << MODE_CHANNEL_SHIFT,
+        "finish": int(finish),
+        "relu": int(rng.integers(2)),
+        "output": int(rng.integers(len(OutputFormat))),
+        "channel_page": int(rng.integers(config.channel_pages)),
         "activation_base": int(rng.integers(2 * config.activation_groups)),
         "activation_stride": int(rng.integers(3)),
         "row_blocks": int(rng.integers(1, 4)) if finish else 1,
@@ -99,9 +100,11 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
         "schedule_count": count,
     }
     if wrong:
+        above = config.channel_pages
+        limit = 13 - above.bit_length()
         name, value = [
-            ("mode", fields["mode"] | 1 << int(rng.integers(config.mode_bits, 16))),
-            ("mode", fields["mode"] | 3 << 2),
+            ("channel_page", fields["channel_page"] | above << int(rng.integers(limit))),
+            ("output", 3),
             ("activation_base", 2 * config.activation_groups),
             ("row_blocks", 0 if finish else 2),
             ("slot_base", 2 * config.weight_slots),
@@ -110,7 +113,7 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
             ("schedule_count", 0),
         ][rng.integers(8)]
         fields[name] = value
-    return protocol.command(config, Opcode.RUN, fields)
+    return packet_of(config, Run(**fields))
 
 
 def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:
@@ -122,7 +125,7 @@ def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:
             return packet[: bit // 8] + bytes([flipped]) + packet[bit // 8 + 1 :]
         case 1:
             unknown = int(rng.choice([0, max(Opcode) + 1, 255]))
-            return protocol.tagged(bytes([unknown]) + packet[1:], packet[1])
+            return tagged(bytes([unknown]) + packet[1:], packet[1])
         case 2 if config.header_beats > 1:
             return packet[: int(rng.integers(1, config.header_beats)) * config.stream_bytes]
         case _:

@@ -5,7 +5,7 @@ from rich.live import Live
 from rich.text import Text
 
 from ..errors import HeddleError
-from ..host import device as devices
+from ..host.open import KINDS, open_device
 from . import options
 from .app import Family, family
 from .configuration import Chosen, configured
@@ -55,11 +55,11 @@ def devices_(baud: options.Baud = None):
     found_at = {path: link for path in paths()} | {f"xdma:{card}": {} for card in cards()}
     for path, how in found_at.items():
         try:
-            with devices.open(path, **how) as found:
+            with open_device(path, **how) as found:
                 table.add_row(path, _what(found.config))
         except HeddleError as reason:
             table.add_row(path, str(reason), style="dim")
-    for kind, what in devices.KINDS.items():
+    for kind, what in KINDS.items():
         table.add_row(kind, f"simulated: {what}; any configuration", style="dim")
     console.print(table)
     if not found_at:

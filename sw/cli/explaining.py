@@ -11,11 +11,11 @@ from ...hw.config import Config
 from ..compiler import nm, packing
 from ..compiler.packing import PackedWeights
 from ..errors import FormatError
+from ..host.causes import CAUSES
 from ..host.device import Device
 from ..nn import container
 from ..nn import data as datasets
 from ..nn.network import Network, hardware
-from ..report.causes import CAUSES
 from ..report.explain import Explanation, explain, of_stats
 from . import options
 from .app import Family, family

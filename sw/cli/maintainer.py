@@ -1,5 +1,6 @@
 """The commands that keep this repository's own documents up to date."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -40,6 +41,23 @@ def boards(
         table.add_row(*row)
     console.print(table)
     say(f"wrote {out / 'boards' / 'reports.json'} and the table in {out / 'boards.md'}")
+
+
+@command()
+def coverage(out: Annotated[Path, typer.Option(help="Folder.")] = BUILD):
+    """Measure the functional coverage of the hardware on small arrays, every bit compared.
+
+    Exit status 1 if a crossing of features was not seen.
+    """
+    from ..report import demo
+    from .results import show_coverage
+
+    paths.folder(out)
+    summary = demo.coverage(console)
+    show_coverage(summary)
+    files.write(out / "coverage.json", json.dumps(summary, indent=2) + "\n")
+    say(f"wrote {out / 'coverage.json'}")
+    raise typer.Exit(bool(summary["missing"]))
 
 
 @command()

@@ -9,8 +9,8 @@ import typer
 
 from ...hw.config import ConfigError
 from ..errors import DeviceError, FormatError
-from ..host import device as devices
 from ..host.device import Device
+from ..host.open import KINDS, is_board, is_port, open_device
 from .configuration import Chosen
 from .screen import working
 
@@ -19,7 +19,7 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite the output file.
 Images = Annotated[int | None, typer.Option(min=1, help="Only so many test images.")]
 Kind = Annotated[
     str,
-    typer.Option("--device", help=f"One of {', '.join(devices.KINDS)}, or a serial port's path."),
+    typer.Option("--device", help=f"One of {', '.join(KINDS)}, or a serial port's path."),
 ]
 Baud = Annotated[int | None, typer.Option(min=1, help="Rate of a serial port [1000000].")]
 Trace = Annotated[Path | None, typer.Option(help="Write waveforms to this .fst or .vcd file.")]
@@ -32,10 +32,10 @@ Out = Annotated[Path, typer.Option(help="Folder.")]
 
 
 def rate(device: str, baud: int | None) -> dict[str, int]:
-    """The option of `devices.open` for the serial port's rate, if one is given."""
+    """The option of `open_device` for the serial port's rate, if one is given."""
     if baud is None:
         return {}
-    if not devices.is_port(device):
+    if not is_port(device):
         raise DeviceError(f"--baud is for a serial port's path, not for the device {device!r}")
     return {"baud": baud}
 
@@ -44,16 +44,16 @@ def opened(
     kind: str, chosen: Chosen, *, baud: int | None = None, trace: Path | None = None
 ) -> Device:
     """The device of this kind. Raises `DeviceError`, also for a board's contrary configuration."""
-    if not devices.is_board(kind):
+    if not is_board(kind):
         with working("building the simulated accelerator (once for each configuration)"):
-            return devices.open(kind, config=chosen.config, trace=trace, **rate(kind, baud))
+            return open_device(kind, config=chosen.config, trace=trace, **rate(kind, baud))
     if chosen.given and chosen.mhz is None:
         raise DeviceError(
             f"{kind} has a configuration of its own: --preset, --config and single fields are for "
             "simulated devices"
         )
     with working(f"opening {kind}"):
-        device = devices.open(kind, trace=trace, **rate(kind, baud))
+        device = open_device(kind, trace=trace, **rate(kind, baud))
     if chosen.given and replace(device.config, name=chosen.config.name) != chosen.config:
         device.close()
         raise DeviceError(f"{kind} is not what --board names: its configuration differs")

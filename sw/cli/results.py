@@ -2,7 +2,7 @@
 
 from rich.text import Text
 
-from ..report.causes import CAUSES
+from ..host.causes import CAUSES
 from ..report.demo import COVERED, MODELLED, UNCOUNTED, called
 from ..report.explain import SHORT
 from .screen import Table, console, say

@@ -7,7 +7,7 @@ import typer
 
 from ..nn import data as datasets
 from ..nn.network import Network, shipped
-from ..report import demo
+from ..report import demo, page
 from . import options, paths, results
 from .app import Family, family
 from .configuration import Chosen, configured
@@ -40,7 +40,7 @@ def _classify(
     if cover:
         report["coverage"] = demo.coverage(console)
         results.show_coverage(report["coverage"])
-    for written in demo.write(report, folder):
+    for written in page.write(report, folder):
         say(f"wrote {written}")
     if report["mismatches"] or (cover and report["coverage"]["missing"]):
         raise typer.Exit(1)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...hw.config import Accumulation, Config
-from ...hw.isa.commands import OutputFormat, Target
-from ...hw.layouts import address_bits, chunks
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import Target
+from ...hw.isa.maps import address_bits, chunks
 from .packing import ColumnBlock, PackedWeights
 from .steps import Load, Page, Phase, Run
 

@@ -15,24 +15,13 @@ from itertools import groupby
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import OutputFormat, Target
-from ..host import protocol
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import Target
 from . import orders, timing
+from .encoding import Encoder
 from .packing import PackedWeights
+from .settings import Settings
 from .steps import Load, Page, Phase, Run, Sent, Setting, Step
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Bias, scale and exponent of every output channel, as the epilogue takes them."""
-
-    bias: list[int]
-    scale: list[int]
-    exponent: list[int]
-
-    @property
-    def uniform(self) -> bool:
-        return all(len(set(v)) == 1 for v in (self.bias, self.scale, self.exponent))
 
 
 @dataclass(frozen=True)
@@ -86,21 +75,8 @@ class Plan:
 
     def packets(self) -> tuple[list[bytes], list[tuple[slice, slice] | None]]:
         """Command packets, and for each the rows and columns of its response's outputs."""
-        packets: list[bytes] = []
-        places: list[tuple[slice, slice] | None] = []
-        for step in merged(self.steps):
-            place = None
-            if isinstance(step, Load):
-                made = [self._load(step)]
-            elif isinstance(step, Setting):
-                made = list(self._settings(step))
-            else:
-                made = [self._run(step)]
-                place = self._place(step.run)
-            for packet in made:
-                packets.append(protocol.tagged(packet, len(packets)))
-                places.append(place)
-        return packets, places
+        encoder = Encoder(self.config, self.channels, self.relu, self.output)
+        return encoder.packets(merged(self.steps))
 
     def _sequence(self, phases: list[Phase]) -> tuple[list[Step], int]:
         """The steps of an order, and when they will be done."""
@@ -156,50 +132,6 @@ class Plan:
             return self.config.interleave
         wide = self.config.tile_columns
         return min(wide, self.weights.shape[1] - column_block * wide)
-
-    def _load(self, load: Load) -> bytes:
-        words = load.words
-        if load.target is Target.INDICES:
-            payload = protocol.indices_payload(words)
-        elif load.target is Target.SCHEDULE:
-            payload = words.tobytes()
-        else:
-            payload = protocol.elements_payload(self.config, words)
-        return protocol.load(self.config, load.target, load.address, len(words), payload)
-
-    def _settings(self, setting: Setting) -> Iterator[bytes]:
-        config, channels = self.config, self.channels
-        first = setting.column_block * config.tile_columns
-        for n in range(setting.channels):
-            context, column = divmod(n, 1 if channels.uniform else config.columns)
-            yield protocol.channel(
-                config,
-                None if channels.uniform else column,
-                setting.page * config.interleave + context,
-                channels.scale[0 if channels.uniform else first + n],
-                channels.exponent[0 if channels.uniform else first + n],
-                channels.bias[0 if channels.uniform else first + n],
-            )
-
-    def _run(self, sent: Sent) -> bytes:
-        return protocol.run(
-            self.config,
-            finish=sent.run.finish,
-            relu=self.relu,
-            output=self.output,
-            channel_page=sent.channel_page,
-            **sent.run.fields,
-        )
-
-    def _place(self, run: Run) -> tuple[slice, slice] | None:
-        """Where a RUN's outputs go; None if its sums stay."""
-        if not run.finish:
-            return None
-        rows, wide, at = self.config.rows, self.config.tile_columns, run.column_block
-        return (
-            slice(run.row_blocks.start * rows, run.row_blocks.stop * rows),
-            slice(at * wide, (at + 1) * wide),
-        )
 
 
 class _SettingsPages:

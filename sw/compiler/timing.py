@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ...hw.config import Config
 from ...hw.isa.commands import Target
-from ...hw.layouts import chunks
+from ...hw.isa.maps import chunks
 from .steps import Load, Page, Sent, Setting, Step
 
 CHECK_CYCLES = 20

@@ -7,7 +7,9 @@ import numpy as np
 
 from ...hw.bus.axi_lite import ADDRESS_BITS
 from ...hw.config import Config
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import Sync
+from ...hw.isa.host_stream import packet_of
 from ...hw.isa.registers import ADDRESS
 from ...hw.verilog import TOP, stem
 from ...sim.engines.packets import longest_silence
@@ -17,7 +19,7 @@ from ..compiler import nm, packing
 from ..compiler.elements import to_raw
 from ..compiler.plan import Plan
 from ..compiler.scaling import fitted
-from ..host import driver, protocol
+from ..compiler.settings import settings_of
 
 SEED = 1
 
@@ -54,7 +56,7 @@ def vectors(config: Config) -> list[bytes]:
     """Command packets: products of every N, each output format, ReLU, bias and scale; several row
     and column blocks; an empty group; commands that are refused, between good ones."""
     rng = np.random.default_rng(SEED)
-    good = protocol.sync(config)
+    good = packet_of(config, Sync())
     packets = [good, good[:3] + bytes([good[3] ^ 4]) + good[4:], good + bytes(config.stream_bytes)]
     for n in range(config.group + 1):
         packets += product(config, rng, n, OutputFormat(n % len(OutputFormat)))
@@ -73,7 +75,7 @@ def product(config: Config, rng: np.random.Generator, n: int, output: OutputForm
     weights = packing.pack(w, format, None, config.group, config.group)
     size = spread * spread * np.sqrt(inner)
     bias = rng.uniform(-2, 2, outputs) * size
-    settings = driver.settings(config, outputs, bias, rng.uniform(5, 10, outputs) / size)
+    settings = settings_of(config, outputs, bias, rng.uniform(5, 10, outputs) / size)
     relu = bool(n % 2)
     return Plan(config, to_raw(x, format), weights, settings, relu, output).packets()[0]
 

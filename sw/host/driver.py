@@ -1,22 +1,35 @@
 """Matrix products of any shape on a device: what goes in is checked, what comes out is counted."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Flag, OutputFormat
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import Flag
+from ..compiler.bounds import check_sums
 from ..compiler.elements import to_raw
 from ..compiler.packing import PackedWeights, pack
 from ..compiler.plan import Plan
+from ..compiler.settings import settings_of
 from ..errors import DeviceError, FormatError
-from ..report import causes
-from . import protocol
-from .bounds import check_sums
-from .channels import settings
-from .device import Device
+from . import causes
+from .answers import answer_of
+
+
+class Multiplier(Protocol):
+    """What a product needs of a device (`device.Device`)."""
+
+    config: Config
+    transport: Any
+
+    def turn(self) -> AbstractContextManager[None]: ...
+    def clear(self) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def flags(self) -> set[Flag]: ...
 
 
 @dataclass
@@ -54,7 +67,7 @@ VALUES = {OutputFormat.FP32: "<f4", OutputFormat.FP16: "<f2", OutputFormat.INT8:
 
 
 def matmul(
-    device: Device,
+    device: Multiplier,
     x: Any,
     weights: Any,
     *,
@@ -73,7 +86,7 @@ def matmul(
     "fp16", "int8"), or with `raw` their bits (uint32, uint16, uint8), and `Stats`.
     Nothing is padded along K beyond its last group; the last row and column blocks run whole.
 
-    Raises `FormatError` for arrays that do not fit, and for sums that might not (`sw.host.bounds`);
+    Raises `FormatError` for arrays that do not fit, and for sums that might not (`bounds`);
     `DeviceError` if the device refuses.
     """
     config, output = device.config, output_format(output)
@@ -87,7 +100,7 @@ def matmul(
             f"{list(weights.shape)}, not {list(x.shape)}"
         )
     check_sums(config, x, weights)
-    channels = settings(config, weights.shape[1], bias, scale, weights.scale)
+    channels = settings_of(config, weights.shape[1], bias, scale, weights.scale)
     plan = Plan(config, x, weights, channels, bool(relu), output)
     packets, places = plan.packets()
 
@@ -100,7 +113,7 @@ def matmul(
         counters, flags = device.counters(), device.flags()
     result = np.zeros((plan.row_blocks * config.rows, plan.padded_columns), f"u{output.bytes}")
     for packet, place, answer in zip(packets, places, answers, strict=True):
-        response = protocol.response(config, answer).check(packet)
+        response = answer_of(config, answer).check(packet)
         if place is not None:
             rows, columns = place
             tiles = response.outputs(config, output)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...hw.control.counters import kept
-from ...hw.isa.commands import COMMAND_FIELDS, Flag, Opcode, OutputFormat, Status, Target
-from ...hw.isa.registers import REGISTERS, constants
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import Flag, Load, Run, Status, Sync, Target
+from ...hw.isa.host_stream import elements_payload, packet_of, tagged
+from ...hw.isa.registers import REGISTERS, constants, kept
 from ...sim.golden import numbers
 from ...sim.golden.device import ModelTransport
 from ..compiler import nm, packing
@@ -17,7 +18,8 @@ from ..compiler.scaling import fitted
 from ..errors import DeviceError, PrecisionWarning
 from ..transports import serial_link
 from ..transports.serial_link import LinkTransport
-from . import driver, protocol
+from . import driver
+from .answers import answer_of
 from .device import COUNTERS, Device
 
 
@@ -122,8 +124,8 @@ def _queue(device: Device) -> str:
     """More commands, and more RUNs, than can wait: answered in order, each with its tag."""
     config = device.config
     tags = [3 * i % 256 for i in range(100)]
-    syncs = [protocol.tagged(protocol.sync(config), tag) for tag in tags]
-    answers = [protocol.response(config, packet) for packet in device.transport.exchange(syncs)]
+    syncs = [tagged(packet_of(config, Sync()), tag) for tag in tags]
+    answers = [answer_of(config, packet) for packet in device.transport.exchange(syncs)]
     _same("the answers' tags", [answer.tag for answer in answers], tags)
     runs = 20
     shape = (1, config.group, runs * config.tile_columns)
@@ -181,8 +183,8 @@ def _flags(device: Device) -> str:
             (Target.VALUES, Flag.NONFINITE_WEIGHT, config.columns),
         ):
             device.clear()
-            payload = protocol.elements_payload(config, np.resize(bad, count))
-            device.transport.exchange([protocol.load(config, target, 0, 1, payload)])
+            payload = elements_payload(config, np.resize(bad, count))
+            device.transport.exchange([packet_of(config, Load(target, 0, 1), payload)])
             _same("flags after a NaN was loaded", device.flags(), {flag})
             seen.add(flag)
     return ", ".join(sorted(flag.name.lower() for flag in seen))
@@ -198,29 +200,28 @@ def _drain(device: Device) -> str:
 def _errors(device: Device) -> str:
     """Commands that must be refused, each with its reason, and a good one after them."""
     config = device.config
-    good = protocol.sync(config)
+    good = packet_of(config, Sync())
     damaged = bytes([good[0] ^ 1]) + good[1:]
     payload = bytes(config.stream_bytes)
     # No driver's function makes an unknown opcode: the first byte is changed, the check with it.
-    strange = protocol.tagged(bytes([9]) + good[1:], 0)
-    target = {"target": 9, "address": 0, "count": 1}
+    strange = tagged(bytes([9]) + good[1:], 0)
     outside = 2 * config.schedule_records - 1
-    run = dict.fromkeys(COMMAND_FIELDS[Opcode.RUN], 0) | {"mode": 1 << config.mode_bits}
+    run = dict.fromkeys(Run.layout(), 0) | {"channel_page": config.channel_pages}
     cases = {
         Status.BAD_CHECK: damaged,
         Status.BAD_OPCODE: strange,
-        Status.BAD_TARGET: protocol.command(config, Opcode.LOAD, target) + payload,
-        Status.BAD_ADDRESS: protocol.load(config, Target.SCHEDULE, outside, 2, payload),
+        Status.BAD_TARGET: packet_of(config, Load(9, 0, 1), payload),
+        Status.BAD_ADDRESS: packet_of(config, Load(Target.SCHEDULE, outside, 2), payload),
         Status.BAD_LENGTH: good + payload,
-        Status.BAD_FIELD: protocol.command(config, Opcode.RUN, run),
-        Status.BAD_SCHEDULE: protocol.load(
-            config, Target.SCHEDULE, 0, 1, bytes([config.group + 1])
+        Status.BAD_FIELD: packet_of(config, Run(**run)),
+        Status.BAD_SCHEDULE: packet_of(
+            config, Load(Target.SCHEDULE, 0, 1), bytes([config.group + 1])
         ),
         Status.OK: good,
     }
     answers = device.transport.exchange(list(cases.values()))
     for status, packet in zip(cases, answers, strict=True):
-        _same(f"answer to {status.name}", protocol.response(config, packet).status, status)
+        _same(f"answer to {status.name}", answer_of(config, packet).status, status)
     _same("errors counted", device.read("errors"), len(cases) - 1)
     return ", ".join(status.name for status in cases)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.formats import FP16, INT8, Format
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import FP16, INT8, Format, OutputFormat
 from ...sim.golden import dot, epilogue
 from ..compiler.elements import as_array, to_raw
 from ..compiler.packing import PackedWeights, pack, to_dense
 from ..compiler.scaling import divided
+from ..compiler.settings import settings_of
 from ..errors import FormatError
 from ..host.device import Device
-from ..host.driver import VALUES, Stats, check_fits, matmul, settings
+from ..host.driver import VALUES, Stats, check_fits, matmul
 from ..lib.contents import Contents
 from . import container
 from .trainer import Layer
@@ -229,7 +229,7 @@ def golden(config) -> Callable:
     def product(x, layer: PackedLayer, output: OutputFormat, number: int) -> np.ndarray:
         weights = layer.weights
         sums = dot.exact_matmul(weights.format, to_raw(x, weights.format), weights.unpack())
-        s = settings(config, weights.shape[1], layer.bias, layer.scale, weights.scale)
+        s = settings_of(config, weights.shape[1], layer.bias, layer.scale, weights.scale)
         bias, scale, exponent = (np.array(v, object) for v in (s.bias, s.scale, s.exponent))
         done = epilogue.finish(sums, bias, scale, exponent, layer.relu, output)
         return done.raw.view(VALUES[output])

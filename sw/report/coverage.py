@@ -10,8 +10,7 @@ from itertools import product
 from typing import NamedTuple
 
 from ...hw.config import Accumulation, Config
-from ...hw.formats import FORMATS, FP16
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import FORMATS, FP16, OutputFormat
 
 GROUP = 8
 """M of the configurations that are crossed, and so the largest N."""

@@ -1,30 +1,24 @@
-"""Cross coverage: all crossings of the device's features on small arrays in Verilator, bit for bit.
+"""Cross coverage: the crossings of the device's features on small arrays in Verilator, exact."""
 
-`python -m heddle.sw.report.cross_coverage` measures it and writes build/coverage.json.
-"""
-
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 
 from ...hw.config import Accumulation, Config
 from ...hw.core import Core
-from ...hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8, OutputFormat
 from ...sim.golden import epilogue, numbers
 from ...sim.golden.accumulation import ARITHMETIC
 from ..compiler import nm, packing
 from ..compiler.elements import to_raw
 from ..compiler.scaling import fitted
+from ..compiler.settings import settings_of
 from ..errors import HeddleError
 from ..host import driver
 from ..host.device import Device
-from ..lib import files
 from ..transports.simulated import SimulatedTransport, Stalls
 from .coverage import DIMENSIONS, GROUP, Coverage
 
@@ -62,7 +56,7 @@ def golden_product(config: Config, x, weights, bias, scale, relu: bool, output) 
     raw = to_raw(x, config.format)
     sums = arithmetic.matmul(config.format, raw, weights.unpack())
     sums = arithmetic.integers(config.format, sums)
-    s = driver.settings(config, weights.shape[1], bias, scale)
+    s = settings_of(config, weights.shape[1], bias, scale)
     columns = (np.array(v, object) for v in (s.bias, s.scale, s.exponent))
     return epilogue.finish(sums, *columns, relu, output).raw
 
@@ -104,7 +98,7 @@ def cross(config: Config) -> Coverage:
     """
     coverage, rng = Coverage(), np.random.default_rng(8)
     # Tiles of no weights end R·T cycles apart; the last of so many ends as the first one drains.
-    tiles = 1 - (-Core(config).drain_delay // config.tile_rows)
+    tiles = 1 - (-Core.drain_delay(config) // config.tile_rows)
     outputs = min(2, config.tile_columns)
     with Device(SimulatedTransport(config, stalls=STALLS), config.name) as device:
         for n in DIMENSIONS["n"]:
@@ -139,21 +133,3 @@ def measure(on_progress: Callable[[int], None] | None = None) -> Coverage:
             if on_progress:
                 on_progress(done)
     return total
-
-
-def main() -> None:
-    from rich.console import Console
-
-    from . import demo
-
-    console = Console()
-    summary = demo.coverage(console)
-    demo.show_coverage(summary, console)
-    path = Path("build/coverage.json")
-    files.write(path, json.dumps(summary, indent=2) + "\n")
-    console.print(f"wrote {path}")
-    raise SystemExit(bool(summary["missing"]))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,8 +1,6 @@
 """The main job: a trained N:M-sparse network, streamed to the accelerator, every bit compared."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -11,7 +9,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from ...sim.golden.device import ModelTransport
 from ..compiler.elements import bits
 from ..host.device import Device
-from ..lib import files
 from ..nn import data as datasets
 from ..nn import network as networks
 from ..nn.network import Network
@@ -172,29 +169,9 @@ def coverage(console: Console) -> dict:
 
     Raises `DeviceError` without a C++ compiler, `cross_coverage.Mismatch` if a product is wrong.
     """
-    from . import cross_coverage as crossing
+    from . import cross_coverage
 
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("functional coverage", total=len(crossing.CONFIGS))
-        measured = crossing.measure(lambda done: progress.update(task, completed=done))
+        task = progress.add_task("functional coverage", total=len(cross_coverage.CONFIGS))
+        measured = cross_coverage.measure(lambda done: progress.update(task, completed=done))
     return measured.summary()
-
-
-def write(report: dict, folder: Path) -> tuple[Path, Path]:
-    """``report.json`` and ``report.html`` in `folder`; returns their paths."""
-    from . import page
-
-    as_json, as_html = folder / "report.json", folder / "report.html"
-    text = json.dumps(report, indent=2, default=_plain)
-    files.write(as_json, text + "\n")
-    files.write(as_html, page.render(json.loads(text)))
-    return as_json, as_html
-
-
-def _plain(value: object) -> object:
-    """What JSON does not know as what it knows: NumPy's numbers and arrays, paths."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"a report cannot hold {value!r}")

@@ -2,17 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from ...hw.config import Accumulation, Config
-from ...hw.formats import FORMATS
+from ...hw.config import HEADER_BYTES, Accumulation, Config
+from ...hw.formats import FORMATS, OutputFormat
 from ...hw.isa import dma_registers
 from ...hw.isa import registers as accelerator
 from ...hw.isa.commands import (
-    COMMAND_FIELDS,
-    HEADER_BYTES,
-    RESPONSE_FIELDS,
+    COMMANDS,
     Flag,
+    Header,
     Opcode,
-    OutputFormat,
+    Response,
     Status,
     Target,
 )
@@ -31,9 +30,9 @@ NOTES = {
     "under way uses that page of channels.",
     Opcode.RUN: "Compute `row_blocks` tiles. Tile i reads activations from `activation_base + i × "
     "activation_stride`, its weights from `slot_base`, and the group records `schedule_base` to "
-    "`+ schedule_count - 1`. Addresses wrap within their page. `mode`: bit 0 finish (without it "
-    "the sums stay for the next RUN, and `row_blocks` is 1), bit 1 ReLU, bits 2-3 output format, "
-    "bits 4 on page of channels, of which there are as many as register `channel_pages` says.",
+    "`+ schedule_count - 1`. Addresses wrap within their page. Without `finish` the sums stay for "
+    "the next RUN, and `row_blocks` is 1. With `relu` what is negative becomes 0. `output` is a "
+    "format as below; of pages of channels there are as many as register `channel_pages` says.",
     Opcode.SYNC: "Answered when everything before has finished.",
 }
 
@@ -46,25 +45,33 @@ WORDS = {
 }
 
 
+def _fields(kind: type[Header]) -> list[str]:
+    """A table of a header's fields."""
+    lines, at = ["| bits | field | |", "|---|---|---|"], 16
+    for name, (width, signed) in kind.layout().items():
+        place = f"{at}" if width == 1 else f"{at}–{at + width - 1}"
+        lines.append(f"| {place} | `{name}` | {'signed' if signed else ''} |")
+        at += width
+    return lines
+
+
 def commands() -> str:
     """docs/commands.md from `hw/isa/commands.py`."""
     lines = [
         HEAD + "# Commands\n",
-        f"A command is one AXI4-Stream packet: a header of {HEADER_BYTES} bytes (sixteen "
-        "little-endian halfwords, padded to a whole beat), and for LOAD a payload. Halfword 0 is "
-        "`opcode | tag << 8`; the tag comes back. Halfword 15 is CRC-16/CCITT-FALSE (polynomial "
-        "0x1021, initial 0xFFFF) of the thirty bytes before it. Unused halfwords are zero.\n",
+        f"A command is one AXI4-Stream packet: a header of {HEADER_BYTES} bytes, padded to a whole "
+        "beat, and for LOAD a payload. The first byte is the opcode, the second a tag, which comes "
+        "back. Fields follow, bit 0 of the header being the lowest bit of its first byte; unused "
+        "bits are zero. The last two bytes are CRC-16/CCITT-FALSE (polynomial 0x1021, initial "
+        "0xFFFF) of the thirty before them, the low byte first.\n",
         "Every command is answered, in order, by one packet: a header of the same size with the "
-        "fields below from halfword 1 on and the same CRC, then the RUN's rows. A command that is "
+        "fields below and the same CRC, then the RUN's rows. A command that is "
         "refused changes nothing (of a payload that is refused, what was written stays) and the "
         "device goes on with the next packet.\n",
     ]
     for opcode in Opcode:
         lines += [f"## {opcode.name} ({opcode.value})\n", NOTES[opcode] + "\n"]
-        if COMMAND_FIELDS[opcode]:
-            lines += ["| halfword | field |", "|---|---|"]
-            lines += [f"| {i} | `{name}` |" for i, name in enumerate(COMMAND_FIELDS[opcode], 1)]
-            lines.append("")
+        lines += [*_fields(COMMANDS[opcode]), ""] if COMMANDS[opcode].layout() else []
     lines += [
         "## Buffers (LOAD's target)\n",
         "| value | name | one word |",
@@ -75,9 +82,7 @@ def commands() -> str:
         "rounds of T slots with the next group, and passes it. A count of 0 issues nothing, but "
         "for a tile's last record: then one round of zero weights ends the tile.\n",
         "## Responses\n",
-        "| halfword | field |",
-        "|---|---|",
-        *(f"| {i} | `{name}` |" for i, name in enumerate(RESPONSE_FIELDS, 1)),
+        *_fields(Response),
         "",
         "Rows: for each tile from the array's bottom row to its top, for each context 0…T-1, C "
         "outputs, little-endian, padded with zeros to whole beats. `flags` are the sticky flags "

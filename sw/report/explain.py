@@ -6,9 +6,9 @@ import numpy as np
 
 from ...hw.config import Config
 from ..compiler.packing import PackedWeights, pack
+from ..host.causes import CAUSES, uneven
 from ..host.device import Device
 from ..host.driver import Stats, matmul
-from .causes import CAUSES, uneven
 
 SHORT: dict[str, str] = dict(zip(CAUSES, CAUSES, strict=True)) | {
     "columns_uneven": "uneven",
@@ -29,7 +29,7 @@ class Explanation:
     cycles: int
     utilisation: float
     causes: dict[str, int]
-    """Cycles by cause (`sw.report.causes.CAUSES`), together `cycles`; none without counters."""
+    """Cycles by cause (`sw.host.causes.CAUSES`), together `cycles`; none without counters."""
     largest: str
     setting: str
     """A field of `Config` with a better value, or what of the product to change."""

@@ -1,11 +1,15 @@
 """The report of a run as one HTML page that needs nothing else."""
 
 import io
+import json
 import math
 from pathlib import Path
 
+import numpy as np
+
 from ..errors import DataError
-from .causes import CAUSES
+from ..host.causes import CAUSES
+from ..lib import files
 from .demo import COVERED, MODELLED, STALLS, UNCOUNTED, called
 from .explain import SHORT
 
@@ -137,3 +141,21 @@ def _stalls(report: dict) -> str:
     axes.xaxis.set_major_formatter(lambda v, _: f"{v:.0%}")
     _legend(axes, 5)
     return _svg(figure)
+
+
+def write(report: dict, folder: Path) -> tuple[Path, Path]:
+    """``report.json`` and ``report.html`` in `folder`; returns their paths."""
+    as_json, as_html = folder / "report.json", folder / "report.html"
+    text = json.dumps(report, indent=2, default=_plain)
+    files.write(as_json, text + "\n")
+    files.write(as_html, render(json.loads(text)))
+    return as_json, as_html
+
+
+def _plain(value: object) -> object:
+    """What JSON does not know as what it knows: NumPy's numbers and arrays, paths."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"a report cannot hold {value!r}")

@@ -23,10 +23,10 @@ from ...hw.isa.dma_registers import (
     STATUS_WRITE_FAILED,
     VERSION,
 )
+from ...hw.isa.host_stream import response_limit
 from ...hw.isa.registers import ADDRESS as ACCELERATOR
 from ...hw.isa.registers import CONTROL_RESET
 from ..errors import DeviceError
-from ..host.protocol import response_limit
 
 COUNT = struct.Struct("<I")
 TIMEOUT = 10.0
@@ -56,7 +56,7 @@ class Memory(Protocol):
 
 
 class DmaTransport:
-    """A device beside a memory (`sw.host.device.Transport`).
+    """A device beside a memory (`transport.Transport`).
 
     The first half of the memory holds commands, the second responses. Raises `DeviceError` if
     there is no DMA, or one of another version.
@@ -107,7 +107,7 @@ class DmaTransport:
     def exchange(
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
     ) -> list[bytes]:
-        """Send command packets and return their responses; see `sw.host.device.Transport`."""
+        """Send command packets and return their responses; see `transport.Transport`."""
         batches = self._batches(packets)
         # A packet ends in memory with a beat that counts its others.
         most = sum(response_limit(packet, self.beat_bytes) + self.beat_bytes for packet in packets)

@@ -10,7 +10,7 @@ from ..errors import DeviceError
 
 
 class GuardedTransport:
-    """`carrier` (a `sw.host.device.Transport`) with one call at a time, and none once it is closed.
+    """`carrier` (a `transport.Transport`) with one call at a time, and none once it is closed.
 
     Threads wait for each other. A call that does not come to its end, whatever ends it (Ctrl-C, an
     error, an exception of `on_response`), leaves the device somewhere: the next call brings it
@@ -46,7 +46,7 @@ class GuardedTransport:
     def exchange(
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
     ) -> list[bytes]:
-        """Send command packets and return their responses; see `sw.host.device.Transport`.
+        """Send command packets and return their responses; see `transport.Transport`.
 
         `close`, from wherever it is called, ends it at its next response.
         """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from ...hw.config import BEAT_BYTES
+from ...hw.isa.host_stream import response_limit
 from ...hw.isa.link_protocol import (
     FLAG,
     HEAD_BYTES,
@@ -23,7 +24,6 @@ from ...hw.isa.link_protocol import (
 )
 from ...hw.isa.registers import ADDRESS
 from ..errors import DeviceError
-from ..host.protocol import response_limit
 
 HEAD = struct.Struct("<BHB")
 ANSWER = struct.Struct("<BHBBBI")
@@ -54,7 +54,7 @@ class Port(Protocol):
 
 
 class LinkTransport:
-    """A device behind a serial link (`sw.host.device.Transport`).
+    """A device behind a serial link (`transport.Transport`).
 
     Opening begins a new session, which resets link and accelerator. `timeout` is the silence in
     seconds after which a request is sent again, at most `retries` times. Raises `DeviceError` if
@@ -107,7 +107,7 @@ class LinkTransport:
     def exchange(
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
     ) -> list[bytes]:
-        """Send command packets and return their responses; see `sw.host.device.Transport`."""
+        """Send command packets and return their responses; see `transport.Transport`."""
         size = self.beat_bytes
         beats = [
             packet[i : i + size].ljust(size, b"\0") + bytes([i + size >= len(packet)])

@@ -128,7 +128,7 @@ class SimulatedTransport:
     def exchange(
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
     ) -> list[bytes]:
-        """Send command packets and return their responses; see `sw.host.device.Transport`."""
+        """Send command packets and return their responses; see `transport.Transport`."""
         outbox = Outbox(packets, self.beat_bytes)
         inbox = Inbox(self.beat_bytes, on_response)
         output = np.empty(ROOM * self.beat_bytes, np.uint8)

@@ -14,8 +14,18 @@ from amaranth.sim import Simulator
 from heddle.hw import config as configuration
 from heddle.hw.arith.operand import OperandDecoder
 from heddle.hw.config import Accumulation, Config, ConfigError
-from heddle.hw.formats import BF16, E4M3, FORMATS, FP16, INT4, INT8, STEP_LOG2, Format, Specials
-from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.formats import (
+    BF16,
+    E4M3,
+    FORMATS,
+    FP16,
+    INT4,
+    INT8,
+    STEP_LOG2,
+    Format,
+    OutputFormat,
+    Specials,
+)
 from heddle.hw.isa.registers import ADDRESS, config_from, constants
 from heddle.sim.golden import numbers
 from heddle.sim.golden.device import ModelTransport

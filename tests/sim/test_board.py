@@ -15,8 +15,9 @@ from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.link_model import ModelPort
 from heddle.sw import cli
 from heddle.sw.errors import DeviceError
-from heddle.sw.host import device, selftest
+from heddle.sw.host import selftest
 from heddle.sw.host.device import Device
+from heddle.sw.host.open import open_device
 from heddle.sw.nn import network, quantise, trainer
 from heddle.sw.nn.data import load
 from heddle.sw.transports.serial_link import LinkTransport
@@ -59,7 +60,7 @@ def test_selftest_through_the_pins(board):
 def test_digits_through_the_pins(board, tmp_path):
     net = network.Network.load(network.DEFAULT)
     x = load(net.data).test_x[:4]
-    with device.open(board) as opened:
+    with open_device(board) as opened:
         got = net.run(x, network.hardware(opened, []))
         want = net.run(x, network.golden(opened.config))
     assert all(np.array_equal(a, b) for a, b in zip(got, want, strict=True))
@@ -89,7 +90,7 @@ def test_a_port_in_use(board):
 
 def test_no_such_port():
     with pytest.raises(DeviceError, match="there is no port /dev/ttyNONE9"):
-        device.open("/dev/ttyNONE9")
+        open_device("/dev/ttyNONE9")
 
 
 def test_another_version_of_the_link(monkeypatch):

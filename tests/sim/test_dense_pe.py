@@ -35,12 +35,12 @@ def test_dense_array(format):
         sums = dot.exact_matmul(format, x[tile], w[tile])
         for c in range(config.columns):
             for r in range(config.rows):
-                when = tile * inner + inner - 1 + c + array.latency + r
+                when = tile * inner + inner - 1 + c + array.latency(config) + r
                 due[when, c] = int(sums[config.rows - 1 - r, c])
     compared = []
 
     async def bench(ctx):
-        for cycle in range(tiles * inner + array.latency + 5):
+        for cycle in range(tiles * inner + array.latency(config) + 5):
             for r in range(config.rows):
                 tile, k = divmod(cycle - r, inner)
                 bits = operand(format, x[tile, r, k]) if 0 <= tile < tiles else 0

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import Config
-from heddle.hw.formats import E4M3, INT8
-from heddle.hw.isa.commands import OutputFormat, Status, Target
+from heddle.hw.formats import E4M3, INT8, OutputFormat
+from heddle.hw.isa.commands import Load, Status, Sync, Target
+from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.golden import numbers
 from heddle.sim.golden.device import ModelTransport
@@ -17,9 +18,11 @@ from heddle.sim.testbenches import traffic
 from heddle.sw.compiler import packing
 from heddle.sw.compiler.elements import Raw
 from heddle.sw.errors import DeviceError, FormatError
-from heddle.sw.host import device, driver, protocol
+from heddle.sw.host import driver
+from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
-from heddle.sw.report import cross_coverage as crossing
+from heddle.sw.host.open import open_device
+from heddle.sw.report import cross_coverage
 from heddle.sw.report.coverage import format_of
 from heddle.sw.report.cross_coverage import CONFIGS, compare, random_product
 from heddle.sw.transports.simulated import SimulatedTransport, Stalls
@@ -28,7 +31,7 @@ from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 def transport(kind, config):
     if kind == "model":
         return ModelTransport(config)
-    return SimulatedTransport(config, stalls=crossing.STALLS)
+    return SimulatedTransport(config, stalls=cross_coverage.STALLS)
 
 
 COMPACT = Config(
@@ -36,7 +39,7 @@ COMPACT = Config(
     columns_per_epilogue=2,
     runs_ahead=2,
     compact=True,
-    **crossing.PAGES,
+    **cross_coverage.PAGES,
 )
 
 
@@ -60,14 +63,14 @@ def test_products_of_random_shapes(kind, config):
 def test_amaranths_own_simulator():
     """The fallback for machines without a C++ compiler: the same bits by the same API."""
     config = Config("two", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
-    with device.open("amaranth", config=config) as opened:
+    with open_device("amaranth", config=config) as opened:
         random_product(opened, np.random.default_rng(1), 2, (3, 11, 3), bias=np.ones(3))
 
 
 @pytest.mark.parametrize("stalls", [Stalls(0.97, 0.97, 3), Stalls(0, 0.97, 4)], ids=["both", "out"])
 def test_a_slow_host(stalls):
     """As slow as a serial line: sums wait in their queues long after their tile has drained."""
-    config = crossing.CONFIGS[1]
+    config = cross_coverage.CONFIGS[1]
     rng = np.random.default_rng(3)
     with Device(SimulatedTransport(config, stalls=stalls)) as device:
         for n in (2, 8):
@@ -78,7 +81,7 @@ def test_a_slow_host(stalls):
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
 def test_every_crossing_of_features(config):
     """Formats x N x K aligned or not x drain overlapped or not x epilogue modes, all exact."""
-    seen = crossing.cross(config)
+    seen = cross_coverage.cross(config)
     assert not seen.missing(format_of(config))
     assert seen.hits.total() == 9 * 2 * 2 * 3 * 2
 
@@ -151,14 +154,14 @@ def test_directed_products(config):
 def test_packets_good_and_bad(config):
     """Every response equals the model's; the device goes on after each error."""
     rng = np.random.default_rng(9)
-    packets = [traffic.command(config, rng) for _ in range(400)] + [protocol.sync(config)]
+    packets = [traffic.command(config, rng) for _ in range(400)] + [packet_of(config, Sync())]
     simulated, model = transport("sim", config), transport("model", config)
     got, want = simulated.exchange(packets), model.exchange(packets)
     statuses = set()
     for a, b in zip(got, want, strict=True):
         # All but the flags, which come with time, and the check, which is over them.
         assert a[:8] + a[10:30] + a[32:] == b[:8] + b[10:30] + b[32:]
-        statuses.add(Status(protocol.response(config, a).status))
+        statuses.add(Status(answer_of(config, a).status))
     assert statuses == set(Status)
     for name in ("commands", "errors", "macs", "tiles", "flags"):
         address = ADDRESS[name]
@@ -170,7 +173,7 @@ def test_infinities_are_reported_and_a_reset_recovers():
     config = CONFIGS[1]
     with Device(transport("sim", config), config.name) as device:
         payload = np.full((config.rows * config.group,), 0x7C00, np.uint16).tobytes()
-        bad = protocol.load(config, Target.ACTIVATIONS, 0, 1, payload)
+        bad = packet_of(config, Load(Target.ACTIVATIONS, 0, 1), payload)
         device.transport.exchange([bad])
         assert {f.name for f in device.flags()} == {"NONFINITE_ACTIVATION"}
         device.reset()

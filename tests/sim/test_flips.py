@@ -7,7 +7,8 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
-from heddle.hw.isa.commands import HEADER_BYTES, Status, Target
+from heddle.hw.isa.commands import HEADER_BYTES, Channel, Load, Run, Status, Sync, Target
+from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
 from heddle.hw.isa.registers import ADDRESS, MAGIC
 from heddle.hw.link.link import Link
@@ -19,7 +20,7 @@ from heddle.sim.testbenches.link_model import ModelPort
 from heddle.sim.testbenches.runner import simulate
 from heddle.sw.compiler import packing
 from heddle.sw.errors import FormatError
-from heddle.sw.host import protocol
+from heddle.sw.host.answers import answer_of
 from heddle.sw.nn import container
 from heddle.sw.nn.network import DEFAULT
 from heddle.sw.transports.simulated import SimulatedTransport
@@ -68,19 +69,19 @@ def test_a_commands_header():
         **dict(schedule_base=0, schedule_count=1, row_blocks=1),
     )
     commands = [
-        protocol.sync(config),
-        protocol.channel(config, 1, 0, 1 << 15, -15, 7),
-        protocol.load(config, Target.SCHEDULE, 3, 2, bytes([1, 1])),
-        protocol.run(config, finish=True, relu=False, output=0, channel_page=0, **fields),
+        packet_of(config, Sync()),
+        packet_of(config, Channel(1, 0, 1 << 15, -15, 7)),
+        packet_of(config, Load(Target.SCHEDULE, 3, 2), bytes([1, 1])),
+        packet_of(config, Run(finish=True, relu=False, output=0, channel_page=0, **fields)),
     ]
     device = SimulatedTransport(config)
     for command in commands:
         head, rest = command[:HEADER_BYTES], command[HEADER_BYTES:]
         packets = [flipped + rest for flipped in flips(head)]
         for answer in device.exchange(packets):
-            assert protocol.response(config, answer).status == Status.BAD_CHECK
+            assert answer_of(config, answer).status == Status.BAD_CHECK
         (answer,) = device.exchange([command])
-        assert protocol.response(config, answer).status == Status.OK
+        assert answer_of(config, answer).status == Status.OK
     device.close()
 
 

@@ -10,7 +10,7 @@ from heddle.hw.isa.link_protocol import encode
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches import traffic
-from heddle.sw.host import protocol
+from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
 from heddle.sw.report.cross_coverage import random_product
 from heddle.sw.transports.serial_link import LinkTransport
@@ -73,7 +73,7 @@ def fuzz(sent: list[bytes], seed: int) -> None:
     stalls = Stalls(0.3, 0.3, seed)
     with Device(SimulatedTransport(CONFIG, stalls=stalls), CONFIG.name) as device:
         for answer in device.transport.exchange(sent):
-            protocol.response(CONFIG, answer)  # whole, and its check is right
+            answer_of(CONFIG, answer)  # whole, and its check is right
         works(device, seed)
 
 
@@ -104,7 +104,7 @@ def fuzz_link(before: list[bytes], sent: list[bytes], after: list[bytes], seed: 
     disturb(before)
     with Device(LinkTransport(line), CONFIG.name) as device:
         for answer in device.transport.exchange(sent):
-            protocol.response(CONFIG, answer)
+            answer_of(CONFIG, answer)
         disturb(after)
         works(device, seed)
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import Accumulation
-from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT8
-from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT8, OutputFormat
 from heddle.sim.golden import dot, epilogue, numbers
 from heddle.sim.golden.accumulation import ARITHMETIC
 

@@ -6,15 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heddle.hw.config import PRESETS, Config, ConfigError, preset
-from heddle.hw.formats import FP16, INT8
-from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.formats import FP16, INT8, OutputFormat
+from heddle.hw.isa.commands import Run, Sync
+from heddle.hw.isa.host_stream import packet_of, response_limit
 from heddle.hw.isa.link_protocol import BEATS_AT, encode
 from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.bench.link import CONFIG, survive
 from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches.link_model import LinkModel, ModelPort
 from heddle.sw.errors import DeviceError
-from heddle.sw.host import protocol
+from heddle.sw.host.answers import answer_of
 from heddle.sw.transports.serial_link import LinkTransport
 
 
@@ -54,9 +55,9 @@ def test_a_new_session_resets_a_half_sent_packet(port):
     # One beat of a packet whose end never comes.
     assert transport._next(4, bytes([0, 0]) + bytes(size + 1))[0] == 1
     again = LinkTransport(line)
-    sync = protocol.sync(CONFIG)
+    sync = packet_of(CONFIG, Sync())
     (response,) = again.exchange([sync])
-    assert protocol.response(CONFIG, response).check(sync).rows == 0
+    assert answer_of(CONFIG, response).check(sync).rows == 0
     with pytest.raises(DeviceError, match="forgotten this session"):
         transport.read_register(0)
 
@@ -157,7 +158,7 @@ def test_a_response_that_never_ends():
     port = ModelPort(CONFIG)
     port.model = Endless(CONFIG)
     with pytest.raises(DeviceError, match="answers nonsense, more than it was asked for"):
-        LinkTransport(port).exchange([protocol.sync(CONFIG)])
+        LinkTransport(port).exchange([packet_of(CONFIG, Sync())])
 
 
 def test_more_responses_than_commands():
@@ -166,7 +167,7 @@ def test_more_responses_than_commands():
     port.model.device.exchange = lambda sent: 3 * right(sent)
     told = []
     with pytest.raises(DeviceError, match="answers nonsense, more than it was asked for"):
-        LinkTransport(port).exchange([protocol.sync(CONFIG)], told.append)
+        LinkTransport(port).exchange([packet_of(CONFIG, Sync())], told.append)
     assert told == [1]
 
 
@@ -181,15 +182,15 @@ def test_no_legal_response_is_beyond_its_limit(config):
     for tiles in (1, 0xFFFF):
         for output in OutputFormat:
             options = {"finish": True, "relu": False, "channel_page": 0, "row_blocks": tiles}
-            run = protocol.run(config, output=output, **options, **fields)
+            run = packet_of(config, Run(output=output, **options, **fields))
             beats = config.header_beats + tiles * config.tile_rows * config.row_beats(output)
-            limit = protocol.response_limit(run, config.stream_bytes)
+            limit = response_limit(run, config.stream_bytes)
             assert beats * config.stream_bytes <= limit
             if config is LARGEST and output is OutputFormat.FP32:
                 assert beats * config.stream_bytes == limit
     header = config.header_beats * config.stream_bytes
-    for packet in (protocol.sync(config), b"\1", b"\xff" * 40):
-        assert protocol.response_limit(packet, config.stream_bytes) == header
+    for packet in (packet_of(config, Sync()), b"\1", b"\xff" * 40):
+        assert response_limit(packet, config.stream_bytes) == header
 
 
 @pytest.mark.parametrize("field", ["rows", "columns", "interleave"])

@@ -9,8 +9,7 @@ import pytest
 
 from heddle.hw import verilog
 from heddle.hw.config import Config
-from heddle.hw.formats import FP16, INT8
-from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.formats import FP16, INT8, OutputFormat
 from heddle.sim.testbenches import traffic
 from heddle.sw.flow import synthesis
 from heddle.sw.host.device import Device

@@ -15,8 +15,7 @@ from amaranth.lib.wiring import In, Out
 from heddle.hw import verilog
 from heddle.hw.buffers.feeders import Bank
 from heddle.hw.config import Config
-from heddle.hw.formats import INT8
-from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.formats import INT8, OutputFormat
 from heddle.hw.lib.fifo import Fifo
 from heddle.hw.platforms import Build, board
 from heddle.hw.platforms.top import TOP, BoardTop, generate

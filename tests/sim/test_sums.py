@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import MAX_TERMS, Config
-from heddle.hw.formats import E5M2, FP16, INT8
-from heddle.hw.isa.commands import OutputFormat, Target
+from heddle.hw.formats import E5M2, FP16, INT8, OutputFormat
+from heddle.hw.isa.commands import Load, Run, Target
+from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport
-from heddle.sw.compiler import packing
+from heddle.sw.compiler import bounds, packing
 from heddle.sw.compiler.elements import to_raw
 from heddle.sw.errors import FormatError
-from heddle.sw.host import bounds, protocol
+from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
 from heddle.sw.report.cross_coverage import CONFIGS
 from heddle.sw.transports.simulated import SimulatedTransport
@@ -27,9 +28,9 @@ def sum_of(transport, x, w, terms: int) -> float:
     rows = config.rows * config.group * config.activation_groups
     slots, columns = config.weight_slots, config.columns
     send = [
-        protocol.load(config, Target.ACTIVATIONS, 0, config.activation_groups, x * rows),
-        protocol.load(config, Target.VALUES, 0, slots, w * slots * columns),
-        protocol.load(config, Target.INDICES, 0, slots, bytes(slots * columns // 2)),
+        packet_of(config, Load(Target.ACTIVATIONS, 0, config.activation_groups), x * rows),
+        packet_of(config, Load(Target.VALUES, 0, slots), w * slots * columns),
+        packet_of(config, Load(Target.INDICES, 0, slots), bytes(slots * columns // 2)),
     ]
     loaded = b""
     while terms:
@@ -37,14 +38,14 @@ def sum_of(transport, x, w, terms: int) -> float:
         records = bytes([config.group] * full + [rest] * bool(rest))
         terms -= config.group * full + rest
         if records != loaded:
-            send.append(protocol.load(config, Target.SCHEDULE, 0, len(records), records))
+            send.append(packet_of(config, Load(Target.SCHEDULE, 0, len(records)), records))
             loaded = records
         fields = {"activation_base": 0, "activation_stride": 0, "row_blocks": 1, "slot_base": 0}
         fields |= {"schedule_base": 0, "schedule_count": len(records), "channel_page": 0}
         fields |= {"finish": not terms, "relu": False, "output": OutputFormat.FP32}
-        send.append(protocol.run(config, **fields))
+        send.append(packet_of(config, Run(**fields)))
     answers = transport.exchange(send)
-    last = [protocol.response(config, a).check(p) for a, p in zip(answers, send, strict=True)][-1]
+    last = [answer_of(config, a).check(p) for a, p in zip(answers, send, strict=True)][-1]
     (sums,) = set(last.outputs(config, OutputFormat.FP32).view("f4").ravel().tolist())
     return sums
 

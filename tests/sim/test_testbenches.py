@@ -64,7 +64,7 @@ RUNS = [
     ("response", "hw.control.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
     ("long_response", "hw.control.response:ResponseWriter", [COMPACT]),
     ("sequencer", "hw.control.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT]),
-    ("registers", "hw.bus.axi_lite:Registers", [config(128, 128)]),
+    ("registers", "hw.control.registers:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("reset", "hw.top:Accelerator", RESETS),
     ("counters", "hw.top:Accelerator", RESETS[:1]),

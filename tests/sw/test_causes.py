@@ -5,12 +5,10 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import Config
-from heddle.hw.formats import INT8
-from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.formats import INT8, OutputFormat
 from heddle.sw.compiler import nm, packing
-from heddle.sw.host import driver
+from heddle.sw.host import causes, driver
 from heddle.sw.host.device import Device
-from heddle.sw.report import causes
 from heddle.sw.report.explain import explain, of_stats
 from heddle.sw.transports.simulated import SimulatedTransport
 

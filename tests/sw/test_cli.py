@@ -1,5 +1,6 @@
 """The `heddle` command, its files and its generated pages, as a user meets them."""
 
+import json
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -10,10 +11,9 @@ from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.sw.compiler import packing
 from heddle.sw.errors import DataError
-from heddle.sw.host import device as devices
 from heddle.sw.nn import container, data, trainer
 from heddle.sw.nn.network import SHIPPED, Network, accuracy, from_trained, golden
-from heddle.sw.report import docs
+from heddle.sw.report import demo, docs
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,7 +60,9 @@ def test_what_cannot_be_written_is_said_in_a_line(heddle, monkeypatch):
     Path("file").write_text("precious")
     Path("folder").mkdir()
     long_work = []
-    monkeypatch.setattr(devices, "open", lambda *_, **__: long_work.append("run"))
+    monkeypatch.setattr(
+        "heddle.sw.cli.options.open_device", lambda *_, **__: long_work.append("run")
+    )
     monkeypatch.setattr(trainer, "train", lambda *_: long_work.append("train"))
     for *arguments, words in (
         ("run", "--device", "model", "--out", "file", "into the folder file (File exists)"),
@@ -185,6 +187,16 @@ def test_a_network_whose_notes_are_wrong_is_refused(heddle, name, wrong):
 def test_generated_pages_are_up_to_date():
     for name, page in docs.PAGES.items():
         assert (ROOT / "docs" / name).read_text() == page(), f"{name}: run `make docs`"
+
+
+@pytest.mark.parametrize("missing, code", [([], 0), (["fp16 n=2"], 1)])
+def test_coverage_is_told_and_kept(heddle, monkeypatch, missing, code):
+    row = {"hit": 1, "bins": 2} | dict.fromkeys(demo.COVERED, {"full": 1, "values": 3})
+    summary = {"hit": 1, "bins": 2, "products": 5, "formats": {"fp16": row}, "missing": missing}
+    monkeypatch.setattr(demo, "coverage", lambda console: summary)
+    done, text = heddle("coverage", "--out", "there")
+    assert done == code and "1 of 2 crossings, 5 products" in text
+    assert json.loads(Path("there/coverage.json").read_text()) == summary
 
 
 @pytest.mark.parametrize("format", SHIPPED, ids=lambda format: format.name)

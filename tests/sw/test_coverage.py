@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.formats import OutputFormat
+from heddle.sw.host.causes import CAUSES
 from heddle.sw.report import demo
 from heddle.sw.report import page as report
-from heddle.sw.report.causes import CAUSES
 from heddle.sw.report.coverage import BINS, DIMENSIONS, Coverage
 from heddle.sw.report.cross_coverage import CONFIGS
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import preset
+from heddle.hw.isa.commands import Sync
 from heddle.hw.isa.dma_registers import ADDRESS
+from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.dma_model import DmaModel
 from heddle.sw.compiler import nm, packing
 from heddle.sw.errors import DeviceError
-from heddle.sw.host import protocol
 from heddle.sw.host.device import Device
 from heddle.sw.transports import dma
 from heddle.sw.transports.dma import DmaTransport, apart, buffer
@@ -125,7 +126,7 @@ def test_more_responses_than_commands(monkeypatch):
 
     monkeypatch.setattr(memory, "_control", twice)
     with pytest.raises(DeviceError, match="answers nonsense, not one response to each command"):
-        DmaTransport(memory).exchange([protocol.sync(CONFIG)] * 20)
+        DmaTransport(memory).exchange([packet_of(CONFIG, Sync())] * 20)
 
 
 def test_a_response_that_never_ends(monkeypatch):
@@ -149,7 +150,7 @@ def test_responses_that_are_not_in_memory(monkeypatch):
     memory = DmaModel(CONFIG)
     monkeypatch.setattr(memory, "read", lambda offset, size: bytes(size))
     with pytest.raises(DeviceError, match="answers nonsense"):
-        DmaTransport(memory).exchange([protocol.sync(CONFIG)])
+        DmaTransport(memory).exchange([packet_of(CONFIG, Sync())])
 
 
 def test_command_that_is_larger_than_the_memory():

@@ -6,9 +6,9 @@ import numpy as np
 
 from heddle.hw.formats import FP16
 from heddle.sw.compiler import packing
+from heddle.sw.host.causes import CAUSES
 from heddle.sw.nn import container
 from heddle.sw.nn.network import shipped
-from heddle.sw.report.causes import CAUSES
 
 
 def test_a_product(heddle):

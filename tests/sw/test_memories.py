@@ -14,7 +14,8 @@ from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.dma_model import DmaModel
 from heddle.sw import cli
 from heddle.sw.errors import DeviceError
-from heddle.sw.host import device as devices
+from heddle.sw.host.device import Device
+from heddle.sw.host.open import open_device
 from heddle.sw.transports import memories, serial_port
 from heddle.sw.transports.memories import XdmaMemory
 
@@ -89,11 +90,11 @@ def product(device) -> np.ndarray:
 
 
 def expected() -> np.ndarray:
-    return product(devices.Device(ModelTransport(CONFIG)))
+    return product(Device(ModelTransport(CONFIG)))
 
 
 def test_product_through_xdma(card):
-    with devices.open("xdma:/dev/xdma7") as device:
+    with open_device("xdma:/dev/xdma7") as device:
         assert np.array_equal(product(device), expected())
     assert not card.open
 
@@ -130,7 +131,7 @@ def test_a_read_is_at_its_place_and_may_be_short(tmp_path):
 
 def test_no_card(card):
     with pytest.raises(DeviceError, match="modprobe xdma"):
-        devices.open("xdma:/dev/xdma3")
+        open_device("xdma:/dev/xdma3")
     assert not card.open
 
 
@@ -144,7 +145,7 @@ def test_no_rights(card, monkeypatch):
 
 
 def test_card_that_is_gone(card, monkeypatch):
-    device = devices.open("xdma:/dev/xdma7")
+    device = open_device("xdma:/dev/xdma7")
 
     def gone(*arguments):
         raise OSError(errno.EIO, "Input/output error")
@@ -234,7 +235,7 @@ def pynq(monkeypatch, tmp_path):
 
 
 def test_product_through_pynq(pynq):
-    with devices.open(f"pynq:{pynq.file}") as device:
+    with open_device(f"pynq:{pynq.file}") as device:
         assert np.array_equal(product(device), expected())
     assert Buffer.freed
 
@@ -244,7 +245,7 @@ def test_product_through_pynq(pynq):
 )
 def test_pynq_runs_no_faster_than_the_design_was_timed_for(pynq, pll, divisor, mhz):
     pynq.clocks.pll, pynq.clocks.divisor = pll, divisor
-    devices.open(f"pynq:{pynq.file}").close()
+    open_device(f"pynq:{pynq.file}").close()
     assert pynq.clocks.fclk0_mhz == mhz
 
 
@@ -252,21 +253,21 @@ def test_pynq_whose_clock_is_not_known_or_not_to_be_had(pynq, monkeypatch):
     stuck = property(lambda self: 100.0, lambda self, mhz: None)
     monkeypatch.setattr(PynqClocks, "fclk0_mhz", stuck)
     with pytest.raises(DeviceError, match="timed for 71.4286 MHz, .* stays at 100 MHz"):
-        devices.open(f"pynq:{pynq.file}")
+        open_device(f"pynq:{pynq.file}")
     pynq.file.with_suffix(".hwh").write_text("")
     with pytest.raises(DeviceError, match="heddle.hwh does not tell the clock of"):
-        devices.open(f"pynq:{pynq.file}")
+        open_device(f"pynq:{pynq.file}")
 
 
 def test_pynq_that_is_not_as_it_should_be(pynq, monkeypatch):
     with pytest.raises(DeviceError, match="there is no bitstream"):
-        devices.open(f"pynq:{pynq.file}x")
+        open_device(f"pynq:{pynq.file}x")
     pynq.package.Overlay = lambda path: SimpleNamespace()
     with pytest.raises(DeviceError, match="holds no block 'heddle'"):
-        devices.open(f"pynq:{pynq.file}")
+        open_device(f"pynq:{pynq.file}")
     monkeypatch.setitem(sys.modules, "pynq", None)
     with pytest.raises(DeviceError, match="package pynq is missing"):
-        devices.open(f"pynq:{pynq.file}")
+        open_device(f"pynq:{pynq.file}")
 
 
 @pytest.mark.parametrize("call", ["Overlay", "allocate"])
@@ -284,7 +285,7 @@ def test_pynq_that_fails(pynq, call, reason):
 
     setattr(pynq.package, call, fail)
     with pytest.raises(DeviceError, match="run heddle as root, with the .bit and the .hwh") as told:
-        devices.open(f"pynq:{pynq.file}")
+        open_device(f"pynq:{pynq.file}")
     assert f"{pynq.file} ({type(reason).__name__}: {reason})" in str(told.value)
 
 
@@ -299,13 +300,13 @@ def test_pynq_whose_registers_cannot_be_mapped(pynq):
 
     pynq.package.Overlay = Overlay
     with pytest.raises(DeviceError, match="run heddle as root"):
-        devices.open(f"pynq:{pynq.file}")
+        open_device(f"pynq:{pynq.file}")
 
 
 def test_pynq_without_the_description_of_the_bitstream(pynq):
     pynq.file.with_suffix(".hwh").unlink()
     with pytest.raises(DeviceError, match="there is no .*heddle.hwh, .* copy it there, beside"):
-        devices.open(f"pynq:{pynq.file}")
+        open_device(f"pynq:{pynq.file}")
 
 
 def test_cards_are_listed(monkeypatch, tmp_path):

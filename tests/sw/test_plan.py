@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import Accumulation, Config
-from heddle.hw.formats import FP16, INT8
-from heddle.hw.isa.commands import OutputFormat
+from heddle.hw.formats import FP16, INT8, OutputFormat
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.compiler import nm, packing, plan
 from heddle.sw.compiler.elements import to_raw
+from heddle.sw.compiler.settings import settings_of
 from heddle.sw.host import driver
 from heddle.sw.host.device import Device
 from heddle.sw.report.cross_coverage import compare
@@ -29,7 +29,7 @@ def commands(config, rows, inner, outputs, n=8, bias=False) -> Checker:
     w = nm.prune(1 + rng.random((inner, outputs)), n, 8)
     weights = packing.pack(w, config.format, n, 8)
     x = to_raw(np.ones((rows, inner)), config.format)
-    settings = driver.settings(config, outputs, rng.random(outputs) if bias else None)
+    settings = settings_of(config, outputs, rng.random(outputs) if bias else None)
     made = plan.Plan(config, x, weights, settings, False, OutputFormat.FP32)
     return Checker(config, CYCLES).execute(made.packets()[0])
 

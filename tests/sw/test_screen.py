@@ -16,9 +16,9 @@ from heddle.sw import cli
 from heddle.sw.cli import results, screen
 from heddle.sw.compiler import packing
 from heddle.sw.flow import board_reports
+from heddle.sw.host.causes import CAUSES
 from heddle.sw.nn import container
-from heddle.sw.report import demo
-from heddle.sw.report.causes import CAUSES
+from heddle.sw.report import demo, page
 
 CUT = re.compile(r"…|\.\.\.")
 ROW = {
@@ -182,9 +182,9 @@ def test_an_ascii_terminal_is_no_reason_to_stop(tmp_path):
 def test_numbers_of_numpy_are_numbers_in_a_report(tmp_path):
     report = made(ROW | {"dense": np.int64(7), "utilisation": np.float32(0.5)})
     report["training"] = {"seed": np.uint8(3), "path": Path("x"), "widths": np.arange(2)}
-    as_json, _ = demo.write(report, tmp_path)
+    as_json, _ = page.write(report, tmp_path)
     text = as_json.read_text()
     assert '"dense": 7,' in text and '"utilisation": 0.5,' in text
     assert '"seed": 3,' in text and '"path": "x"' in text
     with pytest.raises(TypeError, match="cannot hold"):
-        demo.write(made(ROW) | {"training": object()}, tmp_path)
+        page.write(made(ROW) | {"training": object()}, tmp_path)

@@ -14,7 +14,7 @@ from heddle.hw.isa.registers import ADDRESS, MAGIC
 from heddle.sim.testbenches.link_model import LinkModel
 from heddle.sw import cli
 from heddle.sw.errors import DeviceError
-from heddle.sw.host import device as devices
+from heddle.sw.host.open import open_device
 from heddle.sw.nn.network import shipped
 from heddle.sw.transports import serial_link, serial_port
 from heddle.sw.transports.serial_link import LinkTransport
@@ -192,10 +192,10 @@ def test_a_slow_line_gets_the_time_that_it_takes(monkeypatch, baud, least):
     monkeypatch.setattr(serial_port, "SerialPort", lambda path, rate: None)
     monkeypatch.setattr(serial_link, "LinkTransport", transport)
     with pytest.raises(DeviceError, match="enough"):
-        devices.open("/dev/ttyUSB9", baud=baud)
+        open_device("/dev/ttyUSB9", baud=baud)
     assert least <= heard["timeout"] < least + 0.1
     with pytest.raises(DeviceError, match="enough"):
-        devices.open("/dev/ttyUSB9", baud=baud, timeout=0.1)
+        open_device("/dev/ttyUSB9", baud=baud, timeout=0.1)
     assert heard["timeout"] == 0.1
 
 

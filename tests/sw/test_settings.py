@@ -8,8 +8,8 @@ import pytest
 from heddle.hw.config import Config
 from heddle.hw.formats import E4M3, E5M2, FP16, INT8
 from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler.settings import settings_of
 from heddle.sw.errors import FormatError
-from heddle.sw.host.channels import settings
 from heddle.sw.host.device import Device
 
 CONFIGS = {format: Config(format.name, 2, 2, format) for format in (INT8, FP16, E4M3, E5M2)}
@@ -19,7 +19,7 @@ UNIT = {INT8: 0, E4M3: -18, E5M2: -32, FP16: -48}
 
 @pytest.mark.parametrize("format", UNIT, ids=lambda f: f.name)
 def test_a_bias_is_a_number_of_units(format):
-    s = settings(CONFIGS[format], 3, bias=[1, -3, 0])
+    s = settings_of(CONFIGS[format], 3, bias=[1, -3, 0])
     assert s.bias == [1 << -UNIT[format], -3 << -UNIT[format], 0]
     # 32768 · 2^-15 = 1 takes a sum to its value.
     assert s.scale == [32768] * 3 and s.exponent == [UNIT[format] - 15] * 3
@@ -28,7 +28,7 @@ def test_a_bias_is_a_number_of_units(format):
 def test_a_bias_is_rounded_to_nearest_even():
     offsets = [0.7, -0.7, 0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 2.4, -2.6]
     want = [1, -1, 0, 2, 2, 0, -2, -2, 2, -3]
-    assert settings(CONFIGS[INT8], len(offsets), bias=offsets).bias == want
+    assert settings_of(CONFIGS[INT8], len(offsets), bias=offsets).bias == want
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_a_bias_is_rounded_to_nearest_even():
     ],
 )
 def test_a_scale_has_sixteen_bits(scale, multiplier, exponent):
-    s = settings(CONFIGS[INT8], 1, scale=scale)
+    s = settings_of(CONFIGS[INT8], 1, scale=scale)
     assert (s.scale, s.exponent) == ([multiplier], [exponent])
 
 
 def test_the_weights_steps_divide_the_bias_and_multiply_the_scale():
-    s = settings(CONFIGS[INT8], 2, bias=6, scale=[1, 3], steps=[2, 0.5])
+    s = settings_of(CONFIGS[INT8], 2, bias=6, scale=[1, 3], steps=[2, 0.5])
     assert s.bias == [3, 12] and s.scale == [32768, 49152] and s.exponent == [-14, -15]
     for scale, step in ((1e-300, 1e-300), (1e300, 1e300), (5e-324, 3.0)):
-        s = settings(CONFIGS[INT8], 1, scale=scale, steps=step)
+        s = settings_of(CONFIGS[INT8], 1, scale=scale, steps=step)
         exact = Fraction(scale) * Fraction(step)
         assert abs(s.scale[0] * Fraction(2) ** s.exponent[0] / exact - 1) <= Fraction(1, 1 << 16)
 
@@ -78,11 +78,11 @@ def test_the_weights_steps_divide_the_bias_and_multiply_the_scale():
 )
 def test_what_is_refused(options, words):
     with pytest.raises(FormatError, match=words):
-        settings(CONFIGS[INT8], 2, **options)
+        settings_of(CONFIGS[INT8], 2, **options)
 
 
 def test_the_largest_biases_fit():
-    assert settings(CONFIGS[INT8], 2, bias=[-(2.0**31), 2**31 - 1]).bias == [-(2**31), 2**31 - 1]
+    assert settings_of(CONFIGS[INT8], 2, bias=[-(2.0**31), 2**31 - 1]).bias == [-(2**31), 2**31 - 1]
 
 
 def nearest(exact: Fraction) -> np.float32:

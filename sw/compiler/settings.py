@@ -1,18 +1,31 @@
 """Bias and scale of each output channel, as the integers that the epilogue takes."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from ...hw.config import Config
-from ..compiler.elements import as_array
-from ..compiler.plan import Settings
 from ..errors import FormatError
+from .elements import as_array
 
 SCALE_BITS = 16
 
 
-def settings(config: Config, channels: int, bias=None, scale=None, steps=None) -> Settings:
+@dataclass(frozen=True)
+class Settings:
+    """Bias, scale and exponent of every output channel, as the epilogue takes them."""
+
+    bias: list[int]
+    scale: list[int]
+    exponent: list[int]
+
+    @property
+    def uniform(self) -> bool:
+        return all(len(set(v)) == 1 for v in (self.bias, self.scale, self.exponent))
+
+
+def settings_of(config: Config, channels: int, bias=None, scale=None, steps=None) -> Settings:
     """Real bias (added to the sum) and scale (then multiplied) as integers.
 
     `steps` are the weights' (`PackedWeights.scale`): a sum counts in them, so the bias is divided

@@ -15,8 +15,8 @@ import numpy as np
 
 from ...hw.config import MAX_TERMS, Accumulation, Config
 from ...sim.golden.numbers import to_float
-from ..compiler.packing import PackedWeights
 from ..errors import FormatError
+from .packing import PackedWeights
 
 ROUNDING = {Accumulation.EXACT: 2.0**-52, Accumulation.FP32: 2.0**-23}
 """What a bound may be short of for each term: this module's own float64 rounds, and the adder."""

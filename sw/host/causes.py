@@ -12,7 +12,7 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.core import Core
-from ...hw.isa.commands import OutputFormat
+from ...hw.formats import OutputFormat
 from ...hw.output.lane_group import LaneGroup
 from ..compiler.packing import PackedWeights
 
@@ -74,7 +74,7 @@ def split(
 def _emptying(config: Config, output: OutputFormat) -> int:
     """Cycles from the last slot to the last output, at most, if no other result is before it."""
     row = max(config.columns_per_epilogue, config.row_beats(output))
-    way = Core(config).drain_delay + config.columns + LaneGroup.settle
+    way = Core.drain_delay(config) + config.columns + LaneGroup.settle
     return way + config.tile_rows * row + config.header_beats + RESPONSE
 
 

@@ -1,0 +1,95 @@
+"""Commands and responses as bytes, written out here from docs/commands.md."""
+
+from binascii import crc_hqx
+
+import pytest
+
+from heddle.hw.isa import commands
+from heddle.hw.isa.commands import Channel, Load, Refused, Response, Run, Status, Sync
+
+RUN = {
+    "finish": 1,
+    "relu": 0,
+    "output": 2,
+    "channel_page": 0x123,
+    "activation_base": 0x0201,
+    "activation_stride": 0x0403,
+    "row_blocks": 0x0605,
+    "slot_base": 0x0807,
+    "schedule_base": 0x0A09,
+    "schedule_count": 0x0C0B,
+}
+CASES = {
+    "load": (Load(3, 0x0201, 0x8003), "015a 0300 0102 0380"),
+    "channel": (
+        Channel(0xFFFF, 5, 0xFEDC, -3, -(1 << 95) + 1),
+        "025a ffff 0500 dcfe fdff 0100 0000 0000 0000 0000 0080",
+    ),
+    # Finish is bit 0, ReLU bit 1, the format bits 2 and 3, the page of channels from bit 4 on.
+    "run": (Run(**RUN), "035a 3912 0102 0304 0506 0708 090a 0b0c"),
+    "relu": (Run(**RUN | {"finish": 0, "relu": 1}), "035a 3a12 0102 0304 0506 0708 090a 0b0c"),
+    "sync": (Sync(), "045a"),
+}
+
+
+def whole(text: str) -> bytes:
+    body = bytes.fromhex(text.replace(" ", "")).ljust(30, b"\0")
+    return body + crc_hqx(body, 0xFFFF).to_bytes(2, "little")
+
+
+@pytest.mark.parametrize("command, text", CASES.values(), ids=CASES)
+def test_a_command_is_these_bytes(command, text):
+    assert command.encode(0x5A) == whole(text)
+    assert commands.decode(whole(text)) == command
+
+
+def test_a_response_is_these_bytes():
+    header = whole("037b 0700 7856 3412 0900")
+    response = Response(3, 0x7B, Status.BAD_SCHEDULE, 0x12345678, 9)
+    assert response.encode() == header and Response.decode(header) == response
+
+
+def test_the_check_is_ccitt_false():
+    # The standard check value of CRC-16/CCITT-FALSE.
+    assert commands.crc16(b"123456789") == 0x29B1
+
+
+@pytest.mark.parametrize("bit", [0, 77, 239, 240, 255])
+def test_a_flipped_bit_is_refused(bit):
+    header = bytearray(whole("045a"))
+    header[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(Refused) as refused:
+        commands.decode(bytes(header))
+    assert refused.value.status is Status.BAD_CHECK
+
+
+@pytest.mark.parametrize("opcode", [0, 5, 255])
+def test_an_opcode_that_there_is_not_is_refused(opcode):
+    with pytest.raises(Refused) as refused:
+        commands.decode(whole(f"{opcode:02x}5a"))
+    assert refused.value.status is Status.BAD_OPCODE
+
+
+def test_a_short_header_is_refused():
+    for header in (b"", whole("045a")[:-1]):
+        with pytest.raises(Refused, match="BAD_CHECK"):
+            commands.decode(header)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Load(0, 1 << 16, 1),
+        Load(0, -1, 1),
+        Channel(0, 0, 1 << 16, 0, 0),
+        Channel(0, 0, 0, 1 << 15, 0),
+        Channel(0, 0, 0, -(1 << 15) - 1, 0),
+        Channel(0, 0, 0, 0, 1 << 95),
+        Run(**RUN | {"output": 4}),
+        Run(**RUN | {"channel_page": 1 << 12}),
+    ],
+    ids=str,
+)
+def test_a_value_that_does_not_fit_is_refused(command):
+    with pytest.raises(ValueError, match=f"{type(command).__name__}: .* is not of .* bits"):
+        command.encode()
