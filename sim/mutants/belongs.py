@@ -10,7 +10,7 @@ from pathlib import Path
 LEFT_OUT = "not mutant and not refut and not no_longer and not wrong"
 """For pytest's ``-k``: tests that break the module themselves."""
 BENCHES = Path("tests/sim/test_testbenches.py")
-DEVICE = ("tests/sim/test_device.py", "-k", "sim or directed or packets or refused or crossing")
+DEVICE = ("tests/sim/test_device.py", "-k", "(int8 or fp16 or fp32) and not model")
 TOP = (str(BENCHES), "-k", "[top-")
 MEMORY = (str(BENCHES), "-k", "[memory_top-")
 GOLDEN = ("tests/sim/test_golden.py",)
