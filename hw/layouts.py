@@ -1,7 +1,5 @@
 """Layouts and signatures that more than one module of the gateware speaks."""
 
-from collections.abc import Mapping
-
 from amaranth import Module, Shape, ShapeCastable, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -190,11 +188,12 @@ def connect_checked(m: Module, source, *sinks):
     wiring.connect(m, source, *sinks)
 
 
-def connect_ports(m: Module, outer, inner, ports: Mapping[str, wiring.Member]):
-    """Join `inner`'s `ports` with those of the same names of `outer`: plain ones, as buses have."""
-    for name, member in ports.items():
-        source, target = (outer, inner) if member.flow is In else (inner, outer)
-        m.d.comb += getattr(target, name).eq(getattr(source, name))
+def connect_ports(m: Module, outer, inner):
+    """Join those members of `outer`, an interface of a component, that `inner` has, with it: a part
+    of the component that has a part of its bus."""
+    for (name,), member, value in inner.signature.flatten(inner):
+        mine = getattr(outer, name)
+        m.d.comb += value.eq(mine) if member.flow is In else mine.eq(value)
 
 
 def _same(a, b) -> bool:

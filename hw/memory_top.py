@@ -6,9 +6,11 @@ AXI4 ◄──────► Reader ──► Accelerator ──► Writer
 
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
 
-from .bus.axi_lite import ADDRESS_BITS, AxiLiteSlave, axi_lite_ports, select
-from .bus.dma import Reader, Writer, memory_ports
+from .bus.axi import Axi4, AxiLite
+from .bus.axi_lite import ADDRESS_BITS, AxiLiteSlave, select
+from .bus.dma import Reader, Writer, widths
 from .config import Config
 from .isa.dma_registers import (
     ADDRESS,
@@ -25,12 +27,11 @@ from .layouts import connect_ports
 from .lib.library import Library
 from .top import Accelerator
 
-LITE_PORTS = axi_lite_ports(BASE.bit_length())
 PAYLOADS = {
-    "ar": ("s_axil_araddr",),
-    "aw": ("s_axil_awaddr", "s_axil_wdata", "s_axil_wstrb"),
-    "r": ("s_axil_rdata", "s_axil_rresp"),
-    "b": ("s_axil_bresp",),
+    "ar": ("araddr",),
+    "aw": ("awaddr", "wdata", "wstrb"),
+    "r": ("rdata", "rresp"),
+    "b": ("bresp",),
 }
 """What goes with a request, and with a response."""
 HELD = tuple(r.name for r in REGISTERS if r.access is Access.READ_WRITE)
@@ -45,14 +46,19 @@ class MemoryAccelerator(wiring.Component):
 
     Members
     -------
-    s_axil_* : registers, 32 bits
-    m_axi_* : memory, `8 * config.stream_bytes` bits
+    s_axil : In AxiLite, registers
+    m_axi : Out Axi4, memory, `8 * config.stream_bytes` bits
     """
 
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
-        super().__init__({**LITE_PORTS, **memory_ports(config)})
+        super().__init__(
+            {
+                "s_axil": In(AxiLite(BASE.bit_length())),
+                "m_axi": Out(Axi4(*widths(config))),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -61,49 +67,48 @@ class MemoryAccelerator(wiring.Component):
         m.submodules.reader = reader = Reader(config)
         m.submodules.writer = writer = Writer(config)
         m.submodules.bus = bus = AxiLiteSlave(BASE.bit_length())
-        self._share_bus(m, accelerator, bus)
+        self._share_bus(m, accelerator.s_axil, bus.s_axil)
         self._control(m, bus, reader, writer)
         for half in (reader, writer):
-            members = half.signature.members
-            connect_ports(m, self, half, {n: p for n, p in members.items() if n[:6] == "m_axi_"})
+            connect_ports(m, self.m_axi, half.m_axi)
         m.d.comb += [
-            accelerator.s_axis_tvalid.eq(reader.o.valid),
-            accelerator.s_axis_tdata.eq(reader.o.payload.data),
-            accelerator.s_axis_tlast.eq(reader.o.payload.last),
-            reader.o.ready.eq(accelerator.s_axis_tready),
-            writer.i.valid.eq(accelerator.m_axis_tvalid),
-            writer.i.payload.data.eq(accelerator.m_axis_tdata),
-            writer.i.payload.last.eq(accelerator.m_axis_tlast),
-            accelerator.m_axis_tready.eq(writer.i.ready),
+            accelerator.s_axis.tvalid.eq(reader.o.valid),
+            accelerator.s_axis.tdata.eq(reader.o.payload.data),
+            accelerator.s_axis.tlast.eq(reader.o.payload.last),
+            reader.o.ready.eq(accelerator.s_axis.tready),
+            writer.i.valid.eq(accelerator.m_axis.tvalid),
+            writer.i.payload.data.eq(accelerator.m_axis.tdata),
+            writer.i.payload.last.eq(accelerator.m_axis.tlast),
+            accelerator.m_axis.tready.eq(writer.i.ready),
         ]
         return m
 
-    def _share_bus(self, m: Module, accelerator: Accelerator, bus: AxiLiteSlave):
+    def _share_bus(self, m: Module, accelerator, dma):
         """The address decides who takes a request; nobody does while the other one answers."""
+
+        bus = self.s_axil
 
         def connect(slave, other, chosen: dict[str, Value]):
             for request, response, channels in (("ar", "r", ("ar",)), ("aw", "b", ("aw", "w"))):
-                free = chosen[request] & ~getattr(other, f"s_axil_{response}valid")
+                free = chosen[request] & ~getattr(other, f"{response}valid")
                 for channel in channels:
-                    valid = getattr(self, f"s_axil_{channel}valid")
-                    m.d.comb += getattr(slave, f"s_axil_{channel}valid").eq(valid & free)
+                    valid = getattr(bus, f"{channel}valid")
+                    m.d.comb += getattr(slave, f"{channel}valid").eq(valid & free)
                     with m.If(free):
-                        ready = getattr(slave, f"s_axil_{channel}ready")
-                        m.d.comb += getattr(self, f"s_axil_{channel}ready").eq(ready)
+                        ready = getattr(slave, f"{channel}ready")
+                        m.d.comb += getattr(bus, f"{channel}ready").eq(ready)
                 for name in PAYLOADS[request]:
-                    m.d.comb += getattr(slave, name).eq(getattr(self, name))
-                answer = f"s_axil_{response}valid"
-                m.d.comb += getattr(slave, f"s_axil_{response}ready").eq(
-                    getattr(self, f"s_axil_{response}ready")
-                )
+                    m.d.comb += getattr(slave, name).eq(getattr(bus, name))
+                answer = f"{response}valid"
+                m.d.comb += getattr(slave, f"{response}ready").eq(getattr(bus, f"{response}ready"))
                 with m.If(getattr(slave, answer)):
-                    m.d.comb += getattr(self, answer).eq(1)
+                    m.d.comb += getattr(bus, answer).eq(1)
                     for name in PAYLOADS[response]:
-                        m.d.comb += getattr(self, name).eq(getattr(slave, name))
+                        m.d.comb += getattr(bus, name).eq(getattr(slave, name))
 
-        above = {r: getattr(self, f"s_axil_{r}addr")[ADDRESS_BITS] for r in ("ar", "aw")}
+        above = {r: getattr(bus, f"{r}addr")[ADDRESS_BITS] for r in ("ar", "aw")}
         connect(accelerator, bus, {r: ~bit for r, bit in above.items()})
-        connect(bus, accelerator, above)
+        connect(dma, accelerator, above)
 
     def _control(self, m: Module, bus: AxiLiteSlave, reader: Reader, writer: Writer):
         """The DMA's registers."""

@@ -5,11 +5,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config
-from .layouts import connect_ports
+from .layouts import connect_checked
 from .lib.library import Library
 from .link.link import Link
 from .link.uart import FRAME_BITS, Receiver, Transmitter, divisor
-from .top import Accelerator, ports
+from .top import Accelerator
 
 WATCHDOG_SECONDS = 0.1
 WATCHDOG_BYTES = 1000
@@ -56,5 +56,6 @@ class SerialAccelerator(wiring.Component):
             self.busy.eq(link.busy),
             self.error.eq(link.error),
         ]
-        connect_ports(m, link, accelerator, ports(self.config))
+        for bus in ("s_axis", "m_axis", "s_axil"):
+            connect_checked(m, getattr(link, bus), getattr(accelerator, bus))
         return m

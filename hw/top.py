@@ -14,28 +14,25 @@ from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, Reset
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bus.axi_lite import AXI_LITE_PORTS
+from .bus.axi import AxiLite, AxiStream
+from .bus.axi_lite import ADDRESS_BITS
 from .config import Config
 from .control.registers import Registers
 from .core import Core
-from .layouts import connect_ports
+from .layouts import connect_checked
 from .lib.library import Library
 
 
-def ports(config: Config) -> dict[str, wiring.Member]:
-    """The ports of an accelerator, by the names of AMBA's specifications."""
+def signature(config: Config) -> wiring.Signature:
+    """The ports of an accelerator, seen from it."""
     width = 8 * config.stream_bytes
-    return {
-        "s_axis_tdata": In(width),
-        "s_axis_tvalid": In(1),
-        "s_axis_tready": Out(1),
-        "s_axis_tlast": In(1),
-        "m_axis_tdata": Out(width),
-        "m_axis_tvalid": Out(1),
-        "m_axis_tready": In(1),
-        "m_axis_tlast": Out(1),
-        **AXI_LITE_PORTS,
-    }
+    return wiring.Signature(
+        {
+            "s_axis": In(AxiStream(width)),
+            "m_axis": Out(AxiStream(width)),
+            "s_axil": In(AxiLite(ADDRESS_BITS)),
+        }
+    )
 
 
 class Accelerator(wiring.Component):
@@ -49,15 +46,15 @@ class Accelerator(wiring.Component):
 
     Members
     -------
-    s_axis_* : commands in, `8 * config.stream_bytes` bits
-    m_axis_* : responses out, as wide
-    s_axil_* : registers, 32 bits
+    s_axis : In AxiStream, commands in, `8 * config.stream_bytes` bits
+    m_axis : Out AxiStream, responses out, as wide
+    s_axil : In AxiLite, registers, 32 bits
     """
 
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
-        super().__init__(ports(config))
+        super().__init__(signature(config))
 
     def elaborate(self, platform):
         m = Module()
@@ -78,18 +75,18 @@ class Accelerator(wiring.Component):
         m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(reset)]
         m.submodules.core = DomainRenamer("core")(core)
 
-        connect_ports(m, self, registers, AXI_LITE_PORTS)
+        connect_checked(m, wiring.flipped(self.s_axil), registers.s_axil)
         m.d.comb += [
             # Of what runs out nothing is counted, and it raises no flag.
             registers.events.eq(Mux(registers.reset | reset, 0, core.events)),
             core.flags.eq(registers.flags),
-            core.i.valid.eq(self.s_axis_tvalid & ~reset),
-            core.i.payload.data.eq(self.s_axis_tdata),
-            core.i.payload.last.eq(self.s_axis_tlast),
-            self.s_axis_tready.eq(core.i.ready & ~reset),
-            self.m_axis_tvalid.eq(core.o.valid & ~reset),
-            self.m_axis_tdata.eq(core.o.payload.data),
-            self.m_axis_tlast.eq(core.o.payload.last),
-            core.o.ready.eq(self.m_axis_tready & ~reset),
+            core.i.valid.eq(self.s_axis.tvalid & ~reset),
+            core.i.payload.data.eq(self.s_axis.tdata),
+            core.i.payload.last.eq(self.s_axis.tlast),
+            self.s_axis.tready.eq(core.i.ready & ~reset),
+            self.m_axis.tvalid.eq(core.o.valid & ~reset),
+            self.m_axis.tdata.eq(core.o.payload.data),
+            self.m_axis.tlast.eq(core.o.payload.last),
+            core.o.ready.eq(self.m_axis.tready & ~reset),
         ]
         return m

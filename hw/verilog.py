@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import pairwise
 
 from amaranth import Value
 from amaranth.back import verilog
@@ -51,6 +52,10 @@ def convert(component: wiring.Component, name: str, library: Library | None = No
 def _converted(component: wiring.Component, name: str) -> str:
     """Verilog of `component` and its submodules, for synthesis and for any simulator."""
     text = verilog.convert(component, name=name, emit_src=False)
+    for path, _, _ in component.signature.flatten(component):
+        given, wanted = "__".join(map(str, path)), _standard_name(component, path)
+        if given != wanted:
+            text = re.sub(rf"\b{given}\b", wanted, text)
     for declaration, more in FOUR_STATES:
         text = declaration.sub(rf"\g<0>`ifndef SYNTHESIS\n{more}`endif\n", text)
     return re.sub(r"^module .*?^endmodule", lambda m: _without_empty(m[0]), text, flags=re.M | re.S)
@@ -69,9 +74,20 @@ def ports(component: wiring.Component) -> dict[str, tuple[str, int]]:
     """Direction ("input", "output") and width of the ports of its Verilog, by name."""
     found = {"clk": ("input", 1), "rst": ("input", 1)}
     for path, member, value in component.signature.flatten(component):
-        name = "__".join(str(part) for part in path)
-        found[name] = ("input" if member.flow is In else "output", len(Value.cast(value)))
+        direction = "input" if member.flow is In else "output"
+        found[_standard_name(component, path)] = (direction, len(Value.cast(value)))
     return found
+
+
+def _standard_name(component: wiring.Component, path: tuple[str | int, ...]) -> str:
+    """A port's name: its path joined by two underscores, or by one inside a bus of AMBA's."""
+    name, signature = str(path[0]), component.signature
+    for part, after in pairwise(path):
+        if isinstance(part, str):
+            member = signature.members[part]
+            signature = member.signature if member.is_signature else None
+        name += ("_" if getattr(signature, "standard_names", False) else "__") + str(after)
+    return name
 
 
 def generate(config: Config, top: str = TOP, prefix: str = "") -> str:

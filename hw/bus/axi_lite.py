@@ -1,4 +1,4 @@
-"""AXI4-Lite: the slave's ports, its handshakes, and words by address."""
+"""AXI4-Lite: the slave's handshakes, and words by address."""
 
 from collections.abc import Sequence
 
@@ -6,34 +6,10 @@ from amaranth import Cat, Const, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .axi import AxiLite
+
 ADDRESS_BITS = 12
-
-
-def axi_lite_ports(address_bits: int) -> dict[str, wiring.Member]:
-    """The ports of an AXI4-Lite slave, by the names of AMBA's specification."""
-    return {
-        "s_axil_awaddr": In(address_bits),
-        "s_axil_awvalid": In(1),
-        "s_axil_awready": Out(1),
-        "s_axil_wdata": In(32),
-        "s_axil_wstrb": In(4),
-        "s_axil_wvalid": In(1),
-        "s_axil_wready": Out(1),
-        "s_axil_bresp": Out(2),
-        "s_axil_bvalid": Out(1),
-        "s_axil_bready": In(1),
-        "s_axil_araddr": In(address_bits),
-        "s_axil_arvalid": In(1),
-        "s_axil_arready": Out(1),
-        "s_axil_rdata": Out(32),
-        "s_axil_rresp": Out(2),
-        "s_axil_rvalid": Out(1),
-        "s_axil_rready": In(1),
-    }
-
-
-AXI_LITE_PORTS = axi_lite_ports(ADDRESS_BITS)
-"""Those of the accelerator."""
+"""Of the accelerator's registers."""
 
 
 class AxiLiteSlave(wiring.Component):
@@ -44,7 +20,7 @@ class AxiLiteSlave(wiring.Component):
 
     Members
     -------
-    s_axil_* : the bus
+    s_axil : In AxiLite, the bus
     read : Out(1), with `read_address`: `read_data` is taken in this cycle
     write : Out(1), with `write_address`, `write_data`, and `write_strobes`, one a byte
     """
@@ -53,7 +29,7 @@ class AxiLiteSlave(wiring.Component):
         self.address_bits = address_bits
         super().__init__(
             {
-                **axi_lite_ports(address_bits),
+                "s_axil": In(AxiLite(address_bits)),
                 "read": Out(1),
                 "read_address": Out(address_bits),
                 "read_data": In(32),
@@ -67,24 +43,24 @@ class AxiLiteSlave(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.d.comb += [
-            self.write.eq(self.s_axil_awvalid & self.s_axil_wvalid & ~self.s_axil_bvalid),
-            self.write_address.eq(self.s_axil_awaddr),
-            self.write_data.eq(self.s_axil_wdata),
-            self.write_strobes.eq(self.s_axil_wstrb),
-            self.s_axil_awready.eq(self.write),
-            self.s_axil_wready.eq(self.write),
-            self.s_axil_arready.eq(~self.s_axil_rvalid),
-            self.read.eq(self.s_axil_arvalid & self.s_axil_arready),
-            self.read_address.eq(self.s_axil_araddr),
+            self.write.eq(self.s_axil.awvalid & self.s_axil.wvalid & ~self.s_axil.bvalid),
+            self.write_address.eq(self.s_axil.awaddr),
+            self.write_data.eq(self.s_axil.wdata),
+            self.write_strobes.eq(self.s_axil.wstrb),
+            self.s_axil.awready.eq(self.write),
+            self.s_axil.wready.eq(self.write),
+            self.s_axil.arready.eq(~self.s_axil.rvalid),
+            self.read.eq(self.s_axil.arvalid & self.s_axil.arready),
+            self.read_address.eq(self.s_axil.araddr),
         ]
         with m.If(self.write):
-            m.d.sync += self.s_axil_bvalid.eq(1)
-        with m.Elif(self.s_axil_bready):
-            m.d.sync += self.s_axil_bvalid.eq(0)
+            m.d.sync += self.s_axil.bvalid.eq(1)
+        with m.Elif(self.s_axil.bready):
+            m.d.sync += self.s_axil.bvalid.eq(0)
         with m.If(self.read):
-            m.d.sync += [self.s_axil_rvalid.eq(1), self.s_axil_rdata.eq(self.read_data)]
-        with m.Elif(self.s_axil_rready):
-            m.d.sync += self.s_axil_rvalid.eq(0)
+            m.d.sync += [self.s_axil.rvalid.eq(1), self.s_axil.rdata.eq(self.read_data)]
+        with m.Elif(self.s_axil.rready):
+            m.d.sync += self.s_axil.rvalid.eq(0)
         return m
 
 

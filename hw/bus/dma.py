@@ -17,6 +17,7 @@ from ..config import Config, ConfigError
 from ..isa.dma_registers import ADDRESS_BITS
 from ..layouts import beat
 from ..lib.fifo import Fifo
+from .axi import Axi4Read, Axi4Write
 
 PAGE_LOG2 = 12
 """No burst crosses a boundary of 4 KiB."""
@@ -30,8 +31,8 @@ LENGTH_BITS = 32
 INCR = 1
 
 
-def memory_ports(config: Config) -> dict[str, wiring.Member]:
-    """The ports of the AXI4 master, by the names of AMBA's specification.
+def widths(config: Config) -> tuple[int, int]:
+    """Width of the AXI4 bus in bits, and of its addresses.
 
     Raises `ConfigError` if a beat is no power of two of bytes from 4 to 128.
     """
@@ -40,55 +41,16 @@ def memory_ports(config: Config) -> dict[str, wiring.Member]:
             f"AXI4 moves 4 to 128 bytes a beat, configuration {config.name!r} has "
             f"{config.stream_bytes}: choose other lanes"
         )
-    width = 8 * config.stream_bytes
-
-    def request(channel: str) -> dict[str, wiring.Member]:
-        return {
-            f"m_axi_{channel}id": Out(1),
-            f"m_axi_{channel}addr": Out(ADDRESS_BITS),
-            f"m_axi_{channel}len": Out(8),
-            f"m_axi_{channel}size": Out(3),
-            f"m_axi_{channel}burst": Out(2),
-            f"m_axi_{channel}cache": Out(4),
-            f"m_axi_{channel}prot": Out(3),
-            f"m_axi_{channel}valid": Out(1),
-            f"m_axi_{channel}ready": In(1),
-        }
-
-    return {
-        **request("ar"),
-        "m_axi_rid": In(1),
-        "m_axi_rdata": In(width),
-        "m_axi_rresp": In(2),
-        "m_axi_rlast": In(1),
-        "m_axi_rvalid": In(1),
-        "m_axi_rready": Out(1),
-        **request("aw"),
-        "m_axi_wdata": Out(width),
-        "m_axi_wstrb": Out(config.stream_bytes),
-        "m_axi_wlast": Out(1),
-        "m_axi_wvalid": Out(1),
-        "m_axi_wready": In(1),
-        "m_axi_bid": In(1),
-        "m_axi_bresp": In(2),
-        "m_axi_bvalid": In(1),
-        "m_axi_bready": Out(1),
-    }
+    return 8 * config.stream_bytes, ADDRESS_BITS
 
 
-def _half(config: Config, *channels: str) -> dict[str, wiring.Member]:
-    """The ports of some channels."""
-    prefixes = tuple(f"m_axi_{channel}" for channel in channels)
-    return {n: member for n, member in memory_ports(config).items() if n.startswith(prefixes)}
-
-
-def _constant_fields(m: Module, port, channel: str, config: Config):
+def _constant_fields(m: Module, bus, channel: str, config: Config):
     """What every burst has in common: whole beats, one after another, plain memory."""
     m.d.comb += [
-        getattr(port, f"m_axi_{channel}size").eq(config.stream_bytes.bit_length() - 1),
-        getattr(port, f"m_axi_{channel}burst").eq(INCR),
+        getattr(bus, f"{channel}size").eq(config.stream_bytes.bit_length() - 1),
+        getattr(bus, f"{channel}burst").eq(INCR),
         # Normal, non-cacheable, bufferable: what AXI4 names for DMA through an interconnect.
-        getattr(port, f"m_axi_{channel}cache").eq(0b0011),
+        getattr(bus, f"{channel}cache").eq(0b0011),
     ]
 
 
@@ -114,7 +76,7 @@ class Reader(wiring.Component):
     forget : In(1), end the run
     busy : Out(1), the run is not over
     failed : Out(1), a pulse: memory answered with an error
-    m_axi_ar*, m_axi_r* : the read half of `memory_ports`
+    m_axi : Out Axi4Read, the memory
     o : Out stream of layouts.beat
     """
 
@@ -129,38 +91,38 @@ class Reader(wiring.Component):
                 "busy": Out(1),
                 "failed": Out(1),
                 "o": Out(stream.Signature(beat(config))),
-                **_half(config, "ar", "r"),
+                "m_axi": Out(Axi4Read(*widths(config))),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        _constant_fields(m, self, "ar", config)
+        _constant_fields(m, self.m_axi, "ar", config)
 
         # Requests.
         address = Signal(ADDRESS_BITS)
         to_ask, to_come = Signal(LENGTH_BITS), Signal(LENGTH_BITS)
         open_bursts = Signal(range(READS_AHEAD + 1))
-        asked = self.m_axi_arvalid & self.m_axi_arready
-        came = self.m_axi_rvalid & self.m_axi_rready
-        ended = came & self.m_axi_rlast
+        asked = self.m_axi.arvalid & self.m_axi.arready
+        came = self.m_axi.rvalid & self.m_axi.rready
+        ended = came & self.m_axi.rlast
         length = Signal(range(BURST + 1))
         m.d.sync += open_bursts.eq(open_bursts + asked - ended)
         m.d.comb += [
-            self.busy.eq((to_ask != 0) | (open_bursts != 0) | self.m_axi_arvalid),
-            self.m_axi_araddr.eq(address),
-            self.m_axi_arlen.eq(length - 1),
+            self.busy.eq((to_ask != 0) | (open_bursts != 0) | self.m_axi.arvalid),
+            self.m_axi.araddr.eq(address),
+            self.m_axi.arlen.eq(length - 1),
         ]
         with m.If(asked):
             m.d.sync += [
-                self.m_axi_arvalid.eq(0),
+                self.m_axi.arvalid.eq(0),
                 address.eq(address + length * config.stream_bytes),
             ]
-        with m.Elif(~self.m_axi_arvalid & (to_ask != 0) & (open_bursts != READS_AHEAD)):
+        with m.Elif(~self.m_axi.arvalid & (to_ask != 0) & (open_bursts != READS_AHEAD)):
             next_length = _burst(config, address, to_ask, BURST)
             m.d.sync += [
-                self.m_axi_arvalid.eq(1),
+                self.m_axi.arvalid.eq(1),
                 length.eq(next_length),
                 to_ask.eq(to_ask - next_length),
             ]
@@ -170,17 +132,17 @@ class Reader(wiring.Component):
         counting = left == 0
         bad = Signal()
         m.d.comb += [
-            bad.eq(self.m_axi_rvalid & self.m_axi_rresp[1]),
+            bad.eq(self.m_axi.rvalid & self.m_axi.rresp[1]),
             self.failed.eq(bad & came & (to_come != 0)),
-            self.o.payload.data.eq(self.m_axi_rdata),
+            self.o.payload.data.eq(self.m_axi.rdata),
             self.o.payload.last.eq(left == 1),
-            self.o.valid.eq(self.m_axi_rvalid & ~counting & ~bad & (to_come != 0)),
-            self.m_axi_rready.eq(self.o.ready | counting | bad | (to_come == 0)),
+            self.o.valid.eq(self.m_axi.rvalid & ~counting & ~bad & (to_come != 0)),
+            self.m_axi.rready.eq(self.o.ready | counting | bad | (to_come == 0)),
         ]
         with m.If(came & (to_come != 0)):
             m.d.sync += [
                 to_come.eq(to_come - 1),
-                left.eq(Mux(counting, self.m_axi_rdata[:32], left - 1)),
+                left.eq(Mux(counting, self.m_axi.rdata[:32], left - 1)),
             ]
         with m.If(self.failed | self.forget):
             m.d.sync += [to_ask.eq(0), to_come.eq(0), left.eq(0)]
@@ -210,7 +172,7 @@ class Writer(wiring.Component):
     full : Out(1), there is no room, no burst under way and nothing left to throw away
     failed : Out(1), a pulse: memory answered with an error; the room is given up
     i : In stream of layouts.beat
-    m_axi_aw*, m_axi_w*, m_axi_b* : the write half of `memory_ports`
+    m_axi : Out Axi4Write, the memory
     """
 
     def __init__(self, config: Config):
@@ -226,14 +188,14 @@ class Writer(wiring.Component):
                 "full": Out(1),
                 "failed": Out(1),
                 "i": In(stream.Signature(beat(config))),
-                **_half(config, "aw", "w", "b"),
+                "m_axi": Out(Axi4Write(*widths(config))),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        _constant_fields(m, self, "aw", config)
+        _constant_fields(m, self.m_axi, "aw", config)
         m.submodules.queue = queue = Fifo(beat(config), BURST)
         forgetting = Signal()
         self._count_beats(m, queue, forgetting)
@@ -241,11 +203,11 @@ class Writer(wiring.Component):
         length, left = Signal(range(BURST + 1)), Signal(range(BURST + 1))
         ends = Signal(range(BURST + 1))
         m.d.comb += [
-            self.m_axi_awaddr.eq(address),
-            self.m_axi_awlen.eq(length - 1),
-            self.m_axi_wdata.eq(queue.o.payload.data),
-            self.m_axi_wstrb.eq(~0),
-            self.m_axi_wlast.eq(left == 1),
+            self.m_axi.awaddr.eq(address),
+            self.m_axi.awlen.eq(length - 1),
+            self.m_axi.wdata.eq(queue.o.payload.data),
+            self.m_axi.wstrb.eq(~0),
+            self.m_axi.wlast.eq(left == 1),
         ]
         with m.FSM():
             with m.State("COLLECT"):
@@ -257,24 +219,24 @@ class Writer(wiring.Component):
                 with m.If((room != 0) & (queue.level != 0) & ~self.start):
                     m.next = "REQUEST"
             with m.State("REQUEST"):
-                m.d.comb += self.m_axi_awvalid.eq(1)
+                m.d.comb += self.m_axi.awvalid.eq(1)
                 m.d.sync += left.eq(length)
-                with m.If(self.m_axi_awready):
+                with m.If(self.m_axi.awready):
                     m.next = "DATA"
             with m.State("DATA"):
                 m.d.comb += [
-                    self.m_axi_wvalid.eq(queue.o.valid),
-                    queue.o.ready.eq(self.m_axi_wready),
+                    self.m_axi.wvalid.eq(queue.o.valid),
+                    queue.o.ready.eq(self.m_axi.wready),
                 ]
-                with m.If(queue.o.valid & self.m_axi_wready):
+                with m.If(queue.o.valid & self.m_axi.wready):
                     m.d.sync += [left.eq(left - 1), ends.eq(ends + queue.o.payload.last)]
                     with m.If(left == 1):
                         m.next = "ACKNOWLEDGE"
             with m.State("ACKNOWLEDGE"):
-                m.d.comb += self.m_axi_bready.eq(1)
-                with m.If(self.m_axi_bvalid):
+                m.d.comb += self.m_axi.bready.eq(1)
+                with m.If(self.m_axi.bvalid):
                     m.next = "COLLECT"
-                    m.d.comb += self.failed.eq(self.m_axi_bresp[1] & ~forgetting)
+                    m.d.comb += self.failed.eq(self.m_axi.bresp[1] & ~forgetting)
                     m.d.sync += [
                         address.eq(address + length * config.stream_bytes),
                         room.eq(Mux(self.failed | forgetting, 0, room - length)),

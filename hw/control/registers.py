@@ -4,7 +4,8 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..bus.axi_lite import ADDRESS_BITS, AXI_LITE_PORTS, AxiLiteSlave, select
+from ..bus.axi import AxiLite
+from ..bus.axi_lite import ADDRESS_BITS, AxiLiteSlave, select
 from ..config import Config
 from ..isa.commands import Flag
 from ..isa.registers import (
@@ -16,7 +17,7 @@ from ..isa.registers import (
     constants,
     kept,
 )
-from ..layouts import connect_ports
+from ..layouts import connect_checked
 from .counters import EVENTS, Counters
 
 
@@ -31,7 +32,7 @@ class Registers(wiring.Component):
 
     Members
     -------
-    s_axil_* : the bus
+    s_axil : In AxiLite, the bus
     events : In(EVENTS(config)); none may come with `reset`, nor while that lasts
     flags : Out(8), sticky (see commands.Flag)
     reset : Out(1), the host asks for a reset (one cycle)
@@ -41,7 +42,7 @@ class Registers(wiring.Component):
         self.config = config
         super().__init__(
             {
-                **AXI_LITE_PORTS,
+                "s_axil": In(AxiLite(ADDRESS_BITS)),
                 "events": In(EVENTS(config)),
                 "flags": Out(8),
                 "reset": Out(1),
@@ -54,7 +55,7 @@ class Registers(wiring.Component):
         m.d.comb += counters.events.eq(self.events)
 
         m.submodules.bus = bus = AxiLiteSlave(ADDRESS_BITS)
-        connect_ports(m, self, bus, AXI_LITE_PORTS)
+        connect_checked(m, wiring.flipped(self.s_axil), bus.s_axil)
 
         # Writes: only CONTROL's lowest byte does anything. All its bits act a cycle later, at once:
         # what a reset stops must not come after the clearing that was written with it.

@@ -16,7 +16,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..bus.axi_lite import AXI_LITE_PORTS
+from ..bus.axi import AxiLite, AxiStream
+from ..bus.axi_lite import ADDRESS_BITS
 from ..config import Config
 from ..isa.link_protocol import (
     BEATS_AT,
@@ -54,22 +55,6 @@ CHOSEN = data.StructLayout({"byte": 8, "counts": 1, "written": 1, "address": ran
 """A byte on its way into the FCS (`counts`), or the response store (`written`), or both."""
 
 
-def link_ports(config: Config) -> dict[str, wiring.Member]:
-    """The ports of an accelerator (`hw.top.ports`), seen from the link."""
-    width = 8 * config.stream_bytes
-    return {
-        "s_axis_tdata": Out(width),
-        "s_axis_tvalid": Out(1),
-        "s_axis_tready": In(1),
-        "s_axis_tlast": Out(1),
-        "m_axis_tdata": In(width),
-        "m_axis_tvalid": In(1),
-        "m_axis_tready": Out(1),
-        "m_axis_tlast": In(1),
-        **{name: member.flip() for name, member in AXI_LITE_PORTS.items()},
-    }
-
-
 class Link(wiring.Component):
     """Serve requests from a byte line.
 
@@ -85,7 +70,7 @@ class Link(wiring.Component):
     o : stream of bytes to the line
     busy : Out(1), between a request's first byte and its response's last
     error : Out(1), the last frame was damaged or refused
-    s_axis_*, m_axis_*, s_axil_* : to the accelerator's ports of the same names
+    s_axis, m_axis, s_axil : to the accelerator's buses of the same names
     """
 
     def __init__(self, config: Config, watchdog: int):
@@ -98,7 +83,9 @@ class Link(wiring.Component):
                 "o": Out(stream.Signature(8)),
                 "busy": Out(1),
                 "error": Out(1),
-                **link_ports(config),
+                "s_axis": Out(AxiStream(8 * config.stream_bytes)),
+                "m_axis": In(AxiStream(8 * config.stream_bytes)),
+                "s_axil": Out(AxiLite(ADDRESS_BITS)),
             }
         )
 
@@ -168,17 +155,17 @@ class Link(wiring.Component):
 
         # A beat is taken the cycle after its last byte, so that ready comes from a register.
         accepted = Signal()
-        m.d.comb += self.m_axis_tready.eq(accepted)
+        m.d.comb += self.m_axis.tready.eq(accepted)
 
         held = Signal()
         beat = Signal(8 * beat_bytes)
         beat_last = Signal()
         m.d.comb += [
-            self.s_axis_tvalid.eq(held),
-            self.s_axis_tdata.eq(beat),
-            self.s_axis_tlast.eq(beat_last),
+            self.s_axis.tvalid.eq(held),
+            self.s_axis.tdata.eq(beat),
+            self.s_axis.tlast.eq(beat_last),
         ]
-        with m.If(self.s_axis_tready):
+        with m.If(self.s_axis.tready):
             m.d.sync += held.eq(0)
 
         address_sent, data_sent = Signal(), Signal()
@@ -187,15 +174,15 @@ class Link(wiring.Component):
         unanswered = silent | ~patient
         value = Signal(32)
         m.d.comb += [
-            self.s_axil_araddr.eq(Cat(head.status, head.count)),
-            self.s_axil_awaddr.eq(Cat(head.status, head.count)),
-            self.s_axil_wdata.eq(value),
-            self.s_axil_wstrb.eq(0xF),
+            self.s_axil.araddr.eq(Cat(head.status, head.count)),
+            self.s_axil.awaddr.eq(Cat(head.status, head.count)),
+            self.s_axil.wdata.eq(value),
+            self.s_axil.wstrb.eq(0xF),
         ]
         m.d.comb += value.eq(head.value)
         hello = head.kind == Kind.HELLO
         with m.If(hello):
-            m.d.comb += [self.s_axil_awaddr.eq(ADDRESS["control"]), value.eq(CONTROL_RESET)]
+            m.d.comb += [self.s_axil.awaddr.eq(ADDRESS["control"]), value.eq(CONTROL_RESET)]
 
         m.d.comb += [
             fetch.addr.eq(at),
@@ -301,33 +288,33 @@ class Link(wiring.Component):
             with m.State("READ"):
                 m.d.sync += patience.eq(patience + 1)
                 m.d.comb += [
-                    self.s_axil_arvalid.eq(~address_sent & ~silent),
-                    self.s_axil_rready.eq(~silent),
+                    self.s_axil.arvalid.eq(~address_sent & ~silent),
+                    self.s_axil.rready.eq(~silent),
                 ]
-                with m.If(self.s_axil_arready):
+                with m.If(self.s_axil.arready):
                     m.d.sync += address_sent.eq(1)
                 with m.If(unanswered):
                     m.next = "SILENT"
-                with m.Elif(self.s_axil_rvalid):
-                    m.d.sync += head.value.eq(self.s_axil_rdata)
+                with m.Elif(self.s_axil.rvalid):
+                    m.d.sync += head.value.eq(self.s_axil.rdata)
                     respond(LinkStatus.OK)
             with m.State("WRITE"):
                 m.d.sync += patience.eq(patience + 1)
                 m.d.comb += [
-                    self.s_axil_awvalid.eq(~address_sent & ~silent),
-                    self.s_axil_wvalid.eq(~data_sent & ~silent),
-                    self.s_axil_bready.eq(~silent),
+                    self.s_axil.awvalid.eq(~address_sent & ~silent),
+                    self.s_axil.wvalid.eq(~data_sent & ~silent),
+                    self.s_axil.bready.eq(~silent),
                 ]
-                with m.If(self.s_axil_awready):
+                with m.If(self.s_axil.awready):
                     m.d.sync += address_sent.eq(1)
-                with m.If(self.s_axil_wready):
+                with m.If(self.s_axil.wready):
                     m.d.sync += data_sent.eq(1)
                 with m.If(unanswered):
                     m.next = "SILENT"
-                with m.Elif(self.s_axil_bvalid):
+                with m.Elif(self.s_axil.bvalid):
                     respond(LinkStatus.OK)
                     # A beat from before a reset must not reach the emptied accelerator.
-                    control = self.s_axil_awaddr == ADDRESS["control"]
+                    control = self.s_axil.awaddr == ADDRESS["control"]
                     with m.If(control & (value & CONTROL_RESET).any()):
                         m.d.sync += held.eq(0)
                     with m.If(hello):
@@ -377,8 +364,8 @@ class Link(wiring.Component):
                 with m.Elif((at == wanted) | (at == beats_out(beat_bytes)) | ~patient):
                     m.d.sync += at.eq(0)
                     m.next = "FCS"
-                with m.Elif(self.m_axis_tvalid):
-                    write(Mux(flag_byte, self.m_axis_tlast, self.m_axis_tdata.word_select(byte, 8)))
+                with m.Elif(self.m_axis.tvalid):
+                    write(Mux(flag_byte, self.m_axis.tlast, self.m_axis.tdata.word_select(byte, 8)))
                     m.d.sync += [patience.eq(0), byte.eq(byte + 1)]
                     with m.If(flag_byte):
                         m.d.sync += [byte.eq(0), at.eq(at + 1), accepted.eq(1)]

@@ -102,38 +102,38 @@ class AmaranthTransport:
 
     async def _read(self, ctx, address: int) -> int:
         d = self._device
-        ctx.set(d.s_axil_araddr, address)
-        ctx.set(d.s_axil_arvalid, 1)
-        ctx.set(d.s_axil_rready, 1)
+        ctx.set(d.s_axil.araddr, address)
+        ctx.set(d.s_axil.arvalid, 1)
+        ctx.set(d.s_axil.rready, 1)
         for _ in range(REGISTER_TIMEOUT):
             taken, done, value = await self._tick(
-                ctx, d.s_axil_arready, d.s_axil_rvalid, d.s_axil_rdata
+                ctx, d.s_axil.arready, d.s_axil.rvalid, d.s_axil.rdata
             )
             if taken:
-                ctx.set(d.s_axil_arvalid, 0)
+                ctx.set(d.s_axil.arvalid, 0)
             if done:
-                ctx.set(d.s_axil_rready, 0)
+                ctx.set(d.s_axil.rready, 0)
                 return value
         raise DeviceError(f"the simulated device did not answer a read of {address:#x}")
 
     async def _write(self, ctx, address: int, value: int):
         d = self._device
-        ctx.set(d.s_axil_awaddr, address)
-        ctx.set(d.s_axil_awvalid, 1)
-        ctx.set(d.s_axil_wdata, value)
-        ctx.set(d.s_axil_wstrb, 0xF)
-        ctx.set(d.s_axil_wvalid, 1)
-        ctx.set(d.s_axil_bready, 1)
+        ctx.set(d.s_axil.awaddr, address)
+        ctx.set(d.s_axil.awvalid, 1)
+        ctx.set(d.s_axil.wdata, value)
+        ctx.set(d.s_axil.wstrb, 0xF)
+        ctx.set(d.s_axil.wvalid, 1)
+        ctx.set(d.s_axil.bready, 1)
         for _ in range(REGISTER_TIMEOUT):
             address_taken, data_taken, done = await self._tick(
-                ctx, d.s_axil_awready, d.s_axil_wready, d.s_axil_bvalid
+                ctx, d.s_axil.awready, d.s_axil.wready, d.s_axil.bvalid
             )
             if address_taken:
-                ctx.set(d.s_axil_awvalid, 0)
+                ctx.set(d.s_axil.awvalid, 0)
             if data_taken:
-                ctx.set(d.s_axil_wvalid, 0)
+                ctx.set(d.s_axil.wvalid, 0)
             if done:
-                ctx.set(d.s_axil_bready, 0)
+                ctx.set(d.s_axil.bready, 0)
                 return
         raise DeviceError(f"the simulated device did not answer a write of {address:#x}")
 
@@ -142,16 +142,16 @@ class AmaranthTransport:
         width = self.config.stream_bytes
         outbox, inbox = Outbox(packets, width), Inbox(width, on_response)
         sent = idle = 0
-        ctx.set(d.m_axis_tready, 1)
+        ctx.set(d.m_axis.tready, 1)
         while sent < outbox.beats or len(inbox.packets) < len(packets):
             offered = sent < outbox.beats
-            ctx.set(d.s_axis_tvalid, offered)
+            ctx.set(d.s_axis.tvalid, offered)
             if offered:
                 beat = outbox.data[sent * width : (sent + 1) * width]
-                ctx.set(d.s_axis_tdata, int.from_bytes(beat, "little"))
-                ctx.set(d.s_axis_tlast, outbox.last[sent])
+                ctx.set(d.s_axis.tdata, int.from_bytes(beat, "little"))
+                ctx.set(d.s_axis.tlast, outbox.last[sent])
             taken, valid, data, last = await self._tick(
-                ctx, d.s_axis_tready, d.m_axis_tvalid, d.m_axis_tdata, d.m_axis_tlast
+                ctx, d.s_axis.tready, d.m_axis.tvalid, d.m_axis.tdata, d.m_axis.tlast
             )
             sent += offered and taken
             if valid:
@@ -159,6 +159,6 @@ class AmaranthTransport:
             idle = 0 if valid or (offered and taken) else idle + 1
             if idle > longest_silence(self.config):
                 raise hang(self.config, len(inbox.packets), len(packets))
-        ctx.set(d.s_axis_tvalid, 0)
-        ctx.set(d.m_axis_tready, 0)
+        ctx.set(d.s_axis.tvalid, 0)
+        ctx.set(d.m_axis.tready, 0)
         return inbox.packets

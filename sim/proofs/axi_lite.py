@@ -37,16 +37,16 @@ class RegistersProof(wiring.Component):
         m = Module()
         m.submodules.bus = bus = Registers(self.config)
         for name in self.signature.members:
-            port = name if name == "events" else f"s_axil_{name}"
-            m.d.comb += getattr(bus, port).eq(getattr(self, name))
+            port = bus.events if name == "events" else getattr(bus.s_axil, name)
+            m.d.comb += port.eq(getattr(self, name))
 
         # What is accepted and not yet answered: nothing, or the one request in response.
         takes = {
-            "aw": self.awvalid & bus.s_axil_awready,
-            "w": self.wvalid & bus.s_axil_wready,
-            "b": bus.s_axil_bvalid & self.bready,
-            "ar": self.arvalid & bus.s_axil_arready,
-            "r": bus.s_axil_rvalid & self.rready,
+            "aw": self.awvalid & bus.s_axil.awready,
+            "w": self.wvalid & bus.s_axil.wready,
+            "b": bus.s_axil.bvalid & self.bready,
+            "ar": self.arvalid & bus.s_axil.arready,
+            "r": bus.s_axil.rvalid & self.rready,
         }
         counts = {name: Signal(16, name=f"taken_{name}") for name in takes}
         for name, take in takes.items():
@@ -54,24 +54,24 @@ class RegistersProof(wiring.Component):
         for request, response in (("aw", "b"), ("w", "b"), ("ar", "r")):
             open = (counts[request] - counts[response])[:16]
             m.d.comb += [
-                Assert(open == getattr(bus, f"s_axil_{response}valid")),
+                Assert(open == getattr(bus.s_axil, f"{response}valid")),
                 Cover(counts[response] == 2),
             ]
 
-        stays(m, bus.s_axil_bvalid, self.bready, bus.s_axil_bresp)
-        stays(m, bus.s_axil_rvalid, self.rready, bus.s_axil_rdata, bus.s_axil_rresp)
+        stays(m, bus.s_axil.bvalid, self.bready, bus.s_axil.bresp)
+        stays(m, bus.s_axil.rvalid, self.rready, bus.s_axil.rdata, bus.s_axil.rresp)
 
         # Progress: with no answer under way a request is taken at once.
-        with m.If(self.awvalid & self.wvalid & ~bus.s_axil_bvalid):
-            m.d.comb += Assert(bus.s_axil_awready & bus.s_axil_wready)
-        with m.If(self.arvalid & ~bus.s_axil_rvalid):
-            m.d.comb += Assert(bus.s_axil_arready)
+        with m.If(self.awvalid & self.wvalid & ~bus.s_axil.bvalid):
+            m.d.comb += Assert(bus.s_axil.awready & bus.s_axil.wready)
+        with m.If(self.arvalid & ~bus.s_axil.rvalid):
+            m.d.comb += Assert(bus.s_axil.arready)
 
         # The answer is the one to the address asked.
         was_read, address = Signal(), Signal(ADDRESS_BITS)
         m.d.sync += [was_read.eq(takes["ar"]), address.eq(self.araddr)]
         with m.If(was_read & (address == ADDRESS["magic"])):
-            m.d.comb += [Assert(bus.s_axil_rdata == MAGIC), Cover(bus.s_axil_rvalid)]
+            m.d.comb += [Assert(bus.s_axil.rdata == MAGIC), Cover(bus.s_axil.rvalid)]
         with m.If(was_read & (address > max(ADDRESS.values()))):
-            m.d.comb += Assert(bus.s_axil_rdata == 0)
+            m.d.comb += Assert(bus.s_axil.rdata == 0)
         return m

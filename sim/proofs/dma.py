@@ -39,8 +39,8 @@ def _run(m: Module, proof, half):
 
 def _check_burst(m: Module, config: Config, half, channel: str, address, left) -> Signal:
     """Assert that an offered burst is as AXI4 and the run want it; returns its beats."""
-    request = (f"m_axi_{channel}{name}" for name in ("valid", "ready", "addr", "len", "size"))
-    valid, ready, at, length, size = (getattr(half, name) for name in request)
+    request = (f"{channel}{name}" for name in ("valid", "ready", "addr", "len", "size"))
+    valid, ready, at, length, size = (getattr(half.m_axi, name) for name in request)
     stays(m, valid, ready, at, length, size)
     beats = Signal(9)
     m.d.comb += beats.eq(length + 1)
@@ -79,23 +79,23 @@ class ReaderProof(wiring.Component):
         m.submodules.reader = reader = dma.Reader(config)
         _run(m, self, reader)
         m.d.comb += [
-            reader.m_axi_arready.eq(self.arready),
-            reader.m_axi_rvalid.eq(self.rvalid),
-            reader.m_axi_rdata.eq(self.rdata),
-            reader.m_axi_rresp.eq(self.rresp),
+            reader.m_axi.arready.eq(self.arready),
+            reader.m_axi.rvalid.eq(self.rvalid),
+            reader.m_axi.rdata.eq(self.rdata),
+            reader.m_axi.rresp.eq(self.rresp),
             reader.o.ready.eq(self.ready),
             Assume(~self.start | ~reader.busy),
         ]
-        asked = reader.m_axi_arvalid & reader.m_axi_arready
-        came = reader.m_axi_rvalid & reader.m_axi_rready
+        asked = reader.m_axi.arvalid & reader.m_axi.arready
+        came = reader.m_axi.rvalid & reader.m_axi.rready
 
         # The memory: bursts it owes, the oldest first, and what is left of that.
         owed = Array(Signal(9, name=f"owed_{i}") for i in range(dma.READS_AHEAD))
         bursts, given = Signal(range(dma.READS_AHEAD + 1)), Signal(9)
-        ended = came & reader.m_axi_rlast
-        stays(m, self.rvalid, reader.m_axi_rready, self.rdata, self.rresp, claim=Assume)
+        ended = came & reader.m_axi.rlast
+        stays(m, self.rvalid, reader.m_axi.rready, self.rdata, self.rresp, claim=Assume)
         m.d.comb += [
-            reader.m_axi_rlast.eq(given + 1 == owed[0]),
+            reader.m_axi.rlast.eq(given + 1 == owed[0]),
             Assume(~self.rvalid | (bursts != 0)),
             Assert(~asked | (bursts != dma.READS_AHEAD)),
         ]
@@ -181,14 +181,14 @@ class WriterProof(wiring.Component):
         m.d.comb += [
             writer.i.valid.eq(self.valid),
             writer.i.payload.eq(self.payload),
-            writer.m_axi_awready.eq(self.awready),
-            writer.m_axi_wready.eq(self.wready),
-            writer.m_axi_bvalid.eq(self.bvalid),
-            writer.m_axi_bresp.eq(self.bresp),
+            writer.m_axi.awready.eq(self.awready),
+            writer.m_axi.wready.eq(self.wready),
+            writer.m_axi.bvalid.eq(self.bvalid),
+            writer.m_axi.bresp.eq(self.bresp),
         ]
-        asked = writer.m_axi_awvalid & self.awready
-        left_queue = writer.m_axi_wvalid & self.wready
-        acknowledged = self.bvalid & writer.m_axi_bready
+        asked = writer.m_axi.awvalid & self.awready
+        left_queue = writer.m_axi.wvalid & self.wready
+        acknowledged = self.bvalid & writer.m_axi.bready
         taken = writer.i.valid & writer.i.ready
 
         # What came since the last start, counts of packets included, and what has gone of it. The
@@ -213,22 +213,22 @@ class WriterProof(wiring.Component):
         address, room = Signal(dma.ADDRESS_BITS), Signal(8)
         open_, length, left, ends = Signal(), Signal(9), Signal(9), Signal(8)
         written, packets = Signal(8), Signal(8)
-        offers = writer.m_axi_awvalid
+        offers = writer.m_axi.awvalid
         # After `forget` only that burst begins which was offered, or about to be.
         begun = Signal()
         m.d.sync += begun.eq(self.forget | (offers & ~self.awready))
         m.d.comb += Assert(~offers | ~forgetting | begun)
         beats = _check_burst(m, config, writer, "aw", address, room)
-        data = writer.m_axi_wdata
-        stays(m, writer.m_axi_wvalid, self.wready, data, writer.m_axi_wlast)
+        data = writer.m_axi.wdata
+        stays(m, writer.m_axi.wvalid, self.wready, data, writer.m_axi.wlast)
         idle = ~open_ & ~offers
         m.d.comb += [
             Assume(~self.bvalid | (open_ & (left == 0))),
             Assume(~self.start | (writer.full | (idle & ~forgetting & (entered == gone)))),
             Assert(~asked | ~open_),
-            Assert(~writer.m_axi_wvalid | (open_ & (left != 0))),
-            Assert(~left_queue | (writer.m_axi_wlast == (left == 1))),
-            Assert(writer.m_axi_wstrb == (1 << config.stream_bytes) - 1),
+            Assert(~writer.m_axi.wvalid | (open_ & (left != 0))),
+            Assert(~left_queue | (writer.m_axi.wlast == (left == 1))),
+            Assert(writer.m_axi.wstrb == (1 << config.stream_bytes) - 1),
             # No beat is invented, and the one that is followed is what it was.
             Assert(forgetting | ~left_queue | (gone < entered)),
             Assert(forgetting | ~left_queue | (gone != self.chosen) | (data == value)),

@@ -13,6 +13,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from ...hw.bus.axi import AxiLite, AxiStream
+from ...hw.bus.axi_lite import ADDRESS_BITS
 from ...hw.config import Config
 from ...hw.isa.link_protocol import (
     BEATS_AT,
@@ -47,6 +49,21 @@ STEPS = (
 """A request's way through the states, from its end: a link only ever goes down this list."""
 
 
+def driven_ports(config: Config) -> dict[tuple[str, str], int]:
+    """What the accelerator drives, by bus and port, and its width."""
+    buses = {
+        "s_axis": AxiStream(8 * config.stream_bytes),
+        "m_axis": AxiStream(8 * config.stream_bytes).flip(),
+        "s_axil": AxiLite(ADDRESS_BITS),
+    }
+    return {
+        (bus, name): port.shape
+        for bus, signature in buses.items()
+        for name, port in signature.members.items()
+        if port.flow is In
+    }
+
+
 class ChosenDeframer(Chosen, Deframer):
     pass
 
@@ -65,7 +82,7 @@ class LinkProof(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         self.beat_bytes = config.stream_bytes + 1
-        self.driven = [n for n, port in link.link_ports(config).items() if port.flow == In]
+        self.driven = driven_ports(config)
         super().__init__(
             {
                 "i_valid": In(1),
@@ -81,7 +98,7 @@ class LinkProof(wiring.Component):
                 "which": In(range(self.beat_bytes)),
                 "spots": In(range(STORE_BYTES)).array(2),
                 "free": In(8).array(2),
-                **{name: link.link_ports(config)[name] for name in self.driven},
+                **{"_".join(path): In(shape) for path, shape in self.driven.items()},
             }
         )
 
@@ -102,7 +119,9 @@ class LinkProof(wiring.Component):
         }
         with patch.multiple(link, **stand_ins):
             m.submodules.link = elaborated(dut)
-        m.d.comb += [getattr(dut, name).eq(getattr(self, name)) for name in self.driven]
+        for path in self.driven:
+            bus, name = path
+            m.d.comb += getattr(getattr(dut, bus), name).eq(getattr(self, "_".join(path)))
         m.d.comb += [
             dut.i_valid.eq(self.i_valid),
             deframer.valid.eq(self.valid),

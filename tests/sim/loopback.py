@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from heddle.hw.config import Config
 from heddle.hw.layouts import beat
 from heddle.hw.lib.fifo import Fifo
-from heddle.hw.top import ports
+from heddle.hw.top import signature
 
 REGISTERS = 4
 
@@ -18,43 +18,43 @@ class Loopback(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__(ports(config))
+        super().__init__(signature(config))
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.queue = queue = Fifo(beat(self.config), 4)
         stuck, inside = Signal(), Signal()
-        poison = ~inside & (self.s_axis_tdata[:8] == 0xFF)
-        accepted = self.s_axis_tvalid & self.s_axis_tready
+        poison = ~inside & (self.s_axis.tdata[:8] == 0xFF)
+        accepted = self.s_axis.tvalid & self.s_axis.tready
         with m.If(accepted):
-            m.d.sync += [inside.eq(~self.s_axis_tlast), stuck.eq(stuck | poison)]
+            m.d.sync += [inside.eq(~self.s_axis.tlast), stuck.eq(stuck | poison)]
         m.d.comb += [
-            self.s_axis_tready.eq(queue.i.ready & ~stuck),
-            queue.i.valid.eq(self.s_axis_tvalid & ~stuck & ~poison),
-            queue.i.payload.data.eq(~self.s_axis_tdata),
-            queue.i.payload.last.eq(self.s_axis_tlast),
-            self.m_axis_tvalid.eq(queue.o.valid),
-            queue.o.ready.eq(self.m_axis_tready),
-            self.m_axis_tdata.eq(queue.o.payload.data),
-            self.m_axis_tlast.eq(queue.o.payload.last),
+            self.s_axis.tready.eq(queue.i.ready & ~stuck),
+            queue.i.valid.eq(self.s_axis.tvalid & ~stuck & ~poison),
+            queue.i.payload.data.eq(~self.s_axis.tdata),
+            queue.i.payload.last.eq(self.s_axis.tlast),
+            self.m_axis.tvalid.eq(queue.o.valid),
+            queue.o.ready.eq(self.m_axis.tready),
+            self.m_axis.tdata.eq(queue.o.payload.data),
+            self.m_axis.tlast.eq(queue.o.payload.last),
         ]
         registers = [Signal(32, name=f"register_{i}") for i in range(REGISTERS)]
         m.d.comb += [
-            self.s_axil_awready.eq(self.s_axil_wvalid & ~self.s_axil_bvalid),
-            self.s_axil_wready.eq(self.s_axil_awvalid & ~self.s_axil_bvalid),
-            self.s_axil_arready.eq(~self.s_axil_rvalid),
+            self.s_axil.awready.eq(self.s_axil.wvalid & ~self.s_axil.bvalid),
+            self.s_axil.wready.eq(self.s_axil.awvalid & ~self.s_axil.bvalid),
+            self.s_axil.arready.eq(~self.s_axil.rvalid),
         ]
-        with m.If(self.s_axil_bvalid & self.s_axil_bready):
-            m.d.sync += self.s_axil_bvalid.eq(0)
-        with m.If(self.s_axil_awvalid & self.s_axil_awready):
-            m.d.sync += self.s_axil_bvalid.eq(1)
-        with m.If(self.s_axil_rvalid & self.s_axil_rready):
-            m.d.sync += self.s_axil_rvalid.eq(0)
-        with m.If(self.s_axil_arvalid & self.s_axil_arready):
-            m.d.sync += self.s_axil_rvalid.eq(1)
+        with m.If(self.s_axil.bvalid & self.s_axil.bready):
+            m.d.sync += self.s_axil.bvalid.eq(0)
+        with m.If(self.s_axil.awvalid & self.s_axil.awready):
+            m.d.sync += self.s_axil.bvalid.eq(1)
+        with m.If(self.s_axil.rvalid & self.s_axil.rready):
+            m.d.sync += self.s_axil.rvalid.eq(0)
+        with m.If(self.s_axil.arvalid & self.s_axil.arready):
+            m.d.sync += self.s_axil.rvalid.eq(1)
         for i, register in enumerate(registers):
-            with m.If(self.s_axil_awvalid & self.s_axil_awready & (self.s_axil_awaddr == 4 * i)):
-                m.d.sync += register.eq(self.s_axil_wdata)
-            with m.If(self.s_axil_arvalid & self.s_axil_arready & (self.s_axil_araddr == 4 * i)):
-                m.d.sync += self.s_axil_rdata.eq(register)
+            with m.If(self.s_axil.awvalid & self.s_axil.awready & (self.s_axil.awaddr == 4 * i)):
+                m.d.sync += register.eq(self.s_axil.wdata)
+            with m.If(self.s_axil.arvalid & self.s_axil.arready & (self.s_axil.araddr == 4 * i)):
+                m.d.sync += self.s_axil.rdata.eq(register)
         return m

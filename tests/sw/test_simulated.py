@@ -8,7 +8,7 @@ import pytest
 from heddle.hw import verilog
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import FP16, INT8
-from heddle.hw.top import ports
+from heddle.hw.top import Accelerator
 from heddle.sim.engines.packets import Outbox
 from heddle.sw.errors import DeviceError
 from heddle.sw.transports.simulated import AmaranthTransport, SimulatedTransport, Stalls
@@ -129,7 +129,7 @@ def test_an_fst_has_every_signal_and_every_cycle(tmp_path):
     # The clock changes twice a cycle.
     assert end == 2 * cycles - 1
     assert sorted(set(times)) == list(range(2 * cycles))
-    assert {"clk", "rst", *ports(NARROW)} <= set(names)
+    assert {"clk", "rst", *verilog.ports(Accelerator(NARROW))} <= set(names)
 
 
 def test_trace_names_must_say_their_format(tmp_path):

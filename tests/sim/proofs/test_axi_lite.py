@@ -15,11 +15,11 @@ def test_registers():
 
 
 def drops_answer(m, bus):
-    m.d.sync += bus.s_axil_bvalid.eq(bus.s_axil_awready)
+    m.d.sync += bus.s_axil.bvalid.eq(bus.s_axil.awready)
 
 
 def changes_data(m, bus):
-    m.d.sync += bus.s_axil_rdata.eq(bus.s_axil_araddr)
+    m.d.sync += bus.s_axil.rdata.eq(bus.s_axil.araddr)
 
 
 @pytest.mark.parametrize("wrong", [drops_answer, changes_data])

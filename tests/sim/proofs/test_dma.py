@@ -34,11 +34,11 @@ def never_last(m, half):
 
 
 def takes_data_always(m, half):
-    m.d.comb += half.m_axi_rready.eq(1)
+    m.d.comb += half.m_axi.rready.eq(1)
 
 
 def asks_for_ever(m, half):
-    m.d.sync += half.m_axi_arvalid.eq(1)
+    m.d.sync += half.m_axi.arvalid.eq(1)
 
 
 def over_at_once(m, half):
@@ -52,7 +52,7 @@ def test_wrong_reader_fails(wrong, monkeypatch):
 
 
 def long_bursts(m, half):
-    m.d.comb += half.m_axi_awlen.eq(2)
+    m.d.comb += half.m_axi.awlen.eq(2)
 
 
 def forgets_packets(m, half):

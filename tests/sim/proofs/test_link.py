@@ -31,7 +31,7 @@ def waits_for_a_register(m, s, dut):
 
 
 def waits_for_a_beat(m, s, dut):
-    with m.If(during(s.fsm, "OUTPUT") & ~dut.m_axis_tvalid):
+    with m.If(during(s.fsm, "OUTPUT") & ~dut.m_axis.tvalid):
         m.d.sync += s.patience.eq(0)
 
 
@@ -120,12 +120,12 @@ def counts_one_more(m, s, dut):
 
 
 def takes_without_writing(m, s, dut):
-    with m.If(during(s.fsm, "OUTPUT") & dut.m_axis_tvalid & (s.byte == 1)):
+    with m.If(during(s.fsm, "OUTPUT") & dut.m_axis.tvalid & (s.byte == 1)):
         m.d.comb += s.chosen.written.eq(0)
 
 
 def takes_twice(m, s, dut):
-    m.d.sync += s.accepted.eq(Mux(during(s.fsm, "FCS"), dut.m_axis_tvalid, s.accepted))
+    m.d.sync += s.accepted.eq(Mux(during(s.fsm, "FCS"), dut.m_axis.tvalid, s.accepted))
 
 
 @pytest.mark.parametrize(
