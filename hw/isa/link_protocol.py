@@ -34,7 +34,7 @@ BEATS_AT = 6
 """Where the beats of an EXCHANGE begin."""
 RESPONSE = 0x80
 """Set in a response's kind."""
-PATIENCE = 1024
+TIMEOUT = 1024
 """Cycles that the link waits for the accelerator to take or to give a beat, or for a register."""
 
 
@@ -62,7 +62,7 @@ class LinkStatus(IntEnum):
     """Of no session, or an old one: the device has been reset, or serves another program."""
     BAD_SEQUENCE = 4
     """Neither the next request nor the last one again."""
-    SILENT = 5
+    TIMEOUT = 5
     """The accelerator's registers did not answer; none is asked again until the device starts."""
 
 

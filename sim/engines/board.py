@@ -59,10 +59,10 @@ class Board:
 class BoardPort:
     """A board's line as a byte port (`sw.transports.serial_link.Port`), without a pseudo-terminal.
 
-    Time is the board's: `read` gives up after `PATIENCE` cycles without a byte.
+    Time is the board's: `read` gives up after `TIMEOUT` cycles without a byte.
     """
 
-    PATIENCE = 6_000
+    TIMEOUT = 6_000
 
     def __init__(self, config: Config, text: str | None = None):
         self.name = f"a simulated board ({config.name})"
@@ -78,7 +78,7 @@ class BoardPort:
 
     def read(self, timeout: float) -> bytes:
         waited = 0
-        while not self._out and waited < self.PATIENCE:
+        while not self._out and waited < self.TIMEOUT:
             _, self._out = self.board.run(b"", 500)
             waited += 500
         out, self._out = self._out, b""

@@ -13,7 +13,7 @@ from ...sw.errors import HeddleError
 from .belongs import LEFT_OUT, tests_of
 from .operators import Mutant
 
-PATIENCE = 6
+SLOWEST = 6
 """A run of tests that takes so many times as long as without a mutant hangs."""
 LEAST_SECONDS = 90
 NOTHING_RUN = 5
@@ -53,7 +53,7 @@ class Copy:
         source = path.read_bytes()
         began = time.monotonic()
         for run in runs:
-            limit = max(LEAST_SECONDS, PATIENCE * self._baseline(run))
+            limit = max(LEAST_SECONDS, SLOWEST * self._baseline(run))
             kept = set(self.cache.iterdir())
             path.write_bytes(mutant.applied(source))
             try:

@@ -21,15 +21,16 @@ def during(fsm, *names: str) -> Value:
     return Cat(fsm.state == fsm.encoding[name] for name in names).any()
 
 
-def ranking(m: Module, fsm, steps: tuple[str, ...], left: dict[str, Value]) -> Value:
+def ranking(m: Module, during, steps: tuple[str, ...], left: dict[str, Value]) -> Value:
     """How far a state machine is from its end: the later of `steps` its state stands in the larger.
 
-    A step is one or several states; `left` tells apart within it, by state, in at most 32 bits.
+    `during` says whether it is in a state. A step is one or several states; `left` tells apart
+    within it, by state, in at most 32 bits.
     """
     step, rest = Signal(range(len(steps))), Signal(32)
     for number, names in enumerate(steps):
         for name in names.split():
-            with m.If(during(fsm, name)):
+            with m.If(during(name)):
                 m.d.comb += [step.eq(number), rest.eq(left.get(name, 0))]
     return Cat(rest, step)
 

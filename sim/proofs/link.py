@@ -6,8 +6,6 @@ what the FCS becomes, and what a store holds but for one byte, any. So a frame i
 the solver wants it to be.
 """
 
-from unittest.mock import patch
-
 from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
@@ -21,25 +19,27 @@ from ...hw.isa.link_protocol import (
     FCS_BYTES,
     FCS_RESIDUE,
     HEAD_BYTES,
-    PATIENCE,
     RESPONSE,
     STORE_BYTES,
+    TIMEOUT,
     Kind,
 )
-from ...hw.link import link
 from ...hw.link.framing import Deframer, Framer
+from ...hw.link.link import Link, Parts
 from .claims import Chosen, constant, during, elaborated, ends_within, falls, ranking
 from .link_frames import Watched, claim_answers, claim_deeds, claim_requests
 from .link_ports import claim_beats_in, claim_beats_out, claim_registers
 
 WATCHDOG = 3
+SENDING = {"BEGIN": "IDLE", "FETCH": "FETCH", "TAKE": "TAKE", "SEND": "SEND"}
+"""What the executor calls SEND, by the responder's states."""
 STEPS = (
     "IDLE",
-    "FETCH TAKE SEND",
+    "BEGIN FETCH TAKE SEND",
     "FCS",
     "OUTPUT",
     "HEAD",
-    "SILENT",
+    "TIMEOUT",
     "READ WRITE BEAT BYTES",
     "DECIDE",
     "COMPARE",
@@ -104,21 +104,14 @@ class LinkProof(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        self.link = dut = link.Link(self.config, WATCHDOG)
         deframer, self.framer = ChosenDeframer(), ChosenFramer()
         requests, responses = stores = Watched("requests"), Watched("responses")
+        parts = Parts(deframer, self.framer, requests, responses, lambda fcs, byte: self.fcs)
+        self.link = dut = Link(self.config, WATCHDOG, parts)
         constant(m, *self.spots)
         for store, spot, free in zip(stores, self.spots, self.free, strict=True):
             m.d.comb += [store.spot.eq(spot), store.free.eq(free)]
-        in_turn = iter(stores)
-        stand_ins = {
-            "Deframer": lambda: deframer,
-            "Framer": lambda: self.framer,
-            "Memory": lambda **_: next(in_turn),
-            "fcs32_next": lambda fcs, byte: self.fcs,
-        }
-        with patch.multiple(link, **stand_ins):
-            m.submodules.link = elaborated(dut)
+        m.submodules.link = elaborated(dut)
         for path in self.driven:
             bus, name = path
             m.d.comb += getattr(getattr(dut, bus), name).eq(getattr(self, "_".join(path)))
@@ -151,7 +144,10 @@ class LinkProof(wiring.Component):
         return m
 
     def during(self, *names: str) -> Value:
-        return during(self.link.inside.fsm, *names)
+        executor, responder = self.link.executor.fsm, self.link.responder.fsm
+        sending = [SENDING[name] for name in names if name in SENDING]
+        others = [name for name in names if name not in SENDING]
+        return during(executor, *others) | (during(executor, "SEND") & during(responder, *sending))
 
     def claim(self, m: Module, states: str, *claims):
         """Assert `claims` in the states whose names stand in `states`."""
@@ -161,11 +157,12 @@ class LinkProof(wiring.Component):
 
     def _progress(self, m: Module):
         """A number that falls with every cycle, unless the link is idle or waits for the line."""
-        s = self.link.inside
-        waits = Signal(range(PATIENCE))
-        m.d.comb += waits.eq(PATIENCE - 1 - s.patience)
+        s, sends, length = self.link.executor, self.link.responder, self.link.receiver.o.length
+        pending = self.link.receiver.o.pending
+        waits = Signal(range(TIMEOUT))
+        m.d.comb += waits.eq(TIMEOUT - 1 - s.waited)
         left = {
-            "CHECK": s.length - s.at,
+            "CHECK": length - s.at,
             "READ": waits,
             "WRITE": waits,
             "BEAT": Cat(waits, (2 * (s.body_end - s.at))[:12]),
@@ -173,27 +170,29 @@ class LinkProof(wiring.Component):
             "HEAD": HEAD_BYTES - s.at,
             "OUTPUT": Cat(waits, (self.beat_bytes - s.byte)[:10], (256 - s.at)[:9]),
             "FCS": FCS_BYTES - s.at,
-            "FETCH": 4 * (s.end - s.at),
-            "TAKE": 4 * (s.end - s.at) + 2,
-            "SEND": 4 * (s.end - s.at) + 1,
+            "BEGIN": 4 * (s.end - sends.i.begin) + 3,
+            "FETCH": 4 * (s.end - sends.at),
+            "TAKE": 4 * (s.end - sends.at) + 2,
+            "SEND": 4 * (s.end - sends.at) + 1,
         }
-        number = ranking(m, s.fsm, STEPS, left)
+        number = ranking(m, self.during, STEPS, left)
         falls(m, number, ~self.during("IDLE") & ~(self.during("SEND") & ~self.ready))
         due = Signal()
-        m.d.sync += due.eq(self.during("IDLE") & s.pending)
+        m.d.sync += due.eq(self.during("IDLE") & pending)
         m.d.comb += [
             Assert(s.fsm.state < len(s.fsm.encoding)),
+            Assert(during(sends.fsm, "IDLE") | during(s.fsm, "SEND")),
             Assert(~due | self.during("CHECK")),
-            Assert(self.link.busy | (self.during("IDLE") & (s.length == 0))),
+            Assert(self.link.busy | (self.during("IDLE") & (length == 0))),
         ]
         # Half a frame is forgotten.
-        ends_within(m, (s.length != 0) & ~s.pending & ~self.i_valid, WATCHDOG + 1)
+        ends_within(m, (length != 0) & ~pending & ~self.i_valid, WATCHDOG + 1)
 
-        whole = (s.length >= HEAD_BYTES) & (s.length < STORE_BYTES)
-        m.d.comb += [Assert(s.length <= STORE_BYTES), Assert(~s.pending | whole)]
+        whole = (length >= HEAD_BYTES) & (length < STORE_BYTES)
+        m.d.comb += [Assert(length <= STORE_BYTES), Assert(~pending | whole)]
         for names in STEPS[2:]:
-            self.claim(m, names, s.pending, s.body_end == s.length - FCS_BYTES)
-        self.claim(m, "CHECK", s.at <= s.length)
+            self.claim(m, names, pending, s.body_end == length - FCS_BYTES)
+        self.claim(m, "CHECK", s.at <= length)
         self.claim(m, "BEAT", s.byte == 0)
         self.claim(m, "BEAT BYTES", s.at >= BEATS_AT, s.at <= s.body_end)
         self.claim(m, "BYTES OUTPUT", s.byte < self.beat_bytes)
@@ -202,7 +201,7 @@ class LinkProof(wiring.Component):
 
     def _grants(self, m: Module, granted: Signal):
         """Executed is what is intact and a HELLO, or the request after the last one executed."""
-        s = self.link.inside
+        s = self.link.executor
         hello = s.head.kind == Kind.HELLO
         right, any_, session, sequence = Signal(), Signal(), Signal(16), Signal(8)
         m.d.sync += right.eq(s.crc == FCS_RESIDUE)
@@ -235,5 +234,5 @@ class LinkProof(wiring.Component):
             Cover(granted & self.during("HEAD") & (s.head.kind == Kind.HELLO | RESPONSE)),
             Cover(s.rejected & self.during("HEAD")),
         ]
-        self.claim(m, "READ WRITE BEAT BYTES SILENT", granted, ~s.rejected)
+        self.claim(m, "READ WRITE BEAT BYTES TIMEOUT", granted, ~s.rejected)
         self.claim(m, "HEAD OUTPUT FCS", granted != s.rejected)

@@ -56,9 +56,9 @@ class Watched(wiring.Component):
 
 def claim_requests(m: Module, proof, store: Watched):
     """What is judged is the frame that came: its FCS over all its bytes in order, and its head."""
-    s = proof.link.inside
+    s, request = proof.link.executor, proof.link.receiver.o
     came, counted = Signal(8), Signal(range(STORE_BYTES + 2))
-    with m.If(proof.valid & ~s.pending & (s.length == store.spot)):
+    with m.If(proof.valid & ~request.pending & (request.length == store.spot)):
         m.d.sync += came.eq(proof.data)
     with m.If(proof.during("IDLE")):
         m.d.sync += counted.eq(0)
@@ -74,8 +74,8 @@ def claim_requests(m: Module, proof, store: Watched):
         counted == Mux(s.at > 2, s.at - 2, 0),
         (s.at == 0) | (s.at - 1 != store.spot) | (s.chosen.byte == came),
     )
-    proof.claim(m, "FINISH", s.late.counts, counted == s.length - 1)
-    proof.claim(m, "COMPARE", ~s.late.counts, counted == s.length)
+    proof.claim(m, "FINISH", s.late.counts, counted == request.length - 1)
+    proof.claim(m, "COMPARE", ~s.late.counts, counted == request.length)
 
     # The head is shifted in from above.
     head, place = s.head.as_value(), Signal(5)
@@ -91,18 +91,18 @@ def claim_requests(m: Module, proof, store: Watched):
 
 def claim_answers(m: Module, proof, store: Watched, granted: Signal):
     """An answer leaves as it was made, under its FCS; only a new one replaces what is kept."""
-    s, out = proof.link.inside, proof.framer.i
+    s, out, at = proof.link.executor, proof.framer.i, proof.link.responder.at
     begin = Mux(s.rejected, REJECT_AT, 0)
     in_place = Mux(s.rejected, s.end == REJECT_AT + ANSWER_BYTES, s.end == s.kept)
     kept = (s.kept >= ANSWER_BYTES) & (s.kept <= REJECT_AT)
     m.d.comb += [
         Assert(~s.late.written | (s.rejected == (s.late.address >= REJECT_AT))),
         Assert(~s.late.written | s.rejected | granted),
-        Assert(~s.late.written | proof.during("HEAD", "OUTPUT", "FCS", "FETCH")),
+        Assert(~s.late.written | proof.during("HEAD", "OUTPUT", "FCS", "BEGIN")),
         Assert(~s.late.written | (s.late.address + 1 == s.end)),
     ]
-    proof.claim(m, "IDLE CHECK FINISH COMPARE DECIDE FETCH TAKE SEND", ~s.open | kept)
-    proof.claim(m, "READ WRITE BEAT BYTES SILENT", s.end == 0)
+    proof.claim(m, "IDLE CHECK FINISH COMPARE DECIDE BEGIN FETCH TAKE SEND", ~s.open | kept)
+    proof.claim(m, "READ WRITE BEAT BYTES TIMEOUT", s.end == 0)
     proof.claim(m, "HEAD OUTPUT FCS", ~s.rejected | ~s.open | kept)
     proof.claim(m, "HEAD", s.end == begin + s.at)
     proof.claim(
@@ -146,19 +146,20 @@ def claim_answers(m: Module, proof, store: Watched, granted: Signal):
         m.d.sync += gone.eq(0)
     with m.If(sent):
         proof.claim(m, "IDLE", gone == s.end - begin)
-    here = s.at - 1 == store.spot
-    proof.claim(m, "FETCH TAKE SEND", in_place, s.at >= begin, s.at <= s.end)
-    proof.claim(m, "FETCH", gone == s.at - begin, s.at < s.end, ~s.late.written | (s.at == begin))
-    proof.claim(m, "TAKE SEND", gone + 1 == s.at - begin)
+    here = at - 1 == store.spot
+    proof.claim(m, "BEGIN FETCH TAKE SEND", in_place)
+    proof.claim(m, "FETCH TAKE SEND", at >= begin, at <= s.end)
+    proof.claim(m, "FETCH", gone == at - begin, at < s.end)
+    proof.claim(m, "TAKE SEND", gone + 1 == at - begin)
     proof.claim(m, "TAKE", ~here | (store.hit & (store.read == made)))
-    proof.claim(m, "SEND", ~here | (out.payload.data == made), out.payload.last == (s.at == s.end))
+    proof.claim(m, "SEND", ~here | (out.payload.data == made), out.payload.last == (at == s.end))
     m.d.comb += Assert(out.valid == proof.during("SEND"))
     stays(m, out.valid, proof.ready, out.payload)
 
 
 def claim_deeds(m: Module, proof):
     """What is intact is answered, once; OK is said of what was done."""
-    s = proof.link.inside
+    s, at = proof.link.executor, proof.link.responder.at
     owed, kind = Signal(), Signal(8)
     first, silent = Signal(), Signal()
     did = {name: Signal(name=f"did_{name}") for name in ("READ", "WRITE", "BEAT")}
@@ -168,12 +169,12 @@ def claim_deeds(m: Module, proof):
             kind.eq(s.head.kind),
             *(seen.eq(0) for seen in did.values()),
         ]
-    with m.Elif(proof.during("SEND") & proof.ready & (s.at == s.end)):
+    with m.Elif(proof.during("SEND") & proof.ready & (at == s.end)):
         m.d.sync += owed.eq(0)
     for name, seen in did.items():
         with m.If(proof.during(name)):
             m.d.sync += seen.eq(1)
-    m.d.sync += [first.eq(~proof.during("HEAD")), silent.eq(proof.during("SILENT"))]
+    m.d.sync += [first.eq(~proof.during("HEAD")), silent.eq(proof.during("TIMEOUT"))]
 
     writes = (kind == Kind.HELLO) | (kind == Kind.WRITE)
     done = (
@@ -182,8 +183,8 @@ def claim_deeds(m: Module, proof):
         | (did["BEAT"] & (kind == Kind.EXCHANGE))
     )
     proof.claim(m, "IDLE CHECK FINISH COMPARE DECIDE", ~owed)
-    proof.claim(m, "READ WRITE BEAT BYTES SILENT HEAD OUTPUT FCS FETCH TAKE SEND", owed)
-    proof.claim(m, "READ WRITE BEAT BYTES SILENT", s.head.kind == kind)
+    proof.claim(m, "READ WRITE BEAT BYTES TIMEOUT HEAD OUTPUT FCS BEGIN FETCH TAKE SEND", owed)
+    proof.claim(m, "READ WRITE BEAT BYTES TIMEOUT", s.head.kind == kind)
     proof.claim(m, "READ", kind == Kind.READ)
     proof.claim(m, "WRITE", writes)
     proof.claim(m, "BEAT BYTES", kind == Kind.EXCHANGE)
@@ -193,5 +194,5 @@ def claim_deeds(m: Module, proof):
             "HEAD",
             s.head.kind == (kind | RESPONSE),
             (s.head.status != LinkStatus.OK) | done,
-            ~silent | (s.head.status == LinkStatus.SILENT),
+            ~silent | (s.head.status == LinkStatus.TIMEOUT),
         )

@@ -3,14 +3,14 @@
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume
 
-from ...hw.isa.link_protocol import HEAD_BYTES, REJECT_AT, beats_out
+from ...hw.isa.link_protocol import HEAD_BYTES, REJECT_AT, TIMEOUT, beats_out
 from ...hw.isa.registers import ADDRESS, CONTROL_RESET
 from .claims import constant, stays
 
 
 def claim_registers(m: Module, proof, granted: Signal):
     """One access for each request, answered by the answer to it; none once one was silent."""
-    s, dut = proof.link.inside, proof.link
+    s, dut = proof.link.executor, proof.link
     took = {
         channel: getattr(dut.s_axil, f"{channel}valid") & getattr(dut.s_axil, f"{channel}ready")
         for channel in ("ar", "aw", "w", "r", "b")
@@ -19,7 +19,9 @@ def claim_registers(m: Module, proof, granted: Signal):
     owes = {answer: Signal(name=f"{answer}_owed") for answer in ("r", "b")}
     for channel, seen in done.items():
         m.d.sync += seen.eq(~proof.during("DECIDE") & (seen | took[channel]))
-        m.d.comb += Assert(~getattr(dut.s_axil, f"{channel}valid") | (granted & ~seen & ~s.silent))
+        m.d.comb += Assert(
+            ~getattr(dut.s_axil, f"{channel}valid") | (granted & ~seen & ~s.timed_out)
+        )
     both = (done["aw"] | took["aw"]) & (done["w"] | took["w"]) & (took["aw"] | took["w"])
     m.d.sync += [
         owes["r"].eq((owes["r"] & ~took["r"]) | took["ar"]),
@@ -29,17 +31,17 @@ def claim_registers(m: Module, proof, granted: Signal):
         Assume(~dut.s_axil.rvalid | owes["r"]),
         Assume(~dut.s_axil.bvalid | owes["b"]),
         Assert(
-            ~owes["r"] | s.silent | (proof.during("READ") & done["ar"]) | proof.during("SILENT")
+            ~owes["r"] | s.timed_out | (proof.during("READ") & done["ar"]) | proof.during("TIMEOUT")
         ),
         Assert(
             ~owes["b"]
-            | s.silent
+            | s.timed_out
             | (proof.during("WRITE") & done["aw"] & done["w"])
-            | proof.during("SILENT")
+            | proof.during("TIMEOUT")
         ),
-        Assert(~(took["r"] | took["b"]) | ~s.silent),
+        Assert(~(took["r"] | took["b"]) | ~s.timed_out),
     ]
-    with m.If(~s.silent):
+    with m.If(~s.timed_out):
         proof.claim(m, "READ", s.address_sent == done["ar"])
         proof.claim(m, "WRITE", s.address_sent == done["aw"], s.data_sent == done["w"])
     was = {name: Signal(name=f"was_{name}") for name in ("READ", "WRITE")}
@@ -52,7 +54,7 @@ def claim_registers(m: Module, proof, granted: Signal):
 
 def claim_beats_in(m: Module, proof):
     """The count that is answered is of beats that the accelerator gets, each once."""
-    s, dut = proof.link.inside, proof.link
+    s, dut = proof.link.executor, proof.link
     full = proof.during("BYTES") & (s.byte == proof.beat_bytes - 1)
     count, owed = Signal(8), Signal()
     emptied = Signal()
@@ -60,7 +62,7 @@ def claim_beats_in(m: Module, proof):
         proof.during("WRITE")
         & dut.s_axil.bvalid
         & dut.s_axil.bready
-        & s.patient
+        & (s.waited != TIMEOUT - 1)
         & (dut.s_axil.awaddr == ADDRESS["control"])
         & (dut.s_axil.wdata & CONTROL_RESET).any()
     )
@@ -80,7 +82,7 @@ def claim_beats_in(m: Module, proof):
 
 def claim_beats_out(m: Module, proof, granted: Signal):
     """An answer holds the beats that were taken from the accelerator, whole and in order."""
-    s, dut = proof.link.inside, proof.link
+    s, dut = proof.link.executor, proof.link
     payload = Cat(dut.m_axis.tdata, dut.m_axis.tlast)
     # A reset empties the accelerator of what it offers, so it stays only during an answer.
     offered = proof.during("OUTPUT") & dut.m_axis.tvalid & ~dut.m_axis.tready
@@ -100,11 +102,11 @@ def claim_beats_out(m: Module, proof, granted: Signal):
     m.d.comb += byte.eq(payload.word_select(proof.which, 8))
     m.d.comb += [
         Assert(~dut.m_axis.tready | (proof.during("OUTPUT") & granted & dut.m_axis.tvalid)),
-        Assert(~dut.m_axis.tready | ((seen == byte) & (s.patience == 0) & (s.byte == 0))),
+        Assert(~dut.m_axis.tready | ((seen == byte) & (s.waited == 0) & (s.byte == 0))),
         Assert(dut.m_axis.tready == s.accepted),
         Assume(proof.which < proof.beat_bytes),
     ]
-    proof.claim(m, "READ WRITE SILENT BEAT BYTES HEAD", beats == 0)
+    proof.claim(m, "READ WRITE TIMEOUT BEAT BYTES HEAD", beats == 0)
     begin = Mux(s.rejected, REJECT_AT, 0)
     bytes_ = s.at * proof.beat_bytes + s.byte
     proof.claim(
@@ -115,7 +117,7 @@ def claim_beats_out(m: Module, proof, granted: Signal):
         s.at <= beats_out(proof.config.stream_bytes),
         ~s.rejected | (s.wanted == 0),
         s.end == begin + HEAD_BYTES + bytes_,
-        (s.byte == 0) | (dut.m_axis.tvalid & (s.patience == 0)),
+        (s.byte == 0) | (dut.m_axis.tvalid & (s.waited == 0)),
         (s.byte <= proof.which) | (seen == byte),
     )
     proof.claim(m, "HEAD", ~s.rejected | (s.wanted == 0))

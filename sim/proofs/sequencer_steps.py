@@ -134,7 +134,7 @@ class SequencerSteps(wiring.Component):
         s, dut = self.sequencer.inside, self.sequencer
         opcode = s.header[:8]
         left = {"CHECK": HEADER_WORDS - s.halfwords, "WAIT": self.config.columns - s.place}
-        number = ranking(m, s.fsm, STEPS, left)
+        number = ranking(m, self.during, STEPS, left)
         others = {
             "HEADER": 1,  # the host, for as long as it sends no header
             "WAIT": (

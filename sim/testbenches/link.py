@@ -18,8 +18,8 @@ from ...hw.isa.link_protocol import (
     FCS_BYTES,
     FLAG,
     HEAD_BYTES,
-    PATIENCE,
     STORE_BYTES,
+    TIMEOUT,
     Kind,
     LinkStatus,
     beats_in,
@@ -423,7 +423,7 @@ async def accelerator_that_stalls(dut):
         bench.ready, bench.valid = random.choice(((0, 1), (1, 0), (0, 0), (0.001, 0.001)))
         count = random.randint(1, 4)
         frame = bench.frame(Kind.EXCHANGE, bytes([2, 0]) + bench.beats(count))
-        limit = (count + 3) * PATIENCE + 6 * STORE_BYTES
+        limit = (count + 3) * TIMEOUT + 6 * STORE_BYTES
         got = decode((await bench.same(frame, gap=0, limit=limit))[1:-1]) or b""
         taken += got[5]
         # The same again: neither moved once more nor waited for.
@@ -464,7 +464,7 @@ async def registers_that_are_silent(dut):
     bench = await opened(dut)
     write, read = bench.slave.write_if, bench.slave.read_if
     channels = (write.b_channel, read.r_channel)
-    limit = PATIENCE + STORE_BYTES
+    limit = TIMEOUT + STORE_BYTES
     first = random.choice((Kind.READ, Kind.WRITE, Kind.HELLO))
     for channel in channels:
         channel.set_pause_generator(iter(lambda: True, None))

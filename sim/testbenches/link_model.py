@@ -86,7 +86,7 @@ class LinkModel:
         if len(arguments) != ARGUMENTS.get(Kind(kind) if kind in list(Kind) else 0, len(arguments)):
             return self._answer(request, LinkStatus.BAD_LENGTH)
         if self.silent and kind in ARGUMENTS:
-            return self._answer(request, LinkStatus.SILENT)
+            return self._answer(request, LinkStatus.TIMEOUT)
         address = int.from_bytes(arguments[:2], "little")
         if kind == Kind.HELLO:
             self._write(ADDRESS["control"], CONTROL_RESET)

@@ -59,11 +59,8 @@ def operands(config, x, w) -> list[bytes]:
         Target.SCHEDULE: (1, bytes([len(w)])),
     }
     return [
-        packet_of(
-            config,
-            Load(target, 0, *what),
-        )
-        for target, what in loads.items()
+        packet_of(config, Load(target, 0, words), payload)
+        for target, (words, payload) in loads.items()
     ]
 
 

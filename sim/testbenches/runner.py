@@ -15,7 +15,6 @@ from xml.etree import ElementTree
 
 import cocotb_tools.config
 import find_libpython
-from amaranth import Value
 from amaranth.lib import wiring
 
 from ...hw import verilog
@@ -81,11 +80,7 @@ def simulate(
 def build(component: wiring.Component, name: str, library: Library | None = None) -> Path:
     """The program that simulates `component` with cocotb. Raises `DeviceError` if it cannot be."""
     libraries = cocotb_tools.config.libs_dir
-    ports = [
-        "__".join(str(part) for part in path)
-        for path, _, value in component.signature.flatten(component)
-        if len(Value.cast(value))
-    ]
+    ports = [port for port, (_, width) in verilog.ports(component).items() if width]
     return verilator.build(
         verilator.Build(
             verilog=verilog.convert(component, name, library),
@@ -95,10 +90,7 @@ def build(component: wiring.Component, name: str, library: Library | None = None
             verilate=("--vpi", "--timescale", "1ns/1ps"),
             link=(f"-Wl,-rpath,{libraries}", f"-L{libraries}", "-lcocotbvpi_verilator"),
             # Only what a testbench sees is kept from the optimiser: two to three times faster.
-            control="".join(
-                f'public_flat_rw -module "{name}" -var "{port}"\n'
-                for port in (*ports, "clk", "rst")
-            ),
+            control="".join(f'public_flat_rw -module "{name}" -var "{port}"\n' for port in ports),
             optimise="-O1",
         )
     )

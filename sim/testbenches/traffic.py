@@ -71,7 +71,7 @@ def _load(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
 
 
 def _channel(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
-    column = None if rng.random() < 0.3 else int(rng.integers(config.columns))
+    column = CHANNEL_ALL if rng.random() < 0.3 else int(rng.integers(config.columns))
     channel = int(rng.integers(config.channels))
     if wrong and rng.random() < 0.5:
         column = int(rng.choice([config.columns, 256, CHANNEL_ALL - 1]))

@@ -235,7 +235,7 @@ class LinkTransport:
                 f"the device at {self.port.name} has forgotten this session: it was reset, or "
                 "another program has opened it; open it again"
             )
-        if status == LinkStatus.SILENT:
+        if status == LinkStatus.TIMEOUT:
             raise DeviceError(
                 f"the link at {self.port.name} answers, but not the accelerator behind it: load "
                 "the bitstream again"

@@ -11,7 +11,8 @@ from heddle.hw.isa.commands import HEADER_BYTES, Channel, Load, Run, Status, Syn
 from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
 from heddle.hw.isa.registers import ADDRESS, MAGIC
-from heddle.hw.link.link import Link
+from heddle.hw.link.receiver import RequestReceiver
+from heddle.hw.link.responder import Responder
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches.common import environment
@@ -115,11 +116,15 @@ def test_the_links_stores(monkeypatch):
         """As in `link_flips_bench.flip`."""
         return f"{byte} ^ Mux({CHOSEN}[3:] == {address} + {1 + 16 * store}, 1 << {CHOSEN}[:3], 0)"
 
-    edits = (
-        ("store.data.eq(deframer.data)", f"store.data.eq({flipped('deframer.data', 'length', 0)})"),
-        ("answer.data.eq(late.byte)", f"answer.data.eq({flipped('late.byte', 'late.address', 1)})"),
-    )
-    chosen = build_in(monkeypatch, [Mutant("bits flip in the stores", "", Link, edits)])
+    stored = {
+        RequestReceiver: ("deframer.data", flipped("deframer.data", "length", 0)),
+        Responder: ("self.i.data", flipped("self.i.data", "self.i.address", 1)),
+    }
+    edits = {
+        part: ((f"store.data.eq({a})", f"store.data.eq({b})"),) for part, (a, b) in stored.items()
+    }
+    mutants = [Mutant("bits flip in a store", "", part, edit) for part, edit in edits.items()]
+    chosen = build_in(monkeypatch, mutants)
     simulate(
         Mutated(link(CONFIG), chosen), "tests.sim.link_flips_bench", "flips", environment(CONFIG)
     )

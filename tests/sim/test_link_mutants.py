@@ -4,8 +4,9 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
+from heddle.hw.link.executor import Executor
 from heddle.hw.link.framing import Deframer, Framer
-from heddle.hw.link.link import Link
+from heddle.hw.link.receiver import RequestReceiver
 from heddle.hw.link.uart import Receiver, Transmitter
 from heddle.sim.testbenches import link as link_bench
 from heddle.sim.testbenches import uart as uart_bench
@@ -21,46 +22,51 @@ LINK = [
     Mutant(
         "FCS not checked",
         "one_flipped_bit",
-        Link,
-        (("crc == FCS_RESIDUE", "(crc == FCS_RESIDUE) | this"),),
+        Executor,
+        (("self.crc == FCS_RESIDUE", "(self.crc == FCS_RESIDUE) | this"),),
+        "_check",
     ),
     Mutant(
         "sequence number not checked",
         "requests",
-        Link,
-        (("head.sequence == following", "(head.sequence == following) | this"),),
+        Executor,
+        (("self.head.sequence == following", "(self.head.sequence == following) | this"),),
+        "_check",
     ),
     Mutant(
         "repeated request executed again",
         "refusals_keep_the_last_response",
-        Link,
+        Executor,
         (
-            ("~hello & again", "~hello & again & ~this"),
-            ("~hello & ~next_one", "~hello & ~next_one & ~(again & this)"),
+            ("~hello & self.again", "~hello & self.again & ~this"),
+            ("~hello & ~self.next_one", "~hello & ~self.next_one & ~(self.again & this)"),
         ),
+        "_decide",
     ),
     Mutant(
         "session not checked",
         "requests",
-        Link,
-        (("head.session == session", "(head.session == session) | this"),),
+        Executor,
+        (("self.head.session == self.session", "(self.head.session == self.session) | this"),),
+        "_check",
     ),
     Mutant(
         "length not checked",
         "every_size_of_frame",
-        Link,
-        (("body_end != size + 4", "(body_end != size + 4) & ~this"),),
+        Executor,
+        (("self.body_end != size + 4", "(self.body_end != size + 4) & ~this"),),
+        "_decide",
     ),
     Mutant(
         "no watchdog",
         "frames_without_an_end",
-        Link,
+        RequestReceiver,
         (("silence == self.watchdog", "(silence == self.watchdog) & ~this"),),
     ),
     Mutant(
         "watchdog bites too early",
         "frames_without_an_end",
-        Link,
+        RequestReceiver,
         (
             (
                 "with m.If(self.i_valid | (length == 0)",
@@ -71,67 +77,78 @@ LINK = [
     Mutant(
         "beat overwritten before it is taken",
         "accelerator_that_stalls",
-        Link,
-        (("m.Elif(~held)", "m.Elif(~held | this)"),),
+        Executor,
+        (("m.Elif(~self.held)", "m.Elif(~self.held | this)"),),
+        "_beats_in",
     ),
     Mutant(
-        "waits without end",
+        "waits without end for a beat to be taken",
         "accelerator_that_stalls",
-        Link,
-        (("patience != PATIENCE - 1", "(patience != PATIENCE - 1) | this"),),
+        Executor,
+        (("m.Elif(~self._in_time)", "m.Elif(~self._in_time & ~this)"),),
+        "_beats_in",
+    ),
+    Mutant(
+        "waits without end for a beat to come",
+        "accelerator_that_stalls",
+        Executor,
+        (("| ~self._in_time", "| (~self._in_time & ~this)"),),
+        "_answer",
     ),
     Mutant(
         "waits for a register without end",
         "registers_that_are_silent",
-        Link,
-        (("unanswered = silent | ~patient", "unanswered = (silent | ~patient) & ~this"),),
+        Executor,
+        (("self.timed_out | ~self._in_time", "(self.timed_out | ~self._in_time) & ~this"),),
+        "_registers",
     ),
     Mutant(
         "beat survives a reset",
         "accelerator_that_stalls",
-        Link,
-        (("(value & CONTROL_RESET).any()", "(value & CONTROL_RESET).any() & ~this"),),
+        Executor,
+        (("(self._value & CONTROL_RESET).any()", "(self._value & CONTROL_RESET).any() & ~this"),),
+        "_registers",
     ),
     Mutant(
         "refusal replaces the kept response",
         "refusals_keep_the_last_response",
-        Link,
-        (
-            (
-                "end.eq(REJECT_AT)",
-                "end.eq(Mux(this, 0, REJECT_AT))",
-            ),
-        ),
+        Executor,
+        (("self.end.eq(REJECT_AT)", "self.end.eq(Mux(this, 0, REJECT_AT))"),),
+        "_reject",
     ),
     Mutant(
         "refusal's length kept",
         "refusals_keep_the_last_response",
-        Link,
-        (("m.If(~rejected)", "m.If(~rejected | this)"),),
+        Executor,
+        (("m.If(~self.rejected)", "m.If(~self.rejected | this)"),),
+        "_answer",
     ),
     Mutant(
         "overrun taken for a frame",
         "every_size_of_frame",
-        Link,
+        RequestReceiver,
         (("& ~length[STORE_LOG2] & ~deframer", "& (~length[STORE_LOG2] | this) & ~deframer"),),
     ),
     Mutant(
         "end of a packet forgotten",
         "requests",
-        Link,
-        (("beat_last.eq(fetch.data[0])", "beat_last.eq(fetch.data[0] & ~this)"),),
+        Executor,
+        (("self.beat_last.eq(request.data[0])", "self.beat_last.eq(request.data[0] & ~this)"),),
+        "_beats_in",
     ),
     Mutant(
         "beat taken twice from the accelerator",
         "requests",
-        Link,
-        (("accepted.eq(1)", "accepted.eq(~this | at[0])"),),
+        Executor,
+        (("self.accepted.eq(1)", "self.accepted.eq(~this | at[0])"),),
+        "_answer",
     ),
     Mutant(
         "one beat more than wanted",
         "requests",
-        Link,
-        (("(at == wanted)", "(at == wanted + this)"),),
+        Executor,
+        (("(at == self.wanted)", "(at == self.wanted + this)"),),
+        "_answer",
     ),
     Mutant(
         "abort not seen",
