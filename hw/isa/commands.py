@@ -16,7 +16,6 @@ from ..config import BIAS_BITS, HEADER_BYTES
 
 CHANNEL_ALL = 0xFFFF
 """A `Channel`'s column that means every column."""
-CRC_POLYNOMIAL = 0x1021
 CRC_INITIAL = 0xFFFF
 HEADER_WORDS = HEADER_BYTES // 2
 """Halfwords of a header; the last one is its CRC."""

@@ -20,8 +20,6 @@ FLAG = 0x7E
 ESCAPE = 0x7D
 ESCAPE_XOR = 0x20
 FCS_BYTES = 4
-FCS_RESIDUE = 0xDEBB20E3
-"""The register's content after a frame whose FCS is right (RFC 1662, appendix C.3)."""
 
 STORE_LOG2 = 10
 STORE_BYTES = 1 << STORE_LOG2

@@ -10,8 +10,6 @@ The FCS is checked by reading the request back from its store, so a bit that fli
 too. A request that comes again is answered from the response store, without being executed.
 """
 
-from collections.abc import Callable
-
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -22,7 +20,6 @@ from ..config import Config
 from ..isa.link_protocol import (
     BEATS_AT,
     FCS_BYTES,
-    FCS_RESIDUE,
     HEAD_BYTES,
     HELLO_MARK,
     PROTOCOL_VERSION,
@@ -37,7 +34,7 @@ from ..isa.link_protocol import (
 )
 from ..isa.registers import ADDRESS, CONTROL_RESET
 from ..lib.pipeline import delay
-from .framing import FCS_INITIAL, fcs32_next
+from .framing import Fcs
 from .receiver import REQUEST
 from .responder import RESPONSE as ANSWER
 
@@ -71,11 +68,12 @@ class Executor(wiring.Component):
     s_axis, m_axis, s_axil : to the accelerator's buses of the same names
     """
 
-    def __init__(self, config: Config, fcs_next: Callable = fcs32_next):
-        self.config, self._fcs_next = config, fcs_next
+    def __init__(self, config: Config, fcs=None):
+        self.config = config
+        self.fcs = fcs or Fcs()
         width = 8 * config.stream_bytes
         # One register file of a head, and one FCS, for both directions.
-        self.head, self.crc = Signal(HEAD), Signal(32)
+        self.head = Signal(HEAD)
         # A byte enters the FCS and the response store the cycle after it was chosen: a store
         # answers late in its cycle, and the accelerator's bytes come a long way.
         self.chosen = Signal(CHOSEN)
@@ -119,10 +117,11 @@ class Executor(wiring.Component):
         m = Module()
         head = self.head
         self.late = late = delay(m, "chosen", self.chosen, 1)
-        with m.If(late.counts):
-            m.d.sync += self.crc.eq(self._fcs_next(self.crc, late.byte))
+        m.submodules.fcs = self.fcs
         m.d.sync += self.body_end.eq(self.request.length - FCS_BYTES)
         m.d.comb += [
+            self.fcs.valid.eq(late.counts),
+            self.fcs.byte.eq(late.byte),
             self.request.address.eq(self.at),
             self.chosen.address.eq(self.end),
             self.response.write.eq(late.written),
@@ -164,8 +163,8 @@ class Executor(wiring.Component):
         """The request's bytes through the FCS, its head into the register file."""
         at, request = self.at, self.request
         with m.State("IDLE"):
-            m.d.comb += self.busy.eq(request.length != 0)
-            m.d.sync += [at.eq(0), self.crc.eq(FCS_INITIAL)]
+            m.d.comb += [self.busy.eq(request.length != 0), self.fcs.clear.eq(1)]
+            m.d.sync += at.eq(0)
             with m.If(request.pending):
                 m.next = "CHECK"
         with m.State("CHECK"):
@@ -183,7 +182,7 @@ class Executor(wiring.Component):
             following = Signal(8)
             m.d.comb += following.eq(self.sequence + 1)
             m.d.sync += [
-                self.intact.eq(self.crc == FCS_RESIDUE),
+                self.intact.eq(self.fcs.intact),
                 self.known.eq(self.open & (self.head.session == self.session)),
                 self.again.eq(self.head.sequence == self.sequence),
                 self.next_one.eq(self.head.sequence == following),
@@ -336,8 +335,8 @@ class Executor(wiring.Component):
                 with m.If(last_byte):
                     m.d.sync += [byte.eq(0), at.eq(at + 1), self.accepted.eq(1)]
         with m.State("FCS"):
-            self._write(m, ~self.crc[:8], counts=0)
-            m.d.sync += [self.crc.eq(self.crc[8:]), at.eq(at + 1)]
+            self._write(m, self.fcs.fcs.word_select(at[:2], 8), counts=0)
+            m.d.sync += at.eq(at + 1)
             with m.If(at == FCS_BYTES - 1):
                 m.d.comb += self.request.taken.eq(1)
                 with m.If(~self.rejected):
@@ -351,11 +350,12 @@ class Executor(wiring.Component):
         m.d.sync += self.end.eq(self.end + 1)
 
     def _respond(self, m: Module, status: LinkStatus, count=0):
+        """Begin the response."""
+        m.d.comb += self.fcs.clear.eq(1)
         m.d.sync += [
             self.head.kind.eq(self.head.kind | RESPONSE),
             self.head.status.eq(status),
             self.head.count.eq(count),
-            self.crc.eq(FCS_INITIAL),
             self.at.eq(0),
             self.byte.eq(0),
             self.waited.eq(0),

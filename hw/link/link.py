@@ -7,7 +7,6 @@
 The frames are those of `hw/isa/link_protocol.py`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +19,6 @@ from ..bus.axi_lite import ADDRESS_BITS
 from ..config import Config
 from ..layouts import connect_checked
 from .executor import Executor
-from .framing import fcs32_next
 from .receiver import RequestReceiver
 from .responder import Responder
 
@@ -33,7 +31,7 @@ class Parts:
     framer: Any = None
     requests: Any = None
     responses: Any = None
-    fcs_next: Callable = fcs32_next
+    fcs: Any = None
 
 
 class Link(wiring.Component):
@@ -57,7 +55,7 @@ class Link(wiring.Component):
     def __init__(self, config: Config, watchdog: int, parts: Parts = Parts()):  # noqa: B008
         self.config = config
         self.receiver = RequestReceiver(watchdog, parts.deframer, parts.requests)
-        self.executor = Executor(config, parts.fcs_next)
+        self.executor = Executor(config, parts.fcs)
         self.responder = Responder(parts.framer, parts.responses)
         super().__init__(
             {

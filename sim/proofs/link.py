@@ -17,14 +17,13 @@ from ...hw.config import Config
 from ...hw.isa.link_protocol import (
     BEATS_AT,
     FCS_BYTES,
-    FCS_RESIDUE,
     HEAD_BYTES,
     RESPONSE,
     STORE_BYTES,
     TIMEOUT,
     Kind,
 )
-from ...hw.link.framing import Deframer, Framer
+from ...hw.link.framing import Deframer, Fcs, Framer
 from ...hw.link.link import Link, Parts
 from .claims import Chosen, constant, during, elaborated, ends_within, falls, ranking
 from .link_frames import Watched, claim_answers, claim_deeds, claim_requests
@@ -72,6 +71,21 @@ class ChosenFramer(Chosen, Framer):
     pass
 
 
+class ChosenFcs(Fcs):
+    """Changes as a byte comes or a frame begins, and only then; to what, is the solver's choice."""
+
+    def __init__(self, fcs, intact):
+        super().__init__()
+        self.free, self.free_intact = fcs, intact
+
+    def elaborate(self, platform):
+        m = Module()
+        with m.If(self.valid | self.clear):
+            m.d.sync += self.fcs.eq(self.free)
+        m.d.comb += self.intact.eq(self.free_intact)
+        return m
+
+
 class LinkProof(wiring.Component):
     """Anything on the line; an accelerator that answers when it likes, or never.
 
@@ -91,6 +105,7 @@ class LinkProof(wiring.Component):
                 "flag": In(1),
                 "aborted": In(1),
                 "fcs": In(32),
+                "intact": In(1),
                 "ready": In(1),
                 "o_valid": In(1),
                 "o_byte": In(8),
@@ -106,7 +121,7 @@ class LinkProof(wiring.Component):
         m = Module()
         deframer, self.framer = ChosenDeframer(), ChosenFramer()
         requests, responses = stores = Watched("requests"), Watched("responses")
-        parts = Parts(deframer, self.framer, requests, responses, lambda fcs, byte: self.fcs)
+        parts = Parts(deframer, self.framer, requests, responses, ChosenFcs(self.fcs, self.intact))
         self.link = dut = Link(self.config, WATCHDOG, parts)
         constant(m, *self.spots)
         for store, spot, free in zip(stores, self.spots, self.free, strict=True):
@@ -204,7 +219,7 @@ class LinkProof(wiring.Component):
         s = self.link.executor
         hello = s.head.kind == Kind.HELLO
         right, any_, session, sequence = Signal(), Signal(), Signal(16), Signal(8)
-        m.d.sync += right.eq(s.crc == FCS_RESIDUE)
+        m.d.sync += right.eq(self.intact)
         following = Signal(8)
         m.d.comb += following.eq(sequence + 1)
         ours = any_ & (s.head.session == session)

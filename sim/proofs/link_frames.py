@@ -15,7 +15,6 @@ from ...hw.isa.link_protocol import (
     Kind,
     LinkStatus,
 )
-from ...hw.link.framing import FCS_INITIAL
 from .claims import stays
 
 ANSWER_BYTES = HEAD_BYTES + FCS_BYTES
@@ -60,16 +59,16 @@ def claim_requests(m: Module, proof, store: Watched):
     came, counted = Signal(8), Signal(range(STORE_BYTES + 2))
     with m.If(proof.valid & ~request.pending & (request.length == store.spot)):
         m.d.sync += came.eq(proof.data)
-    with m.If(proof.during("IDLE")):
+    with m.If(s.fcs.clear):
         m.d.sync += counted.eq(0)
     with m.Else():
-        m.d.sync += counted.eq(counted + s.late.counts)
-    m.d.comb += Assert(store.byte == came)
-    proof.claim(m, "IDLE", ~s.late.counts)
+        m.d.sync += counted.eq(counted + s.fcs.valid)
+    m.d.comb += [Assert(store.byte == came), Assert(s.fcs.byte == s.late.byte)]
+    proof.claim(m, "IDLE", ~s.late.counts, s.fcs.clear)
     proof.claim(
         m,
         "CHECK",
-        (s.at > 1) | (s.crc == FCS_INITIAL),
+        ~s.fcs.clear,
         s.late.counts == (s.at > 1),
         counted == Mux(s.at > 2, s.at - 2, 0),
         (s.at == 0) | (s.at - 1 != store.spot) | (s.chosen.byte == came),
@@ -115,21 +114,22 @@ def claim_answers(m: Module, proof, store: Watched, granted: Signal):
 
     # The FCS is of all bytes before it.
     counted, fcs = Signal(range(STORE_BYTES)), Signal(32)
-    with m.If(proof.during("HEAD", "OUTPUT")):
-        m.d.sync += counted.eq(counted + s.late.counts)
-    with m.Elif(~proof.during("FCS")):
+    with m.If(s.fcs.clear):
         m.d.sync += counted.eq(0)
+    with m.Else():
+        m.d.sync += counted.eq(counted + s.fcs.valid)
     with m.If(proof.during("FCS") & (s.at == 0)):
-        m.d.sync += fcs.eq(s.crc)
-    proof.claim(m, "HEAD", (s.at != 0) | ((s.crc == FCS_INITIAL) & ~s.late.counts))
+        m.d.sync += fcs.eq(s.fcs.fcs)
+    proof.claim(m, "HEAD", (s.at != 0) | ~s.late.counts)
+    proof.claim(m, "HEAD OUTPUT FCS", ~s.fcs.clear)
     proof.claim(m, "HEAD OUTPUT", counted + s.late.counts == s.end - begin)
     proof.claim(
         m,
         "FCS",
         ~s.late.counts,
         counted + s.at == s.end - begin,
-        s.chosen.byte == ~s.crc[:8],
-        (s.at == 0) | (s.crc == fcs >> (8 * s.at)),
+        (s.at == 0) | (s.fcs.fcs == fcs),
+        s.chosen.byte == (s.fcs.fcs >> (8 * s.at))[:8],
     )
 
     # Any one byte of it leaves as it was made, and all of them do.

@@ -23,7 +23,7 @@ LINK = [
         "FCS not checked",
         "one_flipped_bit",
         Executor,
-        (("self.crc == FCS_RESIDUE", "(self.crc == FCS_RESIDUE) | this"),),
+        (("self.fcs.intact", "self.fcs.intact | this"),),
         "_check",
     ),
     Mutant(
