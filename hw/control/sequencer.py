@@ -9,28 +9,14 @@ A malformed or impossible command changes nothing (of a payload that is refused,
 stays written), is answered with a status, and the next packet is taken as if nothing had been.
 """
 
-from types import SimpleNamespace
-
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import Config
-from ..formats import OutputFormat
-from ..isa.commands import (
-    CHANNEL_ALL,
-    HEADER_BYTES,
-    HEADER_WORDS,
-    Channel,
-    Load,
-    Opcode,
-    Run,
-    Status,
-    Target,
-)
+from ..config import HEADER_BYTES, Config
+from ..isa.commands import CHANNEL_ALL, HEADER_WORDS, Channel, Load, Opcode, Run, Status, Target
 from ..isa.maps import address_bits
 from ..layouts import (
-    HEADER,
     RELEASE,
     RELEASE_CHANNEL,
     RESPONSE,
@@ -42,8 +28,9 @@ from ..layouts import (
 )
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
-from ..lib.pipeline import register, times
+from ..lib.pipeline import times
 from .interlock import Interlock
+from .judge import Judge, page_bits, view
 from .payload import PayloadUnpacker
 
 ANSWERS_AHEAD = 64
@@ -69,8 +56,26 @@ class Sequencer(wiring.Component):
     answered, errored : Out(1), pulses for the counters
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, unpacker: PayloadUnpacker | None = None):
         self.config = config
+        self.unpacker = unpacker or PayloadUnpacker(config)
+        self.interlock = Interlock(config, 2 * config.runs_ahead - 1)
+        self.runs = Fifo(RUN(config), config.queue(config.runs_ahead))
+        self.responses = Fifo(RESPONSE, config.queue(ANSWERS_AHEAD))
+        self.header = Signal(8 * HEADER_BYTES, reset_less=True)
+        self.beats, self.halfwords = Signal(range(config.header_beats)), Signal(range(HEADER_WORDS))
+        self.ended = Signal()
+        """The packet's last beat has been taken."""
+        self.status = Signal(Status)
+        self.place = Signal(range(config.columns_per_epilogue))
+        """Which of an epilogue's columns is set."""
+        self.page_busy, self.channel_busy, self.full = Signal(), Signal(), Signal()
+        """As the pages were a cycle ago. A page is taken long before the next command is judged."""
+        self._opcode, self._tag = self.header[:8], self.header[8:16]
+        self._load, self._settings, self._asked = (
+            view(kind, self.header) for kind in (Load, Channel, Run)
+        )
+        self._every_column = self._settings.column == CHANNEL_ALL
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
@@ -88,56 +93,64 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
         m.submodules.crc = crc = HeaderCrc()
-        m.submodules.unpacker = unpacker = PayloadUnpacker(config)
-        m.submodules.interlock = interlock = Interlock(config, 2 * config.runs_ahead - 1)
-        m.submodules.runs = runs = Fifo(RUN(config), config.queue(config.runs_ahead))
-        m.submodules.responses = responses = Fifo(RESPONSE, config.queue(ANSWERS_AHEAD))
+        m.submodules.judge = judge = Judge(self.config)
+        m.submodules.unpacker = unpacker = self.unpacker
+        m.submodules.interlock = interlock = self.interlock
+        m.submodules.runs = runs = self.runs
+        m.submodules.responses = responses = self.responses
         connect_checked(m, runs.o, wiring.flipped(self.run))
         connect_checked(m, responses.o, wiring.flipped(self.response))
         connect_checked(m, unpacker.write, wiring.flipped(self.write))
         connect_checked(m, wiring.flipped(self.release), interlock.release)
         connect_checked(m, wiring.flipped(self.release_channel), interlock.release_channel)
 
-        header = Signal(8 * HEADER_BYTES, reset_less=True)
-        ended = Signal()
-        status = Signal(Status)
-        opcode, tag = header[:8], header[8:16]
-        load, channel, asked = (_as(kind, header) for kind in (Load, Channel, Run))
-        run = self._run_of(asked)
-        every_column = channel.column == CHANNEL_ALL
-        place = Signal(range(config.columns_per_epilogue))
+        load, channel, run = self._load, self._settings, self._run_of(self._asked)
         m.d.comb += [
+            crc.halfword.eq(self.header[:16]),
+            judge.header.eq(self.header),
+            judge.ended.eq(self.ended),
+            judge.bad_check.eq(crc.crc != self.header[-16:]),
             unpacker.target.eq(load.target),
             unpacker.address.eq(load.address),
             unpacker.count.eq(load.count),
             unpacker.i.payload.eq(self.i.payload),
-            self.channel.all.eq(every_column),
-            self.channel.column.eq(Mux(every_column, place, channel.column)),
+            self.channel.all.eq(self._every_column),
+            self.channel.column.eq(Mux(self._every_column, self.place, channel.column)),
             self.channel.channel.eq(channel.channel),
             self.channel.scale.eq(channel.scale),
             self.channel.exponent.eq(channel.exponent),
             self.channel.bias.eq(channel.bias),
             runs.i.payload.eq(run),
-            responses.i.payload.opcode.eq(opcode),
-            responses.i.payload.tag.eq(tag),
-            responses.i.payload.status.eq(status),
+            responses.i.payload.opcode.eq(self._opcode),
+            responses.i.payload.tag.eq(self._tag),
+            responses.i.payload.status.eq(self.status),
             responses.i.payload.format.eq(run.mode.format),
         ]
         # Long before it is asked for: the product takes a cycle.
         rows = Signal.like(responses.i.payload.rows)
         m.d.comb += responses.i.payload.rows.eq(rows)
         m.d.sync += rows.eq(0)
-        with m.If((opcode == Opcode.RUN) & (status == Status.OK) & run.mode.finish):
-            m.d.sync += rows.eq(times(run.row_blocks, config.tile_rows))
+        with m.If((self._opcode == Opcode.RUN) & (self.status == Status.OK) & run.mode.finish):
+            m.d.sync += rows.eq(times(run.row_blocks, self.config.tile_rows))
+        self._pages(m, run)
+        with m.FSM() as self.fsm:
+            self._take(m, crc, rows)
+            with m.State("JUDGE"):
+                m.next = "DECODE"
+            with m.State("DECODE"):
+                m.d.sync += self.status.eq(judge.problem)
+                m.next = "WAIT"
+                with m.If(judge.problem != Status.OK):
+                    m.next = "DISCARD"
+            self._execute(m)
+            self._finish(m)
+        return m
 
-        # What a command asks for, once its header is whole.
-        problem = Signal(Status)
-        self._judge(m, problem, (load, channel, asked), opcode, ended, crc.crc != header[-16:])
-        # As the pages were a cycle ago. A page is taken long before the next command is judged.
-        page_busy, channel_busy, full = Signal(), Signal(), Signal()
-        top = {target: bits - 1 for target, bits in address_bits(config).items()}
+    def _pages(self, m: Module, run):
+        """Whether what a command needs is free, and what a RUN will hold."""
+        interlock, load = self.interlock, self._load
+        top = {target: bits - 1 for target, bits in address_bits(self.config).items()}
         with m.Switch(load.target):
             for target, busy in (
                 (Target.ACTIVATIONS, interlock.busy.activations),
@@ -146,233 +159,113 @@ class Sequencer(wiring.Component):
                 (Target.VALUES, interlock.busy.weights),
             ):
                 with m.Case(target):
-                    m.d.sync += page_busy.eq(busy.bit_select(load.address[top[target]], 1))
+                    m.d.sync += self.page_busy.eq(busy.bit_select(load.address[top[target]], 1))
+        page = self._channel_page(self._settings.channel)
         m.d.sync += [
-            channel_busy.eq(
-                interlock.busy.channel.bit_select(self._channel_page(channel.channel), 1)
-            ),
-            full.eq(interlock.full),
+            self.channel_busy.eq(interlock.busy.channel.bit_select(page, 1)),
+            self.full.eq(interlock.full),
         ]
+        pages = interlock.acquire.pages
         m.d.comb += [
-            interlock.acquire.pages.activations.eq(run.activation_base[top[Target.ACTIVATIONS]]),
-            interlock.acquire.pages.weights.eq(run.slot_base[top[Target.VALUES]]),
-            interlock.acquire.pages.schedule.eq(run.schedule_base[top[Target.SCHEDULE]]),
-            interlock.acquire.pages.channel.eq(run.mode.channel_page),
+            pages.activations.eq(run.activation_base[top[Target.ACTIVATIONS]]),
+            pages.weights.eq(run.slot_base[top[Target.VALUES]]),
+            pages.schedule.eq(run.schedule_base[top[Target.SCHEDULE]]),
+            pages.channel.eq(run.mode.channel_page),
             interlock.acquire.channel.eq(run.mode.finish),
         ]
 
-        beats = Signal(range(config.header_beats))
-        halfwords = Signal(range(HEADER_WORDS))
-        m.d.comb += crc.halfword.eq(header[:16])
-        with m.FSM() as fsm:
-            with m.State("HEADER"):
-                m.d.comb += [self.i.ready.eq(1), crc.clear.eq(1)]
-                m.d.sync += rows.eq(0)
-                with m.If(self.i.valid):
-                    kept = self.i.payload.data[: 8 * HEADER_BYTES]
-                    m.d.sync += [
-                        header.eq(Cat(header[len(kept) :], kept)),
-                        ended.eq(self.i.payload.last),
-                        beats.eq(beats + 1),
-                        halfwords.eq(0),
-                    ]
-                    with m.If(beats == config.header_beats - 1):
-                        m.d.sync += beats.eq(0)
-                        m.next = "CHECK"
-                    with m.Elif(self.i.payload.last):
-                        # Too short to have a tag; what came of it is answered as it stands.
-                        m.d.sync += [
-                            beats.eq(0),
-                            status.eq(Status.BAD_LENGTH),
-                            header.eq(0),
-                        ]
-                        m.next = "RESPOND"
-            with m.State("CHECK"):
-                # A full turn of the header past the CRC leaves it as it was.
+    def _take(self, m: Module, crc: HeaderCrc, rows: Signal):
+        """A header off the stream, and past its CRC."""
+        header, i = self.header, self.i
+        with m.State("HEADER"):
+            m.d.comb += [i.ready.eq(1), crc.clear.eq(1)]
+            m.d.sync += rows.eq(0)
+            with m.If(i.valid):
+                kept = i.payload.data[: 8 * HEADER_BYTES]
                 m.d.sync += [
-                    header.eq(Cat(header[16:], header[:16])),
-                    halfwords.eq(halfwords + 1),
+                    header.eq(Cat(header[len(kept) :], kept)),
+                    self.ended.eq(i.payload.last),
+                    self.beats.eq(self.beats + 1),
+                    self.halfwords.eq(0),
                 ]
-                m.d.comb += crc.valid.eq(halfwords != HEADER_WORDS - 1)
-                with m.If(halfwords == HEADER_WORDS - 1):
-                    m.next = "JUDGE"
-            with m.State("JUDGE"):
-                m.next = "DECODE"
-            with m.State("DECODE"):
-                m.d.sync += status.eq(problem)
-                m.next = "WAIT"
-                with m.If(problem != Status.OK):
-                    m.next = "DISCARD"
-            with m.State("WAIT"), m.Switch(opcode):
-                with m.Case(Opcode.LOAD), m.If(~page_busy):
-                    m.d.comb += unpacker.start.eq(1)
-                    m.next = "PAYLOAD"
-                with m.Case(Opcode.CHANNEL):
-                    with m.If(~channel_busy):
-                        # An epilogue's columns share a memory: one of them a cycle.
-                        m.d.comb += self.channel.valid.eq(1)
-                        m.d.sync += place.eq(place + every_column)
-                        with m.If(~every_column | (place == config.columns_per_epilogue - 1)):
-                            m.d.sync += place.eq(0)
-                            m.next = "RESPOND"
-                with m.Case(Opcode.RUN):
-                    m.d.comb += [
-                        runs.i.valid.eq(~full),
-                        interlock.acquire.valid.eq(runs.i.valid & runs.i.ready),
+                with m.If(self.beats == self.config.header_beats - 1):
+                    m.d.sync += self.beats.eq(0)
+                    m.next = "CHECK"
+                with m.Elif(i.payload.last):
+                    # Too short to have a tag; what came of it is answered as it stands.
+                    m.d.sync += [
+                        self.beats.eq(0),
+                        self.status.eq(Status.BAD_LENGTH),
+                        header.eq(0),
                     ]
-                    with m.If(interlock.acquire.valid):
+                    m.next = "RESPOND"
+        with m.State("CHECK"):
+            # A full turn of the header past the CRC leaves it as it was.
+            last = self.halfwords == HEADER_WORDS - 1
+            m.d.sync += [header.eq(header.rotate_right(16)), self.halfwords.eq(self.halfwords + 1)]
+            m.d.comb += crc.valid.eq(~last)
+            with m.If(last):
+                m.next = "JUDGE"
+
+    def _execute(self, m: Module):
+        """What the command asks for, once it may be done."""
+        interlock, runs, unpacker = self.interlock, self.runs, self.unpacker
+        with m.State("WAIT"), m.Switch(self._opcode):
+            with m.Case(Opcode.LOAD), m.If(~self.page_busy):
+                m.d.comb += unpacker.start.eq(1)
+                m.next = "PAYLOAD"
+            with m.Case(Opcode.CHANNEL):
+                with m.If(~self.channel_busy):
+                    # An epilogue's columns share a memory: one of them a cycle.
+                    m.d.comb += self.channel.valid.eq(1)
+                    m.d.sync += self.place.eq(self.place + self._every_column)
+                    last = self.place == self.config.columns_per_epilogue - 1
+                    with m.If(~self._every_column | last):
+                        m.d.sync += self.place.eq(0)
                         m.next = "RESPOND"
-                with m.Case(Opcode.SYNC), m.If(self.idle & ~runs.o.valid):
-                    m.next = "RESPOND"
-            with m.State("PAYLOAD"):
+            with m.Case(Opcode.RUN):
                 m.d.comb += [
-                    unpacker.i.valid.eq(self.i.valid),
-                    self.i.ready.eq(unpacker.i.ready),
+                    runs.i.valid.eq(~self.full),
+                    interlock.acquire.valid.eq(runs.i.valid & runs.i.ready),
                 ]
-                with m.If(unpacker.done):
-                    m.d.sync += ended.eq(unpacker.ended)
-                    with m.If(unpacker.bad_length):
-                        m.d.sync += status.eq(Status.BAD_LENGTH)
-                    with m.Elif(unpacker.bad_schedule):
-                        m.d.sync += status.eq(Status.BAD_SCHEDULE)
-                    m.next = "DISCARD"
-            with m.State("DISCARD"):
-                m.d.comb += self.i.ready.eq(~ended)
-                with m.If(self.i.valid & self.i.payload.last):
-                    m.d.sync += ended.eq(1)
-                with m.If(ended):
+                with m.If(interlock.acquire.valid):
                     m.next = "RESPOND"
-            with m.State("RESPOND"):
-                m.d.comb += responses.i.valid.eq(1)
-                with m.If(responses.i.ready):
-                    m.d.comb += [
-                        self.answered.eq(1),
-                        self.errored.eq(status != Status.OK),
-                    ]
-                    m.next = "HEADER"
-        self.inside = SimpleNamespace(
-            fsm=fsm,
-            header=header,
-            ended=ended,
-            status=status,
-            beats=beats,
-            halfwords=halfwords,
-            place=place,
-            page_busy=page_busy,
-            channel_busy=channel_busy,
-            full=full,
-            interlock=interlock,
-            unpacker=unpacker,
-            runs=runs,
-            responses=responses,
-        )
-        """What its proof has to speak of."""
-        return m
+            with m.Case(Opcode.SYNC), m.If(self.idle & ~runs.o.valid):
+                m.next = "RESPOND"
+        with m.State("PAYLOAD"):
+            m.d.comb += [unpacker.i.valid.eq(self.i.valid), self.i.ready.eq(unpacker.i.ready)]
+            with m.If(unpacker.done):
+                m.d.sync += self.ended.eq(unpacker.ended)
+                with m.If(unpacker.bad_length):
+                    m.d.sync += self.status.eq(Status.BAD_LENGTH)
+                with m.Elif(unpacker.bad_schedule):
+                    m.d.sync += self.status.eq(Status.BAD_SCHEDULE)
+                m.next = "DISCARD"
+
+    def _finish(self, m: Module):
+        """The rest of the packet away, and the answer."""
+        with m.State("DISCARD"):
+            m.d.comb += self.i.ready.eq(~self.ended)
+            with m.If(self.i.valid & self.i.payload.last):
+                m.d.sync += self.ended.eq(1)
+            with m.If(self.ended):
+                m.next = "RESPOND"
+        with m.State("RESPOND"):
+            m.d.comb += self.responses.i.valid.eq(1)
+            with m.If(self.responses.i.ready):
+                m.d.comb += [self.answered.eq(1), self.errored.eq(self.status != Status.OK)]
+                m.next = "HEADER"
 
     def _run_of(self, asked):
         """A RUN's header as layouts.RUN, which has as many bits of a page as there are."""
         layout = RUN(self.config)
-        mode = (asked.finish, asked.relu, asked.output, asked.channel_page[: self._page_bits])
+        page = asked.channel_page[: page_bits(self.config)]
         where = (getattr(asked, name) for name in layout.members if name != "mode")
-        return layout(Cat(*mode, *where))
-
-    @property
-    def _page_bits(self) -> int:
-        """Width of a page of channel settings."""
-        return (self.config.channel_pages - 1).bit_length()
+        return layout(Cat(asked.finish, asked.relu, asked.output, page, *where))
 
     def _channel_page(self, channel):
         """The page of a channel that exists: its number divided by T, rounded down."""
         contexts, pages = self.config.interleave, self.config.channel_pages
         if contexts & (contexts - 1):
             return sum(channel >= page * contexts for page in range(1, pages))
-        return channel[contexts.bit_length() - 1 :][: self._page_bits]
-
-    def _judge(self, m: Module, problem, asked, opcode, ended, bad_check):
-        """Set `problem`, a cycle late, to the first thing that is wrong with the command."""
-        load, channel, run = asked
-        found = register(
-            m,
-            "found",
-            {
-                "check": bad_check,
-                "load": self._load_outside(m, load),
-                "channel": self._channel_outside(channel),
-                "run": self._run_outside(run),
-                "field": self._run_wrong(run),
-            },
-        )
-        with m.If(found["check"]):
-            m.d.comb += problem.eq(Status.BAD_CHECK)
-        # A later assignment is the graver problem.
-        with m.Else(), m.Switch(opcode):
-            with m.Case(Opcode.LOAD):
-                with m.If(load.target > max(Target)):
-                    m.d.comb += problem.eq(Status.BAD_TARGET)
-                with m.If(found["load"]):
-                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                with m.If(ended):
-                    m.d.comb += problem.eq(Status.BAD_LENGTH)
-            with m.Case(Opcode.CHANNEL):
-                with m.If(found["channel"]):
-                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                with m.If(~ended):
-                    m.d.comb += problem.eq(Status.BAD_LENGTH)
-            with m.Case(Opcode.RUN):
-                with m.If(found["run"]):
-                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                with m.If(found["field"]):
-                    m.d.comb += problem.eq(Status.BAD_FIELD)
-                with m.If(~ended):
-                    m.d.comb += problem.eq(Status.BAD_LENGTH)
-            with m.Case(Opcode.SYNC), m.If(~ended):
-                m.d.comb += problem.eq(Status.BAD_LENGTH)
-            with m.Default():
-                m.d.comb += problem.eq(Status.BAD_OPCODE)
-
-    def _load_outside(self, m: Module, load):
-        """A LOAD reaches beyond its page; never for a target that there is not."""
-        outside = Signal()
-        with m.Switch(load.target):
-            for target, bits in address_bits(self.config).items():
-                with m.Case(target):
-                    depth = 1 << (bits - 1)
-                    m.d.comb += outside.eq(
-                        (load.address >= 2 * depth)
-                        | (load.count == 0)
-                        | (load.address[: bits - 1] + load.count > depth)
-                    )
-        return outside
-
-    def _channel_outside(self, channel):
-        """There is no such channel, or column."""
-        column = channel.column
-        return ((column >= self.config.columns) & (column != CHANNEL_ALL)) | (
-            channel.channel >= self.config.channels
-        )
-
-    def _run_outside(self, run):
-        """A RUN begins outside a buffer, or its records leave their page."""
-        base, depth = run.schedule_base, self.config.schedule_records
-        return (
-            (run.activation_base >= 2 * self.config.activation_groups)
-            | (run.slot_base >= 2 * self.config.weight_slots)
-            | (base >= 2 * depth)
-            | (base[: depth.bit_length() - 1] + run.schedule_count > depth)
-        )
-
-    def _run_wrong(self, run):
-        """A RUN wants a page or a format that there is not, or it has nothing to do."""
-        return (
-            (run.channel_page[self._page_bits :] != 0)
-            | (run.output > max(OutputFormat))
-            | (run.row_blocks == 0)
-            | (run.schedule_count == 0)
-            | (~run.finish & (run.row_blocks != 1))
-        )
-
-
-def _as(kind, bits):
-    """A header's `bits` as the fields of a command of `kind`."""
-    layout = HEADER(kind)
-    return data.View(layout, bits[: layout.size])
+        return channel[contexts.bit_length() - 1 :][: page_bits(self.config)]

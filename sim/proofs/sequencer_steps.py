@@ -3,16 +3,14 @@
 The unpacker is the solver's choice, within what its own proof (`unpacker.py`) says of it.
 """
 
-from unittest.mock import patch
-
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
-from ...hw.control import sequencer
 from ...hw.control.payload import PayloadUnpacker
+from ...hw.control.sequencer import Sequencer
 from ...hw.isa.commands import HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
 from ...hw.isa.maps import address_bits
 from ...hw.layouts import RELEASE, RELEASE_CHANNEL
@@ -60,15 +58,13 @@ class SequencerSteps(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        dut = self.sequencer = sequencer.Sequencer(self.config)
         unpacker = ChosenUnpacker(self.config)
-        with patch.object(sequencer, "PayloadUnpacker", lambda config: unpacker):
-            m.submodules.sequencer = elaborated(dut)
+        dut = self.sequencer = Sequencer(self.config, unpacker)
+        m.submodules.sequencer = elaborated(dut)
         wiring.connect(m, wiring.flipped(self.release), dut.release)
         wiring.connect(m, wiring.flipped(self.release_channel), dut.release_channel)
         surround(m, self, dut)
-        s = dut.inside
-        m.d.comb += Assert(s.fsm.state < len(s.fsm.encoding))
+        m.d.comb += Assert(dut.fsm.state < len(dut.fsm.encoding))
         whole = self._packet(m, unpacker)
         self._progress(m, unpacker)
         self._pages(m, unpacker)
@@ -76,11 +72,11 @@ class SequencerSteps(wiring.Component):
         return m
 
     def during(self, *names: str) -> Value:
-        return during(self.sequencer.inside.fsm, *names)
+        return during(self.sequencer.fsm, *names)
 
     def _packet(self, m: Module, unpacker) -> Signal:
         """A packet's beats are taken up to its last, and none before its answer."""
-        s, dut = self.sequencer.inside, self.sequencer
+        s = dut = self.sequencer
         taken = dut.i.valid & dut.i.ready
         answered = self.during("RESPOND") & s.responses.i.ready
         # Beats of the header, whether the header is whole and the packet has ended, and its
@@ -131,7 +127,7 @@ class SequencerSteps(wiring.Component):
 
     def _progress(self, m: Module, unpacker):
         """A number that falls, but for what others have to do first."""
-        s, dut = self.sequencer.inside, self.sequencer
+        s = dut = self.sequencer
         opcode = s.header[:8]
         left = {"CHECK": HEADER_WORDS - s.halfwords, "WAIT": self.config.columns - s.place}
         number = ranking(m, self.during, STEPS, left)
@@ -168,7 +164,7 @@ class SequencerSteps(wiring.Component):
 
     def _pages(self, m: Module, unpacker):
         """What a RUN holds is waited for and not written; a SYNC waits for all RUNs."""
-        s, dut = self.sequencer.inside, self.sequencer
+        s = dut = self.sequencer
 
         def field(op: Opcode, name: str):
             return s.header.word_select(WORDS[op].index(name), 16)
@@ -219,7 +215,7 @@ class SequencerSteps(wiring.Component):
 
     def _deeds(self, m: Module, unpacker, whole: Signal):
         """What is answered with OK was done, once; what is refused at its header was not."""
-        s, dut = self.sequencer.inside, self.sequencer
+        s = dut = self.sequencer
         opcode, ok = s.header[:8], s.status == Status.OK
         queued, set_, begun = Signal(), Signal(), Signal()
         queues = s.runs.i.valid & s.runs.i.ready

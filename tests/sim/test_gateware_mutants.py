@@ -7,6 +7,7 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.control.issuer import Issuer
+from heddle.hw.control.judge import Judge
 from heddle.hw.control.payload import PayloadUnpacker
 from heddle.hw.control.registers import Registers
 from heddle.hw.control.response import ResponseWriter
@@ -92,16 +93,14 @@ BENCHES = [
             Mutant(
                 "a RUN's address before its fields",
                 "two_faults_in_one_command",
-                Sequencer,
+                Judge,
                 (('m.If(found["field"])', 'm.If(found["field"] & ~(this & found["run"]))'),),
-                method="_judge",
             ),
             Mutant(
                 "a LOAD's address before its length",
                 "two_faults_in_one_command",
-                Sequencer,
+                Judge,
                 (("m.If(ended):", 'm.If(ended & ~(this & found["load"])):'),),
-                method="_judge",
             ),
             Mutant(
                 "rows counted in a halfword",

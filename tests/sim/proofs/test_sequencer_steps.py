@@ -113,5 +113,5 @@ def keeps_the_payload(m, s, dut):
     ],
 )
 def test_wrong_sequencer_fails(wrong, monkeypatch):
-    mutate(monkeypatch, sequencer.Sequencer, lambda m, dut: wrong(m, dut.inside, dut))
+    mutate(monkeypatch, sequencer.Sequencer, lambda m, dut: wrong(m, dut, dut))
     no_longer_holds(SequencerSteps(SMALL), 4)

@@ -1,0 +1,133 @@
+"""Whether a command can be executed: what is wrong with a header, if anything is."""
+
+from amaranth import Module, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import HEADER_BYTES, Config
+from ..formats import OutputFormat
+from ..isa.commands import CHANNEL_ALL, Channel, Load, Opcode, Run, Status, Target
+from ..isa.maps import address_bits
+from ..layouts import HEADER
+from ..lib.pipeline import register
+
+
+def view(kind, header):
+    """The bits of a `header` as the fields of a command of `kind`."""
+    layout = HEADER(kind)
+    return data.View(layout, header[: layout.size])
+
+
+def page_bits(config: Config) -> int:
+    """Width of the number of a page of channel settings."""
+    return (config.channel_pages - 1).bit_length()
+
+
+class Judge(wiring.Component):
+    """Name the gravest thing that is wrong with a header.
+
+    Latency: 1 cycle (the opcode is looked at in the second one). Throughput: one a cycle.
+
+    Members
+    -------
+    header : In(256)
+    ended : In(1), the packet ended with the header
+    bad_check : In(1), its CRC is wrong
+    problem : Out(Status)
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "header": In(8 * HEADER_BYTES),
+                "ended": In(1),
+                "bad_check": In(1),
+                "problem": Out(Status),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        load, channel, run = (view(kind, self.header) for kind in (Load, Channel, Run))
+        found = register(
+            m,
+            "found",
+            {
+                "check": self.bad_check,
+                "load": self._load_outside(m, load),
+                "channel": self._channel_outside(channel),
+                "run": self._run_outside(run),
+                "field": self._run_wrong(run),
+            },
+        )
+        problem, ended = self.problem, self.ended
+        with m.If(found["check"]):
+            m.d.comb += problem.eq(Status.BAD_CHECK)
+        # A later assignment is the graver problem.
+        with m.Else(), m.Switch(self.header[:8]):
+            with m.Case(Opcode.LOAD):
+                with m.If(load.target > max(Target)):
+                    m.d.comb += problem.eq(Status.BAD_TARGET)
+                with m.If(found["load"]):
+                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                with m.If(ended):
+                    m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Case(Opcode.CHANNEL):
+                with m.If(found["channel"]):
+                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                with m.If(~ended):
+                    m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Case(Opcode.RUN):
+                with m.If(found["run"]):
+                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                with m.If(found["field"]):
+                    m.d.comb += problem.eq(Status.BAD_FIELD)
+                with m.If(~ended):
+                    m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Case(Opcode.SYNC), m.If(~ended):
+                m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Default():
+                m.d.comb += problem.eq(Status.BAD_OPCODE)
+        return m
+
+    def _load_outside(self, m: Module, load):
+        """A LOAD reaches beyond its page; never for a target that there is not."""
+        outside = Signal()
+        with m.Switch(load.target):
+            for target, bits in address_bits(self.config).items():
+                with m.Case(target):
+                    depth = 1 << (bits - 1)
+                    m.d.comb += outside.eq(
+                        (load.address >= 2 * depth)
+                        | (load.count == 0)
+                        | (load.address[: bits - 1] + load.count > depth)
+                    )
+        return outside
+
+    def _channel_outside(self, channel):
+        """There is no such channel, or column."""
+        column = channel.column
+        return ((column >= self.config.columns) & (column != CHANNEL_ALL)) | (
+            channel.channel >= self.config.channels
+        )
+
+    def _run_outside(self, run):
+        """A RUN begins outside a buffer, or its records leave their page."""
+        base, depth = run.schedule_base, self.config.schedule_records
+        return (
+            (run.activation_base >= 2 * self.config.activation_groups)
+            | (run.slot_base >= 2 * self.config.weight_slots)
+            | (base >= 2 * depth)
+            | (base[: depth.bit_length() - 1] + run.schedule_count > depth)
+        )
+
+    def _run_wrong(self, run):
+        """A RUN wants a page or a format that there is not, or it has nothing to do."""
+        return (
+            (run.channel_page[page_bits(self.config) :] != 0)
+            | (run.output > max(OutputFormat))
+            | (run.row_blocks == 0)
+            | (run.schedule_count == 0)
+            | (~run.finish & (run.row_blocks != 1))
+        )
