@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from .bus.axi import Axi4, AxiLite
 from .bus.axi_lite import ADDRESS_BITS, AxiLiteSlave, select
-from .bus.dma import Reader, Writer, widths
+from .bus.dma import LIMITS, Reader, Writer, width_of
 from .config import Config
 from .isa.dma_registers import (
     ADDRESS,
@@ -56,7 +56,7 @@ class MemoryAccelerator(wiring.Component):
         super().__init__(
             {
                 "s_axil": In(AxiLite(BASE.bit_length())),
-                "m_axi": Out(Axi4(*widths(config))),
+                "m_axi": Out(Axi4(width_of(config), LIMITS.address_bits)),
             }
         )
 

@@ -9,6 +9,8 @@ is shows only at its end, so the host takes them apart from the last to the firs
 Source of the bus's rules: AMBA AXI4 (ARM IHI 0022), INCR bursts.
 """
 
+from dataclasses import dataclass
+
 from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -19,20 +21,31 @@ from ..layouts import beat
 from ..lib.fifo import Fifo
 from .axi import Axi4Read, Axi4Write
 
-PAGE_LOG2 = 12
-"""No burst crosses a boundary of 4 KiB."""
-BURST_LOG2 = 6
-BURST = 1 << BURST_LOG2
-"""Most beats in a burst; AXI4 allows 256, and 64 of four bytes or more hide a memory's latency."""
-READS_AHEAD = 2
-"""Bursts that are asked for before their data have come."""
-LENGTH_BITS = 32
-"""A transfer's length in beats."""
 INCR = 1
+"""AXI4's kind of burst whose addresses go up."""
 
 
-def widths(config: Config) -> tuple[int, int]:
-    """Width of the AXI4 bus in bits, and of its addresses.
+@dataclass(frozen=True)
+class Limits:
+    """How large everything is; a proof takes it smaller."""
+
+    boundary_log2: int = 12
+    """No burst crosses a boundary of so many address bits, 4 KiB (AXI4)."""
+    burst: int = 64
+    """Most beats in a burst; AXI4 allows 256, and 64 of four bytes or more hide a memory's
+    latency."""
+    reads_ahead: int = 2
+    """Bursts that are asked for before their data have come."""
+    address_bits: int = ADDRESS_BITS
+    length_bits: int = 32
+    """Width of a transfer's length in beats."""
+
+
+LIMITS = Limits()
+
+
+def width_of(config: Config) -> int:
+    """Width of the AXI4 bus in bits.
 
     Raises `ConfigError` if a beat is no power of two of bytes from 4 to 128.
     """
@@ -41,7 +54,7 @@ def widths(config: Config) -> tuple[int, int]:
             f"AXI4 moves 4 to 128 bytes a beat, configuration {config.name!r} has "
             f"{config.stream_bytes}: choose other lanes"
         )
-    return 8 * config.stream_bytes, ADDRESS_BITS
+    return 8 * config.stream_bytes
 
 
 def _constant_fields(m: Module, bus, channel: str, config: Config):
@@ -54,11 +67,11 @@ def _constant_fields(m: Module, bus, channel: str, config: Config):
     ]
 
 
-def _burst(config: Config, address, left, most):
-    """Beats of the next burst: within the page, what is left, and `most`."""
+def _burst(config: Config, limits: Limits, address, left, most):
+    """Beats of the next burst: up to the boundary, what is left, and `most`."""
     shift = config.stream_bytes.bit_length() - 1
-    place = address[shift:PAGE_LOG2]
-    to_boundary = (1 << (PAGE_LOG2 - shift)) - place
+    place = address[shift : limits.boundary_log2]
+    to_boundary = (1 << (limits.boundary_log2 - shift)) - place
     limit = Mux(to_boundary < most, to_boundary, most)
     return Mux(left < limit, left, limit)
 
@@ -80,34 +93,34 @@ class Reader(wiring.Component):
     o : Out stream of layouts.beat
     """
 
-    def __init__(self, config: Config):
-        self.config = config
+    def __init__(self, config: Config, limits: Limits = LIMITS):
+        self.config, self.limits = config, limits
         super().__init__(
             {
                 "start": In(1),
-                "address": In(ADDRESS_BITS),
-                "beats": In(LENGTH_BITS),
+                "address": In(limits.address_bits),
+                "beats": In(limits.length_bits),
                 "forget": In(1),
                 "busy": Out(1),
                 "failed": Out(1),
                 "o": Out(stream.Signature(beat(config))),
-                "m_axi": Out(Axi4Read(*widths(config))),
+                "m_axi": Out(Axi4Read(width_of(config), limits.address_bits)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
+        config, limits = self.config, self.limits
         _constant_fields(m, self.m_axi, "ar", config)
 
         # Requests.
-        address = Signal(ADDRESS_BITS)
-        to_ask, to_come = Signal(LENGTH_BITS), Signal(LENGTH_BITS)
-        open_bursts = Signal(range(READS_AHEAD + 1))
+        address = Signal(limits.address_bits)
+        to_ask, to_come = Signal(limits.length_bits), Signal(limits.length_bits)
+        open_bursts = Signal(range(limits.reads_ahead + 1))
         asked = self.m_axi.arvalid & self.m_axi.arready
         came = self.m_axi.rvalid & self.m_axi.rready
         ended = came & self.m_axi.rlast
-        length = Signal(range(BURST + 1))
+        length = Signal(range(limits.burst + 1))
         m.d.sync += open_bursts.eq(open_bursts + asked - ended)
         m.d.comb += [
             self.busy.eq((to_ask != 0) | (open_bursts != 0) | self.m_axi.arvalid),
@@ -119,8 +132,8 @@ class Reader(wiring.Component):
                 self.m_axi.arvalid.eq(0),
                 address.eq(address + length * config.stream_bytes),
             ]
-        with m.Elif(~self.m_axi.arvalid & (to_ask != 0) & (open_bursts != READS_AHEAD)):
-            next_length = _burst(config, address, to_ask, BURST)
+        with m.Elif(~self.m_axi.arvalid & (to_ask != 0) & (open_bursts != limits.reads_ahead)):
+            next_length = _burst(config, limits, address, to_ask, limits.burst)
             m.d.sync += [
                 self.m_axi.arvalid.eq(1),
                 length.eq(next_length),
@@ -167,41 +180,41 @@ class Writer(wiring.Component):
     start : In(1), with `address` (bytes, on a beat) and `beats` of room; only when `full`, or when
         all that came has been acknowledged
     forget : In(1), give the room up, and throw away what comes until the next `start`
-    written : Out(LENGTH_BITS), beats acknowledged since `start`, counts included
-    packets : Out(LENGTH_BITS), ends of packets acknowledged since `forget`, none from before it
+    written : Out(32), beats acknowledged since `start`, counts included
+    packets : Out(32), ends of packets acknowledged since `forget`, none from before it
     full : Out(1), there is no room, no burst under way and nothing left to throw away
     failed : Out(1), a pulse: memory answered with an error; the room is given up
     i : In stream of layouts.beat
     m_axi : Out Axi4Write, the memory
     """
 
-    def __init__(self, config: Config):
-        self.config = config
+    def __init__(self, config: Config, limits: Limits = LIMITS):
+        self.config, self.limits = config, limits
         super().__init__(
             {
                 "start": In(1),
-                "address": In(ADDRESS_BITS),
-                "beats": In(LENGTH_BITS),
+                "address": In(limits.address_bits),
+                "beats": In(limits.length_bits),
                 "forget": In(1),
-                "written": Out(LENGTH_BITS),
-                "packets": Out(LENGTH_BITS),
+                "written": Out(limits.length_bits),
+                "packets": Out(limits.length_bits),
                 "full": Out(1),
                 "failed": Out(1),
                 "i": In(stream.Signature(beat(config))),
-                "m_axi": Out(Axi4Write(*widths(config))),
+                "m_axi": Out(Axi4Write(width_of(config), limits.address_bits)),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        config = self.config
+        config, limits = self.config, self.limits
         _constant_fields(m, self.m_axi, "aw", config)
-        m.submodules.queue = queue = Fifo(beat(config), BURST)
+        m.submodules.queue = queue = Fifo(beat(config), limits.burst)
         forgetting = Signal()
         self._count_beats(m, queue, forgetting)
-        address, room = Signal(ADDRESS_BITS), Signal(LENGTH_BITS)
-        length, left = Signal(range(BURST + 1)), Signal(range(BURST + 1))
-        ends = Signal(range(BURST + 1))
+        address, room = Signal(limits.address_bits), Signal(limits.length_bits)
+        length, left = Signal(range(limits.burst + 1)), Signal(range(limits.burst + 1))
+        ends = Signal(range(limits.burst + 1))
         m.d.comb += [
             self.m_axi.awaddr.eq(address),
             self.m_axi.awlen.eq(length - 1),
@@ -211,7 +224,10 @@ class Writer(wiring.Component):
         ]
         with m.FSM():
             with m.State("COLLECT"):
-                m.d.sync += [length.eq(_burst(config, address, room, queue.level)), ends.eq(0)]
+                m.d.sync += [
+                    length.eq(_burst(config, limits, address, room, queue.level)),
+                    ends.eq(0),
+                ]
                 m.d.comb += [
                     queue.o.ready.eq(forgetting),
                     self.full.eq((room == 0) & ~(forgetting & queue.o.valid)),

@@ -1,7 +1,5 @@
 """From payload beats to the banks: one chunk a cycle on the write bus."""
 
-from types import SimpleNamespace
-
 from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -31,6 +29,14 @@ class PayloadUnpacker(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
+        self.active, self.full = Signal(), Signal()
+        self.held = Signal(beat(config))
+        self.held_target, self.held_address, self.words = Signal(Target), Signal(16), Signal(16)
+        self.chunk, self.last_chunk = Signal(8), Signal(8)
+        longest = max(kind.per_beat for kind in chunks(config).values())
+        self.position, self.last_position = Signal(range(longest)), Signal(range(longest))
+        """Which chunk of its beat; the target's numbers are looked up once."""
+        self.last_word = Signal()
         super().__init__(
             {
                 "start": In(1),
@@ -50,16 +56,10 @@ class PayloadUnpacker(wiring.Component):
         m = Module()
         config = self.config
         kinds = chunks(config)
-        active, full = Signal(), Signal()
-        target = Signal(Target)
-        address, words = Signal(16), Signal(16)
-        chunk = Signal(8)
-        position = Signal(range(max(kind.per_beat for kind in kinds.values())))
-        held = Signal(beat(config))
-        # The target's numbers, looked up once.
-        last_position, last_chunk = Signal.like(position), Signal.like(chunk)
-        last_word = Signal()
-
+        active, full, held = self.active, self.full, self.held
+        target, address, words = self.held_target, self.held_address, self.words
+        chunk, position, last_word = self.chunk, self.position, self.last_word
+        last_chunk, last_position = self.last_chunk, self.last_position
         beat_done, word_done = position == last_position, chunk == last_chunk
         shifted = Signal.like(held.data)
         with m.Switch(target):
@@ -123,18 +123,4 @@ class PayloadUnpacker(wiring.Component):
                             last_position.eq(dealt.per_beat - 1),
                             last_chunk.eq(dealt.per_word - 1),
                         ]
-        self.inside = SimpleNamespace(
-            active=active,
-            full=full,
-            held=held,
-            target=target,
-            address=address,
-            words=words,
-            chunk=chunk,
-            position=position,
-            last_word=last_word,
-            last_chunk=last_chunk,
-            last_position=last_position,
-        )
-        """What its proof has to speak of."""
         return m

@@ -21,9 +21,9 @@ class Fifo(wiring.Component):
     """First in, first out, for payloads of any shape.
 
     Latency: 1 cycle when empty; 2 if `registered`, when `o` comes straight from a register, and 3
-    from block RAM, which always does. Throughput: one a cycle at any depth
-    from 2 (`depth` payloads are held). Stall rule: `i.ready` falls only when it is full, and does
-    not depend on `o.ready`. Depth 0 is no queue: `o` is `i`.
+    from block RAM, which always does, and which is taken from `block_ram` bits on. Throughput: one
+    a cycle at any depth from 2 (`depth` payloads are held). Stall rule: `i.ready` falls only when
+    it is full, and does not depend on `o.ready`. Depth 0 is no queue: `o` is `i`.
 
     Members
     -------
@@ -31,12 +31,13 @@ class Fifo(wiring.Component):
     level : Out(range(depth + 1)), payloads held
     """
 
-    def __init__(self, shape, depth: int, registered: bool = False):
+    def __init__(self, shape, depth: int, registered: bool = False, block_ram: int = BLOCK_RAM):
         if depth < 2 and depth != 0:
             raise ValueError(f"a Fifo holds no payload or at least 2, not {depth!r}")
         self.shape = shape
         self.depth = depth
         self.registered = registered
+        self.block_ram = block_ram
         super().__init__(
             {
                 "i": In(stream.Signature(shape)),
@@ -54,7 +55,7 @@ class Fifo(wiring.Component):
         width = len(raw.as_value())
         # The plain queue reads from LUT RAM without latency. What is large goes to block RAM, which
         # answers late in its cycle, so its word goes into a register first.
-        small = width * self.depth < BLOCK_RAM or self.depth < 4
+        small = width * self.depth < self.block_ram or self.depth < 4
         registered = self.registered or not small
         queue = fifo.SyncFIFO if small else _BlockRamFifo
         m.submodules.queue = queue = queue(width=width, depth=self.depth - registered)

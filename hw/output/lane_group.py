@@ -51,10 +51,19 @@ class LaneGroup(wiring.Component):
 
     settle = longest_conversion() + 3 + STAGES
 
-    def __init__(self, config: Config):
-        self.config = config
+    def __init__(
+        self,
+        config: Config,
+        epilogue: type[wiring.Component] = Epilogue,
+        room: int | None = None,
+        depth: int | None = None,
+    ):
+        self.config, self.epilogue = config, epilogue
         columns = config.columns_per_epilogue
-        self._rows = max(LUT_RAM_ROWS, RESULTS // columns)
+        self.room = room or max(LUT_RAM_ROWS, RESULTS // columns)
+        """Rows of results that may wait."""
+        self.depth = depth or config.output_depth
+        """Sums of a column that may wait."""
         super().__init__(
             {
                 "number": In(8),
@@ -72,7 +81,7 @@ class LaneGroup(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.epilogue = epilogue = Epilogue(self.config)
+        m.submodules.epilogue = epilogue = self.epilogue(self.config)
         entry = self._next_sum(m)
         self._finish(m, entry, epilogue)
         m.d.comb += [
@@ -92,7 +101,7 @@ class LaneGroup(wiring.Component):
         queues = []
         for c, (value, row) in enumerate(zip(self.sums, self.rows, strict=True)):
             waiting = {"sum": config.sum_bits} | ({} if c else {"wanted": wanted})
-            queue = Fifo(data.StructLayout(waiting), config.output_depth)
+            queue = Fifo(data.StructLayout(waiting), self.depth)
             m.submodules[f"queue_{c}"] = queue
             m.d.comb += [queue.i.valid.eq(row.valid), queue.i.payload.sum.eq(value)]
             queues.append(queue)
@@ -102,7 +111,7 @@ class LaneGroup(wiring.Component):
 
         turn = Signal(range(len(queues)))
         # Results that fit after one more; its sign decides.
-        room = Signal(range(-1, self._rows * len(queues)), init=self._rows * len(queues) - 1)
+        room = Signal(range(-1, self.room * len(queues)), init=self.room * len(queues) - 1)
         start = Signal()
         m.d.comb += start.eq(Cat(q.o.valid for q in queues).bit_select(turn, 1) & (room >= 0))
         # A cycle late, which only makes a sum wait: the wire is long.
@@ -183,12 +192,12 @@ class LaneGroup(wiring.Component):
 
     def _gather(self, m: Module, result):
         """Keep results by columns, so that a row can be taken whole."""
-        filling, next_row = Signal(range(self._rows)), Signal(range(self._rows))
+        filling, next_row = Signal(range(self.room)), Signal(range(self.room))
         next_row_then = Signal.like(next_row)  # in the next cycle
         lane = Signal(range(len(self.row)))
         last_lane = lane == len(self.row) - 1
         for c, column in enumerate(self.row):
-            m.submodules[f"results_{c}"] = memory = Memory(shape=32, depth=self._rows, init=[])
+            m.submodules[f"results_{c}"] = memory = Memory(shape=32, depth=self.room, init=[])
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
                 write.en.eq(result.valid & (lane == c)),

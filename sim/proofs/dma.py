@@ -10,6 +10,8 @@ from ...hw.config import Config
 from ...hw.layouts import beat
 from .claims import constant, ends_within, stays
 
+SMALL = dma.Limits(boundary_log2=5, burst=2, address_bits=8, length_bits=8)
+"""Short bursts between near boundaries, so that few cycles show all there is."""
 BEATS = 5
 """Most of a run, or of a room."""
 SILENCE = 4
@@ -20,7 +22,7 @@ def _run_inputs() -> dict[str, wiring.Member]:
     """What begins and ends a run of either half."""
     return {
         "start": In(1),
-        "address": In(dma.ADDRESS_BITS),
+        "address": In(SMALL.address_bits),
         "beats": In(range(BEATS + 1)),
         "forget": In(1),
     }
@@ -33,7 +35,7 @@ def _run(m: Module, proof, half):
         Assume(~proof.start | (~proof.forget & (proof.beats != 0))),
         Assume(proof.address % proof.config.stream_bytes == 0),
         # A run does not wrap around the end of memory.
-        Assume(~proof.address[dma.PAGE_LOG2 :].all()),
+        Assume(~proof.address[SMALL.boundary_log2 :].all()),
     ]
 
 
@@ -50,9 +52,9 @@ def _check_burst(m: Module, config: Config, half, channel: str, address, left) -
         m.d.comb += [
             Assert(at == address),
             Assert(beats <= left),
-            Assert(beats <= dma.BURST),
+            Assert(beats <= SMALL.burst),
             Assert(1 << size == config.stream_bytes),
-            Assert(at >> dma.PAGE_LOG2 == last_byte >> dma.PAGE_LOG2),
+            Assert(at >> SMALL.boundary_log2 == last_byte >> SMALL.boundary_log2),
         ]
     return beats
 
@@ -76,7 +78,7 @@ class ReaderProof(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.reader = reader = dma.Reader(config)
+        m.submodules.reader = reader = dma.Reader(config, SMALL)
         _run(m, self, reader)
         m.d.comb += [
             reader.m_axi.arready.eq(self.arready),
@@ -90,24 +92,24 @@ class ReaderProof(wiring.Component):
         came = reader.m_axi.rvalid & reader.m_axi.rready
 
         # The memory: bursts it owes, the oldest first, and what is left of that.
-        owed = Array(Signal(9, name=f"owed_{i}") for i in range(dma.READS_AHEAD))
-        bursts, given = Signal(range(dma.READS_AHEAD + 1)), Signal(9)
+        owed = Array(Signal(9, name=f"owed_{i}") for i in range(SMALL.reads_ahead))
+        bursts, given = Signal(range(SMALL.reads_ahead + 1)), Signal(9)
         ended = came & reader.m_axi.rlast
         stays(m, self.rvalid, reader.m_axi.rready, self.rdata, self.rresp, claim=Assume)
         m.d.comb += [
             reader.m_axi.rlast.eq(given + 1 == owed[0]),
             Assume(~self.rvalid | (bursts != 0)),
-            Assert(~asked | (bursts != dma.READS_AHEAD)),
+            Assert(~asked | (bursts != SMALL.reads_ahead)),
         ]
         m.d.sync += [
             bursts.eq(bursts + asked - ended),
             given.eq(Mux(ended, 0, given + came)),
         ]
         with m.If(ended):
-            m.d.sync += [owed[i].eq(owed[i + 1]) for i in range(dma.READS_AHEAD - 1)]
+            m.d.sync += [owed[i].eq(owed[i + 1]) for i in range(SMALL.reads_ahead - 1)]
 
         # The run: where the next burst begins, beats to ask for, beats to come, whether it goes on.
-        address, to_ask, to_come = Signal(dma.ADDRESS_BITS), Signal(8), Signal(8)
+        address, to_ask, to_come = Signal(SMALL.address_bits), Signal(8), Signal(8)
         alive = Signal()
         beats = _check_burst(m, config, reader, "ar", address, to_ask)
         with m.If(asked):
@@ -175,7 +177,7 @@ class WriterProof(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.writer = writer = dma.Writer(config)
+        m.submodules.writer = writer = dma.Writer(config, SMALL)
         _run(m, self, writer)
         constant(m, self.chosen)
         m.d.comb += [
@@ -210,7 +212,7 @@ class WriterProof(wiring.Component):
             m.d.sync += gone.eq(gone + 1)
 
         # The room and the burst that is under way.
-        address, room = Signal(dma.ADDRESS_BITS), Signal(8)
+        address, room = Signal(SMALL.address_bits), Signal(8)
         open_, length, left, ends = Signal(), Signal(9), Signal(9), Signal(8)
         written, packets = Signal(8), Signal(8)
         offers = writer.m_axi.awvalid

@@ -13,6 +13,9 @@ from .claims import constant, ends_within
 
 LATENCY = 1
 """Of what stands for the epilogue."""
+ROOM = 2
+DEPTH = 4
+"""Little room, so that few cycles fill it."""
 SUM_BITS = 2
 """Sums are only handed on, so that few different ones tell as much as many."""
 SILENCE = 11
@@ -34,7 +37,7 @@ class PlainEpilogue(wiring.Component):
         return m
 
 
-class OutputGroupProof(wiring.Component):
+class LaneGroupProof(wiring.Component):
     """Any sums at any time that the issuer's promise allows; rows taken at any time.
 
     The sum of one column and row is followed, `chosen`. `results` is the group's room for rows.
@@ -59,7 +62,7 @@ class OutputGroupProof(wiring.Component):
         m = Module()
         config = self.config
         columns = config.columns_per_epilogue
-        m.submodules.group = group = LaneGroup(config)
+        m.submodules.group = group = LaneGroup(config, PlainEpilogue, ROOM, DEPTH)
         constant(m, self.chosen_column, self.chosen_row)
 
         # Rows of which sums have come, by columns; rows that are whole, and that were taken.
@@ -74,7 +77,7 @@ class OutputGroupProof(wiring.Component):
                 row.end.eq(self.end),
                 group.sums[c].eq(self.sums[c]),
                 # What `sim.proofs.issuer` proves, and the array's order.
-                Assume(~valid | (came[c] - taken < config.output_depth)),
+                Assume(~valid | (came[c] - taken < DEPTH)),
                 Assume(~valid | (came[c] < 5)),
                 Assume(came[c] <= came[max(0, c - 1)]),
                 Assert(there <= came[c]),

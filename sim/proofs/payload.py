@@ -110,12 +110,12 @@ class PayloadUnpackerProof(wiring.Component):
         m.d.comb += Assert(~unpacker.i.ready | (running & ~unpacker.done & ~(there & now.last)))
 
         # What its registers hold then, for induction.
-        s = unpacker.inside
+        s = unpacker
         m.d.comb += [Assert(s.active == running), Assert(s.full == there)]
         with m.If(running):
             m.d.comb += [
-                Assert(s.target == target),
-                Assert(s.address == (first + word)[:16]),
+                Assert(s.held_target == target),
+                Assert(s.held_address == (first + word)[:16]),
                 Assert((words != 0) & (word < words)),
                 Assert(s.words == words - word),
                 Assert(s.last_word == (s.words == 1)),

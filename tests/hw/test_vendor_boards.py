@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw.bus.dma import widths
+from heddle.hw.bus.dma import width_of
 from heddle.hw.config import ConfigError
 from heddle.hw.platforms import BOARDS
 from heddle.hw.platforms.series7 import SERIES7
@@ -12,7 +12,7 @@ from heddle.hw.platforms.vendor import VENDOR_BOARDS, System, vendor_board
 
 @pytest.mark.parametrize("board", VENDOR_BOARDS.values(), ids=VENDOR_BOARDS)
 def test_every_board_can_be_built(board):
-    assert widths(board.config) == (8 * board.config.stream_bytes, 40)
+    assert width_of(board.config) == 8 * board.config.stream_bytes
     if board.system is System.SERIAL:
         found = BoardTop(board, board.build()).dividers
         assert found.output_hz == pytest.approx(board.mhz * 1e6)

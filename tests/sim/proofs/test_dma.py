@@ -9,18 +9,6 @@ from heddle.sim.proofs.formal import prove
 from .common import SMALL, mutate, refuted
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Short bursts in small pages, so that few cycles show all there is."""
-    for name, value in {
-        "BURST": 2,
-        "PAGE_LOG2": 5,
-        "ADDRESS_BITS": 8,
-        "LENGTH_BITS": 8,
-    }.items():
-        monkeypatch.setattr(dma, name, value)
-
-
 def test_reader():
     prove(lambda: ReaderProof(SMALL), bounded=12, cover=16)
 

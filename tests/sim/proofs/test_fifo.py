@@ -10,11 +10,11 @@ from .common import mutate, refuted
 
 
 @pytest.fixture(params=["lut", "registered", "block"])
-def make(request, monkeypatch):
-    if request.param == "block":
-        monkeypatch.setattr(fifo, "BLOCK_RAM", 0)
+def make(request):
     latency = {"lut": 0, "registered": 1, "block": 2}[request.param]
-    return lambda: FifoProof(fifo.Fifo(4, 4, request.param == "registered"), latency)
+    block_ram = 0 if request.param == "block" else fifo.BLOCK_RAM
+    registered = request.param == "registered"
+    return lambda: FifoProof(fifo.Fifo(4, 4, registered, block_ram), latency)
 
 
 def test_fifo(make):

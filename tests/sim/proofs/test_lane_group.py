@@ -4,33 +4,22 @@ from dataclasses import replace
 
 import pytest
 
-from heddle.hw.config import Config
 from heddle.hw.output import lane_group
 from heddle.sim.proofs.formal import prove
-from heddle.sim.proofs.lane_group import OutputGroupProof, PlainEpilogue
+from heddle.sim.proofs.lane_group import ROOM, LaneGroupProof
 
 from .common import SMALL, mutate, refuted
 
 PAIR = replace(SMALL, columns=2, columns_per_epilogue=2)
-RESULTS = 2
 
 
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Little room, so that few cycles fill it."""
-    monkeypatch.setattr(lane_group, "Epilogue", PlainEpilogue)
-    monkeypatch.setattr(lane_group, "LUT_RAM_ROWS", RESULTS)
-    monkeypatch.setattr(lane_group, "RESULTS", RESULTS)
-    monkeypatch.setattr(Config, "output_depth", 4)
-
-
-def test_output_group():
-    prove(lambda: OutputGroupProof(PAIR, RESULTS), bounded=17, cover=24)
+def test_lane_group():
+    prove(lambda: LaneGroupProof(PAIR, ROOM), bounded=17, cover=24)
 
 
 def test_less_room_is_refuted():
     """The proof fills all the room that there is."""
-    refuted(OutputGroupProof(PAIR, RESULTS - 1), 17)
+    refuted(LaneGroupProof(PAIR, ROOM - 1), 17)
 
 
 def drops_a_sum(m, group):
@@ -50,6 +39,6 @@ def stops(m, group):
 
 
 @pytest.mark.parametrize("wrong", [drops_a_sum, mixes_columns, forgets_ends, stops])
-def test_wrong_output_group_fails(wrong, monkeypatch):
+def test_wrong_lane_group_fails(wrong, monkeypatch):
     mutate(monkeypatch, lane_group.LaneGroup, wrong)
-    refuted(OutputGroupProof(PAIR, RESULTS), 17)
+    refuted(LaneGroupProof(PAIR, ROOM), 17)
