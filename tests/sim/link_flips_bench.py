@@ -3,7 +3,7 @@
 import cocotb
 
 from heddle.hw.isa.link_protocol import FCS_BYTES, HEAD_BYTES, Kind, decode
-from heddle.sim.testbenches.link import opened
+from heddle.sim.testbenches.link_bench import opened
 
 REQUEST, RESPONSE = 0, 1 << 7
 

@@ -16,7 +16,7 @@ from heddle.hw.link.responder import Responder
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches.common import environment
-from heddle.sim.testbenches.link import link
+from heddle.sim.testbenches.link_bench import link
 from heddle.sim.testbenches.link_model import ModelPort
 from heddle.sim.testbenches.runner import simulate
 from heddle.sw.compiler import packing

@@ -8,7 +8,7 @@ from heddle.hw.link.executor import Executor
 from heddle.hw.link.framing import Deframer, Framer
 from heddle.hw.link.receiver import RequestReceiver
 from heddle.hw.link.uart import Receiver, Transmitter
-from heddle.sim.testbenches import link as link_bench
+from heddle.sim.testbenches import link_bench
 from heddle.sim.testbenches import uart as uart_bench
 from heddle.sim.testbenches.common import environment
 from heddle.sim.testbenches.runner import TestbenchFailure, simulate

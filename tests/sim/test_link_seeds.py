@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.sim.testbenches import link, uart
+from heddle.sim.testbenches import link_bench, uart
 from heddle.sim.testbenches.common import environment
 from heddle.sim.testbenches.runner import simulate
 
@@ -15,7 +15,7 @@ SEEDS = range(2, 12)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("config", [STREAMS[0], STREAMS[2]], ids=["narrow", "wide"])
 def test_link(config, seed):
-    simulate(link.link(config), "heddle.sim.testbenches.link", "link", environment(config, seed))
+    simulate(link_bench.link(config), "heddle.sim.testbenches.link", "link", environment(config, seed))
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ RUNS = [
     ("counters", "hw.top:Accelerator", RESETS[:1]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
-    ("link", "sim.testbenches.link:link", [STREAMS[0], STREAMS[2]]),
+    ("link", "sim.testbenches.link_bench:link", [STREAMS[0], STREAMS[2]]),
     (
         "issuer",
         "sim.testbenches.issuer:ReaderAndIssuer",

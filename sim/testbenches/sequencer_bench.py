@@ -1,0 +1,303 @@
+"""The sequencer's scoreboard, and the array that it works for: it takes RUNs, and lets them go."""
+
+import random
+import struct
+from collections import deque
+from dataclasses import dataclass, field
+
+import cocotb
+from cocotb.triggers import RisingEdge
+
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import (
+    CHANNEL_ALL,
+    HEADER_BYTES,
+    Opcode,
+    Run,
+    Status,
+    Target,
+)
+from ...hw.isa.host_stream import packet_of
+from ...hw.isa.maps import address_bits, chunks
+from ...hw.layouts import MODE
+from ...sw.host.answers import answer_of
+from ..golden.device import ModelTransport
+from .common import Sink, Source, join, until
+
+WORDS = {
+    Opcode.LOAD: ("target", "address", "count"),
+    Opcode.CHANNEL: ("column", "channel", "scale", "exponent", *(f"bias_{i}" for i in range(6))),
+    Opcode.RUN: (
+        *("mode", "activation_base", "activation_stride", "row_blocks"),
+        *("slot_base", "schedule_base", "schedule_count"),
+    ),
+}
+"""A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
+of output format, and above them the page of channels."""
+
+
+@dataclass
+class Command:
+    """A packet and what must come of it."""
+
+    packet: bytes
+    opcode: int
+    status: Status
+    response: int
+    """layouts.RESPONSE without its format."""
+    fields: dict[str, int]
+    output: int | None = None
+    """The response's format, where rows follow."""
+    writes: deque = field(default_factory=deque)
+    """(target, address, chunk, data) on the write bus."""
+    pages: dict[str, int] = field(default_factory=dict)
+    """The page of each kind that it holds or changes."""
+    accepted: bool = False
+    """A RUN: the array has it."""
+    released: bool = False
+    """A RUN: its buffers are free."""
+    channel_released: bool = False
+    """A RUN: its channel page is free, or it never held one."""
+
+    @property
+    def good(self) -> bool:
+        return self.status is Status.OK
+
+
+def kind_of(target: Target) -> str:
+    return {Target.ACTIVATIONS: "activations", Target.SCHEDULE: "schedule"}.get(target, "weights")
+
+
+def understood(config, model: ModelTransport, packet: bytes) -> Command:
+    """What a packet asks for, and by the golden model how it is answered."""
+    answer = answer_of(config, model.exchange([packet])[0])
+    response = join((answer.opcode, answer.tag), 8) | answer.status << 16 | answer.rows << 32
+    head = packet[:HEADER_BYTES].ljust(HEADER_BYTES, b"\0")
+    words = struct.unpack("<16H", head)
+    names = WORDS.get(answer.opcode, ())
+    command = Command(
+        packet,
+        answer.opcode,
+        Status(answer.status),
+        response,
+        dict(zip(names, words[1:], strict=False)),
+    )
+    fields, bits = command.fields, address_bits(config)
+    if command.opcode == Opcode.LOAD:
+        if command.status in (Status.OK, Status.BAD_LENGTH, Status.BAD_SCHEDULE):
+            target = fields["target"]
+            known = target in list(Target)
+            depth = 1 << (bits[Target(target)] - 1) if known else 0
+            inside = fields["address"] % depth + fields["count"] <= depth if known else False
+            payload = packet[config.header_beats * config.stream_bytes :]
+            if payload and inside and fields["count"] and fields["address"] < 2 * depth:
+                command.writes.extend(dealt(config, Target(target), fields, payload))
+                command.pages = {kind_of(Target(target)): fields["address"] // depth}
+    elif command.opcode == Opcode.RUN and command.good:
+        command.pages = {
+            "activations": fields["activation_base"] // config.activation_groups,
+            "weights": fields["slot_base"] // config.weight_slots,
+            "schedule": fields["schedule_base"] // config.schedule_records,
+        }
+        if fields["mode"] & 1:
+            command.output = fields["mode"] >> 2 & 3
+            command.pages["channel"] = fields["mode"] >> 4
+    elif command.opcode == Opcode.CHANNEL and command.good:
+        command.pages = {"channel": fields["channel"] // config.interleave}
+    return command
+
+
+def dealt(config, target: Target, fields: dict[str, int], payload: bytes):
+    """The payload's units in order, a chunk at a time, as far as they came."""
+    kind = chunks(config)[target]
+    bits = int.from_bytes(payload, "little")
+    beats = len(payload) // config.stream_bytes
+    for i in range(min(fields["count"] * kind.per_word, beats * kind.per_beat)):
+        data = bits >> (i * kind.bits) & ((1 << kind.bits) - 1)
+        yield int(target), fields["address"] + i // kind.per_word, i % kind.per_word, data
+
+
+class Bench:
+    """Scoreboard, and the array that the sequencer works for."""
+
+    def __init__(self, dut, config, pause: float, hold: int):
+        self.dut, self.config = dut, config
+        self.hold = hold
+        """Longest time in cycles that a RUN keeps its pages."""
+        self.model = ModelTransport(config)
+        self.commands: list[Command] = []
+        self.working: deque[Command] = deque()
+        """RUNs that the array has taken and not yet read."""
+        self.leaving: deque[Command] = deque()
+        """RUNs whose rows have not left."""
+        self.held = False
+        """No RUN makes progress."""
+        self.answered = self.errored = 0
+        self._unanswered: deque[Command] = deque()
+        self._due: dict[int, deque[Command]] = {opcode: deque() for opcode in Opcode}
+        """Commands whose effect is still to be seen, by opcode."""
+        self.source = Source(dut, "i", pause)
+        self.runs = Sink(dut, "run", pause, self._run_taken)
+        self.responses = Sink(dut, "response", pause, self._response_taken)
+        cocotb.start_soon(self._watch())
+        cocotb.start_soon(self._array())
+
+    def send(self, packet: bytes) -> Command:
+        config = self.config
+        packet += bytes(-len(packet) % config.stream_bytes)
+        return self.offer(understood(config, self.model, packet))
+
+    def offer(self, command: Command) -> Command:
+        """Send a command of which it is known what must come of it."""
+        packet = command.packet
+        self.commands.append(command)
+        self._unanswered.append(command)
+        if command.pages:
+            self._due[command.opcode].append(command)
+        width = self.config.stream_bytes
+        for at in range(0, len(packet), width):
+            last = at + width >= len(packet)
+            beat = int.from_bytes(packet[at : at + width], "little")
+            self.source.queue.append(beat | last << (8 * width))
+        return command
+
+    async def finish(self):
+        """Wait for every answer and every RUN's end, and see that nothing is left over."""
+        await until(
+            self.dut.clk,
+            lambda: len(self.responses.received) >= len(self.commands) and not self._at_work(),
+            400 * len(self.commands) + 4 * self.hold * len(self.commands) + 1000,
+            "the answer to every command",
+        )
+        for _ in range(20):
+            await RisingEdge(self.dut.clk)
+        assert len(self.responses.received) == len(self.commands)
+        assert not any(self._due.values()), "something that was asked for was not done"
+        assert self.answered == len(self.commands)
+        assert self.errored == sum(not command.good for command in self.commands)
+
+    def _response_taken(self, payload: int):
+        command = self._unanswered.popleft()
+        assert payload & ((1 << 64) - 1) == command.response, command
+        if command.output is not None:
+            assert payload >> 64 == command.output
+        if command.opcode == Opcode.SYNC and command.good:
+            for earlier in self._before(command):
+                if earlier.opcode == Opcode.RUN and earlier.good:
+                    assert earlier.accepted and earlier.channel_released
+
+    def _run_taken(self, payload: int):
+        command = self._due[Opcode.RUN].popleft()
+        names = WORDS[Opcode.RUN]
+        assert (
+            payload
+            == command.fields["mode"]
+            | join((command.fields[name] for name in names[1:]), 16) << MODE(self.config).size
+        ), command.fields
+        command.accepted = True
+        self.working.append(command)
+
+    def _before(self, command: Command):
+        for earlier in self.commands:
+            if earlier is command:
+                return
+            yield earlier
+
+    def _free(self, command: Command):
+        """The hazard rule: no RUN before `command` still holds a page that it changes."""
+        (kind, page), *_ = command.pages.items()
+        for run in self._before(command):
+            if run.opcode == Opcode.RUN and run.pages.get(kind) == page:
+                assert run.channel_released if kind == "channel" else run.released, (
+                    f"{Opcode(command.opcode).name} changed page {page} of {kind} under a RUN"
+                )
+
+    async def _watch(self):
+        """Both buses, and the pulses for the counters."""
+        dut, config = self.dut, self.config
+        while True:
+            await RisingEdge(dut.clk)
+            if int(dut.write__valid.value):
+                command = self._due[Opcode.LOAD][0]
+                self._free(command)
+                target, address, chunk, data = command.writes.popleft()
+                if not command.writes:
+                    self._due[Opcode.LOAD].popleft()
+                kind = chunks(config)[Target(target)]
+                got = int(dut.write__data.value) & ((1 << kind.bits) - 1)
+                assert (
+                    int(dut.write__target.value),
+                    int(dut.write__address.value),
+                    int(dut.write__chunk.value),
+                    got,
+                ) == (target, address, chunk, data)
+            if int(dut.channel__valid.value):
+                command = self._due[Opcode.CHANNEL].popleft()
+                self._free(command)
+                fields = command.fields
+                every = fields["column"] == CHANNEL_ALL
+                assert int(dut.channel__all.value) == every
+                assert every or int(dut.channel__column.value) == fields["column"]
+                assert int(dut.channel__channel.value) == fields["channel"]
+                assert int(dut.channel__scale.value) == fields["scale"]
+                assert int(dut.channel__exponent.value.to_unsigned()) == fields["exponent"]
+                bias = join((fields[f"bias_{i}"] for i in range(6)), 16)
+                bias &= (1 << config.accumulator_bits) - 1
+                assert int(dut.channel__bias.value.to_unsigned()) == bias
+            self.answered += int(dut.answered.value)
+            self.errored += int(dut.errored.value)
+
+    def _at_work(self) -> bool:
+        return bool(self.working or self.leaving)
+
+    async def _array(self):
+        """Works on RUNs in order: reads the buffers, later sends the rows away."""
+        dut = self.dut
+        reading = sending = 0
+        read = left = None
+        while True:
+            await RisingEdge(dut.clk)
+            # What was driven before this edge takes effect with it.
+            if read:
+                read.released = True
+            if left:
+                left.channel_released = True
+            read = left = None
+            dut.release__valid.value = 0
+            dut.release_channel__valid.value = 0
+            if not self.held and self.working and reading <= 0:
+                read = self.working.popleft()
+                pages = [read.pages[k] for k in ("activations", "weights", "schedule")]
+                dut.release__valid.value = 1
+                dut.release__pages.value = join(pages, 1)
+                if "channel" in read.pages:
+                    self.leaving.append(read)
+                else:
+                    read.channel_released = True
+                reading = random.randrange(self.hold)
+            elif not self.held and self.leaving and sending <= 0:
+                left = self.leaving.popleft()
+                dut.release_channel__valid.value = 1
+                dut.release_channel__page.value = left.pages["channel"]
+                sending = random.randrange(self.hold)
+            reading, sending = reading - 1, sending - 1
+            dut.idle.value = not self._at_work()
+
+
+def run_in(config, page: int, channel_page: int) -> bytes:
+    """A RUN of one tile in the given page of every buffer, and of channel settings."""
+    return packet_of(
+        config,
+        Run(
+            finish=True,
+            relu=False,
+            output=OutputFormat.FP32,
+            channel_page=channel_page,
+            activation_base=page * config.activation_groups,
+            activation_stride=0,
+            row_blocks=1,
+            slot_base=page * config.weight_slots,
+            schedule_base=page * config.schedule_records,
+            schedule_count=1,
+        ),
+    )
