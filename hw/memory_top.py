@@ -15,7 +15,7 @@ from .config import Config
 from .isa.dma_registers import (
     ADDRESS,
     BASE,
-    CONTROL_FORGET,
+    CONTROL_ABORT,
     CONTROL_READ,
     CONTROL_WRITE,
     MAGIC,
@@ -133,7 +133,7 @@ class MemoryAccelerator(wiring.Component):
                 with m.Case(ADDRESS[name]):
                     m.d.sync += register.eq(bus.write_data)
         for half, component in (("read", reader), ("write", writer)):
-            with m.If(control & CONTROL_FORGET):
+            with m.If(control & CONTROL_ABORT):
                 m.d.sync += failed[half].eq(0)
             with m.Elif(component.failed):
                 m.d.sync += failed[half].eq(1)
@@ -141,8 +141,8 @@ class MemoryAccelerator(wiring.Component):
             reader.start.eq((control & CONTROL_READ).any()),
             reader.address.eq(Cat(held["source_low"], held["source_high"])),
             reader.beats.eq(held["source_beats"]),
-            reader.forget.eq((control & CONTROL_FORGET).any()),
-            writer.forget.eq((control & CONTROL_FORGET).any()),
+            reader.abort.eq((control & CONTROL_ABORT).any()),
+            writer.abort.eq((control & CONTROL_ABORT).any()),
             writer.start.eq((control & CONTROL_WRITE).any()),
             writer.address.eq(Cat(held["target_low"], held["target_high"])),
             writer.beats.eq(held["target_beats"]),

@@ -80,13 +80,13 @@ class Reader(wiring.Component):
     """Read a run of beats from memory and take its packets apart.
 
     Throughput: one beat a cycle, if memory answers a burst within another one's length. Stall
-    rule: data wait while the stream does. A read that fails, or `forget`, ends the run: what is
+    rule: data wait while the stream does. A read that fails, or `abort`, ends the run: what is
     still under way is thrown away.
 
     Members
     -------
     start : In(1), with `address` (bytes, on a beat) and `beats` (at least 1), while not `busy`
-    forget : In(1), end the run
+    abort : In(1), end the run
     busy : Out(1), the run is not over
     failed : Out(1), a pulse: memory answered with an error
     m_axi : Out Axi4Read, the memory
@@ -100,7 +100,7 @@ class Reader(wiring.Component):
                 "start": In(1),
                 "address": In(limits.address_bits),
                 "beats": In(limits.length_bits),
-                "forget": In(1),
+                "abort": In(1),
                 "busy": Out(1),
                 "failed": Out(1),
                 "o": Out(stream.Signature(beat(config))),
@@ -157,7 +157,7 @@ class Reader(wiring.Component):
                 to_come.eq(to_come - 1),
                 left.eq(Mux(counting, self.m_axi.rdata[:32], left - 1)),
             ]
-        with m.If(self.failed | self.forget):
+        with m.If(self.failed | self.abort):
             m.d.sync += [to_ask.eq(0), to_come.eq(0), left.eq(0)]
         with m.If(self.start):
             m.d.sync += [
@@ -179,9 +179,9 @@ class Writer(wiring.Component):
     -------
     start : In(1), with `address` (bytes, on a beat) and `beats` of room; only when `full`, or when
         all that came has been acknowledged
-    forget : In(1), give the room up, and throw away what comes until the next `start`
+    abort : In(1), give the room up, and throw away what comes until the next `start`
     written : Out(32), beats acknowledged since `start`, counts included
-    packets : Out(32), ends of packets acknowledged since `forget`, none from before it
+    packets : Out(32), ends of packets acknowledged since `abort`, none from before it
     full : Out(1), there is no room, no burst under way and nothing left to throw away
     failed : Out(1), a pulse: memory answered with an error; the room is given up
     i : In stream of layouts.beat
@@ -195,7 +195,7 @@ class Writer(wiring.Component):
                 "start": In(1),
                 "address": In(limits.address_bits),
                 "beats": In(limits.length_bits),
-                "forget": In(1),
+                "abort": In(1),
                 "written": Out(limits.length_bits),
                 "packets": Out(limits.length_bits),
                 "full": Out(1),
@@ -210,8 +210,8 @@ class Writer(wiring.Component):
         config, limits = self.config, self.limits
         _constant_fields(m, self.m_axi, "aw", config)
         m.submodules.queue = queue = Fifo(beat(config), limits.burst)
-        forgetting = Signal()
-        self._count_beats(m, queue, forgetting)
+        aborting = Signal()
+        self._count_beats(m, queue, aborting)
         address, room = Signal(limits.address_bits), Signal(limits.length_bits)
         length, left = Signal(range(limits.burst + 1)), Signal(range(limits.burst + 1))
         ends = Signal(range(limits.burst + 1))
@@ -229,8 +229,8 @@ class Writer(wiring.Component):
                     ends.eq(0),
                 ]
                 m.d.comb += [
-                    queue.o.ready.eq(forgetting),
-                    self.full.eq((room == 0) & ~(forgetting & queue.o.valid)),
+                    queue.o.ready.eq(aborting),
+                    self.full.eq((room == 0) & ~(aborting & queue.o.valid)),
                 ]
                 with m.If((room != 0) & (queue.level != 0) & ~self.start):
                     m.next = "REQUEST"
@@ -252,36 +252,36 @@ class Writer(wiring.Component):
                 m.d.comb += self.m_axi.bready.eq(1)
                 with m.If(self.m_axi.bvalid):
                     m.next = "COLLECT"
-                    m.d.comb += self.failed.eq(self.m_axi.bresp[1] & ~forgetting)
+                    m.d.comb += self.failed.eq(self.m_axi.bresp[1] & ~aborting)
                     m.d.sync += [
                         address.eq(address + length * config.stream_bytes),
-                        room.eq(Mux(self.failed | forgetting, 0, room - length)),
+                        room.eq(Mux(self.failed | aborting, 0, room - length)),
                         self.written.eq(self.written + length),
                     ]
-                    with m.If(~forgetting):
+                    with m.If(~aborting):
                         m.d.sync += self.packets.eq(self.packets + ends)
-        with m.If(self.forget):
-            m.d.sync += [forgetting.eq(1), room.eq(0), self.packets.eq(0)]
+        with m.If(self.abort):
+            m.d.sync += [aborting.eq(1), room.eq(0), self.packets.eq(0)]
         with m.Elif(self.start):
             m.d.sync += [
-                forgetting.eq(0),
+                aborting.eq(0),
                 address.eq(self.address),
                 room.eq(self.beats),
                 self.written.eq(0),
             ]
         return m
 
-    def _count_beats(self, m: Module, queue: Fifo, forgetting: Signal):
+    def _count_beats(self, m: Module, queue: Fifo, aborting: Signal):
         """Queue what comes, and after each packet the number of its beats, marked as its end."""
         count, ended = Signal(32), Signal()
         taken = queue.i.valid & queue.i.ready
         m.d.comb += [
-            queue.i.valid.eq((self.i.valid | ended) & ~forgetting),
+            queue.i.valid.eq((self.i.valid | ended) & ~aborting),
             queue.i.payload.data.eq(Mux(ended, count, self.i.payload.data)),
             queue.i.payload.last.eq(ended),
-            self.i.ready.eq((queue.i.ready & ~ended) | forgetting),
+            self.i.ready.eq((queue.i.ready & ~ended) | aborting),
         ]
         with m.If(taken):
             m.d.sync += [count.eq(Mux(ended, 0, count + 1)), ended.eq(~ended & self.i.payload.last)]
-        with m.If(forgetting):
+        with m.If(aborting):
             m.d.sync += [count.eq(0), ended.eq(0)]

@@ -18,7 +18,7 @@ REGISTERS = (
     Register("magic", Access.CONSTANT, 'identification: 0x48444D41, "HDMA"'),
     Register("version", Access.CONSTANT, "version of this map"),
     Register("beat_bytes", Access.CONSTANT, "bytes in a beat, which addresses are multiples of"),
-    Register("control", Access.WRITE, "bit 0: read; bit 1: write; bit 2: forget"),
+    Register("control", Access.WRITE, "bit 0: read; bit 1: write; bit 2: abort"),
     Register("status", Access.READ, "bit 0: reading; 1: no room; 2: read failed; 3: write failed"),
     Register("source_low", Access.READ_WRITE, "byte address of what is to be read"),
     Register("source_high", Access.READ_WRITE, "its upper part; an address has 40 bits"),
@@ -27,7 +27,7 @@ REGISTERS = (
     Register("target_high", Access.READ_WRITE, "its upper part; an address has 40 bits"),
     Register("target_beats", Access.READ_WRITE, "beats of that room"),
     Register("written", Access.READ, "beats acknowledged since writing was started"),
-    Register("packets", Access.READ, "ends of packets acknowledged since the last forget"),
+    Register("packets", Access.READ, "ends of packets acknowledged since the last abort"),
 )
 """In address order, four bytes each."""
 
@@ -35,7 +35,7 @@ ADDRESS = {register.name: BASE + 4 * i for i, register in enumerate(REGISTERS)}
 
 CONTROL_READ = 1 << 0
 CONTROL_WRITE = 1 << 1
-CONTROL_FORGET = 1 << 2
+CONTROL_ABORT = 1 << 2
 """End what is under way, throw away what comes until the next start, clear the failures."""
 
 STATUS_READING = 1 << 0

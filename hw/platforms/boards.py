@@ -151,7 +151,7 @@ BOARDS = {
             pll=GW1N9,
             loader="tangnano9k",
             # The LEDs are on a bank of 1.8 V, which the PSRAM in the package asks for.
-            attributes={lamp: {"IO_TYPE": "LVCMOS18"} for lamp in ("busy", "error")},
+            attributes={led: {"IO_TYPE": "LVCMOS18"} for led in ("busy", "error")},
         ),
         Board(
             "icebreaker",

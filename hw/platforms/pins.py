@@ -52,7 +52,7 @@ def clock_hz(board: Board) -> float:
 
 
 def pins(board: Board) -> dict[str, Pin]:
-    """The pins of a board's `clk`, `rx` and `tx`, of the lamps `busy` and `error` that it has, and
+    """The pins of a board's `clk`, `rx` and `tx`, of the LEDs `busy` and `error` that it has, and
     of what is held high (`held_high`)."""
     platform = platform_of(board)
     clock = _resource(platform, platform.default_clk)
@@ -65,9 +65,9 @@ def pins(board: Board) -> dict[str, Pin]:
             if line.name in ("rx", "tx"):
                 found[line.name] = _pin(line.ios[0], uart.attrs, line.attrs)
     for number, (name, colour) in enumerate((("busy", "g"), ("error", "r"))):
-        lamp = _lamp(platform, colour, number)
-        if lamp is not None:
-            found[name] = lamp
+        led = _led(platform, colour, number)
+        if led is not None:
+            found[name] = led
     for port, (name, signal) in held_high(board).items():
         resource = _resource(platform, name)
         (line,) = (line for line in resource.ios if line.name == signal)
@@ -83,14 +83,14 @@ def held_high(board: Board) -> dict[str, tuple[str, str]]:
     return {f"{resource}_{signal}": (resource, signal) for resource, _, signal in split}
 
 
-def _lamp(platform, colour: str, number: int) -> Pin | None:
+def _led(platform, colour: str, number: int) -> Pin | None:
     """A board's LED of that colour, alone or in its first coloured one, else of that number."""
     resources = {(resource.name, resource.number): resource for resource in platform.resources}
     if rgb := resources.get(("rgb_led", 0)):
         (line,) = (line for line in rgb.ios if line.name == colour)
         return _pin(line.ios[0], rgb.attrs, line.attrs)
-    lamp = resources.get((f"led_{colour}", 0)) or resources.get(("led", number))
-    return lamp and _pin(lamp.ios[0], lamp.attrs)
+    led = resources.get((f"led_{colour}", 0)) or resources.get(("led", number))
+    return led and _pin(led.ios[0], led.attrs)
 
 
 def _wires(file: Path) -> dict[str, Pin]:

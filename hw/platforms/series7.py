@@ -55,7 +55,7 @@ def xdc(board) -> str:
             lines.append(f"set_property {name} {value} [get_ports {port}]")
     lines += [
         f"create_clock -name clk -period {1e9 / clock_hz(board):.3f} [get_ports clk]",
-        "# The serial line is sampled; lamps are looked at.",
+        "# The serial line is sampled; LEDs are looked at.",
         "set_false_path -from [get_ports rx]",
     ]
     outputs = [port for port in placed if port not in ("clk", "rx")]

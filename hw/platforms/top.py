@@ -1,4 +1,4 @@
-"""The top level of a board with a serial link: PLL, reset, accelerator, lamps."""
+"""The top level of a board with a serial link: PLL, reset, accelerator, LEDs."""
 
 from amaranth import ClockDomain, ClockSignal, Module
 from amaranth.lib import wiring
@@ -24,7 +24,7 @@ class BoardTop(wiring.Component):
     -------
     clk : In(1), the board's oscillator
     rx, tx : the serial line, as the FPGA names them
-    busy, error : Out(1), lamps, as the board's polarity wants them
+    busy, error : Out(1), LEDs, as the board's polarity wants them
     what `hw.platforms.pins.held_high` names : Out(1), high
     """
 
@@ -53,8 +53,8 @@ class BoardTop(wiring.Component):
         )
         m.d.comb += [device.rx.eq(self.rx), self.tx.eq(device.tx)]
         for name in ("busy", "error"):
-            lamp = getattr(device, name)
-            m.d.comb += getattr(self, name).eq(~lamp if name in self._inverted else lamp)
+            led = getattr(device, name)
+            m.d.comb += getattr(self, name).eq(~led if name in self._inverted else led)
         m.d.comb += [getattr(self, port).eq(1) for port in held_high(self.board)]
         return m
 

@@ -46,7 +46,7 @@ void board_destroy(Board* board) {
 
 uint64_t board_cycles(const Board* board) { return board->cycles; }
 
-int board_lamps(const Board* board) { return board->top->busy | board->top->error << 1; }
+int board_leds(const Board* board) { return board->top->busy | board->top->error << 1; }
 
 // Run `cycles`, or until `room` bytes have come; input that is left stays with the caller.
 // Returns the bytes received; `*taken` of the `count` bytes of `input` have been sent.

@@ -45,9 +45,9 @@ class Board:
         return self._library.board_cycles(self._handle)
 
     @property
-    def lamps(self) -> tuple[bool, bool]:
+    def leds(self) -> tuple[bool, bool]:
         """(busy, error)."""
-        value = self._library.board_lamps(self._handle)
+        value = self._library.board_leds(self._handle)
         return bool(value & 1), bool(value & 2)
 
     def close(self) -> None:
@@ -116,7 +116,7 @@ def serve(config: Config, announce, stop=lambda: False) -> None:
                 time.sleep(0)
                 continue
             taken, out = board.run(data)
-            quiet = 0 if taken or out or board.lamps[0] else quiet + 1
+            quiet = 0 if taken or out or board.leds[0] else quiet + 1
             data = data[taken:]
             while out:
                 out = out[os.write(master, out) :]
@@ -161,7 +161,7 @@ def _load(path: Path) -> ctypes.CDLL:
         ("board_create", board, [ctypes.c_int]),
         ("board_destroy", None, [board]),
         ("board_cycles", u64, [board]),
-        ("board_lamps", ctypes.c_int, [board]),
+        ("board_leds", ctypes.c_int, [board]),
         (
             "board_run",
             u64,

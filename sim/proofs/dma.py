@@ -24,7 +24,7 @@ def _run_inputs() -> dict[str, wiring.Member]:
         "start": In(1),
         "address": In(SMALL.address_bits),
         "beats": In(range(BEATS + 1)),
-        "forget": In(1),
+        "abort": In(1),
     }
 
 
@@ -32,7 +32,7 @@ def _run(m: Module, proof, half):
     """Connect those, and assume what both halves ask for."""
     m.d.comb += [getattr(half, name).eq(getattr(proof, name)) for name in _run_inputs()]
     m.d.comb += [
-        Assume(~proof.start | (~proof.forget & (proof.beats != 0))),
+        Assume(~proof.start | (~proof.abort & (proof.beats != 0))),
         Assume(proof.address % proof.config.stream_bytes == 0),
         # A run does not wrap around the end of memory.
         Assume(~proof.address[SMALL.boundary_log2 :].all()),
@@ -140,7 +140,7 @@ class ReaderProof(wiring.Component):
             ]
             with m.If(bad | (to_come == 1)):
                 m.d.sync += alive.eq(0)
-        with m.If(self.forget):
+        with m.If(self.abort):
             m.d.sync += alive.eq(0)
         with m.If(self.start):
             m.d.sync += [
@@ -198,8 +198,8 @@ class WriterProof(wiring.Component):
         entered, gone = Signal(3), Signal(3)
         in_packet, value, is_count = Signal(32), Signal(8 * config.stream_bytes), Signal()
         counts = taken & self.payload.last
-        forgetting = Signal()
-        with m.If(taken & ~forgetting):
+        aborting = Signal()
+        with m.If(taken & ~aborting):
             m.d.sync += [
                 entered.eq(entered + 1 + counts),
                 in_packet.eq(Mux(counts, 0, in_packet + 1)),
@@ -216,35 +216,35 @@ class WriterProof(wiring.Component):
         open_, length, left, ends = Signal(), Signal(9), Signal(9), Signal(8)
         written, packets = Signal(8), Signal(8)
         offers = writer.m_axi.awvalid
-        # After `forget` only that burst begins which was offered, or about to be.
+        # After `abort` only that burst begins which was offered, or about to be.
         begun = Signal()
-        m.d.sync += begun.eq(self.forget | (offers & ~self.awready))
-        m.d.comb += Assert(~offers | ~forgetting | begun)
+        m.d.sync += begun.eq(self.abort | (offers & ~self.awready))
+        m.d.comb += Assert(~offers | ~aborting | begun)
         beats = _check_burst(m, config, writer, "aw", address, room)
         data = writer.m_axi.wdata
         stays(m, writer.m_axi.wvalid, self.wready, data, writer.m_axi.wlast)
         idle = ~open_ & ~offers
         m.d.comb += [
             Assume(~self.bvalid | (open_ & (left == 0))),
-            Assume(~self.start | (writer.full | (idle & ~forgetting & (entered == gone)))),
+            Assume(~self.start | (writer.full | (idle & ~aborting & (entered == gone)))),
             Assert(~asked | ~open_),
             Assert(~writer.m_axi.wvalid | (open_ & (left != 0))),
             Assert(~left_queue | (writer.m_axi.wlast == (left == 1))),
             Assert(writer.m_axi.wstrb == (1 << config.stream_bytes) - 1),
             # No beat is invented, and the one that is followed is what it was.
-            Assert(forgetting | ~left_queue | (gone < entered)),
-            Assert(forgetting | ~left_queue | (gone != self.chosen) | (data == value)),
+            Assert(aborting | ~left_queue | (gone < entered)),
+            Assert(aborting | ~left_queue | (gone != self.chosen) | (data == value)),
             Assert(writer.written[: len(written)] == written),
             Assert(writer.packets[: len(packets)] == packets),
-            Assert(writer.failed == (acknowledged & self.bresp[1] & ~forgetting)),
-            Assert(~writer.full | (idle & ((room == 0) | forgetting))),
+            Assert(writer.failed == (acknowledged & self.bresp[1] & ~aborting)),
+            Assert(~writer.full | (idle & ((room == 0) | aborting))),
             Cover(left_queue & is_count & (gone == self.chosen) & (self.chosen == 3)),
             Cover(writer.full & (written == 3) & (packets == 1)),
-            Cover(self.start & forgetting & (written != 0)),
+            Cover(self.start & aborting & (written != 0)),
         ]
         # The ends of packets that have gone: their beats are counts.
         marks = Array(Signal(name=f"mark_{i}") for i in range(8))
-        with m.If(taken & ~forgetting):
+        with m.If(taken & ~aborting):
             m.d.sync += [marks[entered].eq(0), marks[entered + 1].eq(counts)]
         m.d.comb += Assume(entered < 7)
         with m.If(asked):
@@ -252,29 +252,29 @@ class WriterProof(wiring.Component):
         with m.If(left_queue):
             m.d.sync += [left.eq(left - 1), ends.eq(ends + marks[gone])]
         with m.If(acknowledged):
-            failed = self.bresp[1] | forgetting
+            failed = self.bresp[1] | aborting
             m.d.sync += [
                 open_.eq(0),
                 address.eq(address + length * config.stream_bytes),
                 room.eq(Mux(failed, 0, room - length)),
                 written.eq(written + length),
             ]
-            with m.If(~forgetting):
+            with m.If(~aborting):
                 m.d.sync += packets.eq(packets + ends)
-        with m.If(self.forget):
-            m.d.sync += [forgetting.eq(1), packets.eq(0)]
+        with m.If(self.abort):
+            m.d.sync += [aborting.eq(1), packets.eq(0)]
         with m.If(self.start):
             m.d.sync += [
-                forgetting.eq(0),
+                aborting.eq(0),
                 address.eq(self.address),
                 room.eq(self.beats),
                 written.eq(0),
             ]
-            with m.If(forgetting):
+            with m.If(aborting):
                 m.d.sync += [entered.eq(0), gone.eq(0), in_packet.eq(0)]
-        # No deadlock: with room, what came is written; without, or forgetting, it is full soon.
+        # No deadlock: with room, what came is written; without, or aborting, it is full soon.
         willing = self.awready & self.wready & (self.bvalid | ~open_ | (left != 0))
-        wanted = Mux(forgetting | (room == 0), ~writer.full, gone != entered)
+        wanted = Mux(aborting | (room == 0), ~writer.full, gone != entered)
         moved = asked | left_queue | acknowledged
         ends_within(m, wanted & willing & ~moved & ~self.start, SILENCE)
         return m

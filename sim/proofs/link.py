@@ -200,7 +200,7 @@ class LinkProof(wiring.Component):
             Assert(~due | self.during("CHECK")),
             Assert(self.link.busy | (self.during("IDLE") & (length == 0))),
         ]
-        # Half a frame is forgotten.
+        # Half a frame is dropped.
         ends_within(m, (length != 0) & ~pending & ~self.i_valid, WATCHDOG + 1)
 
         whole = (length >= HEAD_BYTES) & (length < STORE_BYTES)

@@ -6,7 +6,7 @@ from ...hw.config import Config
 from ...hw.isa.dma_registers import (
     ADDRESS,
     BASE,
-    CONTROL_FORGET,
+    CONTROL_ABORT,
     CONTROL_READ,
     CONTROL_WRITE,
     MAGIC,
@@ -87,7 +87,7 @@ class DmaModel:
         pass
 
     def _control(self, value: int) -> None:
-        if value & CONTROL_FORGET:
+        if value & CONTROL_ABORT:
             self._to_read, self._responses, self._packet, self._left = [], [], bytearray(), 0
             self._room = self._packets = self._failed = 0
         if value & CONTROL_READ:

@@ -185,7 +185,7 @@ class Bench:
         got = await self.quiet(limit)
         self.check(data, got)
         if got:
-            assert int(self.dut.error.value) == (got != self.kept), "the error lamp"
+            assert int(self.dut.error.value) == (got != self.kept), "the error LED"
         return got
 
     def check(self, data: bytes, got: bytes):

@@ -14,7 +14,7 @@ from ...hw.formats import OutputFormat
 from ...hw.isa import registers
 from ...hw.isa.dma_registers import (
     ADDRESS,
-    CONTROL_FORGET,
+    CONTROL_ABORT,
     CONTROL_READ,
     CONTROL_WRITE,
     STATUS_FULL,
@@ -254,7 +254,7 @@ async def errors_of_the_memory(dut):
                 break
         assert status & wanted, failing
         channel.send = send
-        await bench.write("control", CONTROL_FORGET)
+        await bench.write("control", CONTROL_ABORT)
         await bench.axi.write(
             registers.ADDRESS["control"], registers.CONTROL_RESET.to_bytes(4, "little")
         )

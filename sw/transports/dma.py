@@ -13,7 +13,7 @@ from ...hw.config import BEAT_BYTES
 from ...hw.isa.dma_registers import (
     ADDRESS,
     ADDRESS_BITS,
-    CONTROL_FORGET,
+    CONTROL_ABORT,
     CONTROL_READ,
     CONTROL_WRITE,
     MAGIC,
@@ -100,7 +100,7 @@ class DmaTransport:
     def write_register(self, address: int, value: int) -> None:
         if address == ACCELERATOR["control"] and value & CONTROL_RESET:
             # What is on its way to or from the accelerator belongs to the time before.
-            self._set("control", CONTROL_FORGET)
+            self._set("control", CONTROL_ABORT)
             self._wait_until_idle()
         self.memory.write_register(address, value)
 

@@ -48,7 +48,7 @@ def test_attributes_of_pins_are_told():
     tang = cst(board("tang-nano-9k"))
     assert 'IO_PORT "rx" PULL_MODE=UP IO_TYPE=LVCMOS33;' in tang
     # Of a bank of 1.8 V, whatever amaranth-boards says.
-    assert all(f'IO_PORT "{lamp}" IO_TYPE=LVCMOS18;' in tang for lamp in ("busy", "error"))
+    assert all(f'IO_PORT "{led}" IO_TYPE=LVCMOS18;' in tang for led in ("busy", "error"))
 
 
 @pytest.mark.parametrize(

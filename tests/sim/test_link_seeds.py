@@ -15,7 +15,9 @@ SEEDS = range(2, 12)
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("config", [STREAMS[0], STREAMS[2]], ids=["narrow", "wide"])
 def test_link(config, seed):
-    simulate(link_bench.link(config), "heddle.sim.testbenches.link", "link", environment(config, seed))
+    simulate(
+        link_bench.link(config), "heddle.sim.testbenches.link", "link", environment(config, seed)
+    )
 
 
 @pytest.mark.slow
