@@ -21,16 +21,25 @@ FILES = ("tests/sw/test_cli_files.py",)
 PE = (str(BENCHES), "-k", "[pe-")
 BOARDS = ("tests/hw/test_platforms.py",)
 LINK = (str(BENCHES), "-k", "[link- or [uart-")
+LINK_PROOF = ("tests/sim/proofs/test_link.py", "-k", "test_link")
+SEQUENCER = (str(BENCHES), "-k", "[sequencer-")
 
 MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/array/array.py": [TOP, DEVICE],
+    "hw/bus/axi.py": [("tests/hw/test_verilog.py",), TOP, MEMORY],
+    "hw/control/judge.py": [SEQUENCER, COMMANDS],
+    "hw/isa/host_stream.py": [("tests/sim/test_link.py",), COMMANDS],
+    "hw/isa/maps.py": [("tests/sw/test_plan.py",), SEQUENCER, TOP],
+    "hw/link/executor.py": [LINK_PROOF, LINK, ("tests/sim/test_link.py",)],
+    "hw/link/receiver.py": [LINK_PROOF, LINK],
+    "hw/link/responder.py": [LINK_PROOF, LINK],
     "hw/bus/axi_lite.py": [(str(BENCHES), "-k", "[registers-"), TOP],
     "hw/isa/commands.py": [TOP, COMMANDS],
     "hw/config.py": [COMMANDS, CLI, DEVICE],
     "hw/core.py": [TOP, DEVICE],
     "hw/control/counters.py": [(str(BENCHES), "-k", "[registers-"), TOP, DEVICE],
-    "hw/lib/crc.py": [(str(BENCHES), "-k", "[sequencer-"), LINK],
-    "hw/control/payload.py": [(str(BENCHES), "-k", "[sequencer-"), TOP, DEVICE],
+    "hw/lib/crc.py": [SEQUENCER, LINK],
+    "hw/control/payload.py": [SEQUENCER, TOP, DEVICE],
     "hw/array/selector.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
     "hw/bus/dma.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/isa/dma_registers.py": [MEMORY, ("tests/sw/test_dma.py",)],
@@ -48,12 +57,12 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/link/framing.py": [LINK],
     "hw/control/issuer.py": [TOP, DEVICE],
     "hw/layouts.py": [TOP, DEVICE],
-    "hw/link/link.py": [LINK, ("tests/sim/test_link.py",)],
+    "hw/link/link.py": [LINK_PROOF, LINK, ("tests/sim/test_link.py",)],
     "hw/isa/link_protocol.py": [LINK, ("tests/sim/test_link.py",)],
     "hw/memory_top.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/arith/operand.py": [(str(BENCHES), "-k", "[feeders-"), DEVICE],
     "hw/output/lane_group.py": [(str(BENCHES), "-k", "[epilogue-"), TOP, DEVICE],
-    "hw/control/interlock.py": [(str(BENCHES), "-k", "[sequencer-"), TOP],
+    "hw/control/interlock.py": [SEQUENCER, TOP],
     "hw/array/pe.py": [(str(BENCHES), "-k", "[array-"), DEVICE],
     "hw/lib/pipeline.py": [(str(BENCHES), "-k", "[epilogue- or [lane_group-"), TOP],
     "hw/isa/registers.py": [(str(BENCHES), "-k", "[registers-"), COMMANDS],
@@ -120,7 +129,15 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         COMMANDS,
     ],
     "sw/compiler/plan.py": [COMMANDS, DEVICE],
-    "sw/host/protocol.py": [("tests/sw/test_driver.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
+    "sw/host/answers.py": [("tests/sw/test_driver.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
+    "sw/host/open.py": [
+        ("tests/sim/test_device.py", "-k", "no_device"),
+        ("tests/sw/test_serial_errors.py",),
+        ("tests/sw/test_memories.py",),
+        CLI,
+    ],
+    "sw/transports/transport.py": [("tests/sw/test_public.py",)],
+    "sw/compiler/encoding.py": [("tests/sw/test_plan.py",), COMMANDS],
     "sw/nn/quantise.py": [("tests/sw/test_scaling.py",), RUN],
     "sw/report/page.py": [RUN, ("tests/sw/test_screen.py",)],
     "sw/transports/serial_link.py": [
