@@ -6,7 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from .array.array import Array
 from .array.drain import DrainControl
-from .buffers.feeders import ActivationFeeder, WeightFeeder
+from .buffers.activations import ActivationFeeder
+from .buffers.weights import WeightFeeder
 from .config import Config
 from .control.counters import EVENTS
 from .control.issuer import Issuer

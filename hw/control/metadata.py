@@ -8,7 +8,7 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..buffers.feeders import Bank
+from ..buffers.bank import Bank
 from ..config import Config
 from ..isa.commands import Target
 from ..isa.maps import address_bits

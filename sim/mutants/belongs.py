@@ -45,7 +45,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/isa/dma_registers.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/array/drain.py": [TOP, DEVICE],
     "hw/array/exact_mac.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
-    "hw/buffers/feeders.py": [TOP, DEVICE],
+    "hw/buffers/": [(str(BENCHES), "-k", "[feeders-"), TOP, DEVICE],
     "hw/lib/fifo.py": [(str(BENCHES), "-k", "[response- or [lane_group-"), TOP],
     "hw/formats.py": [
         GOLDEN,
@@ -53,6 +53,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         ("tests/hw/test_operand.py",),
         DEVICE,
     ],
+    "hw/arith/fp32.py": [(str(BENCHES), "-k", "[pe- or [array-"), DEVICE],
     "hw/array/fp32_mac.py": [(str(BENCHES), "-k", "[pe- or [array-"), DEVICE],
     "hw/link/framing.py": [LINK],
     "hw/control/issuer.py": [TOP, DEVICE],

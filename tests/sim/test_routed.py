@@ -13,7 +13,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from heddle.hw import verilog
-from heddle.hw.buffers.feeders import Bank
+from heddle.hw.buffers.bank import Bank
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8, OutputFormat
 from heddle.hw.lib.fifo import Fifo

@@ -1,0 +1,83 @@
+"""The buffer at the array's north edge: a bank of values and one of indices for each column."""
+
+from amaranth import Cat, Module, Mux, Shape
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..isa.commands import Target
+from ..isa.maps import address_bits
+from ..layouts import operand, weight_signature, write_signature
+from ..lib.library import Library, instantiate
+from ..lib.pipeline import register
+from .bank import Bank, ChunkWriter, Decoders
+
+
+class WeightFeeder(wiring.Component):
+    """C banks of compact weights (value and index), decoded as they are written.
+
+    Latency: a read of cycle t reaches column c's link in cycle t + 2 + c. Throughput: one slot
+    a cycle, no stalls; without `valid` a bubble (weight zero) goes out, with `last` or without.
+    A chunk may be read 3 cycles after it was on the write bus.
+
+    Members
+    -------
+    write : the write bus
+    address, valid, last : In, read request
+    weights : C weight links
+    nonzero : Out(range(C + 1)), weights that were not zero on the links three cycles ago
+    nonfinite : Out(1), an infinity or NaN was written
+    """
+
+    def __init__(self, config: Config, library: Library | None = None):
+        self.config = config
+        self.library = library
+        super().__init__(
+            {
+                "write": In(write_signature(config)),
+                "address": In(address_bits(config)[Target.VALUES]),
+                "valid": In(1),
+                "last": In(1),
+                "weights": Out(weight_signature(config)).array(config.columns),
+                "nonzero": Out(range(config.columns + 1)),
+                "nonfinite": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        decoders = Decoders(m, config, "weight")
+        values = ChunkWriter(m, config, Target.VALUES, self.write, operand(config.format), decoders)
+        indices = ChunkWriter(
+            m, config, Target.INDICES, self.write, config.index_bits, lambda _, raw: raw
+        )
+        m.d.sync += self.nonfinite.eq(values.selected & Cat(decoders.nonfinite).any())
+        depth = 2 * config.weight_slots
+        request = {"address": self.address, "valid": self.valid, "last": self.last}
+        nonzero = []
+        for column in range(config.columns):
+            value = Bank(Shape.cast(operand(config.format)).width, depth)
+            value = instantiate(m, f"values_{column}", value, self.library)
+            index = Bank(config.index_bits, depth)
+            index = instantiate(m, f"indices_{column}", index, self.library)
+            values.drive(m, column, value)
+            indices.drive(m, column, index)
+            for bank in (value, index):
+                m.d.comb += [
+                    bank.read_address.eq(request["address"]),
+                    bank.read_en.eq(request["valid"]),
+                ]
+            request = register(m, f"column_{column}", request)
+            link = self.weights[column]
+            # A block RAM answers late in its cycle, so its word goes into a register.
+            weight = Mux(request["valid"], value.read_data, 0)
+            slot = {"weight": weight, "index": index.read_data, "last": request["last"]}
+            slot = register(m, f"slot_{column}", slot)
+            m.d.comb += [getattr(link, name).eq(field) for name, field in slot.items()]
+            nonzero.append(link.weight.value.any())
+        some = register(m, "some", dict(enumerate(nonzero)))
+        parts = [list(some.values())[at : at + 4] for at in range(0, len(some), 4)]
+        parts = register(m, "part", {n: sum(part) for n, part in enumerate(parts)})
+        m.d.sync += self.nonzero.eq(sum(parts.values()))
+        return m
