@@ -29,9 +29,9 @@ class Core(wiring.Component):
                         ├─ channel bus ─► lane groups
                         └─ RUNs ─► MetadataReader ─► Issuer ─► feeders ─► Array
                                                                            │ sums
-        o ◄─ ResponseWriter ◄─────────────────────────── OutputGroups ◄───┘
+        o ◄─ ResponseWriter ◄─────────────────────────── LaneGroups ◄─────┘
 
-    An lane group is one epilogue and the columns that share it. Nothing on the array's way ever
+    A lane group is one epilogue and the columns that share it. Nothing on the array's way ever
     stalls: the issuer starts only what can finish. A reset must last `settle` cycles, until what
     was on its way has left the parts that keep no state.
 
@@ -101,7 +101,8 @@ class Core(wiring.Component):
             connect_checked(m, link, array.west[r])
         for c, link in enumerate(weights.weights):
             connect_checked(m, link, array.north[c])
-        # The bus has far to go; RUNs that want what is on it come much later.
+        # The bus reaches all columns. RUNs that use what it sets come many cycles later, so it may
+        # take one more.
         bus = sequencer.channel
         channel = {name: getattr(bus, name) for name in bus.signature.members}
         channel = register_unless(config.compact, m, "channel", channel)
@@ -161,8 +162,8 @@ class Core(wiring.Component):
             ended.eq(silent_end + sequencer.release_channel.valid),
             in_flight.eq(in_flight + accepted - ended),
         ]
-        # The issuer decides late in its cycle. All of one cycle is told of in one: with T = 1 each
-        # cycle between two issues is an issue or has one cause of waiting.
+        # The issuer decides late in its cycle, so events are registered, all of one cycle together:
+        # with T = 1 each cycle between two issues is an issue or has one cause of waiting.
         seen = register(
             m,
             "seen",

@@ -141,7 +141,7 @@ def PAGE_NUMBERS(config: Config) -> data.StructLayout:
 
 
 def RELEASE(config: Config) -> wiring.Signature:
-    """The buffer pages of a RUN are free (its channel page is not meant)."""
+    """A RUN has read its buffers: their pages are free. Its channel page is released apart."""
     return wiring.Signature({"valid": Out(1), "pages": Out(PAGE_NUMBERS(config))})
 
 

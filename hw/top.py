@@ -61,8 +61,8 @@ class Accelerator(wiring.Component):
         core = Core(self.config, self.library)
         m.submodules.registers = registers = Registers(self.config)
 
-        # A reset lasts until everything on its way has left the pipelines, which have none. The
-        # core's is a register, for it has far to go.
+        # The pipelines have no reset, so this one lasts until whatever is on its way has left them.
+        # It comes from a register, because it reaches the whole core.
         reset = Signal(init=1)
         last = Core.settle(self.config)
         settle = Signal(range(last + 1), init=last)
@@ -77,7 +77,7 @@ class Accelerator(wiring.Component):
 
         connect_checked(m, wiring.flipped(self.s_axil), registers.s_axil)
         m.d.comb += [
-            # Of what runs out nothing is counted, and it raises no flag.
+            # While the pipelines run out nothing is counted, and no flag is raised.
             registers.events.eq(Mux(registers.reset | reset, 0, core.events)),
             core.flags.eq(registers.flags),
             core.i.valid.eq(self.s_axis.tvalid & ~reset),

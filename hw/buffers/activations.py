@@ -55,7 +55,8 @@ class ActivationFeeder(wiring.Component):
 
         writer = ChunkWriter(m, config, Target.ACTIVATIONS, self.write, group, decode)
         m.d.sync += self.nonfinite.eq(writer.selected & Cat(decoders.nonfinite).any())
-        # A weight takes a cycle more behind its bank, a group before its own: it has fewer bits so.
+        # A weight is held for a cycle after its bank, and a group must take as long. Its request is
+        # held before the bank instead: it has far fewer bits than a group.
         request = register(m, "request", {"address": self.address, "load": self.load})
         for row in range(config.rows):
             bank = Bank(Shape.cast(group).width, 2 * config.activation_groups)

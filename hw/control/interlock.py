@@ -15,13 +15,14 @@ from ..layouts import PAGE_NUMBERS, PAGES, RELEASE, RELEASE_CHANNEL
 class Interlock(wiring.Component):
     """Count the RUNs under way on each page.
 
-    At most `most` RUNs may hold one page; `full` asks for patience before it is reached.
+    At most `most` RUNs may hold one page; while one page is held by so many, `full` is set and no
+    further RUN may be acquired.
     Latency: a change shows in the next cycle. One RUN may be acquired and one released a cycle.
 
     Members
     -------
     acquire : In({valid, pages, channel}), a RUN begins; `channel` if it holds a channel page
-    release : In({valid, pages}), its buffers are read (the channel page is not meant)
+    release : In({valid, pages}), a RUN has read its buffers; its channel page is released apart
     release_channel : In({valid, page})
     busy : Out, a bit for each page of a kind: it is in use
     full : Out(1), no further RUN may be acquired

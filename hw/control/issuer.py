@@ -37,13 +37,15 @@ class Issuer(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        # What the last round of a tile waits for. Rows that would still fit after one more tile;
-        # negative: it does not fit. Cycles until the drain chain is free.
+        # The last round of a tile waits until `room` is not negative and `drain` is zero.
         spare = config.output_depth - config.tile_rows
         self.room = Signal(range(-config.tile_rows, spare + 1), init=spare)
+        """Rows that the output buffers could still take after one more tile; negative if that tile
+        would not fit."""
         self.drain = Signal(range(config.tile_rows + 1))
+        """Cycles until the drain chain is free."""
         self.finished = Signal()
-        """A tile ended a cycle ago: what waits for room or the drain chain learns it so late."""
+        """A tile ended in the cycle before; `room` and `drain` do not show it yet."""
         super().__init__(
             {
                 "records": In(stream.Signature(RECORD(config))),

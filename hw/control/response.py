@@ -24,8 +24,9 @@ class ResponseWriter(wiring.Component):
     rows. Throughput: one beat a cycle; a row takes as many beats as its C outputs fill. Stall
     rule: waits for the host, and for the columns' rows; never interleaves two packets.
 
-    A row is asked for by a register, and before there is room for it, for the columns are far
-    away and many. So beats leave through a queue: how many fit is known without the host.
+    The request for a row comes from a register and is made a cycle before the row is needed,
+    because the columns are many and far away on the chip. Whether the row will fit must be known
+    by then, so beats leave through a queue whose free places the writer counts itself.
 
     Members
     -------

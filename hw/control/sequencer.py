@@ -127,7 +127,7 @@ class Sequencer(wiring.Component):
             responses.i.payload.status.eq(self.status),
             responses.i.payload.format.eq(run.mode.format),
         ]
-        # Long before it is asked for: the product takes a cycle.
+        # The product takes a cycle, and is ready long before the answer is sent.
         rows = Signal.like(responses.i.payload.rows)
         m.d.comb += responses.i.payload.rows.eq(rows)
         m.d.sync += rows.eq(0)

@@ -1,7 +1,7 @@
 """N:M sparsity of dense arrays: prune to it, and say where an array is not.
 
 N:M along an axis: of every M consecutive elements at most N are not zero. The last group may be
-shorter. Selection is by magnitude; of equals the lower index stays (as in the hardware's pruner).
+shorter. Selection is by magnitude; of equals the lower index stays.
 """
 
 from typing import Any
