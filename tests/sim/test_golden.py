@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import Accumulation
-from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT8, OutputFormat
+from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT4, INT8, OutputFormat
 from heddle.sim.golden import dot, epilogue, numbers
 from heddle.sim.golden.accumulation import ARITHMETIC
 
@@ -151,3 +151,9 @@ def test_sums_wrap_around_in_the_accumulators_width():
     assert exact.drained(sums, 32).tolist() == want
     want = [0, 2**31 - 1, 0, 0, -1, 5]
     assert rounded.drained(sums, 32).tolist() == want
+
+
+@pytest.mark.parametrize("format", [INT8, INT4], ids=lambda format: format.name)
+def test_integers_have_no_nan(format):
+    with pytest.raises(ValueError, match=f"{format.name} has no NaN"):
+        numbers.from_float(format, np.array([1.0, np.nan]))

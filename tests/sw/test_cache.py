@@ -7,7 +7,9 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -245,3 +247,23 @@ def test_a_compiler_that_is_not_there_is_said(monkeypatch, command):
     monkeypatch.setenv("CXX", command)
     with pytest.raises(DeviceError, match="variable CXX"):
         heddle.open("sim", "tiny")
+
+
+def test_locks_of_windows(monkeypatch):
+    """Without `fcntl`: once at least, again until it is free, or not again."""
+    calls, busy = [], [True, True, False]
+
+    def locking(file, mode, count):
+        calls.append((file, mode, count))
+        if busy.pop(0):
+            raise OSError("locked")
+
+    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=7))
+    with tempfile.TemporaryFile() as file:
+        locks.lock(file.fileno())
+        assert calls == [(file.fileno(), 7, 1)] * 3
+        busy[:] = [True, False]
+        with pytest.raises(OSError, match="locked"):
+            locks.lock(file.fileno(), wait=False)
+        assert busy == [False]

@@ -32,3 +32,14 @@ def test_answers_out_of_turn_are_noticed(swapped):
         transport.swapped = swapped
         with pytest.raises(DeviceError, match="answers another command"):
             driver.matmul(device, x, w)
+
+
+def test_what_a_product_is_unless_told_otherwise():
+    """No ReLU, no bias, no scale; numbers, not bits; in FP32."""
+    with Device(ModelTransport(preset("tiny"))) as device:
+        y, _ = driver.matmul(device, [[1, 2]], [[3, -4], [5, -6]])
+        assert y.dtype == np.float32 and y.tolist() == [[13, -16]]
+        y, _ = driver.matmul(device, [[1, 2]], [[3, -4], [5, -6]], relu=True)
+        assert y.tolist() == [[13, 0]]
+        y, _ = driver.matmul(device, [[1, 2]], [[3, -4], [5, -6]], raw=True)
+        assert y.dtype == np.uint32 and y.tolist() == [[0x41500000, 0xC1800000]]

@@ -9,7 +9,8 @@ import scipy.sparse
 
 import heddle
 from heddle.hw.config import Config, preset
-from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT8
+from heddle.hw.formats import E4M3, E5M2, FORMATS, FP16, INT4, INT8
+from heddle.sim.golden import numbers
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.compiler.elements import Raw, to_raw
 from heddle.sw.errors import FormatError
@@ -42,6 +43,15 @@ def test_what_int8_does_not_hold_is_refused(value, words):
         FormatError, match=rf"weights: .*{words}.* \[1, 2\].* beyond int8 \(-128 to"
     ):
         heddle.pack(x, "int8")
+
+
+@pytest.mark.parametrize("format, lowest, highest", [(INT8, -128, 127), (INT4, -8, 7)])
+def test_the_ends_of_integers_are_elements(format, lowest, highest):
+    raw = to_raw(np.array([lowest, highest]), format)
+    assert numbers.to_float(format, raw).tolist() == [lowest, highest]
+    for beyond in (lowest - 1, highest + 1):
+        with pytest.raises(FormatError, match=f"beyond {format.name}"):
+            to_raw(np.array([beyond]), format)
 
 
 def test_fractions_are_no_elements_of_int8():

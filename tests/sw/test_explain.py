@@ -52,6 +52,8 @@ def test_mistakes(heddle):
         (("--shape", "4x8x4", "--nm", "2:8", "--zeros", "0.5"), "name one"),
         (("--shape", "4x8x4", "--nm", "3:5"), "a pattern N:M needs"),
         (("missing.safetensors",), "missing.safetensors"),
+        (("missing.safetensors", "--nm", "2:8"), "--nm and --zeros go with --shape"),
+        (("missing.safetensors", "--zeros", "0.5"), "--nm and --zeros go with --shape"),
     ):
         code, text = heddle("explain", *arguments, "--device", "model")
         assert code == 1 and words in text, text

@@ -21,6 +21,7 @@ from heddle.sim.testbenches.link_model import ModelPort
 from heddle.sw.errors import DeviceError
 from heddle.sw.host.device import Device
 from heddle.sw.transports.dma import DmaTransport
+from heddle.sw.transports.guarded import GuardedTransport
 from heddle.sw.transports.serial_link import LinkTransport
 from heddle.sw.transports.simulated import AmaranthTransport, SimulatedTransport
 
@@ -277,3 +278,31 @@ def test_kinds_by_path():
         heddle.open(Path("/dev/no-such-port"))
     with heddle.open(Path("model"), "tiny") as device:
         assert device.config == heddle.preset("tiny")
+
+
+def test_a_close_ends_a_call_to_which_nobody_listens():
+    class Carrier(ModelTransport):
+        def exchange(self, packets, on_response=None):
+            guarded.close()
+            on_response(1)
+            raise AssertionError("it went on")
+
+    guarded = GuardedTransport(Carrier(CONFIG))
+    with pytest.raises(DeviceError, match="closed"):
+        guarded.exchange([b""])
+
+
+def test_a_closed_device_closes_what_carries_it():
+    closed = []
+
+    class Carrier(ModelTransport):
+        def close(self):
+            closed.append("device")
+
+    class Port(ModelPort):
+        def close(self):
+            closed.append("port")
+
+    Device(Carrier(CONFIG)).close()
+    Device(LinkTransport(Port(CONFIG), timeout=0.01)).close()
+    assert closed == ["device", "port"]

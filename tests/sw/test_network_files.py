@@ -39,6 +39,12 @@ def test_bias_scale_step_and_notes_come_back(path):
     assert np.array_equal(back.float32(x), network(step=0.25).float32(x))
 
 
+def test_a_one_stands_for_one_unless_told_otherwise(path):
+    assert network().step == 1.0
+    network().save(path)
+    assert Network.load(path).step == 1.0
+
+
 @pytest.mark.parametrize("format", SHIPPED, ids=lambda format: format.name)
 def test_what_ships_is_saved_again_byte_for_byte(path, format):
     Network.load(SHIPPED[format]).save(path)

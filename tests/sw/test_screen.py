@@ -109,6 +109,18 @@ def test_a_long_runs_tables_fit(monkeypatch, capsys):
         whole(table)
     for shown in ("246,913,578", "10000x784x512", "100.0%", "1,000/1,000"):
         assert shown in text
+    assert "by the hardware's counters" in text
+    assert demo.UNCOUNTED not in text and demo.MODELLED not in text
+
+
+@pytest.mark.parametrize(
+    "changes, told", [({"modelled": True}, demo.MODELLED), ({"sparse": 0}, demo.UNCOUNTED)]
+)
+def test_whose_cycles_they_are_is_told(monkeypatch, capsys, changes, told):
+    monkeypatch.setattr(screen.console, "width", 200)
+    report = made(ROW | {"sparse": changes.get("sparse", ROW["sparse"])})
+    results.show(report | {"modelled": "modelled" in changes})
+    assert told in capsys.readouterr().out
 
 
 def test_times_and_rates_at_a_clock():

@@ -6,6 +6,7 @@ import pytest
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.link_protocol import FCS_BYTES, Kind, LinkStatus, decode, encode
+from heddle.hw.isa.registers import REGISTERS
 from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.link_model import LinkModel, ModelPort
 from heddle.sw.errors import DeviceError
@@ -93,9 +94,21 @@ class Blind(ModelTransport):
         return super().read_register(address) & ~(2 if address == 0x28 else 0)
 
 
+class Everywhere(ModelTransport):
+    """A register answers behind the last one too."""
+
+    def read_register(self, address):
+        return super().read_register(address) or (address == 4 * len(REGISTERS))
+
+
 @pytest.mark.parametrize(
     ("device", "unit"),
-    [(NoSkips, "empty groups"), (Untagged, "command queue"), (Blind, "flags")],
+    [
+        (NoSkips, "empty groups"),
+        (Untagged, "command queue"),
+        (Blind, "flags"),
+        (Everywhere, "registers"),
+    ],
 )
 def test_a_broken_unit_fails(device, unit):
     results = {r.unit: r.passed for r in selftest.run(Device(device(FLOAT)))}

@@ -11,12 +11,14 @@ import pytest
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.registers import ADDRESS, MAGIC
+from heddle.sim.engines import verilator
+from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.link_model import LinkModel
 from heddle.sw import cli
 from heddle.sw.errors import DeviceError
-from heddle.sw.host.open import open_device
+from heddle.sw.host.open import is_board, is_port, open_device
 from heddle.sw.nn.network import shipped
-from heddle.sw.transports import serial_link, serial_port
+from heddle.sw.transports import serial_link, serial_port, simulated
 from heddle.sw.transports.serial_link import LinkTransport
 from heddle.sw.transports.serial_port import SerialPort
 
@@ -228,3 +230,23 @@ def test_the_list_of_devices_goes_on_past_a_bad_port(monkeypatch, capsys):
     assert not end.value.code
     assert "there is no port /dev/ttyNONE" in text and f"nothing answers at {silent}" in text
     assert f"{good} 2 x 2 int8, M = 8" in text
+
+
+def test_what_names_a_board():
+    for name in ("xdma:/dev/xdma0", "pynq:/home/heddle.bit"):
+        assert is_board(name) and not is_port(name)
+    for name in ("/dev/ttyUSB0", "COM3", "com10", "./port"):
+        assert is_board(name) and is_port(name)
+    for name in ("sim", "model", "amaranth"):
+        assert not is_board(name) and not is_port(name)
+
+
+def test_sim_is_verilog_where_there_is_a_compiler(monkeypatch):
+    for there, kind in ((True, "SimulatedTransport"), (False, "AmaranthTransport")):
+        monkeypatch.setattr(verilator, "available", lambda there=there: there)
+        for name in ("SimulatedTransport", "AmaranthTransport"):
+            made = type(name, (ModelTransport,), {"__init__": lambda s, c, **_: s.begin(c)})
+            made.begin = ModelTransport.__init__
+            monkeypatch.setattr(simulated, name, made)
+        with open_device("sim", "tiny") as device:
+            assert type(device.transport.carrier).__name__ == kind
