@@ -77,7 +77,7 @@ class Core(wiring.Component):
         m.submodules.response = response = ResponseWriter(config)
         shared = config.columns_per_epilogue
         groups = [
-            instantiate(m, f"output_{g}", LaneGroup(config), library)
+            instantiate(m, f"output_{g}", LaneGroup, config, library=library)
             for g in range(config.columns // shared)
         ]
 

@@ -53,7 +53,7 @@ def _converted(component: wiring.Component, name: str) -> str:
     """Verilog of `component` and its submodules, for synthesis and for any simulator."""
     text = verilog.convert(component, name=name, emit_src=False)
     for path, _, _ in component.signature.flatten(component):
-        given, wanted = "__".join(map(str, path)), _standard_name(component, path)
+        given, wanted = "__".join(map(str, path)), _standard_name(component.signature, path)
         if given != wanted:
             text = re.sub(rf"\b{given}\b", wanted, text)
     for declaration, more in FOUR_STATES:
@@ -70,18 +70,19 @@ def _without_empty(module: str) -> str:
     return f"{name}({', '.join(kept)});{body}"
 
 
-def ports(component: wiring.Component) -> dict[str, tuple[str, int]]:
-    """Direction ("input", "output") and width of the ports of its Verilog, by name."""
+def ports(signature: wiring.Signature) -> dict[str, tuple[str, int]]:
+    """Direction ("input", "output") and width of the ports of the Verilog of a component that has
+    this signature, by name."""
     found = {"clk": ("input", 1), "rst": ("input", 1)}
-    for path, member, value in component.signature.flatten(component):
+    for path, member, value in signature.flatten(signature.create()):
         direction = "input" if member.flow is In else "output"
-        found[_standard_name(component, path)] = (direction, len(Value.cast(value)))
+        found[_standard_name(signature, path)] = (direction, len(Value.cast(value)))
     return found
 
 
-def _standard_name(component: wiring.Component, path: tuple[str | int, ...]) -> str:
+def _standard_name(signature, path: tuple[str | int, ...]) -> str:
     """A port's name: its path joined by two underscores, or by one inside a bus of AMBA's."""
-    name, signature = str(path[0]), component.signature
+    name = str(path[0])
     for part, after in pairwise(path):
         if isinstance(part, str):
             member = signature.members[part]
@@ -107,7 +108,7 @@ def generate(config: Config, top: str = TOP, prefix: str = "") -> str:
 
 def describe(config: Config, top: str = TOP, prefix: str = "") -> dict:
     """Ports, register map and configuration of the accelerator, as plain values for JSON."""
-    from .top import Accelerator
+    from .top import signature
 
     constant = constants(config)
     registers = [
@@ -126,7 +127,7 @@ def describe(config: Config, top: str = TOP, prefix: str = "") -> dict:
         "configuration": config.describe(),
         "ports": [
             {"name": name, "direction": direction, "width": width}
-            for name, (direction, width) in ports(Accelerator(config)).items()
+            for name, (direction, width) in ports(signature(config)).items()
         ],
         "registers": registers,
     }

@@ -49,7 +49,12 @@ class Array(wiring.Component):
                 # What is on its way at a reset runs out into queues that are emptied, and the
                 # issuer's first round clears the sums.
                 instantiate(
-                    m, f"pe_{r}_{c}", ProcessingElement(self.config), self.library, reset=False
+                    m,
+                    f"pe_{r}_{c}",
+                    ProcessingElement,
+                    self.config,
+                    library=self.library,
+                    reset=False,
                 )
                 for c in columns
             ]

@@ -59,8 +59,8 @@ class ActivationFeeder(wiring.Component):
         # held before the bank instead: it has far fewer bits than a group.
         request = register(m, "request", {"address": self.address, "load": self.load})
         for row in range(config.rows):
-            bank = Bank(Shape.cast(group).width, 2 * config.activation_groups)
-            bank = instantiate(m, f"bank_{row}", bank, self.library)
+            size = Shape.cast(group).width, 2 * config.activation_groups
+            bank = instantiate(m, f"bank_{row}", Bank, *size, library=self.library)
             writer.drive(m, row, bank)
             m.d.comb += [
                 bank.read_address.eq(request["address"]),

@@ -55,12 +55,14 @@ class WeightFeeder(wiring.Component):
         m.d.sync += self.nonfinite.eq(values.selected & Cat(decoders.nonfinite).any())
         depth = 2 * config.weight_slots
         request = {"address": self.address, "valid": self.valid, "last": self.last}
+        value_bits = Shape.cast(operand(config.format)).width
+        widths = {"values": value_bits, "indices": config.index_bits}
         nonzero = []
         for column in range(config.columns):
-            value = Bank(Shape.cast(operand(config.format)).width, depth)
-            value = instantiate(m, f"values_{column}", value, self.library)
-            index = Bank(config.index_bits, depth)
-            index = instantiate(m, f"indices_{column}", index, self.library)
+            value, index = (
+                instantiate(m, f"{name}_{column}", Bank, width, depth, library=self.library)
+                for name, width in widths.items()
+            )
             values.drive(m, column, value)
             indices.drive(m, column, index)
             for bank in (value, index):

@@ -7,15 +7,10 @@ an ordinary submodule, which is what Amaranth's own simulator needs.
 """
 
 import inspect
-import warnings
 
 from amaranth import ClockSignal, Const, Instance, Module, ResetSignal, Signal, Value
-from amaranth.hdl import UnusedElaboratable
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
-
-# Of equal components only the first is converted, and some are made only for their latency.
-warnings.filterwarnings("ignore", category=UnusedElaboratable)
 
 
 class Library:
@@ -27,51 +22,38 @@ class Library:
         """Components by module name, in the order in which they were first needed."""
         self._names: dict[tuple, str] = {}
 
-    def add(self, component: wiring.Component) -> str:
-        """The name of the module for `component`; equal ones (class and parameters) share it.
+    def add(self, kind: type[wiring.Component], *arguments) -> str:
+        """The name of the module for ``kind(*arguments)``, which is made once.
 
-        Raises `TypeError` if the component does not keep its parameters (see `parameters`).
+        Raises `TypeError` if an argument is not hashable.
         """
-        key = (type(component), *parameters(component))
-        if key not in self._names:
-            kind = self.prefix + type(component).__name__
-            twins = sum(name.startswith(kind) for name in self.modules)
-            self._names[key] = name = f"{kind}_{twins}" if twins else kind
-            self.modules[name] = component
-        return self._names[key]
-
-
-def parameters(component: wiring.Component) -> tuple:
-    """What tells a component from others of its class: the arguments of its constructor.
-
-    Every argument must be kept as an attribute of its name and be hashable; a `library` does not
-    count, it changes no behaviour. Raises `TypeError` naming the argument that is not.
-    """
-    kind = type(component)
-    values = []
-    for name in inspect.signature(kind.__init__).parameters:
-        if name in ("self", "library"):
-            continue
         try:
-            value = getattr(component, name)
-            hash(value)
-        except (AttributeError, TypeError) as reason:
-            raise TypeError(
-                f"{kind.__name__} cannot be shared: its argument {name!r} must be kept as a "
-                f"hashable attribute of the same name ({reason})"
-            ) from None
-        values.append(value)
-    return tuple(values)
+            known = (kind, *arguments) in self._names
+        except TypeError as reason:
+            raise TypeError(f"{kind.__name__} cannot be shared: {reason}") from None
+        if not known:
+            stem = self.prefix + kind.__name__
+            twins = sum(name.startswith(stem) for name in self.modules)
+            self._names[kind, *arguments] = name = f"{stem}_{twins}" if twins else stem
+            self.modules[name] = made(kind, arguments, self)
+        return self._names[kind, *arguments]
+
+
+def made(kind: type[wiring.Component], arguments: tuple, library: Library | None):
+    """A component, with the library if it takes one."""
+    takes = "library" in inspect.signature(kind).parameters
+    return kind(*arguments, library=library) if takes else kind(*arguments)
 
 
 def instantiate(
     m: Module,
     name: str,
-    component: wiring.Component,
+    kind: type[wiring.Component],
+    *arguments,
     library: Library | None,
     reset: bool = True,
 ):
-    """Add `component` to `m` as `name`; returns an object with the component's ports.
+    """Add ``kind(*arguments)`` to `m` as `name`; returns an object with the component's ports.
 
     An instance is clocked and reset by the `sync` domain where it stands; without `reset` it only
     starts as it is configured, which spares thousands of registers the longest net there is.
@@ -79,18 +61,20 @@ def instantiate(
     library use a clock domain of its own and `DomainRenamer`.
     """
     if library is None:
-        m.submodules[name] = component
+        m.submodules[name] = component = made(kind, arguments, None)
         return component
-    ports = component.signature.create(path=(name,))
+    module = library.add(kind, *arguments)
+    signature = library.modules[module].signature
+    ports = signature.create(path=(name,))
     connections = {}
-    for path, member, value in component.signature.flatten(ports):
+    for path, member, value in signature.flatten(ports):
         direction = "i" if member.flow is In else "o"
         port = "__".join(str(part) for part in path)
         if isinstance(member.shape, data.Layout):
             value = _plain(ports, path, member.shape, f"{name}__{port}")
         connections[f"{direction}_{port}"] = Value.cast(value)
     m.submodules[name] = Instance(
-        library.add(component),
+        module,
         i_clk=ClockSignal(),
         i_rst=ResetSignal() if reset else Const(0),
         **connections,

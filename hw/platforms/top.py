@@ -15,6 +15,11 @@ from .pll import Dividers, add_pll, dividers
 TOP = "top"
 
 
+def dividers_of(board: Board, build: Build) -> Dividers:
+    """Those of the board's PLL, for the clock that the build asks for."""
+    return dividers(board.pll, clock_hz(board), build.mhz * 1e6)
+
+
 class BoardTop(wiring.Component):
     """What the pins of a board see.
 
@@ -36,15 +41,10 @@ class BoardTop(wiring.Component):
         ports = {"clk": In(1), "rx": In(1), "tx": Out(1), "busy": Out(1), "error": Out(1)}
         super().__init__(ports | {port: Out(1) for port in held_high(board)})
 
-    @property
-    def dividers(self) -> Dividers:
-        """The PLL's."""
-        return dividers(self.board.pll, clock_hz(self.board), self.build.mhz * 1e6)
-
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = ClockDomain()
-        chosen = self.dividers
+        chosen = dividers_of(self.board, self.build)
         clock, locked = add_pll(m, self.board.pll, self.clk, chosen)
         m.d.comb += ClockSignal().eq(clock)
         m.submodules.reset = ResetSynchronizer(~locked)

@@ -105,8 +105,8 @@ class DenseArray(wiring.Component):
         for r in range(self.config.rows):
             west = self.west[r]
             for c in range(self.config.columns):
-                element = DenseProcessingElement(self.config)
-                pe = instantiate(m, f"pe_{r}_{c}", element, self.library)
+                kind, name = DenseProcessingElement, f"pe_{r}_{c}"
+                pe = instantiate(m, name, kind, self.config, library=self.library)
                 m.d.comb += [
                     pe.west.eq(west),
                     pe.north.eq(north[c]),

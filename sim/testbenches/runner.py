@@ -80,7 +80,7 @@ def simulate(
 def build(component: wiring.Component, name: str, library: Library | None = None) -> Path:
     """The program that simulates `component` with cocotb. Raises `DeviceError` if it cannot be."""
     libraries = cocotb_tools.config.libs_dir
-    ports = [port for port, (_, width) in verilog.ports(component).items() if width]
+    ports = [port for port, (_, width) in verilog.ports(component.signature).items() if width]
     return verilator.build(
         verilator.Build(
             verilog=verilog.convert(component, name, library),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ...hw.lib.verilog_structure import structure
 from ...hw.platforms import BOARDS, Board, Build
-from ...hw.platforms.top import TOP, BoardTop, generate
+from ...hw.platforms.top import TOP, dividers_of, generate
 from ..lib import cache, files
 from . import floorplan, toolchain
 from .toolchain import TOOLCHAINS, Toolchain
@@ -88,7 +88,7 @@ def make(
     if build.floorplan:
         floorplan.place(netlist, TOP, build.floorplan(build.config))
 
-    mhz = BoardTop(board, build).dividers.output_hz / 1e6
+    mhz = dividers_of(board, build).output_hz / 1e6
     tried: dict[int, float] = {}
     best, result = 0, Path()
     for seed in seeds:

@@ -46,7 +46,7 @@ def describe(component: wiring.Component, name: str, files: Iterable[str], text:
     """
     xml.register_namespace("spirit", SPIRIT)
     xml.register_namespace("xilinx", XILINX)
-    every = ports(component)
+    every = ports(component.signature)
     buses = [bus for bus in BUSES if any(port.startswith(f"{bus}_") for port in every)]
     root = _element(None, "component")
     for tag, value in (

@@ -6,7 +6,7 @@ from heddle.hw.bus.dma import width_of
 from heddle.hw.config import ConfigError
 from heddle.hw.platforms import BOARDS
 from heddle.hw.platforms.series7 import SERIES7
-from heddle.hw.platforms.top import BoardTop
+from heddle.hw.platforms.top import dividers_of
 from heddle.hw.platforms.vendor import VENDOR_BOARDS, System, vendor_board
 
 
@@ -14,7 +14,7 @@ from heddle.hw.platforms.vendor import VENDOR_BOARDS, System, vendor_board
 def test_every_board_can_be_built(board):
     assert width_of(board.config) == 8 * board.config.stream_bytes
     if board.system is System.SERIAL:
-        found = BoardTop(board, board.build()).dividers
+        found = dividers_of(board, board.build())
         assert found.output_hz == pytest.approx(board.mhz * 1e6)
         assert SERIES7.oscillator_hz[0] <= found.oscillator_hz <= SERIES7.oscillator_hz[1]
         assert found.oscillator_hz == found.input_hz * found.feedback / found.reference

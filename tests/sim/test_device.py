@@ -206,3 +206,10 @@ def test_what_is_no_device_is_said_to_be_none():
 
     with pytest.raises(DeviceError, match="no Heddle device"):
         Device(Nothing(CONFIGS[0]))
+
+
+def test_the_models_progress_is_told():
+    told = []
+    packets = [packet_of(CONFIGS[0], Sync())] * 3
+    assert len(ModelTransport(CONFIGS[0]).exchange(packets, told.append)) == 3
+    assert told == [1, 2, 3]

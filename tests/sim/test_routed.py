@@ -18,7 +18,7 @@ from heddle.hw.config import Config
 from heddle.hw.formats import INT8, OutputFormat
 from heddle.hw.lib.fifo import Fifo
 from heddle.hw.platforms import Build, board
-from heddle.hw.platforms.top import TOP, BoardTop, generate
+from heddle.hw.platforms.top import TOP, dividers_of, generate
 from heddle.sim.engines import verilator
 from heddle.sim.engines.board import DIVISOR, BoardPort
 from heddle.sim.testbenches import routed
@@ -220,7 +220,7 @@ def placed():
     config = Config("device", 2, 2, INT8, columns_per_epilogue=2, **pages)
     build = Build(config, 70)
     ulx3s = board("ulx3s-85f")
-    clock = BoardTop(ulx3s, build).dividers.output_hz
+    clock = dividers_of(ulx3s, build).output_hz
     fast = replace(ulx3s, baud=round(clock / DIVISOR))  # the simulation is slow
     return config, synthesis.route(generate(fast, build), TOP).netlist
 

@@ -15,7 +15,7 @@ from heddle.hw.link.uart import divisor
 from heddle.hw.platforms import BOARDS, Family, board
 from heddle.hw.platforms.pins import held_high
 from heddle.hw.platforms.pll import add_pll
-from heddle.hw.platforms.top import BoardTop
+from heddle.hw.platforms.top import BoardTop, dividers_of
 from heddle.hw.platforms.vendor import VENDOR_BOARDS
 from heddle.hw.verilog import convert
 from heddle.sim.bench.board import smallest
@@ -30,7 +30,7 @@ class Blinker(BoardTop):
     def elaborate(self, platform):
         m = Module()
         m.domains.sync = ClockDomain(reset_less=True)
-        clock, locked = add_pll(m, self.board.pll, self.clk, self.dividers)
+        clock, locked = add_pll(m, self.board.pll, self.clk, dividers_of(self.board, self.build))
         count = Signal(24)
         m.d.sync += count.eq(count + locked)
         m.d.comb += [ClockSignal().eq(clock), self.tx.eq(self.rx)]
@@ -198,7 +198,7 @@ def test_placements_that_are_tried(monkeypatch, options, seeds):
 def test_every_build_can_be_slower(name):
     """115,200 baud: within what both ends of a line may be off."""
     for build in board(name).builds:
-        hz = BoardTop(board(name), build).dividers.output_hz
+        hz = dividers_of(board(name), build).output_hz
         assert abs(hz / divisor(hz, 115_200) / 115_200 - 1) < 0.005
 
 

@@ -1,14 +1,17 @@
 """Where cycles go: every cause by a product made to have it, on the simulated device, with figures
 worked out by hand; and all of them together are all the cycles."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from heddle.hw.config import Config
+from heddle.hw.config import Config, preset
 from heddle.hw.formats import INT8, OutputFormat
 from heddle.sw.compiler import nm, packing
 from heddle.sw.host import causes, driver
 from heddle.sw.host.device import Device
+from heddle.sw.report import explain as explaining
 from heddle.sw.report.explain import explain, of_stats
 from heddle.sw.transports.simulated import SimulatedTransport
 
@@ -158,3 +161,13 @@ def test_causes_are_all_cycles(device, seed):
     assert sum(stats.causes[cause] for cause in waited) >= sum(stats.stalls.values()) - 1
     assert stats.causes["drain"] == stats.stalls["drain"]
     assert done["fill"] < 60
+
+
+def test_the_pages_that_are_advised():
+    """40 rows of 10 groups are 5 row blocks: two pages of three, 30 groups, hold them."""
+    config = preset("small", activation_groups=16)
+    weights = packing.pack(np.ones((80, 8)), config.format, 8, 8)
+    stats = SimpleNamespace(shape=(40, 80, 8))
+    setting, why = explaining._advice(config, weights, stats, "pages")
+    assert setting == "activation_groups = 32"
+    assert why.startswith("40 rows of 80 do not fit into two pages of 16 groups")

@@ -315,3 +315,8 @@ def test_damaged_models(tmp_path):
         list(models.pack_model(path, "fp16"))
 
     read_all(path, whole, read, 5)
+
+
+def test_a_folder_is_no_model(tmp_path):
+    with pytest.raises(FormatError, match="is a folder, not a file"):
+        container.load(tmp_path)

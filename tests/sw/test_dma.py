@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import preset
-from heddle.hw.isa.commands import Sync
+from heddle.hw.isa.commands import Status, Sync
 from heddle.hw.isa.dma_registers import ADDRESS
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.dma_model import DmaModel
 from heddle.sw.compiler import nm, packing
 from heddle.sw.errors import DeviceError
+from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
 from heddle.sw.transports import dma
 from heddle.sw.transports.dma import DmaTransport, apart, buffer
@@ -155,5 +156,12 @@ def test_responses_that_are_not_in_memory(monkeypatch):
 
 def test_command_that_is_larger_than_the_memory():
     transport = DmaTransport(DmaModel(CONFIG, size=1 << 10))
+    # Half of it is for commands: the beat that counts, and so many of the command.
+    beat = CONFIG.stream_bytes
+    largest = packet_of(CONFIG, Sync()).ljust((1 << 9) - beat, b"\0")
+    (answered,) = transport.exchange([largest])
+    assert answer_of(CONFIG, answered).status == Status.BAD_LENGTH
+    with pytest.raises(DeviceError, match="larger memory"):
+        transport.exchange([largest + bytes(beat)])
     with pytest.raises(DeviceError, match="larger memory"):
         transport.exchange([bytes(2000)])

@@ -86,7 +86,8 @@ def test_a_network_by_hand():
     digits = Dataset("digits", x, np.array([0, 0]), x, np.array([0, 0]))
     first = Layer(np.array([[1.27, -2.54], [0.5, 1.0]]), np.array([0.1, -0.2]), 8, 8)
     second = Layer(np.array([[12.7], [-5.0]]), np.array([0.3]), 8, 8)
-    network = quantise_network([first, second], digits)
+    network = quantise_network([first, second], digits, {"epochs": 3})
+    assert network.notes == {"epochs": 3}
     # 1.27 is the largest input; 1.27·1.27 + 0.5·0.5 + 0.1 = 1.9629 the largest hidden value.
     assert network.step == pytest.approx(0.01)
     one, two = network.layers

@@ -200,3 +200,9 @@ def test_numbers_of_numpy_are_numbers_in_a_report(tmp_path):
     assert '"seed": 3,' in text and '"path": "x"' in text
     with pytest.raises(TypeError, match="cannot hold"):
         page.write(made(ROW) | {"training": object()}, tmp_path)
+
+
+def test_text_stands_left_and_numbers_right():
+    columns = screen.Table("a", "b", "c", "d", left=2).columns
+    assert [c.justify for c in columns] == ["left", "left", "right", "right"]
+    assert [c.no_wrap for c in columns] == [False, False, True, True]

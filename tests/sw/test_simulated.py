@@ -8,7 +8,7 @@ import pytest
 from heddle.hw import verilog
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import FP16, INT8
-from heddle.hw.top import Accelerator
+from heddle.hw.top import signature
 from heddle.sim.engines.packets import Outbox
 from heddle.sw.errors import DeviceError
 from heddle.sw.transports.simulated import AmaranthTransport, SimulatedTransport, Stalls
@@ -129,7 +129,7 @@ def test_an_fst_has_every_signal_and_every_cycle(tmp_path):
     # The clock changes twice a cycle.
     assert end == 2 * cycles - 1
     assert sorted(set(times)) == list(range(2 * cycles))
-    assert {"clk", "rst", *verilog.ports(Accelerator(NARROW))} <= set(names)
+    assert {"clk", "rst", *verilog.ports(signature(NARROW))} <= set(names)
 
 
 def test_trace_names_must_say_their_format(tmp_path):
@@ -195,3 +195,13 @@ def test_a_failed_build_leaves_nothing(monkeypatch, tmp_path):
     with pytest.raises(DeviceError, match="building the simulator failed"):
         SimulatedTransport(NARROW, text="module heddle(input clk); nonsense endmodule")
     assert [entry for entry in tmp_path.iterdir() if entry.is_dir()] == []
+
+
+@pytest.mark.parametrize("cycles", [1, 7])
+def test_a_simulation_in_small_pieces(monkeypatch, cycles):
+    """Beats that wait to be sent, and answers that are still to come, are waited for."""
+    monkeypatch.setattr("heddle.sw.transports.simulated.SLICE", cycles)
+    device = in_verilator(NARROW)
+    packets = random_packets(NARROW, 12)
+    assert device.exchange(packets) == [answer(p, NARROW) for p in packets]
+    device.close()

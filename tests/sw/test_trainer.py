@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from heddle.sw.nn import trainer
+from heddle.sw.nn.data import Dataset
 from heddle.sw.nn.trainer import Layer, Recipe
 
 RATE, DECAY, PULL, MOMENTUM = 0.5, 0.01, 0.1, 0.75
@@ -73,3 +74,31 @@ def test_a_batch_is_averaged():
     # Chances one half: (-1 - 2 + 3 - 6) / 2 / 4 for the first class, the opposite for the second.
     assert layer.weights == pytest.approx(np.array([[0.75, -0.75]]))
     assert layer.bias == pytest.approx([0.25, -0.25])
+
+
+def blobs() -> Dataset:
+    """Three classes of 8 numbers that a line tells apart."""
+    rng = np.random.default_rng(1)
+    y = np.arange(120) % 3
+    x = (np.eye(3)[y] @ rng.standard_normal((3, 8)) * 4 + rng.standard_normal((120, 8))).astype(
+        "f4"
+    )
+    return Dataset("blobs", x[:90], y[:90], x[90:], y[90:])
+
+
+@pytest.mark.parametrize("method, n", [("bdwp", 2), ("sr-ste", 2), ("dense", 8)])
+def test_a_network_is_trained(method, n):
+    """As wide as the recipe says, N:M but in the last layer, and right nearly always."""
+    losses = []
+    recipe = Recipe(
+        n=2, m=8, method=method, hidden=(32, 16), epochs=40, batch=10, seed=3, rate=0.02
+    )
+    layers = trainer.train(blobs(), recipe, lambda epoch, loss: losses.append(loss))
+    assert [layer.weights.shape for layer in layers] == [(8, 32), (32, 16), (16, 3)]
+    assert [(layer.n, layer.m) for layer in layers] == [(n, 8), (n, 8), (8, 8)]
+    assert len(losses) == 40 and losses[-1] < losses[0] / 4
+    data, x = blobs(), blobs().test_x
+    for layer in layers[:-1]:
+        x = np.maximum(x @ layer.used() + layer.bias, 0)
+    right = np.argmax(x @ layers[-1].used() + layers[-1].bias, axis=1) == data.test_y
+    assert right.mean() > 0.9
