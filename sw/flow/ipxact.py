@@ -38,15 +38,15 @@ ACCESS = {
 }
 
 
-def describe(component: wiring.Component, name: str, files: Iterable[str], text: str) -> str:
-    """The text of ``component.xml`` for `component` as Verilog module `name`.
+def describe(signature: wiring.Signature, name: str, files: Iterable[str], text: str) -> str:
+    """The text of ``component.xml`` for a component of that signature as Verilog module `name`.
 
     Ports go together to buses by their names (``s_axil_awaddr``: AWADDR of s_axil); a bus of
     registers has the map of `hw.isa.registers`, and of `hw.isa.dma_registers` if it is wide enough.
     """
     xml.register_namespace("spirit", SPIRIT)
     xml.register_namespace("xilinx", XILINX)
-    every = ports(component.signature)
+    every = ports(signature)
     buses = [bus for bus in BUSES if any(port.startswith(f"{bus}_") for port in every)]
     root = _element(None, "component")
     for tag, value in (

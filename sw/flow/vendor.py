@@ -106,10 +106,10 @@ def write(board: VendorBoard, folder: Path) -> str:
 def _write_block(board: VendorBoard, module: str, folder: Path, kind: type, ports: str) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     library = Library()
-    text = verilog.convert(kind(board.config, library), module, library)
+    text = verilog.convert(block := kind(board.config, library), module, library)
     files.write(folder / f"{module}.v", text)
     title = f"Heddle, {board.config.name}: N:M-sparse systolic array; {ports}"
-    description = ipxact.describe(kind(board.config), module, [f"{module}.v"], title)
+    description = ipxact.describe(block.signature, module, [f"{module}.v"], title)
     files.write(folder / "component.xml", description)
     return text
 

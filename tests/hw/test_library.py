@@ -5,6 +5,7 @@ import re
 
 import pytest
 from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal, Signal
+from amaranth.hdl import Fragment
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
@@ -165,4 +166,6 @@ def test_names_of_different_classes_do_not_meet():
     wanted = ((ours, 8, 1), (Delay,), (ours, 8, 1), (ours, 4, 1))
     names = [library.add(*what) for what in wanted]
     assert names == ["Delay", "Delay_1", "Delay", "Delay_2"]
+    for component in library.modules.values():
+        Fragment.get(component, None)
     assert isinstance(library.modules["Delay_1"].o, Signal)

@@ -50,7 +50,7 @@ def reference(element, tag: str) -> str:
 def described(request):
     component = request.param(CONFIG)
     source = verilog.convert(component, "block")
-    written = ipxact.describe(request.param(CONFIG), "block", ["block.v"], "A <block> & more")
+    written = ipxact.describe(component.signature, "block", ["block.v"], "A <block> & more")
     return source, xml.fromstring(written)
 
 
