@@ -12,7 +12,8 @@ FILE = Path(__file__).resolve().parents[2] / results.FILE
 def rows(only: str) -> Iterator[dict]:
     kept = results.read(FILE)
     for half in HALVES:
-        tried = kept.get(half, [])
+        if not (tried := kept.get(half)):
+            continue
         survivors = [row for row in tried if not row["found"]]
         equivalent = sum(row.get("verdict") == "equivalent" for row in survivors)
         yield {

@@ -17,6 +17,7 @@ GOLDEN = ("tests/sim/test_golden.py",)
 COMMANDS = ("tests/sim/test_device.py", "-k", "model or packets or refused")
 RUN = ("tests/sw/test_demo.py",)
 CLI = ("tests/sw/test_cli.py",)
+CLOSING = ("tests/sw/test_interrupted.py", "-k", "close")
 FILES = ("tests/sw/test_cli_files.py",)
 PE = (str(BENCHES), "-k", "[pe-")
 BOARDS = ("tests/hw/test_platforms.py",)
@@ -111,9 +112,11 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/host/device.py": [
         ("tests/sim/test_device.py", "-k", "model or no_device"),
         ("tests/sw/test_selftest.py",),
+        CLOSING,
     ],
     "sw/transports/dma.py": [("tests/sw/test_memories.py",)],
     "sw/report/cross_coverage.py": [("tests/sw/test_coverage.py",), DEVICE],
+    "sw/report/explain.py": [("tests/sw/test_causes.py",)],
     "sw/report/docs.py": [CLI],
     "sw/transports/guarded.py": [("tests/sw/test_interrupted.py",)],
     "sw/lib/trusted.py": [("tests/sw/test_cache.py",)],
@@ -146,6 +149,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/nn/quantise.py": [("tests/sw/test_scaling.py",), RUN],
     "sw/report/page.py": [RUN, ("tests/sw/test_screen.py",)],
     "sw/transports/serial_link.py": [
+        CLOSING,
         ("tests/sw/test_serial_errors.py",),
         ("tests/sim/test_link.py",),
     ],

@@ -131,12 +131,11 @@ def test_what_counts():
     assert results.judged([row(False)], earlier) == [row(False, verdict="speed", why="slower")]
 
 
-@pytest.mark.skipif(
-    not (ROOT / results.FILE).exists(), reason="no results yet: `make mutants` keeps them"
-)
 @pytest.mark.parametrize("half", HALVES)
 def test_kept_results_hold(half):
     kept = json.loads((ROOT / results.FILE).read_text(encoding="utf-8"))
+    if half not in kept:
+        pytest.skip("this half has not been tried yet: `make mutants` keeps what becomes of it")
     rows = kept[half]
     assert len(rows) >= 100 and len({results.key(r) for r in rows}) == len(rows)
     assert results.share_found(rows) >= results.ENOUGH
