@@ -2,7 +2,6 @@
 
 import json
 import re
-from itertools import pairwise
 
 from amaranth import Value
 from amaranth.back import verilog
@@ -13,7 +12,7 @@ from .config import Config
 from .isa.registers import ADDRESS, REGISTERS, constants
 from .lib.library import Library
 from .lib.verilog_lint import waivers
-from .lib.verilog_names import TOP, check_names
+from .lib.verilog_names import TOP, check_names, port_name
 
 EMPTY = re.compile(r"^  (?:input|output|wire|reg) (?:signed )?\[-1:0\] (\\\S+|\w+) ?;\n", re.M)
 """A declaration of no bits as Yosys writes it: in Verilog it would be two."""
@@ -52,10 +51,11 @@ def convert(component: wiring.Component, name: str, library: Library | None = No
 def _converted(component: wiring.Component, name: str) -> str:
     """Verilog of `component` and its submodules, for synthesis and for any simulator."""
     text = verilog.convert(component, name=name, emit_src=False)
-    for path, _, _ in component.signature.flatten(component):
-        given, wanted = "__".join(map(str, path)), _standard_name(component.signature, path)
-        if given != wanted:
-            text = re.sub(rf"\b{given}\b", wanted, text)
+    paths = [path for path, _, _ in component.signature.flatten(component)]
+    names = {"__".join(map(str, p)): port_name(component.signature, p) for p in paths}
+    # As Amaranth calls them, to what they are called: only a bus of AMBA's is called otherwise.
+    if names := {given: name for given, name in names.items() if given != name}:
+        text = re.sub(rf"\b({'|'.join(names)})\b", lambda found: names[found[0]], text)
     for declaration, more in FOUR_STATES:
         text = declaration.sub(rf"\g<0>`ifndef SYNTHESIS\n{more}`endif\n", text)
     return re.sub(r"^module .*?^endmodule", lambda m: _without_empty(m[0]), text, flags=re.M | re.S)
@@ -76,19 +76,8 @@ def ports(signature: wiring.Signature) -> dict[str, tuple[str, int]]:
     found = {"clk": ("input", 1), "rst": ("input", 1)}
     for path, member, value in signature.flatten(signature.create()):
         direction = "input" if member.flow is In else "output"
-        found[_standard_name(signature, path)] = (direction, len(Value.cast(value)))
+        found[port_name(signature, path)] = (direction, len(Value.cast(value)))
     return found
-
-
-def _standard_name(signature, path: tuple[str | int, ...]) -> str:
-    """A port's name: its path joined by two underscores, or by one inside a bus of AMBA's."""
-    name = str(path[0])
-    for part, after in pairwise(path):
-        if isinstance(part, str):
-            member = signature.members[part]
-            signature = member.signature if member.is_signature else None
-        name += ("_" if getattr(signature, "standard_names", False) else "__") + str(after)
-    return name
 
 
 def generate(config: Config, top: str = TOP, prefix: str = "") -> str:

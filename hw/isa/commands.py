@@ -10,6 +10,7 @@ order, by one response packet that begins with a header of the same size.
 from binascii import crc_hqx
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
+from functools import cache
 from typing import ClassVar, Self
 
 from ..config import BIAS_BITS, HEADER_BYTES
@@ -94,6 +95,7 @@ class Header:
     """What commands and responses share: fields behind the opcode and the tag."""
 
     @classmethod
+    @cache
     def layout(cls) -> dict[str, tuple[int, bool]]:
         """Width in bits of each field, and whether it is signed (two's complement), in order."""
         return {

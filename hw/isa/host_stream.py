@@ -7,9 +7,9 @@ from ..formats import OutputFormat
 from .commands import CHECKED_BYTES, Command, Refused, Run, decode, sealed
 
 
-def packet_of(config: Config, command: Command, payload: bytes = b"") -> bytes:
-    """A command as it is sent, with tag 0; `payload` as from the functions below."""
-    return _padded(config, command.encode()) + _padded(config, payload)
+def packet_of(config: Config, command: Command, payload: bytes = b"", tag: int = 0) -> bytes:
+    """A command as it is sent, with `tag` (modulo 256); `payload` as from the functions below."""
+    return _padded(config, command.encode(tag)) + _padded(config, payload)
 
 
 def tagged(packet: bytes, tag: int) -> bytes:

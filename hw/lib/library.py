@@ -12,6 +12,8 @@ from amaranth import ClockSignal, Const, Instance, Module, ResetSignal, Signal, 
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
+from .verilog_names import port_name
+
 
 class Library:
     """The components that a design instantiates by name, each name with `prefix` before it."""
@@ -69,7 +71,7 @@ def instantiate(
     connections = {}
     for path, member, value in signature.flatten(ports):
         direction = "i" if member.flow is In else "o"
-        port = "__".join(str(part) for part in path)
+        port = port_name(signature, path)
         if isinstance(member.shape, data.Layout):
             value = _plain(ports, path, member.shape, f"{name}__{port}")
         connections[f"{direction}_{port}"] = Value.cast(value)

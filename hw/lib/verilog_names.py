@@ -1,7 +1,8 @@
-"""Names of Verilog modules: what may be one, and that none is there twice."""
+"""Names in Verilog: what may be a module's, that none is there twice, and what a port is called."""
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from ..errors import ConfigError
 
@@ -41,3 +42,15 @@ def check_names(top: str, prefix: str, modules: Iterable[str] = ()) -> None:
             f"a part of the accelerator is called {top!r} already: give the top another name, or "
             "the parts another prefix"
         )
+
+
+def port_name(signature, path: tuple[str | int, ...]) -> str:
+    """What the member at `path` of a component with `signature` is called as a port: its path
+    joined by two underscores, or by one inside a bus of AMBA's (`bus.axi`)."""
+    name = str(path[0])
+    for part, after in pairwise(path):
+        if isinstance(part, str):
+            member = signature.members[part]
+            signature = member.signature if member.is_signature else None
+        name += ("_" if getattr(signature, "standard_names", False) else "__") + str(after)
+    return name

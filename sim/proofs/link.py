@@ -6,7 +6,7 @@ what the FCS becomes, and what a store holds but for one byte, any. So a frame i
 the solver wants it to be.
 """
 
-from amaranth import Cat, Const, Module, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -146,6 +146,9 @@ class LinkProof(wiring.Component):
             Assume(~(self.valid | self.flag) | self.i_valid),
             Assume(~self.valid | ~self.flag),
         ]
+        # Bytes that the FCS is of.
+        self.counted, fcs = Signal(range(STORE_BYTES + 2)), dut.executor.fcs
+        m.d.sync += self.counted.eq(Mux(fcs.clear, 0, self.counted + fcs.valid))
         # Of the request under way: whether it may be executed.
         granted = Signal()
         self._progress(m)

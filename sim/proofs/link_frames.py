@@ -56,13 +56,9 @@ class Watched(wiring.Component):
 def claim_requests(m: Module, proof, store: Watched):
     """What is judged is the frame that came: its FCS over all its bytes in order, and its head."""
     s, request = proof.link.executor, proof.link.receiver.o
-    came, counted = Signal(8), Signal(range(STORE_BYTES + 2))
+    came, counted = Signal(8), proof.counted
     with m.If(proof.valid & ~request.pending & (request.length == store.spot)):
         m.d.sync += came.eq(proof.data)
-    with m.If(s.fcs.clear):
-        m.d.sync += counted.eq(0)
-    with m.Else():
-        m.d.sync += counted.eq(counted + s.fcs.valid)
     m.d.comb += [Assert(store.byte == came), Assert(s.fcs.byte == s.late.byte)]
     proof.claim(m, "IDLE", ~s.late.counts, s.fcs.clear)
     proof.claim(
@@ -113,11 +109,7 @@ def claim_answers(m: Module, proof, store: Watched, granted: Signal):
     )
 
     # The FCS is of all bytes before it.
-    counted, fcs = Signal(range(STORE_BYTES)), Signal(32)
-    with m.If(s.fcs.clear):
-        m.d.sync += counted.eq(0)
-    with m.Else():
-        m.d.sync += counted.eq(counted + s.fcs.valid)
+    counted, fcs = proof.counted, Signal(32)
     with m.If(proof.during("FCS") & (s.at == 0)):
         m.d.sync += fcs.eq(s.fcs.fcs)
     proof.claim(m, "HEAD", (s.at != 0) | ~s.late.counts)

@@ -110,23 +110,24 @@ class PayloadUnpackerProof(wiring.Component):
         m.d.comb += Assert(~unpacker.i.ready | (running & ~unpacker.done & ~(there & now.last)))
 
         # What its registers hold then, for induction.
-        s = unpacker
-        m.d.comb += [Assert(s.active == running), Assert(s.full == there)]
+        m.d.comb += [Assert(unpacker.active == running), Assert(unpacker.full == there)]
         with m.If(running):
             m.d.comb += [
-                Assert(s.held_target == target),
-                Assert(s.held_address == (first + word)[:16]),
+                Assert(unpacker.held_target == target),
+                Assert(unpacker.held_address == (first + word)[:16]),
                 Assert((words != 0) & (word < words)),
-                Assert(s.words == words - word),
-                Assert(s.last_word == (s.words == 1)),
-                Assert((s.chunk == chunk) & (chunk < per_word)),
-                Assert((s.last_chunk == per_word - 1) & (s.last_position == per_beat - 1)),
-                Assert(there | (s.position == 0)),
+                Assert(unpacker.words == words - word),
+                Assert(unpacker.last_word == (unpacker.words == 1)),
+                Assert((unpacker.chunk == chunk) & (chunk < per_word)),
+                Assert(
+                    (unpacker.last_chunk == per_word - 1) & (unpacker.last_position == per_beat - 1)
+                ),
+                Assert(there | (unpacker.position == 0)),
             ]
         with m.If(there):
             m.d.comb += [
-                Assert(running & (s.held.last == now.last)),
-                Assert(s.held.data == now.data >> (place * bits)[:16]),
-                Assert((s.position == place) & (place < per_beat)),
+                Assert(running & (unpacker.held.last == now.last)),
+                Assert(unpacker.held.data == now.data >> (place * bits)[:16]),
+                Assert((unpacker.position == place) & (place < per_beat)),
             ]
         return m

@@ -59,12 +59,12 @@ class SequencerSteps(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         unpacker = ChosenUnpacker(self.config)
-        dut = self.sequencer = Sequencer(self.config, unpacker)
-        m.submodules.sequencer = elaborated(dut)
-        wiring.connect(m, wiring.flipped(self.release), dut.release)
-        wiring.connect(m, wiring.flipped(self.release_channel), dut.release_channel)
-        surround(m, self, dut)
-        m.d.comb += Assert(dut.fsm.state < len(dut.fsm.encoding))
+        s = self.sequencer = Sequencer(self.config, unpacker)
+        m.submodules.sequencer = elaborated(s)
+        wiring.connect(m, wiring.flipped(self.release), s.release)
+        wiring.connect(m, wiring.flipped(self.release_channel), s.release_channel)
+        surround(m, self, s)
+        m.d.comb += Assert(s.fsm.state < len(s.fsm.encoding))
         whole = self._packet(m, unpacker)
         self._progress(m, unpacker)
         self._pages(m, unpacker)
@@ -76,8 +76,8 @@ class SequencerSteps(wiring.Component):
 
     def _packet(self, m: Module, unpacker) -> Signal:
         """A packet's beats are taken up to its last, and none before its answer."""
-        s = dut = self.sequencer
-        taken = dut.i.valid & dut.i.ready
+        s = self.sequencer
+        taken = s.i.valid & s.i.ready
         answered = self.during("RESPOND") & s.responses.i.ready
         # Beats of the header, whether the header is whole and the packet has ended, and its
         # first two bytes.
@@ -110,7 +110,7 @@ class SequencerSteps(wiring.Component):
             m.d.comb += Assert(last)
 
         # The header turns past its check, so that its first halfword is found again.
-        bits = len(dut.i.payload.data)
+        bits = len(s.i.payload.data)
         with m.If(self.during("HEADER")):
             for beats in range(1, self.config.header_beats):
                 with m.If(s.beats == beats):
@@ -127,7 +127,7 @@ class SequencerSteps(wiring.Component):
 
     def _progress(self, m: Module, unpacker):
         """A number that falls, but for what others have to do first."""
-        s = dut = self.sequencer
+        s = self.sequencer
         opcode = s.header[:8]
         left = {"CHECK": HEADER_WORDS - s.halfwords, "WAIT": self.config.columns - s.place}
         number = ranking(m, self.during, STEPS, left)
@@ -137,7 +137,7 @@ class SequencerSteps(wiring.Component):
                 ((opcode == Opcode.LOAD) & s.page_busy)
                 | ((opcode == Opcode.CHANNEL) & s.channel_busy)
                 | ((opcode == Opcode.RUN) & (s.full | ~s.runs.i.ready))
-                | ((opcode == Opcode.SYNC) & ~(self.idle & ~dut.run.valid))
+                | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.run.valid))
             ),
             "PAYLOAD": ~self.done,  # the unpacker, which waits for the host
             "DISCARD": ~s.ended,
@@ -147,12 +147,12 @@ class SequencerSteps(wiring.Component):
         falls(m, number, ~waits)
         # What the host offers is taken where it is waited for, or is the unpacker's to take.
         with m.If(self.during("HEADER") | (self.during("DISCARD") & ~s.ended)):
-            m.d.comb += Assert(dut.i.ready)
+            m.d.comb += Assert(s.i.ready)
         with m.If(self.during("PAYLOAD")):
             m.d.comb += [
-                Assert(dut.i.ready == unpacker.i.ready),
-                Assert(unpacker.i.valid == dut.i.valid),
-                Assert(Value.cast(unpacker.i.payload) == Value.cast(dut.i.payload)),
+                Assert(s.i.ready == unpacker.i.ready),
+                Assert(unpacker.i.valid == s.i.valid),
+                Assert(Value.cast(unpacker.i.payload) == Value.cast(s.i.payload)),
             ]
         with m.Else():
             m.d.comb += Assert(~unpacker.i.valid)
@@ -164,7 +164,7 @@ class SequencerSteps(wiring.Component):
 
     def _pages(self, m: Module, unpacker):
         """What a RUN holds is waited for and not written; a SYNC waits for all RUNs."""
-        s = dut = self.sequencer
+        s = self.sequencer
 
         def field(op: Opcode, name: str):
             return s.header.word_select(WORDS[op].index(name), 16)
@@ -192,7 +192,7 @@ class SequencerSteps(wiring.Component):
             exists.eq(channel < self.config.channels),
             was_full.eq(s.interlock.full),
             judged.eq(self.during("JUDGE", "DECODE", "WAIT")),
-            alone.eq(self.idle & ~dut.run.valid),
+            alone.eq(self.idle & ~s.run.valid),
             synced.eq(sync),
         ]
         with m.If(judged & self.during("WAIT")):
@@ -203,7 +203,7 @@ class SequencerSteps(wiring.Component):
             ]
         m.d.comb += [
             Assert(~unpacker.start | ~held_page),
-            Assert(~dut.channel.valid | ~held_settings),
+            Assert(~s.channel.valid | ~held_settings),
             Assert(~s.interlock.acquire.valid | ~was_full),
             Assert(s.interlock.acquire.valid == (s.runs.i.valid & s.runs.i.ready)),
         ]
@@ -215,14 +215,14 @@ class SequencerSteps(wiring.Component):
 
     def _deeds(self, m: Module, unpacker, whole: Signal):
         """What is answered with OK was done, once; what is refused at its header was not."""
-        s = dut = self.sequencer
+        s = self.sequencer
         opcode, ok = s.header[:8], s.status == Status.OK
         queued, set_, begun = Signal(), Signal(), Signal()
         queues = s.runs.i.valid & s.runs.i.ready
-        sets = self.during("WAIT") & dut.channel.valid
+        sets = self.during("WAIT") & s.channel.valid
         m.d.comb += [
             Assert(~queues | (self.during("WAIT") & ok & (opcode == Opcode.RUN) & ~queued)),
-            Assert(~dut.channel.valid | (self.during("WAIT") & ok & (opcode == Opcode.CHANNEL))),
+            Assert(~s.channel.valid | (self.during("WAIT") & ok & (opcode == Opcode.CHANNEL))),
             Assert(~unpacker.start | (self.during("WAIT") & ok & (opcode == Opcode.LOAD) & ~begun)),
             Assert(s.responses.i.valid == self.during("RESPOND")),
         ]

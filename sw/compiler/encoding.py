@@ -6,9 +6,12 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa import commands
 from ...hw.isa.commands import CHANNEL_ALL, Target
-from ...hw.isa.host_stream import elements_payload, indices_payload, packet_of, tagged
+from ...hw.isa.host_stream import elements_payload, indices_payload, packet_of
 from .settings import Settings
 from .steps import Load, Run, Sent, Setting, Step
+
+Sending = tuple[commands.Command, bytes]
+"""A command, and the payload that goes with it."""
 
 
 class Encoder:
@@ -33,12 +36,12 @@ class Encoder:
             else:
                 made = [self._run(step)]
                 place = self._place(step.run)
-            for packet in made:
-                packets.append(tagged(packet, len(packets)))
+            for command, payload in made:
+                packets.append(packet_of(self.config, command, payload, len(packets)))
                 places.append(place)
         return packets, places
 
-    def _load(self, load: Load) -> bytes:
+    def _load(self, load: Load) -> Sending:
         words = load.words
         if load.target is Target.INDICES:
             payload = indices_payload(words)
@@ -46,9 +49,9 @@ class Encoder:
             payload = words.tobytes()
         else:
             payload = elements_payload(self.config, words)
-        return packet_of(self.config, commands.Load(load.target, load.address, len(words)), payload)
+        return commands.Load(load.target, load.address, len(words)), payload
 
-    def _settings(self, setting: Setting) -> Iterator[bytes]:
+    def _settings(self, setting: Setting) -> Iterator[Sending]:
         config, channels = self.config, self.channels
         first = setting.column_block * config.tile_columns
         for n in range(setting.channels):
@@ -61,9 +64,9 @@ class Encoder:
                 exponent=channels.exponent[at],
                 bias=channels.bias[at],
             )
-            yield packet_of(config, command)
+            yield command, b""
 
-    def _run(self, sent: Sent) -> bytes:
+    def _run(self, sent: Sent) -> Sending:
         command = commands.Run(
             finish=sent.run.finish,
             relu=self.relu,
@@ -71,7 +74,7 @@ class Encoder:
             channel_page=sent.channel_page,
             **sent.run.fields,
         )
-        return packet_of(self.config, command)
+        return command, b""
 
     def _place(self, run: Run) -> tuple[slice, slice] | None:
         """Where a RUN's outputs go; None if its sums stay."""

@@ -1,6 +1,6 @@
 """What a device answers: its responses taken apart, and refusals as errors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,8 +45,7 @@ class Answer(Response):
 def answer_of(config: Config, packet: bytes) -> Answer:
     """Take a response apart. Raises `DeviceError` if its check fails."""
     try:
-        head = Response.decode(packet)
+        head = Answer.decode(packet)
     except Refused:
         raise DeviceError("a response from the device is damaged; reset it and run again") from None
-    body = packet[config.header_beats * config.stream_bytes :]
-    return Answer(head.opcode, head.tag, head.status, head.rows, head.flags, body)
+    return replace(head, body=packet[config.header_beats * config.stream_bytes :])

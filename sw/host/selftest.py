@@ -124,7 +124,7 @@ def _queue(device: Device) -> str:
     """More commands, and more RUNs, than can wait: answered in order, each with its tag."""
     config = device.config
     tags = [3 * i % 256 for i in range(100)]
-    syncs = [tagged(packet_of(config, Sync()), tag) for tag in tags]
+    syncs = [packet_of(config, Sync(), tag=tag) for tag in tags]
     answers = [answer_of(config, packet) for packet in device.transport.exchange(syncs)]
     _same("the answers' tags", [answer.tag for answer in answers], tags)
     runs = 20

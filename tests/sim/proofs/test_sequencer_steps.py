@@ -31,64 +31,64 @@ def test_sequencer_steps_with_queues(config):
     check(SequencerSteps(config), "induction", 4)
 
 
-def answers_twice(m, s, dut):
+def answers_twice(m, s):
     goes(m, s.fsm, "RESPOND", "RESPOND")
 
 
-def never_answers_what_it_refuses(m, s, dut):
+def never_answers_what_it_refuses(m, s):
     goes(m, s.fsm, "DISCARD", "HEADER", s.ended)
 
 
-def answers_before_the_end(m, s, dut):
+def answers_before_the_end(m, s):
     goes(m, s.fsm, "DISCARD", "RESPOND")
 
 
-def turns_the_header_too_far(m, s, dut):
+def turns_the_header_too_far(m, s):
     goes(m, s.fsm, "CHECK", "CHECK", s.halfwords == 15)
 
 
-def runs_twice(m, s, dut):
+def runs_twice(m, s):
     goes(m, s.fsm, "WAIT", "WAIT", s.header[:8] == Opcode.RUN)
 
 
-def runs_what_it_refuses(m, s, dut):
+def runs_what_it_refuses(m, s):
     goes(m, s.fsm, "DECODE", "WAIT")
 
 
-def waits_for_nothing(m, s, dut):
+def waits_for_nothing(m, s):
     goes(m, s.fsm, "JUDGE", "JUDGE")
 
 
-def says_that_any_length_was_right(m, s, dut):
+def says_that_any_length_was_right(m, s):
     with m.If(during(s.fsm, "PAYLOAD")):
         m.d.sync += s.status.eq(0)
 
 
-def writes_into_a_page_that_is_read(m, s, dut):
+def writes_into_a_page_that_is_read(m, s):
     m.d.sync += s.page_busy.eq(0)
 
 
-def sets_channels_that_are_read(m, s, dut):
+def sets_channels_that_are_read(m, s):
     m.d.sync += s.channel_busy.eq(0)
 
 
-def looks_at_the_wrong_channels_page(m, s, dut):
+def looks_at_the_wrong_channels_page(m, s):
     m.d.sync += s.channel_busy.eq(s.interlock.busy.channel[0])
 
 
-def waits_for_a_page_that_is_free(m, s, dut):
+def waits_for_a_page_that_is_free(m, s):
     m.d.sync += s.page_busy.eq(1)
 
 
-def syncs_early(m, s, dut):
+def syncs_early(m, s):
     goes(m, s.fsm, "WAIT", "RESPOND", s.header[:8] == Opcode.SYNC)
 
 
-def forgets_its_answer(m, s, dut):
+def forgets_its_answer(m, s):
     m.d.comb += s.responses.i.valid.eq(0)
 
 
-def keeps_the_payload(m, s, dut):
+def keeps_the_payload(m, s):
     m.d.comb += s.unpacker.i.valid.eq(0)
 
 
@@ -113,5 +113,5 @@ def keeps_the_payload(m, s, dut):
     ],
 )
 def test_wrong_sequencer_fails(wrong, monkeypatch):
-    mutate(monkeypatch, sequencer.Sequencer, lambda m, dut: wrong(m, dut, dut))
+    mutate(monkeypatch, sequencer.Sequencer, wrong)
     no_longer_holds(SequencerSteps(SMALL), 4)
