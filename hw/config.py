@@ -69,8 +69,8 @@ class Config:
     """Weights that each column's buffer holds in one of its two pages."""
     schedule_records: int = 512
     """Group records that the schedule buffer holds in one of its two pages."""
-    channel_pages: int = 2
-    """Pages of channel settings, each for one column block: as many column blocks keep theirs on
+    settings_pages: int = 2
+    """Pages of column settings, each for one column block: as many column blocks keep theirs on
     the device. Sixteen of one column and output cost what two do: a LUT RAM has as many rows."""
     runs_ahead: int = 16
     """RUNs that wait for the array while the host goes on loading; a RUN is about 100 bits. If
@@ -145,8 +145,8 @@ class Config:
             f"at least {self.group * self.interleave}, a group's slots",
         )
         check(
-            "channel_pages",
-            self.channel_pages in (2, 4, 8, 16),
+            "settings_pages",
+            self.settings_pages in (2, 4, 8, 16),
             "2, 4, 8 or 16",
         )
         check("runs_ahead", 2 <= self.runs_ahead <= 16, "from 2 to 16")
@@ -172,9 +172,9 @@ class Config:
         return self.group.bit_length()
 
     @property
-    def channels(self) -> int:
+    def settings_entries(self) -> int:
         """Settings that each column has: one for each page and output that it accumulates."""
-        return self.channel_pages * self.interleave
+        return self.settings_pages * self.interleave
 
     @property
     def stream_bytes(self) -> int:
@@ -229,7 +229,7 @@ class Config:
             "activation_groups": self.activation_groups,
             "weight_slots": self.weight_slots,
             "schedule_records": self.schedule_records,
-            "channel_pages": self.channel_pages,
+            "settings_pages": self.settings_pages,
             "runs_ahead": self.runs_ahead,
             "compact": self.compact,
             "accumulator_bits": self.accumulator_bits,
@@ -245,11 +245,11 @@ PRESETS = {
             activation_groups=64,
             weight_slots=256,
             schedule_records=64,
-            channel_pages=16,
+            settings_pages=16,
         ),
-        Config("small", 8, 8, FP16, channel_pages=16),
-        Config("medium", 16, 16, FP16, lanes=2, activation_groups=1024, channel_pages=16),
-        Config("paper", 32, 32, FP16, lanes=4, channel_pages=16),
+        Config("small", 8, 8, FP16, settings_pages=16),
+        Config("medium", 16, 16, FP16, lanes=2, activation_groups=1024, settings_pages=16),
+        Config("paper", 32, 32, FP16, lanes=4, settings_pages=16),
     )
 }
 """Named configurations: `tiny` for a first look, `small` for a cheap board, `paper` for SAT's."""

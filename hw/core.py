@@ -26,7 +26,7 @@ class Core(wiring.Component):
     """The accelerator without its registers.
 
         i ─► Sequencer ─┬─ write bus ─► activation, weight and schedule buffers
-                        ├─ channel bus ─► lane groups
+                        ├─ settings bus ─► lane groups
                         └─ RUNs ─► MetadataReader ─► Issuer ─► feeders ─► Array
                                                                            │ sums
         o ◄─ ResponseWriter ◄─────────────────────────── LaneGroups ◄─────┘
@@ -103,11 +103,13 @@ class Core(wiring.Component):
             connect_checked(m, link, array.north[c])
         # The bus reaches all columns. RUNs that use what it sets come many cycles later, so it may
         # take one more.
-        bus = sequencer.channel
-        channel = {name: getattr(bus, name) for name in bus.signature.members}
-        channel = register_unless(config.compact, m, "channel", channel)
+        bus = sequencer.settings
+        settings = {name: getattr(bus, name) for name in bus.signature.members}
+        settings = register_unless(config.compact, m, "settings", settings)
         for g, group in enumerate(groups):
-            m.d.comb += [getattr(group.channel, name).eq(value) for name, value in channel.items()]
+            m.d.comb += [
+                getattr(group.settings, name).eq(value) for name, value in settings.items()
+            ]
             m.d.comb += [
                 group.number.eq(g),
                 group.row_taken.eq(response.row_taken),
@@ -121,7 +123,7 @@ class Core(wiring.Component):
                 ]
 
         # The last group finishes a row no earlier than the others: its sums come last.
-        connect_checked(m, groups[-1].release, sequencer.release_channel)
+        connect_checked(m, groups[-1].release, sequencer.release_settings)
         m.d.comb += response.row_there.eq(groups[-1].row_there)
         self._release_pages(m, sequencer, issuer)
         self._count(m, sequencer, schedule, issuer, weights, drain, response)
@@ -159,7 +161,7 @@ class Core(wiring.Component):
         in_flight = Signal(8)
         ended = Signal(2)
         m.d.sync += [
-            ended.eq(silent_end + sequencer.release_channel.valid),
+            ended.eq(silent_end + sequencer.release_settings.valid),
             in_flight.eq(in_flight + accepted - ended),
         ]
         # The issuer decides late in its cycle, so events are registered, all of one cycle together:

@@ -68,8 +68,8 @@ def write_signature(config: Config) -> wiring.Signature:
     )
 
 
-def channel_signature(config: Config) -> wiring.Signature:
-    """The bus that sets bias and scale of one column's channel: never refused.
+def settings_signature(config: Config) -> wiring.Signature:
+    """The bus that sets bias and scale of one column, in one entry: never refused.
 
     With `all` the column of that place in every group of S columns is set.
     """
@@ -78,7 +78,7 @@ def channel_signature(config: Config) -> wiring.Signature:
             "valid": Out(1),
             "column": Out(8),
             "all": Out(1),
-            "channel": Out(range(config.channels)),
+            "entry": Out(range(config.settings_entries)),
             "scale": Out(16),
             "exponent": Out(signed(16)),
             "bias": Out(signed(config.accumulator_bits)),
@@ -88,8 +88,8 @@ def channel_signature(config: Config) -> wiring.Signature:
 
 def MODE(config: Config) -> data.StructLayout:
     """What a RUN wants done with its tiles, as in `commands.Run`."""
-    page = range(config.channel_pages)
-    return data.StructLayout({"finish": 1, "relu": 1, "format": 2, "channel_page": page})
+    page = range(config.settings_pages)
+    return data.StructLayout({"finish": 1, "relu": 1, "format": 2, "settings_page": page})
 
 
 def RUN(config: Config) -> data.StructLayout:
@@ -132,7 +132,7 @@ def RECORD(config: Config) -> data.StructLayout:
 
 def PAGES(config: Config) -> dict[str, int]:
     """How many pages there are of each kind; a RUN uses one of each."""
-    return {"activations": 2, "weights": 2, "schedule": 2, "channel": config.channel_pages}
+    return {"activations": 2, "weights": 2, "schedule": 2, "settings": config.settings_pages}
 
 
 def PAGE_NUMBERS(config: Config) -> data.StructLayout:
@@ -141,13 +141,13 @@ def PAGE_NUMBERS(config: Config) -> data.StructLayout:
 
 
 def RELEASE(config: Config) -> wiring.Signature:
-    """A RUN has read its buffers: their pages are free. Its channel page is released apart."""
+    """A RUN has read its buffers: their pages are free. Its settings page is released apart."""
     return wiring.Signature({"valid": Out(1), "pages": Out(PAGE_NUMBERS(config))})
 
 
-def RELEASE_CHANNEL(config: Config) -> wiring.Signature:
-    """A page of channel settings is free of a RUN."""
-    return wiring.Signature({"valid": Out(1), "page": Out(range(config.channel_pages))})
+def RELEASE_SETTINGS(config: Config) -> wiring.Signature:
+    """A page of column settings is free of a RUN."""
+    return wiring.Signature({"valid": Out(1), "page": Out(range(config.settings_pages))})
 
 
 def DRAINED(config: Config) -> wiring.Signature:

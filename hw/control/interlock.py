@@ -1,6 +1,6 @@
 """Which buffer pages are in use: the whole hazard rule of the device.
 
-A RUN holds one page of each kind from the moment it is accepted; a LOAD or CHANNEL that would
+A RUN holds one page of each kind from the moment it is accepted; a LOAD or SETTINGS that would
 change a page waits until no RUN holds it.
 """
 
@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import PAGE_NUMBERS, PAGES, RELEASE, RELEASE_CHANNEL
+from ..layouts import PAGE_NUMBERS, PAGES, RELEASE, RELEASE_SETTINGS
 
 
 class Interlock(wiring.Component):
@@ -21,9 +21,9 @@ class Interlock(wiring.Component):
 
     Members
     -------
-    acquire : In({valid, pages, channel}), a RUN begins; `channel` if it holds a channel page
-    release : In({valid, pages}), a RUN has read its buffers; its channel page is released apart
-    release_channel : In({valid, page})
+    acquire : In({valid, pages, settings}), a RUN begins; `settings` if it holds a settings page
+    release : In({valid, pages}), a RUN has read its buffers; its settings page is released apart
+    release_settings : In({valid, page})
     busy : Out, a bit for each page of a kind: it is in use
     full : Out(1), no further RUN may be acquired
     """
@@ -35,11 +35,11 @@ class Interlock(wiring.Component):
             {
                 "acquire": In(
                     wiring.Signature(
-                        {"valid": Out(1), "pages": Out(PAGE_NUMBERS(config)), "channel": Out(1)}
+                        {"valid": Out(1), "pages": Out(PAGE_NUMBERS(config)), "settings": Out(1)}
                     )
                 ),
                 "release": In(RELEASE(config)),
-                "release_channel": In(RELEASE_CHANNEL(config)),
+                "release_settings": In(RELEASE_SETTINGS(config)),
                 "busy": Out(wiring.Signature({kind: Out(n) for kind, n in pages.items()})),
                 "full": Out(1),
             }
@@ -54,9 +54,9 @@ class Interlock(wiring.Component):
         m = Module()
         for (kind, page), count in self.counts.items():
             acquire = self.acquire.valid & (self.acquire.pages[kind] == page)
-            if kind == "channel":
-                acquire = acquire & self.acquire.channel
-                release = self.release_channel.valid & (self.release_channel.page == page)
+            if kind == "settings":
+                acquire = acquire & self.acquire.settings
+                release = self.release_settings.valid & (self.release_settings.page == page)
             else:
                 release = self.release.valid & (self.release.pages[kind] == page)
             m.d.sync += count.eq(count + acquire - release)

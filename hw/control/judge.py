@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, Config
 from ..formats import OutputFormat
-from ..isa.commands import CHANNEL_ALL, Channel, Load, Opcode, Run, Status, Target
+from ..isa.commands import ALL_COLUMNS, ColumnSettings, Load, Opcode, Run, Status, Target
 from ..isa.maps import address_bits
 from ..layouts import HEADER
 from ..lib.pipeline import register
@@ -19,8 +19,8 @@ def view(kind, header):
 
 
 def page_bits(config: Config) -> int:
-    """Width of the number of a page of channel settings."""
-    return (config.channel_pages - 1).bit_length()
+    """Width of the number of a page of column settings."""
+    return (config.settings_pages - 1).bit_length()
 
 
 class Judge(wiring.Component):
@@ -49,14 +49,14 @@ class Judge(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        load, channel, run = (view(kind, self.header) for kind in (Load, Channel, Run))
+        load, settings, run = (view(kind, self.header) for kind in (Load, ColumnSettings, Run))
         found = register(
             m,
             "found",
             {
                 "check": self.bad_check,
                 "load": self._load_outside(m, load),
-                "channel": self._channel_outside(channel),
+                "settings": self._settings_outside(settings),
                 "run": self._run_outside(run),
                 "field": self._run_wrong(run),
             },
@@ -73,8 +73,8 @@ class Judge(wiring.Component):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
                 with m.If(ended):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
-            with m.Case(Opcode.CHANNEL):
-                with m.If(found["channel"]):
+            with m.Case(Opcode.SETTINGS):
+                with m.If(found["settings"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
                 with m.If(~ended):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
@@ -105,11 +105,11 @@ class Judge(wiring.Component):
                     )
         return outside
 
-    def _channel_outside(self, channel):
-        """There is no such channel, or column."""
-        column = channel.column
-        return ((column >= self.config.columns) & (column != CHANNEL_ALL)) | (
-            channel.channel >= self.config.channels
+    def _settings_outside(self, settings):
+        """There is no such entry, or column."""
+        column = settings.column
+        return ((column >= self.config.columns) & (column != ALL_COLUMNS)) | (
+            settings.entry >= self.config.settings_entries
         )
 
     def _run_outside(self, run):
@@ -125,7 +125,7 @@ class Judge(wiring.Component):
     def _run_wrong(self, run):
         """A RUN wants a page or a format that there is not, or it has nothing to do."""
         return (
-            (run.channel_page[page_bits(self.config) :] != 0)
+            (run.settings_page[page_bits(self.config) :] != 0)
             | (run.output > max(OutputFormat))
             | (run.row_blocks == 0)
             | (run.schedule_count == 0)

@@ -1,7 +1,7 @@
 """The sequencer: takes commands off the host stream, checks them, and sees that each is answered.
 
     HEADER ─► CHECK ─► JUDGE ─► DECODE ─┬─► WAIT ─┬─► PAYLOAD ─┐
-                                        │         ├─► channel  ├─► DISCARD ─► RESPOND ─► HEADER
+                                        │         ├─► settings ├─► DISCARD ─► RESPOND ─► HEADER
                                         │         ├─► RUN      │  (to the packet's end)
                                         └─ error ─┴────────────┘
 
@@ -14,16 +14,25 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, Config
-from ..isa.commands import CHANNEL_ALL, HEADER_WORDS, Channel, Load, Opcode, Run, Status, Target
+from ..isa.commands import (
+    ALL_COLUMNS,
+    HEADER_WORDS,
+    ColumnSettings,
+    Load,
+    Opcode,
+    Run,
+    Status,
+    Target,
+)
 from ..isa.maps import address_bits
 from ..layouts import (
     RELEASE,
-    RELEASE_CHANNEL,
+    RELEASE_SETTINGS,
     RESPONSE,
     RUN,
     beat,
-    channel_signature,
     connect_checked,
+    settings_signature,
     write_signature,
 )
 from ..lib.crc import HeaderCrc
@@ -42,17 +51,17 @@ class Sequencer(wiring.Component):
 
     Latency: about 20 cycles from a header to what it asks for (its CRC is checked a halfword a
     cycle). Throughput: payloads one chunk a cycle. Stall rule: the stream waits while a LOAD or
-    CHANNEL waits for its page, while the queue of RUNs is full, and while a SYNC waits.
+    SETTINGS waits for its page, while the queue of RUNs is full, and while a SYNC waits.
 
     Members
     -------
     i : In stream of layouts.beat
-    write, channel : Out, the buses to buffers and column outputs
+    write, settings : Out, the buses to buffers and column outputs
     run : Out stream of layouts.RUN
     response : Out stream of layouts.RESPONSE, one a command, in order
     idle : In(1), no RUN is under way
     release : In({valid, pages}), a RUN has read its buffers
-    release_channel : In({valid, page}), a finishing RUN's rows have left
+    release_settings : In({valid, page}), a finishing RUN's rows have left
     answered, errored : Out(1), pulses for the counters
     """
 
@@ -69,23 +78,23 @@ class Sequencer(wiring.Component):
         self.status = Signal(Status)
         self.place = Signal(range(config.columns_per_epilogue))
         """Which of an epilogue's columns is set."""
-        self.page_busy, self.channel_busy, self.full = Signal(), Signal(), Signal()
+        self.page_busy, self.settings_busy, self.full = Signal(), Signal(), Signal()
         """As the pages were a cycle ago. A page is taken long before the next command is judged."""
         self._opcode, self._tag = self.header[:8], self.header[8:16]
-        self._load, self._settings, self._asked = (
-            view(kind, self.header) for kind in (Load, Channel, Run)
+        self._load, self._column_settings, self._asked = (
+            view(kind, self.header) for kind in (Load, ColumnSettings, Run)
         )
-        self._every_column = self._settings.column == CHANNEL_ALL
+        self._every_column = self._column_settings.column == ALL_COLUMNS
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
                 "write": Out(write_signature(config)),
-                "channel": Out(channel_signature(config)),
+                "settings": Out(settings_signature(config)),
                 "run": Out(stream.Signature(RUN(config))),
                 "response": Out(stream.Signature(RESPONSE)),
                 "idle": In(1),
                 "release": In(RELEASE(config)),
-                "release_channel": In(RELEASE_CHANNEL(config)),
+                "release_settings": In(RELEASE_SETTINGS(config)),
                 "answered": Out(1),
                 "errored": Out(1),
             }
@@ -103,9 +112,9 @@ class Sequencer(wiring.Component):
         connect_checked(m, responses.o, wiring.flipped(self.response))
         connect_checked(m, unpacker.write, wiring.flipped(self.write))
         connect_checked(m, wiring.flipped(self.release), interlock.release)
-        connect_checked(m, wiring.flipped(self.release_channel), interlock.release_channel)
+        connect_checked(m, wiring.flipped(self.release_settings), interlock.release_settings)
 
-        load, channel, run = self._load, self._settings, self._run_of(self._asked)
+        load, settings, run = self._load, self._column_settings, self._run_of(self._asked)
         m.d.comb += [
             crc.halfword.eq(self.header[:16]),
             judge.header.eq(self.header),
@@ -115,12 +124,12 @@ class Sequencer(wiring.Component):
             unpacker.address.eq(load.address),
             unpacker.count.eq(load.count),
             unpacker.i.payload.eq(self.i.payload),
-            self.channel.all.eq(self._every_column),
-            self.channel.column.eq(Mux(self._every_column, self.place, channel.column)),
-            self.channel.channel.eq(channel.channel),
-            self.channel.scale.eq(channel.scale),
-            self.channel.exponent.eq(channel.exponent),
-            self.channel.bias.eq(channel.bias),
+            self.settings.all.eq(self._every_column),
+            self.settings.column.eq(Mux(self._every_column, self.place, settings.column)),
+            self.settings.entry.eq(settings.entry),
+            self.settings.scale.eq(settings.scale),
+            self.settings.exponent.eq(settings.exponent),
+            self.settings.bias.eq(settings.bias),
             runs.i.payload.eq(run),
             responses.i.payload.opcode.eq(self._opcode),
             responses.i.payload.tag.eq(self._tag),
@@ -160,9 +169,9 @@ class Sequencer(wiring.Component):
             ):
                 with m.Case(target):
                     m.d.sync += self.page_busy.eq(busy.bit_select(load.address[top[target]], 1))
-        page = self._channel_page(self._settings.channel)
+        page = self._settings_page(self._column_settings.entry)
         m.d.sync += [
-            self.channel_busy.eq(interlock.busy.channel.bit_select(page, 1)),
+            self.settings_busy.eq(interlock.busy.settings.bit_select(page, 1)),
             self.full.eq(interlock.full),
         ]
         pages = interlock.acquire.pages
@@ -170,8 +179,8 @@ class Sequencer(wiring.Component):
             pages.activations.eq(run.activation_base[top[Target.ACTIVATIONS]]),
             pages.weights.eq(run.slot_base[top[Target.VALUES]]),
             pages.schedule.eq(run.schedule_base[top[Target.SCHEDULE]]),
-            pages.channel.eq(run.mode.channel_page),
-            interlock.acquire.channel.eq(run.mode.finish),
+            pages.settings.eq(run.mode.settings_page),
+            interlock.acquire.settings.eq(run.mode.finish),
         ]
 
     def _take(self, m: Module, crc: HeaderCrc, rows: Signal):
@@ -214,10 +223,10 @@ class Sequencer(wiring.Component):
             with m.Case(Opcode.LOAD), m.If(~self.page_busy):
                 m.d.comb += unpacker.start.eq(1)
                 m.next = "PAYLOAD"
-            with m.Case(Opcode.CHANNEL):
-                with m.If(~self.channel_busy):
+            with m.Case(Opcode.SETTINGS):
+                with m.If(~self.settings_busy):
                     # An epilogue's columns share a memory: one of them a cycle.
-                    m.d.comb += self.channel.valid.eq(1)
+                    m.d.comb += self.settings.valid.eq(1)
                     m.d.sync += self.place.eq(self.place + self._every_column)
                     last = self.place == self.config.columns_per_epilogue - 1
                     with m.If(~self._every_column | last):
@@ -259,13 +268,13 @@ class Sequencer(wiring.Component):
     def _run_of(self, asked):
         """A RUN's header as layouts.RUN, which has as many bits of a page as there are."""
         layout = RUN(self.config)
-        page = asked.channel_page[: page_bits(self.config)]
+        page = asked.settings_page[: page_bits(self.config)]
         where = (getattr(asked, name) for name in layout.members if name != "mode")
         return layout(Cat(asked.finish, asked.relu, asked.output, page, *where))
 
-    def _channel_page(self, channel):
-        """The page of a channel that exists: its number divided by T, rounded down."""
-        contexts, pages = self.config.interleave, self.config.channel_pages
+    def _settings_page(self, entry):
+        """The page of an entry that exists: its number divided by T, rounded down."""
+        contexts, pages = self.config.interleave, self.config.settings_pages
         if contexts & (contexts - 1):
-            return sum(channel >= page * contexts for page in range(1, pages))
-        return channel[contexts.bit_length() - 1 :][: page_bits(self.config)]
+            return sum(entry >= page * contexts for page in range(1, pages))
+        return entry[contexts.bit_length() - 1 :][: page_bits(self.config)]

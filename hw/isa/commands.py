@@ -15,8 +15,8 @@ from typing import ClassVar, Self
 
 from ..config import BIAS_BITS, HEADER_BYTES
 
-CHANNEL_ALL = 0xFFFF
-"""A `Channel`'s column that means every column."""
+ALL_COLUMNS = 0xFFFF
+"""A `ColumnSettings`'s column that means every column."""
 CRC_INITIAL = 0xFFFF
 HEADER_WORDS = HEADER_BYTES // 2
 """Halfwords of a header; the last one is its CRC."""
@@ -29,7 +29,7 @@ class Opcode(IntEnum):
 
     LOAD = 1
     """Fill a buffer with the payload."""
-    CHANNEL = 2
+    SETTINGS = 2
     """Set bias and scale of one column, or of all."""
     RUN = 3
     """Compute a column of tiles."""
@@ -59,7 +59,7 @@ class Status(IntEnum):
     BAD_OPCODE = 2
     BAD_TARGET = 3
     BAD_ADDRESS = 4
-    """An address range that leaves its page, or a channel that does not exist."""
+    """An address range that leaves its page, or a settings entry that does not exist."""
     BAD_LENGTH = 5
     """The packet ended before its payload was complete, or went on after it."""
     BAD_FIELD = 6
@@ -144,12 +144,12 @@ class Load(_Command):
 
 
 @dataclass(frozen=True)
-class Channel(_Command):
-    """Set bias, scale and exponent of one column, or of all (`CHANNEL_ALL`)."""
+class ColumnSettings(_Command):
+    """Set bias, scale and exponent of one column, or of all (`ALL_COLUMNS`)."""
 
-    opcode = Opcode.CHANNEL
+    opcode = Opcode.SETTINGS
     column: int = _bits(16)
-    channel: int = _bits(16)
+    entry: int = _bits(16)
     """Page times T, and the context in it."""
     scale: int = _bits(16)
     exponent: int = _bits(16, signed=True)
@@ -166,8 +166,8 @@ class Run(_Command):
     relu: int = _bits(1)
     output: int = _bits(2)
     """An `OutputFormat`."""
-    channel_page: int = _bits(12)
-    """Which page of channel settings the tiles use."""
+    settings_page: int = _bits(12)
+    """Which page of column settings the tiles use."""
     activation_base: int = _bits(16)
     activation_stride: int = _bits(16)
     row_blocks: int = _bits(16)
@@ -183,9 +183,9 @@ class Sync(_Command):
     opcode = Opcode.SYNC
 
 
-Command = Load | Channel | Run | Sync
-COMMANDS: dict[Opcode, type[Load] | type[Channel] | type[Run] | type[Sync]] = {
-    kind.opcode: kind for kind in (Load, Channel, Run, Sync)
+Command = Load | ColumnSettings | Run | Sync
+COMMANDS: dict[Opcode, type[Load] | type[ColumnSettings] | type[Run] | type[Sync]] = {
+    kind.opcode: kind for kind in (Load, ColumnSettings, Run, Sync)
 }
 
 

@@ -65,7 +65,7 @@ REGISTERS = (
     Register("stall_schedule", Access.READ, "cycles the array waited for group records"),
     Register("stall_host", Access.READ, "cycles between tiles without a RUN to execute"),
     Register("overlap", Access.READ, "cycles in which a tile drained while another was issued"),
-    Register("channel_pages", Access.CONSTANT, "pages of channel settings; 0 means 2"),
+    Register("settings_pages", Access.CONSTANT, "pages of column settings; 0 means 2"),
 )
 """In address order, four bytes each."""
 
@@ -107,7 +107,7 @@ def constants(config: Config) -> dict[str, int]:
         "activation_groups": config.activation_groups,
         "weight_slots": config.weight_slots,
         "schedule_records": config.schedule_records,
-        "channel_pages": config.channel_pages,
+        "settings_pages": config.settings_pages,
     }
 
 
@@ -137,7 +137,7 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         activation_groups=read["activation_groups"],
         weight_slots=read["weight_slots"],
         schedule_records=read["schedule_records"],
-        channel_pages=read["channel_pages"],
+        settings_pages=read["settings_pages"],
         runs_ahead=read["stream"] >> 24 & 0x7F,
         compact=not read["stream"] >> 31,
     )

@@ -26,7 +26,7 @@ ROUNDS = 64
 """No circuit of this project takes a quarter of that."""
 
 Line = list[str | bytes]
-"""A statement's tokens: names as they stand, whatever else as its hash."""
+"""Tokens: names as they stand, whatever else as its hash."""
 
 
 def structure(text: str) -> str:
@@ -62,25 +62,24 @@ def _coloured(
     begin: dict[str, bytes], statements: list[list[str]], used: dict[str, dict[str, bytes]]
 ) -> dict[str, bytes]:
     """Colours of one module, from those of its ports and of the modules that it instantiates."""
-    lines: list[Line] = []
+    lines: list[list[Line]] = []
     places: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
     for number, tokens in enumerate(statements):
-        inner, line = used.get(tokens[0], {}), []
-        for place, token in enumerate(tokens):
-            if inner and place == 0:
-                line.append(inner[""])
-            elif inner and token[0] == ".":
-                line.append(inner[token[1:]])
-            elif NAME.match(token) and token not in KEYWORDS:
-                line.append(token)
-                places[token].append((number, _hash(str(place))))
-            else:
-                line.append(_hash(token))
+        line = _parts(tokens, used.get(tokens[0], {}))
         lines.append(line)
+        for part in line:
+            for place, token in enumerate(part):
+                if isinstance(token, str):
+                    places[token].append((number, _hash(part[0], str(place))))
     colour = dict.fromkeys(places, _hash("name")) | begin
     said: list[bytes] = []
     for _ in range(ROUNDS):
-        said = [_hash(*(colour[t] if isinstance(t, str) else t for t in line)) for line in lines]
+        said = [
+            _hash(
+                *sorted(_hash(*(colour[t] if isinstance(t, str) else t for t in p)) for p in line)
+            )
+            for line in lines
+        ]
         finer = {
             name: _hash(old, *sorted(_hash(said[number], place) for number, place in places[name]))
             for name, old in colour.items()
@@ -92,6 +91,24 @@ def _coloured(
     return colour | {"": _hash(*sorted(said))}
 
 
+def _parts(tokens: list[str], inner: dict[str, bytes]) -> list[Line]:
+    """A statement whole, or an instance's head and its connections, which Yosys sorts by name.
+
+    A part begins with a hash: of the module that `inner` tells of, of one of its ports, or of none.
+    """
+    parts: list[Line] = [[inner.get("", b"")]]
+    for token in tokens[1:-2] if inner else tokens:  # without the end: ")", ";"
+        if inner and token[0] == ".":
+            if parts[-1][-1] == COMMA:
+                parts[-1].pop()
+            parts.append([inner[token[1:]]])
+        elif NAME.match(token) and token not in KEYWORDS:
+            parts[-1].append(token)
+        else:
+            parts[-1].append(_hash(token))
+    return parts
+
+
 def _hash(*parts: str | bytes) -> bytes:
     """Of eight bytes; parts are told apart by their lengths."""
     state = blake2b(digest_size=8)
@@ -99,3 +116,6 @@ def _hash(*parts: str | bytes) -> bytes:
         content = part.encode() if isinstance(part, str) else part
         state.update(len(content).to_bytes(4, "little") + content)
     return state.digest()
+
+
+COMMA = _hash(",")

@@ -1,6 +1,6 @@
 """The way out of the array: sums wait in their columns' queues, a shared epilogue finishes them.
 
-sums of column 0 ─►[queue]─┐                      channels' settings
+sums of column 0 ─►[queue]─┐                      settings
 sums of column 1 ─►[queue]─┼─► one in turn ─► bias, scale, ReLU, rounding ─►[results]─► row of S
 …                 ─►[queue]─┘
 """
@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..array.mac import UNITS, longest_conversion
 from ..config import Config
-from ..layouts import DRAINED, MODE, RELEASE_CHANNEL, channel_signature
+from ..layouts import DRAINED, MODE, RELEASE_SETTINGS, settings_signature
 from ..lib.fifo import Fifo
 from ..lib.pipeline import register, register_unless
 from .epilogue import STAGES, Epilogue
@@ -29,7 +29,7 @@ LUT_RAM_ROWS = 16
 class LaneGroup(wiring.Component):
     """Finish the sums of S = `config.columns_per_epilogue` columns with one epilogue.
 
-    A channel is one context's bias, scale and exponent in one of the pages, for each column. They
+    An entry is one context's bias, scale and exponent in one of the pages, for each column. They
     start as: bias 0, and the scale that leaves a sum as it is.
 
     Latency: some cycles more than the epilogue's. Throughput: one sum a cycle, so a row of S in S
@@ -38,14 +38,14 @@ class LaneGroup(wiring.Component):
 
     Members
     -------
-    number : In(8), which group this is, for the channel bus
+    number : In(8), which group this is, for the settings bus
     sums, rows : S x In, a drained sum and what its tile wants
-    channel : the channel bus; column S·`number` + i is the group's i-th, and its i-th alone is
+    settings : the settings bus; column S·`number` + i is the group's i-th, and its i-th alone is
         set in a cycle
     row : S x Out(32), the results of the row that is next, in the order of the columns
     row_there : Out(1), one more row is complete, and shows from the next cycle on
     row_taken : In(1), the row is taken in this cycle; the next one shows in the one after
-    release : Out(RELEASE_CHANNEL(config)), the settings have been read for a RUN's last sum
+    release : Out(RELEASE_SETTINGS(config)), the settings have been read for a RUN's last sum
     overflow, saturated : Out(1), pulses
     """
 
@@ -69,11 +69,11 @@ class LaneGroup(wiring.Component):
                 "number": In(8),
                 "sums": In(config.sum_bits).array(columns),
                 "rows": In(DRAINED(config)).array(columns),
-                "channel": In(channel_signature(config)),
+                "settings": In(settings_signature(config)),
                 "row": Out(32).array(columns),
                 "row_there": Out(1),
                 "row_taken": In(1),
-                "release": Out(RELEASE_CHANNEL(config)),
+                "release": Out(RELEASE_SETTINGS(config)),
                 "overflow": Out(1),
                 "saturated": Out(1),
             }
@@ -135,40 +135,40 @@ class LaneGroup(wiring.Component):
         m.d.sync += kept.eq(head)
         # By indexing, whose multiplexer takes the wide sums through one level of logic.
         sums = Cat(q.o.payload.sum for q in queues)
-        channel = head.mode.channel_page * config.interleave + head.context
+        entry = head.mode.settings_page * config.interleave + head.context
         return {
             "valid": taken["valid"],
             "sum": sums.word_select(taken["turn"], config.sum_bits).as_signed(),
             "relu": head.mode.relu,
             "format": head.mode.format,
             "end": taken["valid"] & head.end & (taken["turn"] == len(queues) - 1),
-            "page": head.mode.channel_page,
-            "address": taken["turn"] * config.channels + channel,
+            "page": head.mode.settings_page,
+            "address": taken["turn"] * config.settings_entries + entry,
         }
 
     def _finish(self, m: Module, entry: dict, epilogue: Epilogue):
-        """Send a sum through the epilogue with its channel's settings."""
+        """Send a sum through the epilogue with its settings."""
         config = self.config
         settings = data.StructLayout(
             {"bias": signed(config.accumulator_bits), "scale": 16, "exponent": signed(16)}
         )
         plain = {"bias": 0, "scale": 1 << 15, "exponent": config.format.product_unit_log2 - 15}
         columns = config.columns_per_epilogue
-        channels = config.channels
+        entries = config.settings_entries
         m.submodules.settings = memory = Memory(
-            shape=settings, depth=columns * channels, init=[plain] * (columns * channels)
+            shape=settings, depth=columns * entries, init=[plain] * (columns * entries)
         )
         if config.compact:
             # Small as it is, and with its initial contents, Yosys would make it of registers.
             memory.attrs["ram_style"] = "block"
         write, read = memory.write_port(), memory.read_port()
-        group = self.channel.column // columns
+        group = self.settings.column // columns
         m.d.comb += [
-            write.en.eq(self.channel.valid & (self.channel.all | (group == self.number))),
-            write.addr.eq(self.channel.column % columns * channels + self.channel.channel),
-            write.data.bias.eq(self.channel.bias),
-            write.data.scale.eq(self.channel.scale),
-            write.data.exponent.eq(self.channel.exponent),
+            write.en.eq(self.settings.valid & (self.settings.all | (group == self.number))),
+            write.addr.eq(self.settings.column % columns * entries + self.settings.entry),
+            write.data.bias.eq(self.settings.bias),
+            write.data.scale.eq(self.settings.scale),
+            write.data.exponent.eq(self.settings.exponent),
         ]
         if convert := UNITS[config.accumulation].to_integer:
             m.submodules.to_integer = to_integer = convert(config)

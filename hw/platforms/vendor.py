@@ -78,7 +78,7 @@ def _fp16(side: int, **fields) -> Config:
         side,
         FP16,
         columns_per_epilogue=side,
-        channel_pages=8,
+        settings_pages=8,
         **fields,
     )
 

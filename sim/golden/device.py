@@ -12,8 +12,8 @@ import numpy as np
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
-    CHANNEL_ALL,
-    Channel,
+    ALL_COLUMNS,
+    ColumnSettings,
     Flag,
     Load,
     Refused,
@@ -53,7 +53,7 @@ class ModelTransport:
         self._indices = np.zeros((2 * config.weight_slots, config.columns), np.uint8)
         self._values = np.zeros((2 * config.weight_slots, config.columns), dtype)
         plain = (0, 1 << 15, config.format.product_unit_log2 - 15)
-        self._channels = [[plain] * config.columns for _ in range(config.channels)]
+        self._settings = [[plain] * config.columns for _ in range(config.settings_entries)]
         self._flags = 0
         self._counters = dict.fromkeys(COUNTED, 0)
         self._sums = self._zeros()
@@ -126,8 +126,8 @@ class ModelTransport:
         match command:
             case Load():
                 return self._load(command, payload), 0, b""
-            case Channel():
-                return self._channel(command), 0, b""
+            case ColumnSettings():
+                return self._set(command), 0, b""
             case Run():
                 return self._run(command)
             case _:
@@ -176,21 +176,21 @@ class ModelTransport:
                 return Status.BAD_SCHEDULE
         return Status.OK
 
-    def _channel(self, command: Channel) -> Status:
+    def _set(self, command: ColumnSettings) -> Status:
         config, column = self.config, command.column
-        every = column == CHANNEL_ALL
-        if (column >= config.columns and not every) or command.channel >= config.channels:
+        every = column == ALL_COLUMNS
+        if (column >= config.columns and not every) or command.entry >= config.settings_entries:
             return Status.BAD_ADDRESS
         bias = _signed(command.bias, config.accumulator_bits)
         for c in range(config.columns) if every else [column]:
-            self._channels[command.channel][c] = (bias, command.scale, command.exponent)
+            self._settings[command.entry][c] = (bias, command.scale, command.exponent)
         return Status.OK
 
     def _run(self, run: Run) -> tuple[Status, int, bytes]:
         config = self.config
         first, count, blocks = run.schedule_base, run.schedule_count, run.row_blocks
         if (
-            run.channel_page >= config.channel_pages
+            run.settings_page >= config.settings_pages
             or run.output not in list(OutputFormat)
             or blocks == 0
             or count == 0
@@ -258,9 +258,9 @@ class ModelTransport:
         sums = self._arithmetic.integers(config.format, self._sums)
         sums = self._arithmetic.drained(sums, config.accumulator_bits)
         self._sums = self._zeros()
-        page = run.channel_page * config.interleave
+        page = run.settings_page * config.interleave
         entries = [
-            self._channels[page + context][column]
+            self._settings[page + context][column]
             for context in range(config.interleave)
             for column in range(config.columns)
         ]

@@ -21,11 +21,11 @@ class InterlockProof(wiring.Component):
             {
                 "acquire": In(1),
                 "acquired": In(PAGE_NUMBERS(config)),
-                "channel": In(1),
+                "settings": In(1),
                 "release": In(1),
                 "released": In(PAGE_NUMBERS(config)),
-                "release_channel": In(1),
-                "released_channel": In(range(config.channel_pages)),
+                "release_settings": In(1),
+                "released_settings": In(range(config.settings_pages)),
             }
         )
 
@@ -35,20 +35,20 @@ class InterlockProof(wiring.Component):
         m.d.comb += [
             interlock.acquire.valid.eq(self.acquire),
             interlock.acquire.pages.eq(self.acquired),
-            interlock.acquire.channel.eq(self.channel),
+            interlock.acquire.settings.eq(self.settings),
             interlock.release.valid.eq(self.release),
             interlock.release.pages.eq(self.released),
-            interlock.release_channel.valid.eq(self.release_channel),
-            interlock.release_channel.page.eq(self.released_channel),
+            interlock.release_settings.valid.eq(self.release_settings),
+            interlock.release_settings.page.eq(self.released_settings),
             Assume(~(self.acquire & interlock.full)),
             Cover(interlock.full),
         ]
         for (kind, page), count in interlock.counts.items():
             begin = self.acquire & (self.acquired[kind] == page)
             end = self.release & (self.released[kind] == page)
-            if kind == "channel":
-                begin = begin & self.channel
-                end = self.release_channel & (self.released_channel == page)
+            if kind == "settings":
+                begin = begin & self.settings
+                end = self.release_settings & (self.released_settings == page)
             held = Signal(16, name=f"held_{kind}_{page}")
             m.d.sync += held.eq(held + begin - end)
             m.d.comb += [

@@ -37,7 +37,7 @@ class ResponseProof(wiring.Component):
             writer.response.payload.eq(self.response),
             writer.flags.eq(self.flags),
             writer.o.ready.eq(self.ready),
-            # A channel's outputs are of a format that exists (the sequencer refuses others).
+            # Outputs are of a format that exists (the sequencer refuses others).
             Assume(self.response.format <= max(OutputFormat)),
         ]
         # Rows that are there and wait to be taken.

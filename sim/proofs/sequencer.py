@@ -62,7 +62,7 @@ class SequencerProof(wiring.Component):
         # bytes, and the RUNs and writes that it led to.
         beats, ended = Signal(range(256)), Signal()
         opcode, tag = Signal(8), Signal(8)
-        runs, channels, writes = Signal(), Signal(), Signal()
+        runs, settings, writes = Signal(), Signal(), Signal()
         any_run = Signal()
         with m.If(taken):
             m.d.comb += Assert(~ended)
@@ -74,10 +74,10 @@ class SequencerProof(wiring.Component):
             m.d.comb += [Assert(~runs), Assert(ended & (beats == config.header_beats))]
             m.d.comb += Assert(opcode == Opcode.RUN)
             m.d.sync += [runs.eq(1), any_run.eq(1)]
-        with m.If(sequencer.channel.valid):
+        with m.If(sequencer.settings.valid):
             m.d.comb += Assert(ended & (beats == config.header_beats))
-            m.d.comb += Assert(opcode == Opcode.CHANNEL)
-            m.d.sync += channels.eq(1)
+            m.d.comb += Assert(opcode == Opcode.SETTINGS)
+            m.d.sync += settings.eq(1)
         with m.If(sequencer.write.valid):
             m.d.comb += [Assert(whole), Assert(opcode == Opcode.LOAD)]
             m.d.sync += writes.eq(1)
@@ -91,13 +91,13 @@ class SequencerProof(wiring.Component):
                 Assert(whole | (answer.status == Status.BAD_LENGTH)),
                 # What is answered well was done, what is refused was not.
                 Assert(runs == (ok & (answer.opcode == Opcode.RUN))),
-                Assert(channels == (ok & (answer.opcode == Opcode.CHANNEL))),
+                Assert(settings == (ok & (answer.opcode == Opcode.SETTINGS))),
                 Assert(~ok | (answer.opcode != Opcode.LOAD) | writes),
                 Assert(~ok | (opcode == Opcode.LOAD) | (beats == config.header_beats)),
                 Assert(~ok | (opcode != Opcode.LOAD) | (beats > config.header_beats)),
             ]
         with m.If(answered):
-            m.d.sync += [beats.eq(0), ended.eq(0), runs.eq(0), channels.eq(0), writes.eq(0)]
+            m.d.sync += [beats.eq(0), ended.eq(0), runs.eq(0), settings.eq(0), writes.eq(0)]
         m.d.comb += [
             Cover(answered & runs),
             Cover(answered & writes & (answer.status == Status.OK)),

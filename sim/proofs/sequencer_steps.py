@@ -13,7 +13,7 @@ from ...hw.control.payload import PayloadUnpacker
 from ...hw.control.sequencer import Sequencer
 from ...hw.isa.commands import HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
 from ...hw.isa.maps import address_bits
-from ...hw.layouts import RELEASE, RELEASE_CHANNEL
+from ...hw.layouts import RELEASE, RELEASE_SETTINGS
 from .claims import Chosen, during, elaborated, falls, ranking
 from .sequencer import surround, surroundings
 
@@ -30,7 +30,7 @@ HELD_AS = {
 
 WORDS = {
     Opcode.LOAD: ("opcode", "target", "address", "count"),
-    Opcode.CHANNEL: ("opcode", "column", "channel"),
+    Opcode.SETTINGS: ("opcode", "column", "entry"),
 }
 """Halfwords of a header that are spoken of here."""
 
@@ -48,7 +48,7 @@ class SequencerSteps(wiring.Component):
             {
                 **surroundings(config),
                 "release": In(RELEASE(config)),
-                "release_channel": In(RELEASE_CHANNEL(config)),
+                "release_settings": In(RELEASE_SETTINGS(config)),
                 "takes": In(1),
                 "done": In(1),
                 "bad_length": In(1),
@@ -62,7 +62,7 @@ class SequencerSteps(wiring.Component):
         s = self.sequencer = Sequencer(self.config, unpacker)
         m.submodules.sequencer = elaborated(s)
         wiring.connect(m, wiring.flipped(self.release), s.release)
-        wiring.connect(m, wiring.flipped(self.release_channel), s.release_channel)
+        wiring.connect(m, wiring.flipped(self.release_settings), s.release_settings)
         surround(m, self, s)
         m.d.comb += Assert(s.fsm.state < len(s.fsm.encoding))
         whole = self._packet(m, unpacker)
@@ -135,7 +135,7 @@ class SequencerSteps(wiring.Component):
             "HEADER": 1,  # the host, for as long as it sends no header
             "WAIT": (
                 ((opcode == Opcode.LOAD) & s.page_busy)
-                | ((opcode == Opcode.CHANNEL) & s.channel_busy)
+                | ((opcode == Opcode.SETTINGS) & s.settings_busy)
                 | ((opcode == Opcode.RUN) & (s.full | ~s.runs.i.ready))
                 | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.run.valid))
             ),
@@ -177,11 +177,11 @@ class SequencerSteps(wiring.Component):
                     which = field(Opcode.LOAD, "address")[bits - 1]
                     busy = getattr(s.interlock.busy, HELD_AS[target])
                     m.d.comb += page.eq(busy.bit_select(which, 1))
-        channel, contexts = field(Opcode.CHANNEL, "channel"), self.config.interleave
+        entry, contexts = field(Opcode.SETTINGS, "entry"), self.config.interleave
         settings = Signal()
-        for number, busy in enumerate(s.interlock.busy.channel):
+        for number, busy in enumerate(s.interlock.busy.settings):
             first = number * contexts
-            with m.If((channel >= first) & (channel < first + contexts)):
+            with m.If((entry >= first) & (entry < first + contexts)):
                 m.d.comb += settings.eq(busy)
         held_settings, exists, was_full = Signal(), Signal(), Signal()
         judged, alone, synced = Signal(), Signal(), Signal()
@@ -189,7 +189,7 @@ class SequencerSteps(wiring.Component):
         m.d.sync += [
             held_page.eq(page),
             held_settings.eq(settings),
-            exists.eq(channel < self.config.channels),
+            exists.eq(entry < self.config.settings_entries),
             was_full.eq(s.interlock.full),
             judged.eq(self.during("JUDGE", "DECODE", "WAIT")),
             alone.eq(self.idle & ~s.run.valid),
@@ -198,12 +198,12 @@ class SequencerSteps(wiring.Component):
         with m.If(judged & self.during("WAIT")):
             m.d.comb += [
                 Assert((s.header[:8] != Opcode.LOAD) | (s.page_busy == held_page)),
-                Assert(~exists | (s.channel_busy == held_settings)),
+                Assert(~exists | (s.settings_busy == held_settings)),
                 Assert(s.full == was_full),
             ]
         m.d.comb += [
             Assert(~unpacker.start | ~held_page),
-            Assert(~s.channel.valid | ~held_settings),
+            Assert(~s.settings.valid | ~held_settings),
             Assert(~s.interlock.acquire.valid | ~was_full),
             Assert(s.interlock.acquire.valid == (s.runs.i.valid & s.runs.i.ready)),
         ]
@@ -219,10 +219,10 @@ class SequencerSteps(wiring.Component):
         opcode, ok = s.header[:8], s.status == Status.OK
         queued, set_, begun = Signal(), Signal(), Signal()
         queues = s.runs.i.valid & s.runs.i.ready
-        sets = self.during("WAIT") & s.channel.valid
+        sets = self.during("WAIT") & s.settings.valid
         m.d.comb += [
             Assert(~queues | (self.during("WAIT") & ok & (opcode == Opcode.RUN) & ~queued)),
-            Assert(~s.channel.valid | (self.during("WAIT") & ok & (opcode == Opcode.CHANNEL))),
+            Assert(~s.settings.valid | (self.during("WAIT") & ok & (opcode == Opcode.SETTINGS))),
             Assert(~unpacker.start | (self.during("WAIT") & ok & (opcode == Opcode.LOAD) & ~begun)),
             Assert(s.responses.i.valid == self.during("RESPOND")),
         ]
@@ -242,7 +242,7 @@ class SequencerSteps(wiring.Component):
                 Assert(~queued),
                 Assert(~begun),
                 Assert(set_ == (s.place != 0)),
-                Assert((s.place == 0) | (opcode == Opcode.CHANNEL)),
+                Assert((s.place == 0) | (opcode == Opcode.SETTINGS)),
             ]
         with m.If(self.during("PAYLOAD")):
             m.d.comb += [Assert(ok), Assert(begun), Assert(opcode == Opcode.LOAD)]
@@ -267,7 +267,7 @@ class SequencerSteps(wiring.Component):
             m.d.comb += [
                 Assert((opcode != Opcode.LOAD) | (ok == fine)),
                 Assert(queued == (ok & (opcode == Opcode.RUN))),
-                Assert(set_ == (ok & (opcode == Opcode.CHANNEL))),
+                Assert(set_ == (ok & (opcode == Opcode.SETTINGS))),
                 Assert(whole | (s.status == Status.BAD_LENGTH)),
                 Assert(answer.status == s.status),
                 Assert(Cat(answer.opcode, answer.tag) == s.header[:16]),

@@ -21,7 +21,7 @@ async def begin(dut, columns: int):
     """Reset the group, with no sum and no setting on its way."""
     dut.number.value = NUMBER
     quiet = [f"rows__{c}__valid" for c in range(columns)]
-    await start(dut, *quiet, "channel__valid", "row_taken")
+    await start(dut, *quiet, "settings__valid", "row_taken")
 
 
 @cocotb.test()
@@ -30,7 +30,7 @@ async def rows_of_all_columns(dut):
     generator()
     columns = config.columns_per_epilogue
     await begin(dut, columns)
-    settings = await channels(dut, config)
+    settings = await set_entries(dut, config)
 
     rows = [Row(config) for _ in range(ROWS)]
     ends = [i for i, row in enumerate(rows) if row.end]
@@ -78,7 +78,7 @@ class Row:
     def __init__(self, config):
         self.config = config
         self.context = random.randrange(config.interleave)
-        self.page = random.randrange(config.channel_pages)
+        self.page = random.randrange(config.settings_pages)
         self.relu = random.random() < 0.5
         self.end = random.random() < 0.3
         self.output = random.choice(list(OutputFormat))
@@ -119,31 +119,31 @@ def offer(dut, column: int, row: Row):
         getattr(dut, f"rows__{column}__context").value = row.context
 
 
-async def channels(dut, config) -> list[list[tuple]]:
-    """Set channels, some for all groups, some for this one, some for another; what holds then."""
+async def set_entries(dut, config) -> list[list[tuple]]:
+    """Set entries, some for all groups, some for this one, some for another; what holds then."""
     unit = config.format.product_unit_log2
-    columns, count = config.columns_per_epilogue, config.channels
+    columns, count = config.columns_per_epilogue, config.settings_entries
     settings = [[(0, 1 << 15, unit - 15)] * count for _ in range(columns)]
     for _ in range(4 * columns * count):
         everyone = random.random() < 0.2
         number = NUMBER if random.random() < 0.7 else NUMBER - 1
-        place, channel = random.randrange(columns), random.randrange(count)
+        place, entry_number = random.randrange(columns), random.randrange(count)
         entry = (
             random.getrandbits(config.accumulator_bits - 2) * random.choice((-1, 0, 1)),
             random.getrandbits(16),
             random.randrange(unit - 25, unit - 5),
         )
-        dut.channel__valid.value = 1
-        dut.channel__all.value = everyone
-        dut.channel__column.value = place if everyone else number * columns + place
-        dut.channel__channel.value = channel
-        dut.channel__bias.value = entry[0] & ((1 << config.accumulator_bits) - 1)
-        dut.channel__scale.value = entry[1]
-        dut.channel__exponent.value = entry[2] & 0xFFFF
+        dut.settings__valid.value = 1
+        dut.settings__all.value = everyone
+        dut.settings__column.value = place if everyone else number * columns + place
+        dut.settings__entry.value = entry_number
+        dut.settings__bias.value = entry[0] & ((1 << config.accumulator_bits) - 1)
+        dut.settings__scale.value = entry[1]
+        dut.settings__exponent.value = entry[2] & 0xFFFF
         await FallingEdge(dut.clk)
         if everyone or number == NUMBER:
-            settings[place][channel] = entry
-    dut.channel__valid.value = 0
+            settings[place][entry_number] = entry
+    dut.settings__valid.value = 0
     return settings
 
 

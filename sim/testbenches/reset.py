@@ -71,7 +71,7 @@ def run(config, output=OutputFormat.FP32, finish=True, blocks=1) -> bytes:
             finish=finish,
             relu=False,
             output=output,
-            channel_page=0,
+            settings_page=0,
             activation_base=0,
             activation_stride=0,
             row_blocks=blocks,

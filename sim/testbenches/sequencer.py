@@ -1,4 +1,4 @@
-"""The sequencer: commands good and bad in; writes, channel settings, RUNs and responses out.
+"""The sequencer: commands good and bad in; writes, column settings, RUNs and responses out.
 
 Statuses are those of the golden model; what goes out on the buses is read off the packets. The
 testbench plays the array: it takes RUNs, holds their pages for a while, and lets them go.
@@ -12,7 +12,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from ...hw.isa.commands import (
-    Channel,
+    ColumnSettings,
     Load,
     Opcode,
     Status,
@@ -29,7 +29,7 @@ from .sequencer_bench import WORDS, Bench, Command, run_in
 async def opened(dut, pause: float, hold: int):
     """A bench of the device after its reset, with nothing under way, and this run's numbers."""
     config, rng = configuration(), generator()
-    await start(dut, "release__valid", "release_channel__valid")
+    await start(dut, "release__valid", "release_settings__valid")
     dut.idle.value = 1
     return Bench(dut, config, pause, hold), config, rng
 
@@ -50,20 +50,22 @@ async def random_commands(dut):
 
 @cocotb.test()
 async def pages_under_a_run(dut):
-    """A LOAD or CHANNEL waits for a page that a RUN holds, and for no other."""
+    """A LOAD or SETTINGS waits for a page that a RUN holds, and for no other."""
     bench, config, _ = await opened(dut, 0, 2)
     sizes = traffic.payload_bits(config)
 
     def change(kind, page: int) -> Command:
-        if kind == "channel":
-            return bench.send(packet_of(config, Channel(0, page * config.interleave, 1, 0, 0)))
+        if kind == "settings":
+            return bench.send(
+                packet_of(config, ColumnSettings(0, page * config.interleave, 1, 0, 0))
+            )
         depth = 1 << (address_bits(config)[kind] - 1)
         return bench.send(
             packet_of(config, Load(kind, page * depth, 1), bytes(-(-sizes[kind] // 8)))
         )
 
-    for kind in (*Target, "channel"):
-        pages = config.channel_pages if kind == "channel" else 2
+    for kind in (*Target, "settings"):
+        pages = config.settings_pages if kind == "settings" else 2
         for page in range(pages):
             bench.held = True
             bench.send(run_in(config, page % 2, page))
@@ -120,7 +122,7 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
     exist, where it writes, how long its payload is, what records that holds; of a RUN its fields,
     then its addresses.
     """
-    load, channel, run, sync = (int(opcode) for opcode in Opcode)
+    load, settings, run, sync = (int(opcode) for opcode in Opcode)
     nowhere, more = 0xFFF0, bytes(config.stream_bytes)
     # Fields of a RUN: mode, activation base, stride, row blocks, slot base, schedule base, count.
     good, mode = (1, 0, 0, 1, 0, 0, 1), 1 << 15
@@ -145,9 +147,9 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
             head(config, load, 1, 0, records) + bad_records + more,
             Status.BAD_LENGTH,
         ),
-        "CHANNEL: length, column": (head(config, channel, 999, 0) + more, Status.BAD_LENGTH),
-        "CHANNEL: length, channel": (head(config, channel, 0, 999) + more, Status.BAD_LENGTH),
-        "CHANNEL: column, channel": (head(config, channel, 999, 999), Status.BAD_ADDRESS),
+        "SETTINGS: length, column": (head(config, settings, 999, 0) + more, Status.BAD_LENGTH),
+        "SETTINGS: length, entry": (head(config, settings, 0, 999) + more, Status.BAD_LENGTH),
+        "SETTINGS: column, entry": (head(config, settings, 999, 999), Status.BAD_ADDRESS),
         "RUN: length, field": (head(config, run, mode, *good[1:]) + more, Status.BAD_LENGTH),
         "RUN: length, address": (
             head(config, run, 1, nowhere, *good[2:]) + more,
@@ -202,6 +204,6 @@ async def more_rows_than_a_halfword_counts(dut):
         packet = head(config, Opcode.RUN, 1, 0, 0, blocks, 0, 0, 1)
         fields = dict(zip(WORDS[Opcode.RUN], (1, 0, 0, blocks, 0, 0, 1), strict=True))
         response = int(Opcode.RUN) | 0x5A << 8 | blocks * config.rows * config.interleave << 32
-        pages = dict.fromkeys(("activations", "weights", "schedule", "channel"), 0)
+        pages = dict.fromkeys(("activations", "weights", "schedule", "settings"), 0)
         bench.offer(Command(packet, Opcode.RUN, Status.OK, response, fields, output=0, pages=pages))
     await bench.finish()

@@ -10,7 +10,7 @@ from cocotb.triggers import RisingEdge
 
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
-    CHANNEL_ALL,
+    ALL_COLUMNS,
     HEADER_BYTES,
     Opcode,
     Run,
@@ -26,14 +26,14 @@ from .common import Sink, Source, join, until
 
 WORDS = {
     Opcode.LOAD: ("target", "address", "count"),
-    Opcode.CHANNEL: ("column", "channel", "scale", "exponent", *(f"bias_{i}" for i in range(6))),
+    Opcode.SETTINGS: ("column", "entry", "scale", "exponent", *(f"bias_{i}" for i in range(6))),
     Opcode.RUN: (
         *("mode", "activation_base", "activation_stride", "row_blocks"),
         *("slot_base", "schedule_base", "schedule_count"),
     ),
 }
 """A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
-of output format, and above them the page of channels."""
+of output format, and above them the page of settings."""
 
 
 @dataclass
@@ -56,8 +56,8 @@ class Command:
     """A RUN: the array has it."""
     released: bool = False
     """A RUN: its buffers are free."""
-    channel_released: bool = False
-    """A RUN: its channel page is free, or it never held one."""
+    settings_released: bool = False
+    """A RUN: its settings page is free, or it never held one."""
 
     @property
     def good(self) -> bool:
@@ -101,9 +101,9 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
         }
         if fields["mode"] & 1:
             command.output = fields["mode"] >> 2 & 3
-            command.pages["channel"] = fields["mode"] >> 4
-    elif command.opcode == Opcode.CHANNEL and command.good:
-        command.pages = {"channel": fields["channel"] // config.interleave}
+            command.pages["settings"] = fields["mode"] >> 4
+    elif command.opcode == Opcode.SETTINGS and command.good:
+        command.pages = {"settings": fields["entry"] // config.interleave}
     return command
 
 
@@ -184,7 +184,7 @@ class Bench:
         if command.opcode == Opcode.SYNC and command.good:
             for earlier in self._before(command):
                 if earlier.opcode == Opcode.RUN and earlier.good:
-                    assert earlier.accepted and earlier.channel_released
+                    assert earlier.accepted and earlier.settings_released
 
     def _run_taken(self, payload: int):
         command = self._due[Opcode.RUN].popleft()
@@ -208,7 +208,7 @@ class Bench:
         (kind, page), *_ = command.pages.items()
         for run in self._before(command):
             if run.opcode == Opcode.RUN and run.pages.get(kind) == page:
-                assert run.channel_released if kind == "channel" else run.released, (
+                assert run.settings_released if kind == "settings" else run.released, (
                     f"{Opcode(command.opcode).name} changed page {page} of {kind} under a RUN"
                 )
 
@@ -231,19 +231,19 @@ class Bench:
                     int(dut.write__chunk.value),
                     got,
                 ) == (target, address, chunk, data)
-            if int(dut.channel__valid.value):
-                command = self._due[Opcode.CHANNEL].popleft()
+            if int(dut.settings__valid.value):
+                command = self._due[Opcode.SETTINGS].popleft()
                 self._free(command)
                 fields = command.fields
-                every = fields["column"] == CHANNEL_ALL
-                assert int(dut.channel__all.value) == every
-                assert every or int(dut.channel__column.value) == fields["column"]
-                assert int(dut.channel__channel.value) == fields["channel"]
-                assert int(dut.channel__scale.value) == fields["scale"]
-                assert int(dut.channel__exponent.value.to_unsigned()) == fields["exponent"]
+                every = fields["column"] == ALL_COLUMNS
+                assert int(dut.settings__all.value) == every
+                assert every or int(dut.settings__column.value) == fields["column"]
+                assert int(dut.settings__entry.value) == fields["entry"]
+                assert int(dut.settings__scale.value) == fields["scale"]
+                assert int(dut.settings__exponent.value.to_unsigned()) == fields["exponent"]
                 bias = join((fields[f"bias_{i}"] for i in range(6)), 16)
                 bias &= (1 << config.accumulator_bits) - 1
-                assert int(dut.channel__bias.value.to_unsigned()) == bias
+                assert int(dut.settings__bias.value.to_unsigned()) == bias
             self.answered += int(dut.answered.value)
             self.errored += int(dut.errored.value)
 
@@ -261,38 +261,38 @@ class Bench:
             if read:
                 read.released = True
             if left:
-                left.channel_released = True
+                left.settings_released = True
             read = left = None
             dut.release__valid.value = 0
-            dut.release_channel__valid.value = 0
+            dut.release_settings__valid.value = 0
             if not self.held and self.working and reading <= 0:
                 read = self.working.popleft()
                 pages = [read.pages[k] for k in ("activations", "weights", "schedule")]
                 dut.release__valid.value = 1
                 dut.release__pages.value = join(pages, 1)
-                if "channel" in read.pages:
+                if "settings" in read.pages:
                     self.leaving.append(read)
                 else:
-                    read.channel_released = True
+                    read.settings_released = True
                 reading = random.randrange(self.hold)
             elif not self.held and self.leaving and sending <= 0:
                 left = self.leaving.popleft()
-                dut.release_channel__valid.value = 1
-                dut.release_channel__page.value = left.pages["channel"]
+                dut.release_settings__valid.value = 1
+                dut.release_settings__page.value = left.pages["settings"]
                 sending = random.randrange(self.hold)
             reading, sending = reading - 1, sending - 1
             dut.idle.value = not self._at_work()
 
 
-def run_in(config, page: int, channel_page: int) -> bytes:
-    """A RUN of one tile in the given page of every buffer, and of channel settings."""
+def run_in(config, page: int, settings_page: int) -> bytes:
+    """A RUN of one tile in the given page of every buffer, and of column settings."""
     return packet_of(
         config,
         Run(
             finish=True,
             relu=False,
             output=OutputFormat.FP32,
-            channel_page=channel_page,
+            settings_page=settings_page,
             activation_base=page * config.activation_groups,
             activation_stride=0,
             row_blocks=1,

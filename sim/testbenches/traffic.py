@@ -5,9 +5,9 @@ import numpy as np
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
-    CHANNEL_ALL,
+    ALL_COLUMNS,
     HEADER_BYTES,
-    Channel,
+    ColumnSettings,
     Load,
     Opcode,
     Run,
@@ -25,7 +25,7 @@ def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> by
     if kind < 5:
         packet = _load(config, rng, wrong)
     elif kind == 5:
-        packet = _channel(config, rng, wrong)
+        packet = _column_settings(config, rng, wrong)
     elif kind == 6:
         packet = packet_of(config, Sync())
     else:
@@ -70,17 +70,17 @@ def _load(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     return packet_of(config, Load(number, address, count), payload)
 
 
-def _channel(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
-    column = CHANNEL_ALL if rng.random() < 0.3 else int(rng.integers(config.columns))
-    channel = int(rng.integers(config.channels))
+def _column_settings(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+    column = ALL_COLUMNS if rng.random() < 0.3 else int(rng.integers(config.columns))
+    entry = int(rng.integers(config.settings_entries))
     if wrong and rng.random() < 0.5:
-        column = int(rng.choice([config.columns, 256, CHANNEL_ALL - 1]))
+        column = int(rng.choice([config.columns, 256, ALL_COLUMNS - 1]))
     elif wrong:
-        channel = int(rng.choice([config.channels, 0xFFFF]))
+        entry = int(rng.choice([config.settings_entries, 0xFFFF]))
     scale, exponent = int(rng.integers(1 << 16)), int(rng.integers(-60, 20))
     limit = 1 << (config.accumulator_bits - 1)
     bias = int.from_bytes(rng.bytes(12), "little") % (2 * limit) - limit
-    return packet_of(config, Channel(column, channel, scale, exponent, bias))
+    return packet_of(config, ColumnSettings(column, entry, scale, exponent, bias))
 
 
 def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
@@ -91,7 +91,7 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
         "finish": int(finish),
         "relu": int(rng.integers(2)),
         "output": int(rng.integers(len(OutputFormat))),
-        "channel_page": int(rng.integers(config.channel_pages)),
+        "settings_page": int(rng.integers(config.settings_pages)),
         "activation_base": int(rng.integers(2 * config.activation_groups)),
         "activation_stride": int(rng.integers(3)),
         "row_blocks": int(rng.integers(1, 4)) if finish else 1,
@@ -100,10 +100,10 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
         "schedule_count": count,
     }
     if wrong:
-        above = config.channel_pages
+        above = config.settings_pages
         limit = 13 - above.bit_length()
         name, value = [
-            ("channel_page", fields["channel_page"] | above << int(rng.integers(limit))),
+            ("settings_page", fields["settings_page"] | above << int(rng.integers(limit))),
             ("output", 3),
             ("activation_base", 2 * config.activation_groups),
             ("row_blocks", 0 if finish else 2),

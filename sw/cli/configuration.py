@@ -35,7 +35,7 @@ TEXTS = {
     "activation_groups": "Groups in a row's activation page.",
     "weight_slots": "Weights in a column's page.",
     "schedule_records": "Group records in a page.",
-    "channel_pages": "Pages of bias and scale, each a column block's.",
+    "settings_pages": "Pages of bias and scale, each a column block's.",
     "runs_ahead": "RUNs that wait for the array.",
     "compact": "Smallest hardware: no counters, no queues.",
 }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa import commands
-from ...hw.isa.commands import CHANNEL_ALL, Target
+from ...hw.isa.commands import ALL_COLUMNS, Target
 from ...hw.isa.host_stream import elements_payload, indices_payload, packet_of
 from .settings import Settings
 from .steps import Load, Run, Sent, Setting, Step
@@ -15,10 +15,10 @@ Sending = tuple[commands.Command, bytes]
 
 
 class Encoder:
-    """Packets of one product, whose outputs have `channels` settings, `relu` and a format."""
+    """Packets of one product, whose outputs have `settings`, `relu` and a format."""
 
-    def __init__(self, config: Config, channels: Settings, relu: bool, output: OutputFormat):
-        self.config, self.channels = config, channels
+    def __init__(self, config: Config, settings: Settings, relu: bool, output: OutputFormat):
+        self.config, self.settings = config, settings
         self.relu, self.output = relu, output
 
     def packets(
@@ -52,17 +52,17 @@ class Encoder:
         return commands.Load(load.target, load.address, len(words)), payload
 
     def _settings(self, setting: Setting) -> Iterator[Sending]:
-        config, channels = self.config, self.channels
+        config, settings = self.config, self.settings
         first = setting.column_block * config.tile_columns
-        for n in range(setting.channels):
-            context, column = divmod(n, 1 if channels.uniform else config.columns)
-            at = 0 if channels.uniform else first + n
-            command = commands.Channel(
-                column=CHANNEL_ALL if channels.uniform else column,
-                channel=setting.page * config.interleave + context,
-                scale=channels.scale[at],
-                exponent=channels.exponent[at],
-                bias=channels.bias[at],
+        for n in range(setting.commands):
+            context, column = divmod(n, 1 if settings.uniform else config.columns)
+            at = 0 if settings.uniform else first + n
+            command = commands.ColumnSettings(
+                column=ALL_COLUMNS if settings.uniform else column,
+                entry=setting.page * config.interleave + context,
+                scale=settings.scale[at],
+                exponent=settings.exponent[at],
+                bias=settings.bias[at],
             )
             yield command, b""
 
@@ -71,7 +71,7 @@ class Encoder:
             finish=sent.run.finish,
             relu=self.relu,
             output=self.output,
-            channel_page=sent.channel_page,
+            settings_page=sent.settings_page,
             **sent.run.fields,
         )
         return command, b""

@@ -49,11 +49,11 @@ class Plan:
         config: Config,
         x: np.ndarray,
         weights: PackedWeights,
-        channels: Settings,
+        settings: Settings,
         relu: bool,
         output: OutputFormat,
     ):
-        self.config, self.weights, self.channels = config, weights, channels
+        self.config, self.weights, self.settings = config, weights, settings
         self.relu, self.output = relu, output
         groups = weights.counts.shape[0]
         self.row_blocks = -(-x.shape[0] // config.rows)
@@ -75,7 +75,7 @@ class Plan:
 
     def packets(self) -> tuple[list[bytes], list[tuple[slice, slice] | None]]:
         """Command packets, and for each the rows and columns of its response's outputs."""
-        encoder = Encoder(self.config, self.channels, self.relu, self.output)
+        encoder = Encoder(self.config, self.settings, self.relu, self.output)
         return encoder.packets(merged(self.steps))
 
     def _sequence(self, phases: list[Phase]) -> tuple[list[Step], int]:
@@ -106,7 +106,7 @@ class Plan:
 
     def _early(self, phases: list[Phase]) -> tuple[list[Sent], deque[_Early], deque[_Early]]:
         """All RUNs; the loads and the settings that they need, in that order."""
-        held = _SettingsPages(self.config, self.channels.uniform)
+        held = _SettingsPages(self.config, self.settings.uniform)
         last_use: dict[Page | int, int] = {}
         runs: list[Sent] = []
         loads: deque[_Early] = deque()
@@ -119,16 +119,16 @@ class Plan:
                 if run.finish:
                     page, fresh = held.place(run.column_block)
                     if fresh:
-                        setting = Setting(run.column_block, page, self._channels(run.column_block))
+                        setting = Setting(run.column_block, page, self._commands(run.column_block))
                         settings.append(_Early(setting, last_use.get(page, -1), len(runs)))
                     last_use[page] = len(runs)
                 last_use |= dict.fromkeys(run.pages, len(runs))
                 runs.append(Sent(run, page))
         return runs, loads, settings
 
-    def _channels(self, column_block: int) -> int:
-        """How many commands set the block's channels."""
-        if self.channels.uniform:
+    def _commands(self, column_block: int) -> int:
+        """How many commands bring the block its settings."""
+        if self.settings.uniform:
             return self.config.interleave
         wide = self.config.tile_columns
         return min(wide, self.weights.shape[1] - column_block * wide)
@@ -142,7 +142,7 @@ class _SettingsPages:
     """
 
     def __init__(self, config: Config, uniform: bool):
-        self._pages, self._uniform = config.channel_pages, uniform
+        self._pages, self._uniform = config.settings_pages, uniform
         self._held: dict[int, int] = {}
         self._turn = 0
 

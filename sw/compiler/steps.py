@@ -56,11 +56,11 @@ class Phase:
 
 @dataclass(frozen=True)
 class Setting:
-    """The CHANNELs that bring a column block's settings into a page of them."""
+    """The SETTINGS commands that bring a column block's settings into a page of them."""
 
     column_block: int
     page: int
-    channels: int
+    commands: int
     """How many commands that takes."""
 
 
@@ -69,7 +69,7 @@ class Sent:
     """A RUN as it is sent: with the page of its column block's settings."""
 
     run: Run
-    channel_page: int
+    settings_page: int
 
 
 Step = Load | Setting | Sent

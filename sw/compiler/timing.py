@@ -41,7 +41,7 @@ class Clock:
     def cost(self, step: Load | Setting) -> int:
         """Cycles that a step occupies the stream: a load is dealt a chunk a cycle."""
         if isinstance(step, Setting):
-            return step.channels * self._header
+            return step.commands * self._header
         if step.again and not self._reloads:
             return 0
         page, targets = self._joined
@@ -81,7 +81,7 @@ class Clock:
         for page in sent.run.pages:
             self._free[page] = self.array + self._skew
         if sent.run.finish:
-            self._free[sent.channel_page] = self.array + self._way_out
+            self._free[sent.settings_page] = self.array + self._way_out
 
 
 def waits(config: Config, steps: Iterable[Step]) -> dict[str, int]:

@@ -61,7 +61,7 @@ class Device:
                 "that made the bitstream"
             )
         # A device of an interface before 1.3 has no such register, and two pages.
-        read["channel_pages"] = read["channel_pages"] or 2
+        read["settings_pages"] = read["settings_pages"] or 2
         try:
             config = config_from(read, name)
         except ValueError as reason:

@@ -100,8 +100,8 @@ def matmul(
             f"{list(weights.shape)}, not {list(x.shape)}"
         )
     check_sums(config, x, weights)
-    channels = settings_of(config, weights.shape[1], bias, scale, weights.scale)
-    plan = Plan(config, x, weights, channels, bool(relu), output)
+    settings = settings_of(config, weights.shape[1], bias, scale, weights.scale)
+    plan = Plan(config, x, weights, settings, bool(relu), output)
     packets, places = plan.packets()
 
     progress = None

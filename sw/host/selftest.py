@@ -206,7 +206,7 @@ def _errors(device: Device) -> str:
     # No driver's function makes an unknown opcode: the first byte is changed, the check with it.
     strange = tagged(bytes([9]) + good[1:], 0)
     outside = 2 * config.schedule_records - 1
-    run = dict.fromkeys(Run.layout(), 0) | {"channel_page": config.channel_pages}
+    run = dict.fromkeys(Run.layout(), 0) | {"settings_page": config.settings_pages}
     cases = {
         Status.BAD_CHECK: damaged,
         Status.BAD_OPCODE: strange,

@@ -24,7 +24,7 @@ from .coverage import DIMENSIONS, GROUP, Coverage
 
 PAGES = {"activation_groups": 16, "weight_slots": 64, "schedule_records": 16}
 CONFIGS = (
-    Config("int8", 4, 3, INT8, channel_pages=4, **PAGES | {"weight_slots": 16}),
+    Config("int8", 4, 3, INT8, settings_pages=4, **PAGES | {"weight_slots": 16}),
     Config("fp16", 2, 4, FP16, lanes=2, interleave=2, columns_per_epilogue=4, **PAGES),
     Config(
         "fp32",

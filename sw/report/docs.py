@@ -24,15 +24,15 @@ NOTES = {
     Opcode.LOAD: "Fill `count` words of a buffer from `address` on with the payload that follows, "
     "padded with zeros to whole beats; the packet ends with the payload's last beat. The words "
     "must lie in one page. Waits until no RUN under way uses that page.",
-    Opcode.CHANNEL: "Set one column's bias, scale and exponent (`column` 0xFFFF: every column's). "
-    "`channel` is page × T + context. The output is `(sum + bias) × scale × 2^exponent`, with "
+    Opcode.SETTINGS: "Set one column's bias, scale and exponent (`column` 0xFFFF: every column's). "
+    "`entry` is page × T + context. The output is `(sum + bias) × scale × 2^exponent`, with "
     "`bias` an integer in the sum's unit, `scale` unsigned, `exponent` signed. Waits until no RUN "
-    "under way uses that page of channels.",
+    "under way uses that page of settings.",
     Opcode.RUN: "Compute `row_blocks` tiles. Tile i reads activations from `activation_base + i × "
     "activation_stride`, its weights from `slot_base`, and the group records `schedule_base` to "
     "`+ schedule_count - 1`. Addresses wrap within their page. Without `finish` the sums stay for "
     "the next RUN, and `row_blocks` is 1. With `relu` what is negative becomes 0. `output` is a "
-    "format as below; of pages of channels there are as many as register `channel_pages` says.",
+    "format as below; of pages of settings there are as many as register `settings_pages` says.",
     Opcode.SYNC: "Answered when everything before has finished.",
 }
 

@@ -124,8 +124,8 @@ def _advice(config: Config, weights: PackedWeights, stats: Stats, cause: str) ->
         case "settings":
             blocks = -(-outputs // config.tile_columns)
             return (
-                f"channel_pages = {min(16, _power(blocks))}",
-                f"{blocks} column blocks share {config.channel_pages} pages of settings",
+                f"settings_pages = {min(16, _power(blocks))}",
+                f"{blocks} column blocks share {config.settings_pages} pages of settings",
             )
         case "pages":
             slots = round(most * groups * config.interleave)

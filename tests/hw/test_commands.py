@@ -5,13 +5,13 @@ from binascii import crc_hqx
 import pytest
 
 from heddle.hw.isa import commands
-from heddle.hw.isa.commands import Channel, Load, Refused, Response, Run, Status, Sync
+from heddle.hw.isa.commands import ColumnSettings, Load, Refused, Response, Run, Status, Sync
 
 RUN = {
     "finish": 1,
     "relu": 0,
     "output": 2,
-    "channel_page": 0x123,
+    "settings_page": 0x123,
     "activation_base": 0x0201,
     "activation_stride": 0x0403,
     "row_blocks": 0x0605,
@@ -21,11 +21,11 @@ RUN = {
 }
 CASES = {
     "load": (Load(3, 0x0201, 0x8003), "015a 0300 0102 0380"),
-    "channel": (
-        Channel(0xFFFF, 5, 0xFEDC, -3, -(1 << 95) + 1),
+    "settings": (
+        ColumnSettings(0xFFFF, 5, 0xFEDC, -3, -(1 << 95) + 1),
         "025a ffff 0500 dcfe fdff 0100 0000 0000 0000 0000 0080",
     ),
-    # Finish is bit 0, ReLU bit 1, the format bits 2 and 3, the page of channels from bit 4 on.
+    # Finish is bit 0, ReLU bit 1, the format bits 2 and 3, the page of settings from bit 4 on.
     "run": (Run(**RUN), "035a 3912 0102 0304 0506 0708 090a 0b0c"),
     "relu": (Run(**RUN | {"finish": 0, "relu": 1}), "035a 3a12 0102 0304 0506 0708 090a 0b0c"),
     "sync": (Sync(), "045a"),
@@ -81,12 +81,12 @@ def test_a_short_header_is_refused():
     [
         Load(0, 1 << 16, 1),
         Load(0, -1, 1),
-        Channel(0, 0, 1 << 16, 0, 0),
-        Channel(0, 0, 0, 1 << 15, 0),
-        Channel(0, 0, 0, -(1 << 15) - 1, 0),
-        Channel(0, 0, 0, 0, 1 << 95),
+        ColumnSettings(0, 0, 1 << 16, 0, 0),
+        ColumnSettings(0, 0, 0, 1 << 15, 0),
+        ColumnSettings(0, 0, 0, -(1 << 15) - 1, 0),
+        ColumnSettings(0, 0, 0, 0, 1 << 95),
         Run(**RUN | {"output": 4}),
-        Run(**RUN | {"channel_page": 1 << 12}),
+        Run(**RUN | {"settings_page": 1 << 12}),
     ],
     ids=str,
 )

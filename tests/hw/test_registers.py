@@ -22,7 +22,7 @@ OTHER = Config(
     activation_groups=16,
     weight_slots=128,
     schedule_records=32,
-    channel_pages=4,
+    settings_pages=4,
     runs_ahead=3,
     compact=True,
 )

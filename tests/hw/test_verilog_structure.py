@@ -1,5 +1,7 @@
 """Designs that differ in names only have one structure; any other difference shows."""
 
+import re
+
 import pytest
 from amaranth import Module, Signal
 from amaranth.lib import wiring
@@ -44,6 +46,19 @@ def text(*names: str, **options) -> str:
 
 
 NAMED = ("first", "second", "inner")
+
+
+@pytest.mark.parametrize("port", ["zero", "c"])
+def test_a_parts_ports_may_change_their_order(port):
+    # An instance's connections are sorted by name too.
+    here = text(*NAMED)
+    at = here.index("inner (")
+    instance = here[at : here.index(";", at)]
+    connections = sorted(re.findall(r"\.\w+\(.*\)", instance.replace(".a(", f".{port}(")))
+    there = here.replace(instance, "inner (\n    " + ",\n    ".join(connections) + "\n  )")
+    module = there.index("module \\top.inner (")
+    there = there[:module] + re.sub(r"\ba\b", port, there[module:])
+    assert here != there and structure(here) == structure(there)
 
 
 def test_names_and_the_order_that_they_bring_do_not_count():

@@ -122,11 +122,11 @@ def test_a_device_of_before_there_were_more_pages_of_settings():
         """Of interface 1.2, whose registers end before that of the pages."""
 
         def read_register(self, address):
-            if address == ADDRESS["channel_pages"]:
+            if address == ADDRESS["settings_pages"]:
                 return 0
             return 0x0001_0002 if address == ADDRESS["version"] else super().read_register(address)
 
-    assert Device(Older(TINY)).config.channel_pages == 2
+    assert Device(Older(TINY)).config.settings_pages == 2
 
 
 @pytest.mark.parametrize("unit", ["decoders", "processing elements", "counters"])

@@ -7,7 +7,7 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8
-from heddle.hw.isa.commands import HEADER_BYTES, Channel, Load, Run, Status, Sync, Target
+from heddle.hw.isa.commands import HEADER_BYTES, ColumnSettings, Load, Run, Status, Sync, Target
 from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
 from heddle.hw.isa.registers import ADDRESS, MAGIC
@@ -71,9 +71,9 @@ def test_a_commands_header():
     )
     commands = [
         packet_of(config, Sync()),
-        packet_of(config, Channel(1, 0, 1 << 15, -15, 7)),
+        packet_of(config, ColumnSettings(1, 0, 1 << 15, -15, 7)),
         packet_of(config, Load(Target.SCHEDULE, 3, 2), bytes([1, 1])),
-        packet_of(config, Run(finish=True, relu=False, output=0, channel_page=0, **fields)),
+        packet_of(config, Run(finish=True, relu=False, output=0, settings_page=0, **fields)),
     ]
     device = SimulatedTransport(config)
     for command in commands:

@@ -181,7 +181,7 @@ def test_no_legal_response_is_beyond_its_limit(config):
     )
     for tiles in (1, 0xFFFF):
         for output in OutputFormat:
-            options = {"finish": True, "relu": False, "channel_page": 0, "row_blocks": tiles}
+            options = {"finish": True, "relu": False, "settings_page": 0, "row_blocks": tiles}
             run = packet_of(config, Run(output=output, **options, **fields))
             beats = config.header_beats + tiles * config.tile_rows * config.row_beats(output)
             limit = response_limit(run, config.stream_bytes)

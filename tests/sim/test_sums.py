@@ -41,7 +41,7 @@ def sum_of(transport, x, w, terms: int) -> float:
             send.append(packet_of(config, Load(Target.SCHEDULE, 0, len(records)), records))
             loaded = records
         fields = {"activation_base": 0, "activation_stride": 0, "row_blocks": 1, "slot_base": 0}
-        fields |= {"schedule_base": 0, "schedule_count": len(records), "channel_page": 0}
+        fields |= {"schedule_base": 0, "schedule_count": len(records), "settings_page": 0}
         fields |= {"finish": not terms, "relu": False, "output": OutputFormat.FP32}
         send.append(packet_of(config, Run(**fields)))
     answers = transport.exchange(send)

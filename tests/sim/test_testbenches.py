@@ -31,7 +31,7 @@ COMPACT = replace(SHORT, columns_per_epilogue=2)
 STREAMS = [
     config(4, 4, INT8),
     config(4, 4, lanes=2),
-    config(8, 3, lanes=4, interleave=2, channel_pages=8),
+    config(8, 3, lanes=4, interleave=2, settings_pages=8),
     config(4, 5, INT8, group=16),
 ]
 BEATS = replace(STREAMS[2], schedule_records=128)
@@ -39,7 +39,7 @@ BEATS = replace(STREAMS[2], schedule_records=128)
 GROUPS = [
     config(2, 1),
     config(3, 4, columns_per_epilogue=4),
-    config(4, 2, INT8, columns_per_epilogue=2, interleave=3, channel_pages=4),
+    config(4, 2, INT8, columns_per_epilogue=2, interleave=3, settings_pages=4),
     config(2, 2, accumulation=Accumulation.FP32, interleave=5, columns_per_epilogue=2),
 ]
 TOPS = [

@@ -9,7 +9,7 @@ import numpy as np
 
 from heddle.hw.config import Config
 
-LOAD, CHANNEL, RUN = 1, 2, 3
+LOAD, SETTINGS, RUN = 1, 2, 3
 ACTIVATIONS, SCHEDULE, INDICES, VALUES = range(4)
 HEADER = 22
 """Cycles of a command besides its payload: two beats, sixteen halfwords of its check, and four
@@ -40,7 +40,7 @@ class Checker:
         }
         self.loaded = {target: np.zeros(2 * depth, bool) for target, depth in self.depth.items()}
         self.records = np.zeros(2 * c.schedule_records, int)
-        self.channels = np.zeros((c.columns, c.channel_pages * c.interleave), bool)
+        self.settings = np.zeros((c.columns, c.settings_pages * c.interleave), bool)
         self.free: dict[tuple, int] = {}
         self.stream = self.array = 0
         self.queue: deque[int] = deque(maxlen=c.runs_ahead)
@@ -50,7 +50,7 @@ class Checker:
             words = struct.unpack("<16H", packet[:32])
             opcode = words[0] & 0xFF
             self.stream += HEADER
-            kind = {LOAD: self._load, CHANNEL: self._channel, RUN: self._run}[opcode]
+            kind = {LOAD: self._load, SETTINGS: self._set, RUN: self._run}[opcode]
             self.commands.append((opcode, kind(words, packet)))
         return self
 
@@ -81,12 +81,12 @@ class Checker:
             self.records[address : address + count] = payload[:count]
         return {"target": target, "address": address, "count": count}
 
-    def _channel(self, words, packet) -> dict:
-        column, channel = words[1:3]
-        page = channel // self.config.interleave
+    def _set(self, words, packet) -> dict:
+        column, entry = words[1:3]
+        page = entry // self.config.interleave
         self.stream = max(self.stream, self.free.get(("settings", page), 0))
-        self.channels[slice(None) if column == 0xFFFF else column, channel] = True
-        return {"column": column, "channel": channel, "page": page}
+        self.settings[slice(None) if column == 0xFFFF else column, entry] = True
+        return {"column": column, "entry": entry, "page": page}
 
     def _run(self, words, packet) -> dict:
         c = self.config
@@ -110,7 +110,7 @@ class Checker:
         finish, settings = mode & 1, mode >> 4
         if finish:
             own = slice(settings * c.interleave, (settings + 1) * c.interleave)
-            assert self.channels[0, own].all(), "settings that were never sent"
+            assert self.settings[0, own].all(), "settings that were never sent"
             pages.append(("settings", settings))
         ready = self.stream
         if len(self.queue) == self.queue.maxlen:

@@ -16,7 +16,7 @@ from heddle.sw.host.device import Device
 from heddle.sw.report.cross_coverage import compare
 from heddle.sw.transports.simulated import SimulatedTransport
 
-from .plan_checker import ACTIVATIONS, CHANNEL, INDICES, LOAD, RUN, SCHEDULE, VALUES, Checker
+from .plan_checker import ACTIVATIONS, INDICES, LOAD, RUN, SCHEDULE, SETTINGS, VALUES, Checker
 
 SMALL = Config("small", 4, 4, FP16, activation_groups=32, weight_slots=64, schedule_records=32)
 CYCLES = {ACTIVATIONS: 4, SCHEDULE: 1, INDICES: 1, VALUES: 1}
@@ -159,31 +159,31 @@ def test_parts_of_k_load_while_the_other_is_worked_on():
 
 def test_settings_stay():
     """As many column blocks as there are pages keep their settings; the panels come again."""
-    config = replace(SMALL, channel_pages=8)
+    config = replace(SMALL, settings_pages=8)
     done = commands(config, 160, 64, 32, bias=True)
     # 40 row blocks are ten panels for eight column blocks of four columns.
-    assert len(done.of(CHANNEL)) == 32
+    assert len(done.of(SETTINGS)) == 32
     assert {run["settings"] for run in done.of(RUN)} == set(range(8))
 
 
 def test_settings_do_not_wait_for_the_run_before():
     """With more column blocks than pages, the page of the RUN just before is never sent anew."""
     for pages in (2, 4):
-        done = commands(replace(SMALL, channel_pages=pages), 160, 64, 64, n=2, bias=True)
+        done = commands(replace(SMALL, settings_pages=pages), 160, 64, 64, n=2, bias=True)
         last = None
         for opcode, fields in done.commands:
             if opcode == RUN:
                 last = fields["settings"]
-            if opcode == CHANNEL and last is not None:
+            if opcode == SETTINGS and last is not None:
                 assert fields["page"] != last
         # The first pages but two keep what they have.
-        sent = [fields["page"] for fields in done.of(CHANNEL)]
+        sent = [fields["page"] for fields in done.of(SETTINGS)]
         assert all(sent.count(page) == 4 for page in range(pages - 2))
 
 
 def test_one_setting_for_all_is_sent_once():
     done = commands(SMALL, 160, 64, 64)
-    assert [fields["column"] for fields in done.of(CHANNEL)] == [0xFFFF]
+    assert [fields["column"] for fields in done.of(SETTINGS)] == [0xFFFF]
 
 
 def test_loads_hide_behind_the_work():

@@ -68,12 +68,12 @@ def writes_into_a_page_that_is_read(m, s):
     m.d.sync += s.page_busy.eq(0)
 
 
-def sets_channels_that_are_read(m, s):
-    m.d.sync += s.channel_busy.eq(0)
+def sets_settings_that_are_read(m, s):
+    m.d.sync += s.settings_busy.eq(0)
 
 
-def looks_at_the_wrong_channels_page(m, s):
-    m.d.sync += s.channel_busy.eq(s.interlock.busy.channel[0])
+def looks_at_the_wrong_settings_page(m, s):
+    m.d.sync += s.settings_busy.eq(s.interlock.busy.settings[0])
 
 
 def waits_for_a_page_that_is_free(m, s):
@@ -104,8 +104,8 @@ def keeps_the_payload(m, s):
         waits_for_nothing,
         says_that_any_length_was_right,
         writes_into_a_page_that_is_read,
-        sets_channels_that_are_read,
-        looks_at_the_wrong_channels_page,
+        sets_settings_that_are_read,
+        looks_at_the_wrong_settings_page,
         waits_for_a_page_that_is_free,
         syncs_early,
         forgets_its_answer,
