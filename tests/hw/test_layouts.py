@@ -5,8 +5,9 @@ from amaranth import Module, signed
 from amaranth.hdl import Fragment
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
 
-from heddle.hw.layouts import connect_checked
+from heddle.hw.layouts import connect_checked, connect_ports
 
 
 def interfaces(given, taken):
@@ -45,3 +46,25 @@ def test_equal_ones_are_joined(shape):
     m = Module()
     connect_checked(m, *interfaces(shape, shape))
     Fragment.get(m, None)
+
+
+def test_a_part_of_a_bus_is_joined_both_ways():
+    half = {"valid": Out(1), "data": Out(4), "ready": In(1)}
+    outer = wiring.Signature(half | {"other": Out(1)}).create(path=("outer",))
+    inner = wiring.Signature(half).create(path=("inner",))
+    m = Module()
+    connect_ports(m, outer, inner)
+
+    async def check(ctx):
+        for value in (0b1010, 0b0101):
+            ctx.set(inner.data, value)
+            ctx.set(inner.valid, value & 1)
+            ctx.set(outer.ready, ~value & 1)
+            ctx.set(outer.other, 1)
+            await ctx.delay(1e-6)
+            assert ctx.get(outer.data) == value and ctx.get(outer.valid) == value & 1
+            assert ctx.get(inner.ready) == ~value & 1
+
+    simulator = Simulator(m)
+    simulator.add_testbench(check)
+    simulator.run()
