@@ -75,6 +75,9 @@ class Config:
     runs_ahead: int = 16
     """RUNs that wait for the array while the host goes on loading; a RUN is about 100 bits. If
     the device is `compact`, none does."""
+    tensor_words: int = 0
+    """Words of tensor memory, each a beat of the host stream (one group for each lane); 0: there
+    is none. A power of two."""
     compact: bool = False
     """For the smallest devices, with a slow clock behind a slow line: no counters but those of
     commands and errors (they read as zero), no queues where there need not be any, an epilogue of
@@ -149,6 +152,13 @@ class Config:
             self.settings_pages in (2, 4, 8, 16),
             "2, 4, 8 or 16",
         )
+        words = self.tensor_words
+        check(
+            "tensor_words",
+            words == 0 or (64 <= words <= 1 << 16 and words & (words - 1) == 0),
+            "0 or a power of two from 64 to 65536",
+        )
+        check("tensor_words", not (words and self.compact), "0 if the device is compact")
         check("runs_ahead", 2 <= self.runs_ahead <= 16, "from 2 to 16")
 
     @property
@@ -231,6 +241,7 @@ class Config:
             "schedule_records": self.schedule_records,
             "settings_pages": self.settings_pages,
             "runs_ahead": self.runs_ahead,
+            "tensor_words": self.tensor_words,
             "compact": self.compact,
             "accumulator_bits": self.accumulator_bits,
             "stream_bytes": self.stream_bytes,

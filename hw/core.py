@@ -20,6 +20,8 @@ from .layouts import PAGE_NUMBERS, beat, connect_checked
 from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
 from .output.lane_group import LaneGroup
+from .tensor.beats import BeatReader
+from .tensor.memory import TensorMemory
 
 
 class Core(wiring.Component):
@@ -121,6 +123,15 @@ class Core(wiring.Component):
                     group.sums[i].eq(array.sums[column]),
                     response.columns[column].eq(group.row[i]),
                 ]
+
+        if config.tensor_words:
+            m.submodules.memory = memory = TensorMemory(config, library)
+            m.submodules.reader = reader = BeatReader(config)
+            connect_checked(m, sequencer.memory, memory.write)
+            connect_checked(m, response.words, reader.words)
+            connect_checked(m, reader.port, memory.reads[0])
+            connect_checked(m, reader.o, response.beats)
+            m.d.comb += sequencer.read_done.eq(reader.asked)
 
         # The last group finishes a row no earlier than the others: its sums come last.
         connect_checked(m, groups[-1].release, sequencer.release_settings)

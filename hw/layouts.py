@@ -107,8 +107,44 @@ def RUN(config: Config) -> data.StructLayout:
     )
 
 
-RESPONSE = data.StructLayout({"opcode": 8, "tag": 8, "status": 16, "rows": 32, "format": 2})
-"""What the response writer sends: a header, then `rows` rows of C outputs in `format`."""
+def WORDS(config: Config) -> data.StructLayout:
+    """`count` words of tensor memory from `address` on, all of them inside it."""
+    words = config.tensor_words
+    return data.StructLayout({"address": range(words), "count": range(words + 1)})
+
+
+def READ_PORT(config: Config) -> wiring.Signature:
+    """Reads of tensor memory: one where both are `valid` and `ready`; its word is `there` some
+    cycles later (`TensorMemory.LATENCY`), whether it is waited for or not."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "ready": In(1),
+            "address": Out(range(config.tensor_words)),
+            "there": In(1),
+            "data": In(8 * config.stream_bytes),
+        }
+    )
+
+
+def WRITE_PORT(config: Config) -> wiring.Signature:
+    """Writes of tensor memory: never refused."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "address": Out(range(config.tensor_words)),
+            "data": Out(8 * config.stream_bytes),
+        }
+    )
+
+
+def RESPONSE(config: Config) -> data.StructLayout:
+    """What the response writer sends: a header, then `rows` rows of C outputs in `format`; or, of
+    `memory`, so many words from `address` on."""
+    fields = {"opcode": 8, "tag": 8, "status": 16, "rows": 32, "format": 2}
+    if config.tensor_words:
+        fields |= {"memory": 1, "address": range(config.tensor_words)}
+    return data.StructLayout(fields)
 
 
 def RECORD(config: Config) -> data.StructLayout:

@@ -6,7 +6,17 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, Config
 from ..formats import OutputFormat
-from ..isa.commands import ALL_COLUMNS, ColumnSettings, Load, Opcode, Run, Status, Target
+from ..isa.commands import (
+    ALL_COLUMNS,
+    ColumnSettings,
+    Load,
+    Opcode,
+    Read,
+    Run,
+    Status,
+    Target,
+    Write,
+)
 from ..isa.maps import address_bits
 from ..layouts import HEADER
 from ..lib.pipeline import register
@@ -59,6 +69,7 @@ class Judge(wiring.Component):
                 "settings": self._settings_outside(settings),
                 "run": self._run_outside(run),
                 "field": self._run_wrong(run),
+                **self._words_outside(),
             },
         )
         problem, ended = self.problem, self.ended
@@ -87,6 +98,13 @@ class Judge(wiring.Component):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Case(Opcode.SYNC), m.If(~ended):
                 m.d.comb += problem.eq(Status.BAD_LENGTH)
+            if self.config.tensor_words:
+                for kind in (Write, Read):
+                    with m.Case(kind.opcode):
+                        with m.If(found[kind.__name__]):
+                            m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                        with m.If(ended if kind is Write else ~ended):
+                            m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
         return m
@@ -111,6 +129,18 @@ class Judge(wiring.Component):
         return ((column >= self.config.columns) & (column != ALL_COLUMNS)) | (
             settings.entry >= self.config.settings_entries
         )
+
+    def _words_outside(self) -> dict:
+        """A WRITE or READ asks for no word, or for some that tensor memory does not have."""
+        size = self.config.tensor_words
+        wrong = {}
+        for kind in (Write, Read) if size else ():
+            words = view(kind, self.header)
+            inside = words.address[: (size - 1).bit_length()]
+            wrong[kind.__name__] = (
+                (words.address >= size) | (words.count == 0) | (inside + words.count > size)
+            )
+        return wrong
 
     def _run_outside(self, run):
         """A RUN begins outside a buffer, or its records leave their page."""

@@ -1,4 +1,5 @@
-"""The response writer: for each command a header, for each finished RUN its rows."""
+"""The response writer: for each command a header, for each finished RUN its rows, for each READ
+its words."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -7,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..formats import OutputFormat
 from ..isa.commands import HEADER_WORDS
-from ..layouts import RESPONSE, beat
+from ..layouts import RESPONSE, WORDS, beat
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
 
@@ -37,15 +38,24 @@ class ResponseWriter(wiring.Component):
     flags : In(8), the sticky flags, for the header
     o : Out stream of layouts.beat
     last_output : Out(1), the last beat of a row has been taken
+
+    With tensor memory also
+
+    words : Out stream of layouts.WORDS, what a READ wants
+    beats : In stream of layouts.beat, those words, in time
     """
 
     def __init__(self, config: Config):
         self.config = config
         leaving = data.StructLayout({"beat": beat(config), "ends_row": 1})
         self.queue = Fifo(leaving, config.queue(AHEAD))
+        memory = {
+            "words": Out(stream.Signature(WORDS(config))),
+            "beats": In(stream.Signature(beat(config))),
+        }
         super().__init__(
             {
-                "response": In(stream.Signature(RESPONSE)),
+                "response": In(stream.Signature(RESPONSE(config))),
                 "row_there": In(1),
                 "columns": In(32).array(config.columns),
                 "row_taken": Out(1),
@@ -53,6 +63,7 @@ class ResponseWriter(wiring.Component):
                 "o": Out(stream.Signature(beat(config))),
                 "last_output": Out(1),
             }
+            | (memory if config.tensor_words else {})
         )
 
     def elaborate(self, platform):
@@ -85,6 +96,7 @@ class ResponseWriter(wiring.Component):
         beats = Signal(range(config.header_beats))
         rows, more = Signal(32), Signal()  # rows to ask for; `more`: not zero
         format = Signal(2)
+        memory = Signal()  # what follows the header are words, not rows
         m.d.comb += crc.halfword.eq(Mux(halfwords < FILLED, header[:16], 0))
         row, row_ended = self._rows(m, more, format, go, go_next)
 
@@ -107,6 +119,14 @@ class ResponseWriter(wiring.Component):
                     halfwords.eq(0),
                     beats.eq(0),
                 ]
+                if config.tensor_words:
+                    # What was wanted before has come whole, so this is taken.
+                    m.d.comb += [
+                        self.words.valid.eq(self.response.valid & response.memory),
+                        self.words.payload.address.eq(response.address),
+                        self.words.payload.count.eq(response.rows),
+                    ]
+                    m.d.sync += memory.eq(response.memory)
                 with m.If(self.response.valid):
                     m.next = "CHECK"
             with m.State("CHECK"):
@@ -130,8 +150,11 @@ class ResponseWriter(wiring.Component):
                     with m.If(final):
                         m.next = "IDLE"
                         with m.If(rows != 0):
-                            m.d.sync += more.eq(1)
+                            m.d.sync += more.eq(~memory)
                             m.next = "ROWS"
+                            if config.tensor_words:
+                                with m.If(memory):
+                                    m.next = "WORDS"
             with m.State("ROWS"):
                 m.d.comb += [
                     offer.eq(row["valid"]),
@@ -143,6 +166,15 @@ class ResponseWriter(wiring.Component):
                     m.d.sync += [rows.eq(rows - 1), more.eq(rows != 1)]
                 with m.If(row_ended & row["final"]):
                     m.next = "IDLE"
+            if config.tensor_words:
+                with m.State("WORDS"):
+                    m.d.comb += [
+                        offer.eq(self.beats.valid),
+                        queue.i.payload.beat.eq(self.beats.payload),
+                        self.beats.ready.eq(go),
+                    ]
+                    with m.If(self.beats.valid & go & self.beats.payload.last):
+                        m.next = "IDLE"
         return m
 
     def _rows(self, m: Module, more, format, go, go_next):

@@ -20,9 +20,11 @@ from ..isa.commands import (
     ColumnSettings,
     Load,
     Opcode,
+    Read,
     Run,
     Status,
     Target,
+    Write,
 )
 from ..isa.maps import address_bits
 from ..layouts import (
@@ -30,6 +32,7 @@ from ..layouts import (
     RELEASE_SETTINGS,
     RESPONSE,
     RUN,
+    WRITE_PORT,
     beat,
     connect_checked,
     settings_signature,
@@ -38,6 +41,7 @@ from ..layouts import (
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
 from ..lib.pipeline import times
+from ..tensor.beats import BeatWriter
 from .interlock import Interlock
 from .judge import Judge, page_bits, view
 from .payload import PayloadUnpacker
@@ -50,8 +54,9 @@ class Sequencer(wiring.Component):
     """Execute the command stream of `hw.isa.commands`.
 
     Latency: about 20 cycles from a header to what it asks for (its CRC is checked a halfword a
-    cycle). Throughput: payloads one chunk a cycle. Stall rule: the stream waits while a LOAD or
-    SETTINGS waits for its page, while the queue of RUNs is full, and while a SYNC waits.
+    cycle). Throughput: payloads one chunk a cycle, to tensor memory a beat. Stall rule: the stream
+    waits while a LOAD or SETTINGS waits for its page, while the queue of RUNs is full, while a SYNC
+    waits, and while a WRITE waits for the READs before it.
 
     Members
     -------
@@ -63,6 +68,11 @@ class Sequencer(wiring.Component):
     release : In({valid, pages}), a RUN has read its buffers
     release_settings : In({valid, page}), a finishing RUN's rows have left
     answered, errored : Out(1), pulses for the counters
+
+    With tensor memory also
+
+    memory : Out(layouts.WRITE_PORT)
+    read_done : In(1), a READ's last word has been asked for
     """
 
     def __init__(self, config: Config, unpacker: PayloadUnpacker | None = None):
@@ -70,7 +80,7 @@ class Sequencer(wiring.Component):
         self.unpacker = unpacker or PayloadUnpacker(config)
         self.interlock = Interlock(config, 2 * config.runs_ahead - 1)
         self.runs = Fifo(RUN(config), config.queue(config.runs_ahead))
-        self.responses = Fifo(RESPONSE, config.queue(ANSWERS_AHEAD))
+        self.responses = Fifo(RESPONSE(config), config.queue(ANSWERS_AHEAD))
         self.header = Signal(8 * HEADER_BYTES, reset_less=True)
         self.beats, self.halfwords = Signal(range(config.header_beats)), Signal(range(HEADER_WORDS))
         self.ended = Signal()
@@ -85,19 +95,24 @@ class Sequencer(wiring.Component):
             view(kind, self.header) for kind in (Load, ColumnSettings, Run)
         )
         self._every_column = self._column_settings.column == ALL_COLUMNS
+        self.reads = Signal(range(2 * ANSWERS_AHEAD))
+        """READs that have not read."""
+        self.writer = BeatWriter(config) if config.tensor_words else None
+        memory = {"memory": Out(WRITE_PORT(config)), "read_done": In(1)}
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
                 "write": Out(write_signature(config)),
                 "settings": Out(settings_signature(config)),
                 "run": Out(stream.Signature(RUN(config))),
-                "response": Out(stream.Signature(RESPONSE)),
+                "response": Out(stream.Signature(RESPONSE(config))),
                 "idle": In(1),
                 "release": In(RELEASE(config)),
                 "release_settings": In(RELEASE_SETTINGS(config)),
                 "answered": Out(1),
                 "errored": Out(1),
             }
+            | (memory if config.tensor_words else {})
         )
 
     def elaborate(self, platform):
@@ -142,6 +157,8 @@ class Sequencer(wiring.Component):
         m.d.sync += rows.eq(0)
         with m.If((self._opcode == Opcode.RUN) & (self.status == Status.OK) & run.mode.finish):
             m.d.sync += rows.eq(times(run.row_blocks, self.config.tile_rows))
+        if self.writer:
+            self._words(m, self.writer, rows)
         self._pages(m, run)
         with m.FSM() as self.fsm:
             self._take(m, crc, rows)
@@ -155,6 +172,25 @@ class Sequencer(wiring.Component):
             self._execute(m)
             self._finish(m)
         return m
+
+    def _words(self, m: Module, writer: BeatWriter, rows: Signal):
+        """What a WRITE and a READ want of tensor memory."""
+        m.submodules.writer = writer
+        connect_checked(m, writer.port, wiring.flipped(self.memory))
+        write, read = view(Write, self.header), view(Read, self.header)
+        answer = self.responses.i.payload
+        reads = (self._opcode == Opcode.READ) & (self.status == Status.OK)
+        m.d.comb += [
+            writer.words.address.eq(write.address),
+            writer.words.count.eq(write.count),
+            writer.i.payload.eq(self.i.payload),
+            answer.memory.eq(reads),
+            answer.address.eq(read.address),
+        ]
+        with m.If(reads):
+            m.d.sync += rows.eq(read.count)
+        begun = self.responses.i.valid & self.responses.i.ready & reads
+        m.d.sync += self.reads.eq(self.reads + begun - self.read_done)
 
     def _pages(self, m: Module, run):
         """Whether what a command needs is free, and what a RUN will hold."""
@@ -241,6 +277,12 @@ class Sequencer(wiring.Component):
                     m.next = "RESPOND"
             with m.Case(Opcode.SYNC), m.If(self.idle & ~runs.o.valid):
                 m.next = "RESPOND"
+            if self.writer:
+                with m.Case(Opcode.WRITE), m.If(self.reads == 0):
+                    m.d.comb += self.writer.start.eq(1)
+                    m.next = "WORDS"
+                with m.Case(Opcode.READ):
+                    m.next = "RESPOND"
         with m.State("PAYLOAD"):
             m.d.comb += [unpacker.i.valid.eq(self.i.valid), self.i.ready.eq(unpacker.i.ready)]
             with m.If(unpacker.done):
@@ -250,6 +292,14 @@ class Sequencer(wiring.Component):
                 with m.Elif(unpacker.bad_schedule):
                     m.d.sync += self.status.eq(Status.BAD_SCHEDULE)
                 m.next = "DISCARD"
+        if writer := self.writer:
+            with m.State("WORDS"):
+                m.d.comb += [writer.i.valid.eq(self.i.valid), self.i.ready.eq(writer.i.ready)]
+                with m.If(writer.done):
+                    m.d.sync += self.ended.eq(writer.ended)
+                    with m.If(writer.bad_length):
+                        m.d.sync += self.status.eq(Status.BAD_LENGTH)
+                    m.next = "DISCARD"
 
     def _finish(self, m: Module):
         """The rest of the packet away, and the answer."""

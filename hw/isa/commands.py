@@ -13,7 +13,7 @@ from enum import IntEnum
 from functools import cache
 from typing import ClassVar, Self
 
-from ..config import BIAS_BITS, HEADER_BYTES
+from ..config import BIAS_BITS, HEADER_BYTES, Config
 
 ALL_COLUMNS = 0xFFFF
 """A `ColumnSettings`'s column that means every column."""
@@ -35,6 +35,10 @@ class Opcode(IntEnum):
     """Compute a column of tiles."""
     SYNC = 4
     """Answer when everything before has finished."""
+    WRITE = 5
+    """Fill words of tensor memory with the payload."""
+    READ = 6
+    """Answer with words of tensor memory."""
 
 
 class Target(IntEnum):
@@ -59,7 +63,8 @@ class Status(IntEnum):
     BAD_OPCODE = 2
     BAD_TARGET = 3
     BAD_ADDRESS = 4
-    """An address range that leaves its page, or a settings entry that does not exist."""
+    """An address range that leaves its page or tensor memory, or a settings entry that does not
+    exist."""
     BAD_LENGTH = 5
     """The packet ended before its payload was complete, or went on after it."""
     BAD_FIELD = 6
@@ -183,15 +188,41 @@ class Sync(_Command):
     opcode = Opcode.SYNC
 
 
-Command = Load | ColumnSettings | Run | Sync
-COMMANDS: dict[Opcode, type[Load] | type[ColumnSettings] | type[Run] | type[Sync]] = {
-    kind.opcode: kind for kind in (Load, ColumnSettings, Run, Sync)
+@dataclass(frozen=True)
+class Write(_Command):
+    """Fill `count` words of tensor memory, from `address` on, with the payload, a beat each."""
+
+    opcode = Opcode.WRITE
+    address: int = _bits(32)
+    count: int = _bits(32)
+
+
+@dataclass(frozen=True)
+class Read(_Command):
+    """Answer with `count` words of tensor memory, from `address` on, a beat each."""
+
+    opcode = Opcode.READ
+    address: int = _bits(32)
+    count: int = _bits(32)
+
+
+Command = Load | ColumnSettings | Run | Sync | Write | Read
+COMMANDS: dict[Opcode, type[Command]] = {
+    kind.opcode: kind for kind in (Load, ColumnSettings, Run, Sync, Write, Read)
 }
+WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
+"""Commands that a payload follows."""
+
+
+def opcodes(config: Config) -> tuple[Opcode, ...]:
+    """The commands that a device of `config` knows."""
+    memory = (Opcode.WRITE, Opcode.READ)
+    return tuple(code for code in Opcode if config.tensor_words or code not in memory)
 
 
 @dataclass(frozen=True)
 class Response(Header):
-    """A response's header; `rows` rows of C outputs follow it."""
+    """A response's header; `rows` rows of C outputs follow a RUN's, so many words a READ's."""
 
     opcode: int
     tag: int

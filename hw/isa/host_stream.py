@@ -4,7 +4,7 @@ import numpy as np
 
 from ..config import HEADER_BYTES, MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
 from ..formats import OutputFormat
-from .commands import CHECKED_BYTES, Command, Refused, Run, decode, sealed
+from .commands import CHECKED_BYTES, Command, Read, Refused, Run, decode, sealed
 
 
 def packet_of(config: Config, command: Command, payload: bytes = b"", tag: int = 0) -> bytes:
@@ -21,8 +21,8 @@ def tagged(packet: bytes, tag: int) -> bytes:
 def response_limit(packet: bytes, beat: int) -> int:
     """Bytes, in beats of `beat` bytes, that no device's response to `packet` exceeds.
 
-    For transports, which do not know the configuration: only a RUN has rows, for each of its row
-    blocks at most those of the largest tile, in FP32.
+    For transports, which do not know the configuration: a READ has words, a RUN rows, for each of
+    its row blocks at most those of the largest tile, in FP32.
     """
     try:
         command = decode(packet[:HEADER_BYTES])
@@ -31,7 +31,8 @@ def response_limit(packet: bytes, beat: int) -> int:
     tiles = command.row_blocks if isinstance(command, Run) else 0
     row = MAX_COLUMNS * OutputFormat.FP32.bytes
     rows = tiles * MAX_ROWS * MAX_INTERLEAVE
-    beats = -(-HEADER_BYTES // beat) + rows * -(-row // beat)
+    words = command.count if isinstance(command, Read) else 0
+    beats = -(-HEADER_BYTES // beat) + rows * -(-row // beat) + words
     return beats * beat
 
 

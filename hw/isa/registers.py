@@ -12,7 +12,7 @@ from .commands import Flag
 
 MAGIC = 0x48_44_4C_45
 """Identification: "HDLE"."""
-VERSION = 0x0001_0003
+VERSION = 0x0001_0004
 """Interface version, major in the upper half. A driver talks to its own major version."""
 
 
@@ -66,6 +66,7 @@ REGISTERS = (
     Register("stall_host", Access.READ, "cycles between tiles without a RUN to execute"),
     Register("overlap", Access.READ, "cycles in which a tile drained while another was issued"),
     Register("settings_pages", Access.CONSTANT, "pages of column settings; 0 means 2"),
+    Register("tensor_words", Access.CONSTANT, "words of tensor memory, each a beat"),
 )
 """In address order, four bytes each."""
 
@@ -108,6 +109,7 @@ def constants(config: Config) -> dict[str, int]:
         "weight_slots": config.weight_slots,
         "schedule_records": config.schedule_records,
         "settings_pages": config.settings_pages,
+        "tensor_words": config.tensor_words,
     }
 
 
@@ -139,5 +141,6 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         schedule_records=read["schedule_records"],
         settings_pages=read["settings_pages"],
         runs_ahead=read["stream"] >> 24 & 0x7F,
+        tensor_words=read["tensor_words"],
         compact=not read["stream"] >> 31,
     )

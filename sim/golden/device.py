@@ -13,15 +13,19 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
     ALL_COLUMNS,
+    WITH_PAYLOAD,
     ColumnSettings,
     Flag,
     Load,
+    Read,
     Refused,
     Response,
     Run,
     Status,
     Target,
+    Write,
     decode,
+    opcodes,
 )
 from ...hw.isa.registers import (
     ADDRESS,
@@ -54,6 +58,7 @@ class ModelTransport:
         self._values = np.zeros((2 * config.weight_slots, config.columns), dtype)
         plain = (0, 1 << 15, config.format.product_unit_log2 - 15)
         self._settings = [[plain] * config.columns for _ in range(config.settings_entries)]
+        self._memory = np.zeros((config.tensor_words, config.stream_bytes), np.uint8)
         self._flags = 0
         self._counters = dict.fromkeys(COUNTED, 0)
         self._sums = self._zeros()
@@ -121,7 +126,9 @@ class ModelTransport:
             command = decode(header)
         except Refused as reason:
             return reason.status, 0, b""
-        if isinstance(command, Load) != bool(payload):
+        if command.opcode not in opcodes(self.config):
+            return Status.BAD_OPCODE, 0, b""
+        if (command.opcode in WITH_PAYLOAD) != bool(payload):
             return Status.BAD_LENGTH, 0, b""
         match command:
             case Load():
@@ -130,6 +137,10 @@ class ModelTransport:
                 return self._set(command), 0, b""
             case Run():
                 return self._run(command)
+            case Write():
+                return self._write(command, payload), 0, b""
+            case Read():
+                return self._read(command)
             case _:
                 return Status.OK, 0, b""
 
@@ -185,6 +196,24 @@ class ModelTransport:
         for c in range(config.columns) if every else [column]:
             self._settings[command.entry][c] = (bias, command.scale, command.exponent)
         return Status.OK
+
+    def _write(self, write: Write, payload: bytes) -> Status:
+        if not self._inside(write):
+            return Status.BAD_ADDRESS
+        # Of a payload that ends early, what came is written.
+        words = np.frombuffer(payload, np.uint8).reshape(-1, self.config.stream_bytes)
+        came = words[: write.count]
+        self._memory[write.address : write.address + len(came)] = came
+        return Status.OK if len(words) == write.count else Status.BAD_LENGTH
+
+    def _read(self, read: Read) -> tuple[Status, int, bytes]:
+        if not self._inside(read):
+            return Status.BAD_ADDRESS, 0, b""
+        words = self._memory[read.address : read.address + read.count]
+        return Status.OK, read.count, words.tobytes()
+
+    def _inside(self, words: Write | Read) -> bool:
+        return words.count > 0 and words.address + words.count <= self.config.tensor_words
 
     def _run(self, run: Run) -> tuple[Status, int, bytes]:
         config = self.config

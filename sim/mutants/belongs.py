@@ -23,6 +23,9 @@ PE = (str(BENCHES), "-k", "[pe-")
 BOARDS = ("tests/hw/test_platforms.py",)
 LINK = (str(BENCHES), "-k", "[link- or [uart-")
 LINK_PROOF = ("tests/sim/proofs/test_link.py", "-k", "test_link")
+TENSOR = (str(BENCHES), "-k", "[tensor-")
+TENSOR_PROOF = ("tests/sim/proofs/test_tensor.py", "-k", "test_tensor_memory or test_beat")
+WORDS = ("tests/sim/test_memory.py",)
 SEQUENCER = (str(BENCHES), "-k", "[sequencer-")
 
 MORE: dict[str, list[tuple[str, ...]]] = {
@@ -42,6 +45,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/lib/crc.py": [SEQUENCER, LINK],
     "hw/control/payload.py": [SEQUENCER, TOP, DEVICE],
     "hw/array/selector.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
+    "hw/tensor/": [TENSOR, TENSOR_PROOF, WORDS],
     "hw/bus/dma.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/isa/dma_registers.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/array/drain.py": [TOP, DEVICE],
@@ -158,6 +162,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         ("tests/sim/test_board.py",),
     ],
     "sw/flow/toolchain.py": [("tests/sw/test_bitstream.py",)],
+    "sw/host/memory.py": [WORDS],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
     "sw/flow/vendor.py": [("tests/hw/test_vendor_boards.py",)],
 }

@@ -1,6 +1,6 @@
 """ResponseWriter: a header for each response and then its rows, all of them, each once."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -20,11 +20,13 @@ class ResponseProof(wiring.Component):
         super().__init__(
             {
                 "offered": In(1),
-                "response": In(RESPONSE),
+                "response": In(RESPONSE(config)),
                 "row_there": In(1),
                 "results": In(32).array(config.columns),
                 "flags": In(8),
                 "ready": In(1),
+                "word_there": In(1),
+                "word": In(8 * config.stream_bytes),
             }
         )
 
@@ -52,7 +54,7 @@ class ResponseProof(wiring.Component):
         sent, beat = writer.queue.i.valid, writer.queue.i.payload.beat
 
         # What is being answered, the beats to come, and the rows still to be fetched.
-        active, response = Signal(), Signal(RESPONSE)
+        active, response = Signal(), Signal(RESPONSE(config))
         head, beats, rows = Signal(8), Signal(40), Signal(32)
         row_beats, later_beats = Signal(8), Signal(8)
         for format, width in ((self.response.format, row_beats), (response.format, later_beats)):
@@ -61,6 +63,12 @@ class ResponseProof(wiring.Component):
                     with m.Case(output):
                         m.d.comb += width.eq(config.row_beats(output))
         total = (config.header_beats + self.response.rows * row_beats)[: len(beats)]
+        memory = Const(0)
+        if config.tensor_words:
+            memory = response.memory
+            self._words(m, writer, started)
+            with m.If(self.response.memory):
+                m.d.comb += [row_beats.eq(1), Assume(self.response.rows != 0)]
         # The row that is being sent.
         row, place = Signal(32 * config.columns), Signal(8)
         packed = Signal.like(row)
@@ -83,6 +91,9 @@ class ResponseProof(wiring.Component):
                 beats.eq(total),
                 rows.eq(self.response.rows),
             ]
+            if config.tensor_words:
+                with m.If(self.response.memory):
+                    m.d.sync += rows.eq(0)
         with m.If(writer.row_taken):
             m.d.sync += [rows.eq(rows - 1), row.eq(packed), place.eq(0)]
         with m.If(sent):
@@ -96,7 +107,11 @@ class ResponseProof(wiring.Component):
             with m.If(head == 0):
                 first = Cat(response.opcode, response.tag, response.status)
                 m.d.comb += Assert(beat.data[: len(first)] == first)
-            with m.If(head >= config.header_beats):
+            with m.If((head >= config.header_beats) & memory):
+                m.d.comb += Assert(beat.data == self.word)
+                if config.tensor_words:
+                    m.d.comb += Assert(writer.beats.ready)
+            with m.Elif(head >= config.header_beats):
                 m.d.comb += Assert(beat.data == (row >> (place * bits)[:16])[:bits])
                 with m.If(~writer.row_taken):
                     m.d.sync += place.eq(place + 1)
@@ -104,5 +119,29 @@ class ResponseProof(wiring.Component):
                 m.d.sync += active.eq(0)
                 m.d.comb += Assert(rows == 0)
         # No deadlock: with rows there, a beat is offered soon after the one before.
-        ends_within(m, active & (waiting != 0) & ~writer.o.valid, 19)
+        there = Mux(memory, self.word_there, waiting != 0)
+        ends_within(m, active & there & ~writer.o.valid, 19)
         return m
+
+    def _words(self, m: Module, writer: ResponseWriter, started):
+        """A memory that gives the words that are asked for, one after another, when it likes."""
+        coming = Signal(32)
+        beat = writer.beats.payload
+        begun = writer.words.valid & started
+        m.d.comb += [
+            writer.words.ready.eq(coming == 0),
+            writer.beats.valid.eq(self.word_there & (coming != 0)),
+            beat.data.eq(self.word),
+            beat.last.eq(coming == 1),
+            Assert(begun == (started & self.response.memory)),
+            Assert(~begun | (coming == 0)),
+            Cover(coming == 2),
+        ]
+        with m.If(writer.beats.valid & writer.beats.ready):
+            m.d.sync += coming.eq(coming - 1)
+        with m.If(begun):
+            m.d.comb += [
+                Assert(writer.words.payload.count == self.response.rows),
+                Assert(writer.words.payload.address == self.response.address),
+            ]
+            m.d.sync += coming.eq(self.response.rows)

@@ -3,22 +3,31 @@
 The unpacker is the solver's choice, within what its own proof (`unpacker.py`) says of it.
 """
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.control.payload import PayloadUnpacker
-from ...hw.control.sequencer import Sequencer
-from ...hw.isa.commands import HEADER_BYTES, HEADER_WORDS, Opcode, Status, Target
+from ...hw.control.sequencer import ANSWERS_AHEAD, Sequencer
+from ...hw.isa.commands import (
+    HEADER_BYTES,
+    HEADER_WORDS,
+    WITH_PAYLOAD,
+    Opcode,
+    Status,
+    Target,
+    opcodes,
+)
 from ...hw.isa.maps import address_bits
 from ...hw.layouts import RELEASE, RELEASE_SETTINGS
 from .claims import Chosen, during, elaborated, falls, ranking
 from .sequencer import surround, surroundings
 
-STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "WAIT", "DECODE", "JUDGE", "CHECK")
-"""A command's way through the states, from its end: it only ever goes down this list."""
+STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "WORDS", "WAIT", "DECODE", "JUDGE", "CHECK")
+"""A command's way through the states, from its end: it only ever goes down this list. Without
+tensor memory there are no WORDS."""
 HELD_AS = {
     Target.ACTIVATIONS: "activations",
     Target.SCHEDULE: "schedule",
@@ -31,6 +40,8 @@ HELD_AS = {
 WORDS = {
     Opcode.LOAD: ("opcode", "target", "address", "count"),
     Opcode.SETTINGS: ("opcode", "column", "entry"),
+    Opcode.WRITE: ("opcode", "address", "address_high", "count", "count_high"),
+    Opcode.READ: ("opcode", "address", "address_high", "count", "count_high"),
 }
 """Halfwords of a header that are spoken of here."""
 
@@ -53,8 +64,10 @@ class SequencerSteps(wiring.Component):
                 "done": In(1),
                 "bad_length": In(1),
                 "bad_schedule": In(1),
+                "read_done": In(1),
             }
         )
+        self.memory = bool(config.tensor_words)
 
     def elaborate(self, platform):
         m = Module()
@@ -69,10 +82,52 @@ class SequencerSteps(wiring.Component):
         self._progress(m, unpacker)
         self._pages(m, unpacker)
         self._deeds(m, unpacker, whole)
+        if self.memory:
+            self._words(m)
         return m
 
     def during(self, *names: str) -> Value:
-        return during(self.sequencer.fsm, *names)
+        there = [name for name in names if self.memory or name != "WORDS"]
+        return during(self.sequencer.fsm, *there) if there else Const(0)
+
+    def _words(self, m: Module):
+        """A WRITE waits for the READs before it, and what both say reaches tensor memory."""
+        s, writer, ok = self.sequencer, self.sequencer.writer, self.sequencer.status == Status.OK
+        opcode, answer = s.header[:8], s.responses.i.payload
+        m.d.comb += [
+            s.read_done.eq(self.read_done),
+            Assume(~self.read_done | (s.reads != 0)),
+            # As many wait for the response writer as the queue holds, and it has one.
+            Assume(s.reads < ANSWERS_AHEAD + 2),
+            Assert(writer.active == self.during("WORDS")),
+            Assert(~writer.start | (s.reads == 0)),
+        ]
+        with m.If(writer.start):
+            m.d.comb += [
+                Assert(writer.words.address == s.header[16:48][: len(writer.words.address)]),
+                Assert(writer.words.count == s.header[48:80][: len(writer.words.count)]),
+            ]
+        with m.If(self.during("WORDS")):
+            m.d.comb += [
+                Assert(s.i.ready),
+                Assert(writer.i.valid == s.i.valid),
+                Assert(Value.cast(writer.i.payload) == Value.cast(s.i.payload)),
+            ]
+        with m.If(self.during("RESPOND")):
+            reads = ok & (opcode == Opcode.READ)
+            m.d.comb += [
+                Assert(answer.memory == reads),
+                Assert(~reads | (answer.rows == s.header[48:80])),
+                Assert(answer.address == s.header[16:48][: len(answer.address)]),
+            ]
+        before, begun, ended = Signal.like(s.reads), Signal(), Signal()
+        m.d.sync += [
+            before.eq(s.reads),
+            begun.eq(self.during("RESPOND") & s.responses.i.ready & answer.memory),
+            ended.eq(self.read_done),
+        ]
+        with m.If(begun | ended):
+            m.d.comb += Assert(s.reads == (before + begun - ended)[: len(before)])
 
     def _packet(self, m: Module, unpacker) -> Signal:
         """A packet's beats are taken up to its last, and none before its answer."""
@@ -108,6 +163,8 @@ class SequencerSteps(wiring.Component):
             m.d.comb += Assert(s.ended == last)
         with m.If(self.during("RESPOND")):
             m.d.comb += Assert(last)
+        with m.If(self.during("WORDS")):
+            m.d.comb += Assert(~last)
 
         # The header turns past its check, so that its first halfword is found again.
         bits = len(s.i.payload.data)
@@ -138,8 +195,10 @@ class SequencerSteps(wiring.Component):
                 | ((opcode == Opcode.SETTINGS) & s.settings_busy)
                 | ((opcode == Opcode.RUN) & (s.full | ~s.runs.i.ready))
                 | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.run.valid))
+                | ((opcode == Opcode.WRITE) & (s.reads != 0))
             ),
             "PAYLOAD": ~self.done,  # the unpacker, which waits for the host
+            "WORDS": ~s.writer.done if self.memory else 0,
             "DISCARD": ~s.ended,
             "RESPOND": ~s.responses.i.ready,
         }
@@ -157,8 +216,9 @@ class SequencerSteps(wiring.Component):
         with m.Else():
             m.d.comb += Assert(~unpacker.i.valid)
         with m.If(self.during("WAIT")):
-            known = Cat(opcode == each for each in Opcode).any()
-            m.d.comb += [Assert(known), Assert(s.ended == (opcode != Opcode.LOAD))]
+            known = Cat(opcode == each for each in opcodes(self.config)).any()
+            followed = Cat(opcode == each for each in WITH_PAYLOAD).any()
+            m.d.comb += [Assert(known), Assert(s.ended == ~followed)]
         with m.Else():
             m.d.comb += Assert(s.place == 0)
 
@@ -217,13 +277,21 @@ class SequencerSteps(wiring.Component):
         """What is answered with OK was done, once; what is refused at its header was not."""
         s = self.sequencer
         opcode, ok = s.header[:8], s.status == Status.OK
+        payload = Cat(opcode == each for each in WITH_PAYLOAD).any()
+        starts, done, bad = unpacker.start, self.during("PAYLOAD") & self.done, self.bad_length
+        if self.memory:
+            starts |= s.writer.start
+            done |= self.during("WORDS") & s.writer.done
+            bad = Mux(self.during("WORDS"), s.writer.bad_length, bad)
+            m.d.comb += Assert(~s.writer.start | (self.during("WAIT") & (opcode == Opcode.WRITE)))
         queued, set_, begun = Signal(), Signal(), Signal()
         queues = s.runs.i.valid & s.runs.i.ready
         sets = self.during("WAIT") & s.settings.valid
         m.d.comb += [
             Assert(~queues | (self.during("WAIT") & ok & (opcode == Opcode.RUN) & ~queued)),
             Assert(~s.settings.valid | (self.during("WAIT") & ok & (opcode == Opcode.SETTINGS))),
-            Assert(~unpacker.start | (self.during("WAIT") & ok & (opcode == Opcode.LOAD) & ~begun)),
+            Assert(~unpacker.start | (self.during("WAIT") & (opcode == Opcode.LOAD))),
+            Assert(~starts | (ok & ~begun)),
             Assert(s.responses.i.valid == self.during("RESPOND")),
         ]
         with m.If(self.during("HEADER", "CHECK", "JUDGE", "DECODE")):
@@ -234,7 +302,7 @@ class SequencerSteps(wiring.Component):
             m.d.sync += [
                 queued.eq(queued | queues),
                 set_.eq(set_ | sets),
-                begun.eq(begun | unpacker.start),
+                begun.eq(begun | starts),
             ]
         with m.If(self.during("WAIT")):
             m.d.comb += [
@@ -246,14 +314,17 @@ class SequencerSteps(wiring.Component):
             ]
         with m.If(self.during("PAYLOAD")):
             m.d.comb += [Assert(ok), Assert(begun), Assert(opcode == Opcode.LOAD)]
-        with m.If(self.during("PAYLOAD", "DISCARD")):
+        with m.If(self.during("WORDS")):
+            m.d.comb += [Assert(ok), Assert(begun), Assert(opcode == Opcode.WRITE)]
+        with m.If(self.during("PAYLOAD", "WORDS", "DISCARD")):
             m.d.comb += [Assert(~queued), Assert(~set_), Assert(~ok | begun)]
         with m.If(self.during("DISCARD", "RESPOND")):
-            m.d.comb += Assert(~begun | (opcode == Opcode.LOAD))
-        # What the unpacker said of a LOAD.
+            m.d.comb += Assert(~begun | payload)
+        # What the unpacker said of a LOAD, or the writer of a WRITE.
         dealt, fine = Signal(), Signal()
-        with m.If(self.during("PAYLOAD") & self.done):
-            m.d.sync += [dealt.eq(1), fine.eq(~self.bad_length & ~self.bad_schedule)]
+        with m.If(done):
+            bad_schedule = self.during("PAYLOAD") & self.bad_schedule
+            m.d.sync += [dealt.eq(1), fine.eq(~bad & ~bad_schedule)]
         with m.Elif(self.during("RESPOND") & s.responses.i.ready):
             m.d.sync += [dealt.eq(0), fine.eq(0)]
         m.d.comb += [
@@ -265,7 +336,7 @@ class SequencerSteps(wiring.Component):
         with m.If(self.during("RESPOND")):
             answer = s.responses.i.payload
             m.d.comb += [
-                Assert((opcode != Opcode.LOAD) | (ok == fine)),
+                Assert(~payload | (ok == fine)),
                 Assert(queued == (ok & (opcode == Opcode.RUN))),
                 Assert(set_ == (ok & (opcode == Opcode.SETTINGS))),
                 Assert(whole | (s.status == Status.BAD_LENGTH)),
@@ -273,6 +344,6 @@ class SequencerSteps(wiring.Component):
                 Assert(Cat(answer.opcode, answer.tag) == s.header[:16]),
             ]
             # Every command is answered with OK, and refused.
-            for each in Opcode:
+            for each in opcodes(self.config):
                 m.d.comb += Cover(ok & (opcode == each))
             m.d.comb += Cover(whole & ~ok)

@@ -3,6 +3,7 @@
 import random
 import struct
 from binascii import crc_hqx
+from collections import deque
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -12,8 +13,8 @@ from ...hw.isa.commands import HEADER_BYTES
 from .common import Sink, Source, configuration, generator, join, start, until
 
 
-def packet(config, response: dict[str, int], flags: int, rows: list[list[int]]) -> list[int]:
-    """The beats of a response, `last` above the data."""
+def packet(config, response: dict[str, int], flags: int, rows: list) -> list[int]:
+    """The beats of a response, `last` above the data; `rows` of outputs, or words of memory."""
     head = struct.pack(
         "<BBHIH20x",
         response["opcode"],
@@ -27,6 +28,9 @@ def packet(config, response: dict[str, int], flags: int, rows: list[list[int]]) 
     output = OutputFormat(response["format"])
     lines = [head + bytes(-HEADER_BYTES % width)]
     for row in rows:
+        if response.get("memory"):
+            lines.append(row.to_bytes(width, "little"))
+            continue
         line = join(row, 8 * output.bytes).to_bytes(output.bytes * config.columns, "little")
         lines.append(line + bytes(-len(line) % width))
     data = b"".join(lines)
@@ -44,6 +48,10 @@ async def packets(dut):
     sink = Sink(dut, "o", 0.4)
     seen_flags, rows_taken, rows_sent = [], 0, 0
     coming, there, pause = [], [], 0.4
+    words = deque()  # (address, words) of the READs that are on their way
+    if config.tensor_words:
+        beats_in = Source(dut, "beats")
+        dut.words__ready.value = 1
 
     def show():
         """The row that is next; once it is taken, what comes after it."""
@@ -70,6 +78,14 @@ async def packets(dut):
                 seen_flags.append(int(dut.flags.value))
             rows_taken += int(dut.row_taken.value)
             rows_sent += int(dut.last_output.value)
+            if config.tensor_words and int(dut.words__valid.value):
+                address, data = words.popleft()
+                assert not beats_in.queue, "asked for before all that it asked for had come"
+                bits = (config.tensor_words - 1).bit_length()
+                assert int(dut.words__payload.value) == address | len(data) << bits
+                for number, word in enumerate(data):
+                    last = number == len(data) - 1
+                    beats_in.queue.append(word | last << 8 * config.stream_bytes)
             dut.flags.value = random.getrandbits(8)
 
     cocotb.start_soon(rows_arrive())
@@ -83,25 +99,37 @@ async def packets(dut):
             "rows": random.choice((0, 0, 1, 2, random.randrange(3, 12))),
             "format": int(random.choice(list(OutputFormat))),
         }
-        rows = [
-            [random.getrandbits(32) for _ in range(config.columns)] for _ in range(response["rows"])
-        ]
+        if config.tensor_words:
+            memory = response["rows"] > 0 and random.random() < 0.4
+            address = random.randrange(config.tensor_words)
+            response |= {"memory": int(memory), "address": address}
+        if response.get("memory"):
+            rows = [random.getrandbits(8 * config.stream_bytes) for _ in range(response["rows"])]
+            words.append((response["address"], rows))
+        else:
+            rows = [
+                [random.getrandbits(32) for _ in range(config.columns)]
+                for _ in range(response["rows"])
+            ]
+            coming.extend(rows)
         sent.append((response, rows))
         word, at = 0, 0
-        for value, width in zip(response.values(), (8, 8, 16, 32, 2), strict=True):
+        for value, width in zip(response.values(), (8, 8, 16, 32, 2, 1, 32), strict=False):
             word |= value << at
             at += width
         responses.queue.append(word)
-        coming.extend(rows)
         if i % 20 == 0:
             # Long silences of either side, and none at all.
             pause, sink.pause = random.choice(((0.95, 0), (0, 0.95), (0, 0), (0.3, 0.3)))
             responses.pause = random.choice((0, 0.5))
+            if config.tensor_words:
+                beats_in.pause = random.choice((0, 0.5))
             await until(dut.clk, lambda: not responses.queue, 20_000, "responses")
 
     def beats():
         return sum(
-            config.header_beats + r["rows"] * config.row_beats(OutputFormat(r["format"]))
+            config.header_beats
+            + r["rows"] * (r.get("memory") or config.row_beats(OutputFormat(r["format"])))
             for r, _ in sent
         )
 
@@ -116,5 +144,5 @@ async def packets(dut):
     assert len(sink.received) == len(expected)
     for number, (got, want) in enumerate(zip(sink.received, expected, strict=True)):
         assert got == want, f"beat {number}: {got:#x}, not {want:#x}"
-    total = sum(response["rows"] for response, _ in sent)
+    total = sum(response["rows"] for response, _ in sent if not response.get("memory"))
     assert (rows_taken, rows_sent) == (total, total)

@@ -122,7 +122,7 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
     exist, where it writes, how long its payload is, what records that holds; of a RUN its fields,
     then its addresses.
     """
-    load, settings, run, sync = (int(opcode) for opcode in Opcode)
+    load, settings, run, sync, *_ = (int(opcode) for opcode in Opcode)
     nowhere, more = 0xFFF0, bytes(config.stream_bytes)
     # Fields of a RUN: mode, activation base, stride, row blocks, slot base, schedule base, count.
     good, mode = (1, 0, 0, 1, 0, 0, 1), 1 << 15
@@ -163,6 +163,22 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
         "RUN: no blocks, slots": (head(config, run, 1, 0, 0, 0, nowhere, 0, 1), Status.BAD_FIELD),
         "SYNC: length": (head(config, sync) + more, Status.BAD_LENGTH),
     }
+    if size := config.tensor_words:
+        write, read = int(Opcode.WRITE), int(Opcode.READ)
+        outside = (size, 0, 1, 0)
+        cases |= {
+            "WRITE: length, address": (head(config, write, *outside), Status.BAD_LENGTH),
+            "WRITE: address, payload": (
+                head(config, write, size - 1, 0, 2, 0) + more,
+                Status.BAD_ADDRESS,
+            ),
+            "WRITE: high address": (head(config, write, 0, 1, 1, 0) + more, Status.BAD_ADDRESS),
+            "READ: length, address": (head(config, read, *outside) + more, Status.BAD_LENGTH),
+            "READ: high count": (head(config, read, 0, 0, 1, 1), Status.BAD_ADDRESS),
+            "READ: nothing": (head(config, read, 0, 0, 0, 0), Status.BAD_ADDRESS),
+        }
+    else:
+        cases["no WRITE"] = (head(config, 5, 0, 0, 1, 0) + more, Status.BAD_OPCODE)
     if records > config.stream_bytes:
         short = head(config, load, 1, 0, records) + bad_records[: config.stream_bytes]
         cases["LOAD: short, records"] = (short, Status.BAD_LENGTH)

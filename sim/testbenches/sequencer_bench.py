@@ -31,6 +31,8 @@ WORDS = {
         *("mode", "activation_base", "activation_stride", "row_blocks"),
         *("slot_base", "schedule_base", "schedule_count"),
     ),
+    Opcode.WRITE: ("address", "address_high", "count", "count_high"),
+    Opcode.READ: ("address", "address_high", "count", "count_high"),
 }
 """A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
 of output format, and above them the page of settings."""
@@ -49,7 +51,9 @@ class Command:
     output: int | None = None
     """The response's format, where rows follow."""
     writes: deque = field(default_factory=deque)
-    """(target, address, chunk, data) on the write bus."""
+    """(target, address, chunk, data) on the write bus, or (address, data) to tensor memory."""
+    memory: tuple[int, int] | None = None
+    """A READ: address and count of its words."""
     pages: dict[str, int] = field(default_factory=dict)
     """The page of each kind that it holds or changes."""
     accepted: bool = False
@@ -58,6 +62,9 @@ class Command:
     """A RUN: its buffers are free."""
     settings_released: bool = False
     """A RUN: its settings page is free, or it never held one."""
+
+    read: bool = False
+    """A READ: its words have been read."""
 
     @property
     def good(self) -> bool:
@@ -102,6 +109,16 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
         if fields["mode"] & 1:
             command.output = fields["mode"] >> 2 & 3
             command.pages["settings"] = fields["mode"] >> 4
+    elif command.opcode == Opcode.WRITE:
+        # What comes is written, if all that was announced has room.
+        if command.status in (Status.OK, Status.BAD_LENGTH):
+            payload = packet[config.header_beats * config.stream_bytes :]
+            for number in range(min(fields["count"], len(payload) // config.stream_bytes)):
+                word = payload[number * config.stream_bytes :][: config.stream_bytes]
+                command.writes.append((fields["address"] + number, int.from_bytes(word, "little")))
+            command.pages = {"memory": 0} if command.writes else {}
+    elif command.opcode == Opcode.READ and command.good:
+        command.memory = fields["address"], fields["count"]
     elif command.opcode == Opcode.SETTINGS and command.good:
         command.pages = {"settings": fields["entry"] // config.interleave}
     return command
@@ -130,6 +147,8 @@ class Bench:
         """RUNs that the array has taken and not yet read."""
         self.leaving: deque[Command] = deque()
         """RUNs whose rows have not left."""
+        self.reading: deque[Command] = deque()
+        """READs whose words have not been read."""
         self.held = False
         """No RUN makes progress."""
         self.answered = self.errored = 0
@@ -141,6 +160,8 @@ class Bench:
         self.responses = Sink(dut, "response", pause, self._response_taken)
         cocotb.start_soon(self._watch())
         cocotb.start_soon(self._array())
+        if config.tensor_words:
+            cocotb.start_soon(self._memory())
 
     def send(self, packet: bytes) -> Command:
         config = self.config
@@ -179,8 +200,14 @@ class Bench:
     def _response_taken(self, payload: int):
         command = self._unanswered.popleft()
         assert payload & ((1 << 64) - 1) == command.response, command
-        if command.output is not None:
-            assert payload >> 64 == command.output
+        if command.memory:
+            self.reading.append(command)
+            address, count = command.memory
+            assert payload >> 66 == 1 | address << 1 and command.response >> 32 == count
+        elif command.output is not None:
+            assert payload >> 64 & 7 == command.output
+        else:
+            assert payload >> 66 & 1 == 0
         if command.opcode == Opcode.SYNC and command.good:
             for earlier in self._before(command):
                 if earlier.opcode == Opcode.RUN and earlier.good:
@@ -206,6 +233,10 @@ class Bench:
     def _free(self, command: Command):
         """The hazard rule: no RUN before `command` still holds a page that it changes."""
         (kind, page), *_ = command.pages.items()
+        if kind == "memory":
+            assert all(c.read for c in self._before(command) if c.memory), (
+                "written before it is read"
+            )
         for run in self._before(command):
             if run.opcode == Opcode.RUN and run.pages.get(kind) == page:
                 assert run.settings_released if kind == "settings" else run.released, (
@@ -244,11 +275,31 @@ class Bench:
                 bias = join((fields[f"bias_{i}"] for i in range(6)), 16)
                 bias &= (1 << config.accumulator_bits) - 1
                 assert int(dut.settings__bias.value.to_unsigned()) == bias
+            if config.tensor_words and int(dut.memory__valid.value):
+                command = self._due[Opcode.WRITE][0]
+                self._free(command)
+                got = int(dut.memory__address.value), int(dut.memory__data.value)
+                assert got == command.writes.popleft()
+                if not command.writes:
+                    self._due[Opcode.WRITE].popleft()
             self.answered += int(dut.answered.value)
             self.errored += int(dut.errored.value)
 
     def _at_work(self) -> bool:
-        return bool(self.working or self.leaving)
+        return bool(self.working or self.leaving or self.reading)
+
+    async def _memory(self):
+        """Reads what READs want, in order, some time after their answers were taken."""
+        done, delay = None, 0
+        while True:
+            await RisingEdge(self.dut.clk)
+            if done:
+                done.read = True
+            done, delay = None, delay - 1
+            if self.reading and delay <= 0:
+                done = self.reading.popleft()
+                delay = random.randrange(self.hold)
+            self.dut.read_done.value = bool(done)
 
     async def _array(self):
         """Works on RUNs in order: reads the buffers, later sends the rows away."""
@@ -281,7 +332,7 @@ class Bench:
                 dut.release_settings__page.value = left.pages["settings"]
                 sending = random.randrange(self.hold)
             reading, sending = reading - 1, sending - 1
-            dut.idle.value = not self._at_work()
+            dut.idle.value = not (self.working or self.leaving)
 
 
 def run_in(config, page: int, settings_page: int) -> bytes:

@@ -10,9 +10,11 @@ from ...hw.isa.commands import (
     ColumnSettings,
     Load,
     Opcode,
+    Read,
     Run,
     Sync,
     Target,
+    Write,
 )
 from ...hw.isa.host_stream import packet_of, tagged
 from ...hw.isa.maps import address_bits
@@ -21,8 +23,10 @@ from ...hw.isa.maps import address_bits
 def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> bytes:
     """A packet with a random tag; with probability `faults` something may be wrong with it."""
     wrong = rng.random() < faults
-    kind = rng.integers(10)
-    if kind < 5:
+    kind = rng.integers(13 if config.tensor_words else 10)
+    if kind > 9:
+        packet = _words(config, rng, wrong)
+    elif kind < 5:
         packet = _load(config, rng, wrong)
     elif kind == 5:
         packet = _column_settings(config, rng, wrong)
@@ -81,6 +85,24 @@ def _column_settings(config: Config, rng: np.random.Generator, wrong: bool) -> b
     limit = 1 << (config.accumulator_bits - 1)
     bias = int.from_bytes(rng.bytes(12), "little") % (2 * limit) - limit
     return packet_of(config, ColumnSettings(column, entry, scale, exponent, bias))
+
+
+def _words(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+    """A WRITE or a READ."""
+    size, count = config.tensor_words, int(rng.integers(1, 9))
+    address = int(rng.choice([0, size - count, int(rng.integers(size - count))]))
+    came = count
+    if wrong:
+        match rng.integers(4):
+            case 0:
+                address = int(rng.choice([size - count + 1, size, 1 << 31, 1 << 32 - 1]))
+            case 1:
+                count = int(rng.choice([0, size + 1, 1 << 32 - 1]))
+            case _:
+                came = max(1, came + int(rng.choice([-1, 1])))
+    if rng.random() < 0.5:
+        return packet_of(config, Read(address, count))
+    return packet_of(config, Write(address, count), rng.bytes(came * config.stream_bytes))
 
 
 def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:

@@ -37,6 +37,7 @@ TEXTS = {
     "schedule_records": "Group records in a page.",
     "settings_pages": "Pages of bias and scale, each a column block's.",
     "runs_ahead": "RUNs that wait for the array.",
+    "tensor_words": "Beats that tensor memory holds; 0: none.",
     "compact": "Smallest hardware: no counters, no queues.",
 }
 """The fields of a `Config`, each an option and a key of a file."""

@@ -1,7 +1,9 @@
 """A device, whatever carries its bytes: it describes itself, multiplies, and counts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import numpy as np
 
 from ...hw.config import Accumulation, Config
 from ...hw.isa.commands import Flag
@@ -20,6 +22,7 @@ from ...hw.isa.registers import (
 from ..errors import DeviceError
 from ..transports.guarded import GuardedTransport
 from ..transports.transport import Transport
+from . import memory
 from .driver import matmul
 
 COUNTERS = tuple(
@@ -120,6 +123,18 @@ class Device:
 
     def _control(self, value: int) -> None:
         self.transport.write_register(ADDRESS["control"], value)
+
+    def write_memory(
+        self, address: int, data, on_progress: Callable[[float], None] | None = None
+    ) -> None:
+        """Fill tensor memory from word `address` on: see `sw.host.memory.write`."""
+        memory.write(self, address, data, on_progress)
+
+    def read_memory(
+        self, address: int, count: int, on_progress: Callable[[float], None] | None = None
+    ) -> np.ndarray:
+        """`count` words of tensor memory from `address` on: see `sw.host.memory.read`."""
+        return memory.read(self, address, count, on_progress)
 
     def matmul(self, x, weights, **options):
         """``x @ weights`` on this device: see `sw.host.driver.matmul`."""

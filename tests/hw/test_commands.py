@@ -5,7 +5,17 @@ from binascii import crc_hqx
 import pytest
 
 from heddle.hw.isa import commands
-from heddle.hw.isa.commands import ColumnSettings, Load, Refused, Response, Run, Status, Sync
+from heddle.hw.isa.commands import (
+    ColumnSettings,
+    Load,
+    Read,
+    Refused,
+    Response,
+    Run,
+    Status,
+    Sync,
+    Write,
+)
 
 RUN = {
     "finish": 1,
@@ -29,6 +39,8 @@ CASES = {
     "run": (Run(**RUN), "035a 3912 0102 0304 0506 0708 090a 0b0c"),
     "relu": (Run(**RUN | {"finish": 0, "relu": 1}), "035a 3a12 0102 0304 0506 0708 090a 0b0c"),
     "sync": (Sync(), "045a"),
+    "write": (Write(0x04030201, 0x08070605), "055a 0102 0304 0506 0708"),
+    "read": (Read(0x04030201, 0x08070605), "065a 0102 0304 0506 0708"),
 }
 
 
@@ -63,7 +75,7 @@ def test_a_flipped_bit_is_refused(bit):
     assert refused.value.status is Status.BAD_CHECK
 
 
-@pytest.mark.parametrize("opcode", [0, 5, 255])
+@pytest.mark.parametrize("opcode", [0, 7, 255])
 def test_an_opcode_that_there_is_not_is_refused(opcode):
     with pytest.raises(Refused) as refused:
         commands.decode(whole(f"{opcode:02x}5a"))

@@ -46,7 +46,10 @@ TOPS = [
     config(2, 3),
     config(4, 4, INT8, columns_per_epilogue=4),
     config(2, 2, lanes=2, accumulation=FP32.accumulation, interleave=5),
+    config(2, 2, lanes=2, tensor_words=128),
 ]
+TENSORS = [config(4, 4, INT8, tensor_words=64), config(4, 4, lanes=2, tensor_words=256)]
+"""With tensor memory."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -61,13 +64,18 @@ RUNS = [
     ("feeders", "hw.buffers.weights:WeightFeeder", [*FORMATS, NARROW, *STREAMS]),
     ("lane_group", "hw.output.lane_group:LaneGroup", [*GROUPS, COMPACT]),
     ("epilogue", "hw.output.epilogue:Epilogue", [*FORMATS, COMPACT]),
-    ("response", "hw.control.response:ResponseWriter", [STREAMS[2], config(2, 9, E4M3), COMPACT]),
+    (
+        "response",
+        "hw.control.response:ResponseWriter",
+        [STREAMS[2], config(2, 9, E4M3), COMPACT, *TENSORS],
+    ),
     ("long_response", "hw.control.response:ResponseWriter", [COMPACT]),
-    ("sequencer", "hw.control.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT]),
+    ("sequencer", "hw.control.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT, *TENSORS]),
     ("registers", "hw.control.registers:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("reset", "hw.top:Accelerator", RESETS),
     ("counters", "hw.top:Accelerator", RESETS[:1]),
+    ("tensor", "sim.testbenches.tensor:Tensors", TENSORS),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link_bench:link", [STREAMS[0], STREAMS[2]]),

@@ -12,6 +12,8 @@ from heddle.sim.proofs.formal import ProofError, check
 SMALL = Config("proof", 2, 3, INT8, activation_groups=16, weight_slots=32, schedule_records=16)
 INTERLEAVED = replace(SMALL, interleave=3)
 PAGED = replace(SMALL, settings_pages=4)
+TENSORS = replace(SMALL, tensor_words=64)
+"""With a tensor memory."""
 COMPACT = replace(SMALL, compact=True)
 """Without queues, which have a proof of their own."""
 

@@ -6,11 +6,15 @@ from heddle.hw.control import response
 from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.response import ResponseProof
 
-from .common import SMALL, mutate, refuted
+from .common import SMALL, TENSORS, mutate, refuted
 
 
 def test_response_writer():
     prove(lambda: ResponseProof(SMALL), bounded=28, cover=34)
+
+
+def test_response_writer_with_tensor_memory():
+    prove(lambda: ResponseProof(TENSORS), bounded=28, cover=34)
 
 
 def never_last(m, writer):
@@ -23,6 +27,20 @@ def takes_rows_early(m, writer):
 
 def silent(m, writer):
     m.d.comb += writer.o.valid.eq(0)
+
+
+def keeps_no_word_waiting(m, writer):
+    m.d.comb += writer.beats.ready.eq(1)
+
+
+def asks_for_fewer_words(m, writer):
+    m.d.comb += writer.words.payload.count.eq(writer.response.payload.rows - 1)
+
+
+@pytest.mark.parametrize("wrong", [keeps_no_word_waiting, asks_for_fewer_words])
+def test_wrong_words_fail(wrong, monkeypatch):
+    mutate(monkeypatch, response.ResponseWriter, wrong)
+    refuted(ResponseProof(TENSORS), 28)
 
 
 @pytest.mark.parametrize("wrong", [never_last, takes_rows_early, silent])

@@ -10,7 +10,7 @@ from heddle.sim.proofs.claims import during
 from heddle.sim.proofs.formal import check, prove
 from heddle.sim.proofs.sequencer_steps import SequencerSteps
 
-from .common import COMPACT, INTERLEAVED, PAGED, SMALL, goes, mutate, no_longer_holds
+from .common import COMPACT, INTERLEAVED, PAGED, SMALL, TENSORS, goes, mutate, no_longer_holds
 
 SHARED = replace(SMALL, rows=4, columns=4, lanes=4, columns_per_epilogue=4)
 """With an epilogue for four columns, and headers of one beat."""
@@ -29,6 +29,10 @@ def test_sequencer_steps_with_queues(config):
     # What is reached is reached as without them.
     check(SequencerSteps(config), "bounded", 4)
     check(SequencerSteps(config), "induction", 4)
+
+
+def test_sequencer_steps_with_tensor_memory():
+    prove(lambda: SequencerSteps(TENSORS), bounded=4, induction=4, cover=32)
 
 
 def answers_twice(m, s):
@@ -90,6 +94,39 @@ def forgets_its_answer(m, s):
 
 def keeps_the_payload(m, s):
     m.d.comb += s.unpacker.i.valid.eq(0)
+
+
+def writes_what_is_to_be_read(m, s):
+    with m.If(during(s.fsm, "WAIT") & (s.header[:8] == Opcode.WRITE)):
+        m.d.comb += s.writer.start.eq(1)
+        m.d.sync += s.fsm.state.eq(s.fsm.encoding["WORDS"])
+
+
+def says_that_any_words_were_right(m, s):
+    with m.If(during(s.fsm, "WORDS")):
+        m.d.sync += s.status.eq(0)
+
+
+def counts_reads_that_it_refuses(m, s):
+    m.d.comb += s.responses.i.payload.memory.eq(s.header[:8] == Opcode.READ)
+
+
+def reads_elsewhere(m, s):
+    m.d.comb += s.responses.i.payload.address.eq(s.header[17:])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        writes_what_is_to_be_read,
+        says_that_any_words_were_right,
+        counts_reads_that_it_refuses,
+        reads_elsewhere,
+    ],
+)
+def test_wrong_words_fail(wrong, monkeypatch):
+    mutate(monkeypatch, sequencer.Sequencer, wrong)
+    no_longer_holds(SequencerSteps(TENSORS), 4)
 
 
 @pytest.mark.parametrize(

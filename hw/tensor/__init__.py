@@ -1,0 +1,1 @@
+"""Tensor memory, and what reads and writes it word after word."""

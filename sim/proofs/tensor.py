@@ -1,0 +1,142 @@
+"""Tensor memory, and what reads it word after word."""
+
+from amaranth import Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cover
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In
+
+from ...hw.config import Config
+from ...hw.layouts import WORDS, WRITE_PORT
+from ...hw.tensor.beats import BeatReader
+from ...hw.tensor.memory import TensorMemory
+from .claims import constant, ends_within, stays
+
+
+class TensorMemoryProof(wiring.Component):
+    """Any reads and writes, but none of a word in the cycle in which it is written.
+
+    One word is watched, of an address that the solver chooses: the claims hold for each.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        words = range(config.tensor_words)
+        super().__init__(
+            {
+                "valid": In(1).array(2),
+                "address": In(words).array(2),
+                "write": In(WRITE_PORT(config)),
+                "watched": In(words),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.memory = memory = TensorMemory(self.config)
+        wiring.connect(m, wiring.flipped(self.write), memory.write)
+        constant(m, self.watched)
+        written, word = Signal(), Signal.like(self.write.data)
+        writes = self.write.valid & (self.write.address == self.watched)
+        with m.If(writes):
+            m.d.sync += [written.eq(1), word.eq(self.write.data)]
+        taken = Signal(2)
+        for n, port in enumerate(memory.reads):
+            m.d.comb += [
+                port.valid.eq(self.valid[n]),
+                port.address.eq(self.address[n]),
+                taken[n].eq(port.valid & port.ready),
+                Assume(~taken[n] | ~self.write.valid | (port.address != self.write.address)),
+            ]
+            # Two cycles later the word is there, and it is what was last written.
+            asked, known = Signal(2, name=f"asked_{n}"), Signal(2, name=f"known_{n}")
+            early, late = Signal.like(word, name=f"early_{n}"), Signal.like(word, name=f"late_{n}")
+            watches = taken[n] & written & (port.address == self.watched)
+            m.d.sync += [
+                asked.eq(asked << 1 | taken[n]),
+                known.eq(known << 1 | watches),
+                early.eq(word),
+                late.eq(early),
+            ]
+            m.d.comb += [
+                Assert(port.there == asked[1]),
+                Assert(~known[1] | (port.data == late)),
+                Cover(known[1] & (port.data != 0)),
+            ]
+            # Nobody waits twice.
+            stays(m, port.valid, port.ready, port.address, claim=Assume)
+            ends_within(m, port.valid & ~port.ready, 1)
+        one, two = memory.reads
+        # A port waits for nothing but the other one's read of the same half.
+        clash = self.valid[0] & self.valid[1] & (one.address[-1] == two.address[-1])
+        m.d.comb += [
+            Assert((one.ready & two.ready) | clash),
+            Assert(~clash | (one.ready ^ two.ready)),
+            Cover(taken == 3),
+        ]
+        return m
+
+
+class BeatReaderProof(wiring.Component):
+    """Any memory that answers in `TensorMemory.LATENCY` cycles what it has taken, as it likes."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "words": In(stream.Signature(WORDS(config))),
+                "granted": In(1),
+                "data": In(8 * config.stream_bytes),
+                "ready": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.reader = reader = BeatReader(self.config)
+        wiring.connect(m, wiring.flipped(self.words), reader.words)
+        port = reader.port
+        taken = port.valid & port.ready
+        on_the_way = Signal(TensorMemory.LATENCY)
+        m.d.sync += on_the_way.eq(on_the_way << 1 | taken)
+        m.d.comb += [
+            port.ready.eq(self.granted),
+            port.there.eq(on_the_way[-1]),
+            port.data.eq(self.data),
+            reader.o.ready.eq(self.ready),
+        ]
+        # What is asked for, in order; and how many beats must come, some of them with `last`.
+        active, next_word, left = Signal(), Signal.like(port.address), Signal(16)
+        begun = self.words.valid & self.words.ready
+        with m.If(begun):
+            m.d.comb += [Assume(self.words.payload.count != 0), Assert(~active)]
+            m.d.sync += [
+                active.eq(1),
+                next_word.eq(self.words.payload.address),
+                left.eq(self.words.payload.count),
+            ]
+        with m.If(taken):
+            m.d.comb += [Assert(active), Assert(port.address == next_word)]
+            m.d.sync += [next_word.eq(next_word + 1), left.eq(left - 1), active.eq(left != 1)]
+        m.d.comb += [
+            Assert(reader.asked == (taken & (left == 1))),
+            Assert(~active | (left != 0)),
+            # Nothing that comes is lost: the queue itself has a proof.
+            Assert(~port.there | reader.queue.i.ready),
+        ]
+        lasts = Signal(TensorMemory.LATENCY)
+        m.d.sync += lasts.eq(lasts << 1 | reader.asked)
+        beat = reader.queue.i.payload
+        with m.If(port.there):
+            m.d.comb += [Assert(beat.data == self.data), Assert(beat.last == lasts[-1])]
+        m.d.comb += [
+            Assert(reader.queue.i.valid == port.there),
+            Cover(port.there & beat.last & (reader.queue.level == 3)),
+        ]
+        # No deadlock: what is wanted is asked for as soon as there is room.
+        room = Signal(range(32), init=reader.queue.depth)
+        m.d.sync += room.eq(room - taken + (reader.o.valid & reader.o.ready))
+        m.d.comb += Assert(port.valid == (active & (room != 0)))
+        idle = Signal(range(4))
+        m.d.sync += idle.eq(Mux(active | begun, 0, idle + (idle != 3)))
+        m.d.comb += Assert((idle != 3) | self.words.ready)
+        return m

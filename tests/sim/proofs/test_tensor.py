@@ -1,0 +1,59 @@
+"""Proofs of tensor memory, and that they can fail."""
+
+from dataclasses import replace
+
+import pytest
+
+from heddle.hw.formats import INT4
+from heddle.hw.tensor import beats, memory
+from heddle.sim.proofs.formal import prove
+from heddle.sim.proofs.tensor import BeatReaderProof, TensorMemoryProof
+
+from .common import TENSORS, mutate, refuted
+
+NARROW = replace(TENSORS, format=INT4)
+"""With words of few bits."""
+
+
+def test_tensor_memory():
+    prove(lambda: TensorMemoryProof(NARROW), bounded=7, cover=7)
+
+
+def test_beat_reader():
+    prove(lambda: BeatReaderProof(NARROW), bounded=16, cover=16)
+
+
+def always_the_first(m, store):
+    m.d.comb += [store.reads[0].ready.eq(1), store.reads[1].ready.eq(~store.reads[0].valid)]
+
+
+def both_at_once(m, store):
+    m.d.comb += [port.ready.eq(1) for port in store.reads]
+
+
+def the_other_half(m, store):
+    m.d.sync += store.reads[0].data.eq(store.reads[1].data)
+
+
+@pytest.mark.parametrize("wrong", [always_the_first, both_at_once, the_other_half])
+def test_wrong_memory_fails(wrong, monkeypatch):
+    mutate(monkeypatch, memory.TensorMemory, wrong)
+    refuted(TensorMemoryProof(NARROW), 7)
+
+
+def counts_no_room(m, reader):
+    m.d.sync += reader.room.eq(reader.queue.depth)
+
+
+def never_last(m, reader):
+    m.d.comb += reader.queue.i.payload.last.eq(0)
+
+
+def asks_twice(m, reader):
+    m.d.comb += reader.port.valid.eq(reader.room != 0)
+
+
+@pytest.mark.parametrize("wrong", [counts_no_room, never_last, asks_twice])
+def test_wrong_reader_fails(wrong, monkeypatch):
+    mutate(monkeypatch, beats.BeatReader, wrong)
+    refuted(BeatReaderProof(NARROW), 16)
