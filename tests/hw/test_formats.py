@@ -69,6 +69,19 @@ NO_NUMBERS = {
 """Infinities, NaNs, outside the window, and bits above the code."""
 
 
+@pytest.mark.parametrize("highest, fits", [(182, True), (183, False)])
+def test_binary32_has_room_for_the_largest_sum(highest, fits):
+    # 2**15 products of 2**55 and 2**55 reach 2**125. With the next exponent they reach 2**127, too
+    # near to 2**128 for what additions round up.
+    powers = Format("powers", 8, 0, Specials.IEEE, window=(170, highest))
+    assert powers.fits_binary32(1 << 15) is fits
+
+
+def test_streams_are_as_wide_as_groups_and_lanes_make_them():
+    # Groups of 8 or 16 elements of 4, 8 or 16 bits, in up to 16 lanes.
+    assert {4, 8, 16, 32, 64, 128, 256, 512} == configuration.BEAT_BYTES
+
+
 @pytest.fixture(params=CHECKED, ids=lambda f: f.name)
 def format(request, monkeypatch):
     """A format with its line in `FORMATS`."""

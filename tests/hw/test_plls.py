@@ -43,6 +43,24 @@ DIVIDERS = {
 }
 
 
+# What their values mean: the iCE40's and Gowin's parameters are one less, the iCE40's output's the
+# logarithm.
+MEANT = {
+    "EHXPLLL": (ECP5, DIVIDERS["EHXPLLL"]),
+    "SB_PLL40_PAD": (ICE40, (range(1, 17), range(1, 129), (2, 4, 8, 16, 32, 64))),
+    "rPLL": (GW1N9, (range(1, 65), range(1, 65), DIVIDERS["rPLL"][2])),
+    "PLLE2_BASE": (SERIES7, DIVIDERS["PLLE2_BASE"]),
+}
+
+
+@pytest.mark.parametrize("cell", MEANT)
+def test_a_plls_limits_are_its_data_sheets(cell):
+    pll, dividers = MEANT[cell]
+    ranges = (pll.input_hz, pll.detector_hz, pll.oscillator_hz, pll.output_hz)
+    assert [tuple(hz / 1e6 for hz in limits) for limits in ranges] == list(LIMITS[cell])
+    assert (pll.references, pll.feedbacks, tuple(pll.posts)) == (*dividers[:2], tuple(dividers[2]))
+
+
 @dataclass
 class Measured:
     """A setting, in MHz."""
