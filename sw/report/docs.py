@@ -35,8 +35,8 @@ NOTES = {
     "format as below; of pages of settings there are as many as register `settings_pages` says.",
     Opcode.SYNC: "Answered when everything before has finished.",
     Opcode.WRITE: "Fill `count` words of tensor memory, from `address` on, with the payload, a "
-    "beat each; the packet ends with the last. Waits until the READs before it have read. Only a device "
-    "with tensor memory knows it.",
+    "beat each; the packet ends with the last. Waits until the READs before it have read. Only a "
+    "device with tensor memory knows it.",
     Opcode.READ: "Answered with `count` words of tensor memory from `address` on, a beat each, as "
     "they are when its turn to be answered comes: after the WRITEs before it. Only a device with "
     "tensor memory knows it.",
