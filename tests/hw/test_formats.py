@@ -77,11 +77,6 @@ def test_binary32_has_room_for_the_largest_sum(highest, fits):
     assert powers.fits_binary32(1 << 15) is fits
 
 
-def test_streams_are_as_wide_as_groups_and_lanes_make_them():
-    # Groups of 8 or 16 elements of 4, 8 or 16 bits, in up to 16 lanes.
-    assert {4, 8, 16, 32, 64, 128, 256, 512} == configuration.BEAT_BYTES
-
-
 @pytest.fixture(params=CHECKED, ids=lambda f: f.name)
 def format(request, monkeypatch):
     """A format with its line in `FORMATS`."""
