@@ -1,6 +1,6 @@
 """Everything between the two host streams."""
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -15,13 +15,17 @@ from .control.metadata import MetadataReader
 from .control.response import ResponseWriter
 from .control.sequencer import Sequencer
 from .isa.commands import Flag, Target
+from .isa.engines import Engine
 from .isa.maps import address_bits
-from .layouts import PAGE_NUMBERS, beat, connect_checked
+from .layouts import PAGE_NUMBERS, beat, connect_checked, write_signature
 from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
 from .output.lane_group import LaneGroup
 from .tensor.beats import BeatReader
+from .tensor.filler import Filler
 from .tensor.memory import TensorMemory
+from .tensor.rows import RowMover
+from .tensor.share import PortShare
 
 
 class Core(wiring.Component):
@@ -89,7 +93,10 @@ class Core(wiring.Component):
         connect_checked(m, issuer.finish, drain.finish)
         connect_checked(m, sequencer.response, response.response)
         connect_checked(m, response.o, wiring.flipped(self.o))
-        connect_checked(m, sequencer.write, activations.write, weights.write, schedule.write)
+        if config.tensor_words:
+            self._tensors(m, sequencer, response, activations, weights, schedule)
+        else:
+            connect_checked(m, sequencer.write, activations.write, weights.write, schedule.write)
         m.d.comb += [
             activations.address.eq(issuer.activation_address),
             activations.load.eq(issuer.load),
@@ -124,15 +131,6 @@ class Core(wiring.Component):
                     response.columns[column].eq(group.row[i]),
                 ]
 
-        if config.tensor_words:
-            m.submodules.memory = memory = TensorMemory(config, library)
-            m.submodules.reader = reader = BeatReader(config)
-            connect_checked(m, sequencer.memory, memory.write)
-            connect_checked(m, response.words, reader.words)
-            connect_checked(m, reader.port, memory.reads[0])
-            connect_checked(m, reader.o, response.beats)
-            m.d.comb += sequencer.read_done.eq(reader.asked)
-
         # The last group finishes a row no earlier than the others: its sums come last.
         connect_checked(m, groups[-1].release, sequencer.release_settings)
         m.d.comb += response.row_there.eq(groups[-1].row_there)
@@ -145,6 +143,53 @@ class Core(wiring.Component):
             self.events.flag_set[Flag.SATURATED].eq(Cat(g.saturated for g in groups).any()),
         ]
         return m
+
+    def _tensors(self, m: Module, sequencer, response, activations, weights, schedule):
+        """Tensor memory, what moves words from it to the buffers, and READs."""
+        config = self.config
+        m.submodules.memory = memory = TensorMemory(config, self.library)
+        m.submodules.reader = reader = BeatReader(config)
+        m.submodules.filler = filler = Filler(config)
+        m.submodules.mover = mover = RowMover(config)
+        m.submodules.share = share = PortShare(config)
+        connect_checked(m, sequencer.memory, memory.write)
+        connect_checked(m, response.words, reader.words)
+        connect_checked(m, reader.o, response.beats)
+        connect_checked(m, sequencer.fill, filler.fills)
+        connect_checked(m, sequencer.row, mover.rows)
+        connect_checked(m, reader.port, share.readers[0])
+        connect_checked(m, mover.port, share.readers[1])
+        connect_checked(m, share.port, memory.reads[0])
+        connect_checked(m, filler.port, memory.reads[1])
+        # Only one of both writes: a LOAD waits until no mover is at work.
+        write = write_signature(config).create(path=("write",))
+        rows = write_signature(config).create(path=("rows",))
+        m.d.comb += [
+            getattr(write, name).eq(
+                Mux(filler.write.valid, getattr(filler.write, name), getattr(sequencer.write, name))
+            )
+            for name in write.signature.members
+        ]
+        m.d.comb += rows.target.eq(Target.ACTIVATIONS)
+        m.d.comb += [
+            getattr(rows, name).eq(getattr(mover.write, name))
+            for name in mover.write.signature.members
+        ]
+        connect_checked(m, write, weights.write, schedule.write)
+        m.d.comb += [
+            getattr(activations.write, name).eq(
+                Mux(mover.write.valid, getattr(rows, name), getattr(write, name))
+            )
+            for name in write.signature.members
+        ]
+        m.d.comb += [
+            sequencer.read_done.eq(reader.asked),
+            sequencer.moving.eq(filler.busy | mover.busy),
+            sequencer.finished[Engine.FILL].eq(filler.finished),
+            sequencer.finished[Engine.ROWS].eq(mover.finished),
+            sequencer.finished[Engine.ARRAY].eq(sequencer.release.valid),
+            self.events.flag_set[Flag.FAULT].eq(filler.fault),
+        ]
 
     def _release_pages(self, m: Module, sequencer, issuer):
         """A RUN's pages are free once the last, most skewed bank has read them."""

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .config import Config
 from .formats import Format
 from .isa.commands import Header, Target
+from .isa.engines import Engine
 from .isa.maps import chunks
 
 
@@ -103,6 +104,48 @@ def RUN(config: Config) -> data.StructLayout:
             "slot_base": 16,
             "schedule_base": 16,
             "schedule_count": 16,
+        }
+    )
+
+
+def WAITS(bits: int) -> data.ArrayLayout:
+    """For each engine, whether a descriptor waits for it, and for which count, of so many bits, of
+    what it has finished."""
+    return data.ArrayLayout(data.StructLayout({"needed": 1, "target": bits}), len(Engine))
+
+
+def COUNTS(bits: int) -> data.ArrayLayout:
+    """What each engine has finished."""
+    return data.ArrayLayout(bits, len(Engine))
+
+
+def FILL(config: Config) -> data.StructLayout:
+    """A FILL command, checked, on its way to the filler."""
+    return data.StructLayout({"target": Target, "address": 16, "count": 16, "words": WORDS(config)})
+
+
+def ROWS(config: Config) -> data.StructLayout:
+    """A ROWS command, checked, on its way to the row mover."""
+    return data.StructLayout(
+        {
+            "source": range(config.tensor_words),
+            "pitch": 16,
+            "groups": 16,
+            "rows": range(config.rows + 1),
+            "address": 16,
+        }
+    )
+
+
+def row_write_signature(config: Config) -> wiring.Signature:
+    """From the row mover to the activations' banks: a group for each of `lanes` rows, never
+    refused. `chunk` says which rows, as on the write bus."""
+    return wiring.Signature(
+        {
+            "valid": Out(1),
+            "address": Out(16),
+            "chunk": Out(8),
+            "data": Out(8 * config.stream_bytes),
         }
     )
 

@@ -9,9 +9,11 @@ from ..formats import OutputFormat
 from ..isa.commands import (
     ALL_COLUMNS,
     ColumnSettings,
+    Fill,
     Load,
     Opcode,
     Read,
+    Rows,
     Run,
     Status,
     Target,
@@ -19,7 +21,7 @@ from ..isa.commands import (
 )
 from ..isa.maps import address_bits
 from ..layouts import HEADER
-from ..lib.pipeline import register
+from ..lib.pipeline import register, times
 
 
 def view(kind, header):
@@ -65,11 +67,11 @@ class Judge(wiring.Component):
             "found",
             {
                 "check": self.bad_check,
-                "load": self._load_outside(m, load),
+                "load": self._load_outside(m, load),  # a FILL begins as a LOAD does
                 "settings": self._settings_outside(settings),
                 "run": self._run_outside(run),
                 "field": self._run_wrong(run),
-                **self._words_outside(),
+                **(self._words_outside(m) if self.config.tensor_words else {}),
             },
         )
         problem, ended = self.problem, self.ended
@@ -98,13 +100,18 @@ class Judge(wiring.Component):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Case(Opcode.SYNC), m.If(~ended):
                 m.d.comb += problem.eq(Status.BAD_LENGTH)
-            if self.config.tensor_words:
-                for kind in (Write, Read):
-                    with m.Case(kind.opcode):
-                        with m.If(found[kind.__name__]):
+            for kind in (Write, Read, Fill, Rows) if self.config.tensor_words else ():
+                with m.Case(kind.opcode):
+                    with m.If(found[kind.__name__]):
+                        m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                    if kind is Fill:
+                        with m.If(found["load"]):
                             m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                        with m.If(ended if kind is Write else ~ended):
-                            m.d.comb += problem.eq(Status.BAD_LENGTH)
+                        known = (load.target <= max(Target)) & (load.target != Target.ACTIVATIONS)
+                        with m.If(~known):
+                            m.d.comb += problem.eq(Status.BAD_TARGET)
+                    with m.If(ended if kind is Write else ~ended):
+                        m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
         return m
@@ -130,17 +137,33 @@ class Judge(wiring.Component):
             settings.entry >= self.config.settings_entries
         )
 
-    def _words_outside(self) -> dict:
-        """A WRITE or READ asks for no word, or for some that tensor memory does not have."""
-        size = self.config.tensor_words
-        wrong = {}
-        for kind in (Write, Read) if size else ():
+    def _words_outside(self, m: Module) -> dict:
+        """By the command's name: it asks for no word, or for some that tensor memory has not; a
+        ROWS also for no row or too many, or for groups that leave their page."""
+        config, wrong = self.config, {}
+        for kind in (Write, Read, Fill):
             words = view(kind, self.header)
-            inside = words.address[: (size - 1).bit_length()]
-            wrong[kind.__name__] = (
-                (words.address >= size) | (words.count == 0) | (inside + words.count > size)
+            first, count = (
+                (words.source, words.words) if kind is Fill else (words.address, words.count)
             )
+            wrong[kind.__name__] = self._beyond(first, count) | (count == 0)
+        rows, depth = view(Rows, self.header), config.activation_groups
+        inside = rows.address[: depth.bit_length() - 1]
+        last_window = times(rows.pitch, config.rows // config.lanes - 1)
+        wrong[Rows.__name__] = (
+            self._beyond(rows.source, last_window + rows.groups)
+            | (rows.groups == 0)
+            | (rows.rows == 0)
+            | (rows.rows > config.rows)
+            | (rows.address >= 2 * depth)
+            | (inside + rows.groups > depth)
+        )
         return wrong
+
+    def _beyond(self, first, count):
+        """`count` words from `first` on are not all in tensor memory."""
+        size = self.config.tensor_words
+        return (first >= size) | (first[: (size - 1).bit_length()] + count > size)
 
     def _run_outside(self, run):
         """A RUN begins outside a buffer, or its records leave their page."""

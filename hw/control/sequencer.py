@@ -13,24 +13,31 @@ from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..buffers.payload import PayloadUnpacker
 from ..config import HEADER_BYTES, Config
 from ..isa.commands import (
     ALL_COLUMNS,
     HEADER_WORDS,
+    WAITS_AT,
     ColumnSettings,
+    Fill,
     Load,
     Opcode,
     Read,
+    Rows,
     Run,
     Status,
     Target,
     Write,
 )
+from ..isa.engines import WAITS_BITS, Engine
 from ..isa.maps import address_bits
 from ..layouts import (
+    FILL,
     RELEASE,
     RELEASE_SETTINGS,
     RESPONSE,
+    ROWS,
     RUN,
     WRITE_PORT,
     beat,
@@ -42,9 +49,9 @@ from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
 from ..lib.pipeline import times
 from ..tensor.beats import BeatWriter
+from .dispatcher import Dispatcher
 from .interlock import Interlock
 from .judge import Judge, page_bits, view
-from .payload import PayloadUnpacker
 
 ANSWERS_AHEAD = 64
 """Commands that are done, or wait as RUNs, while a RUN before them still sends its rows."""
@@ -55,8 +62,8 @@ class Sequencer(wiring.Component):
 
     Latency: about 20 cycles from a header to what it asks for (its CRC is checked a halfword a
     cycle). Throughput: payloads one chunk a cycle, to tensor memory a beat. Stall rule: the stream
-    waits while a LOAD or SETTINGS waits for its page, while the queue of RUNs is full, while a SYNC
-    waits, and while a WRITE waits for the READs before it.
+    waits while a LOAD or SETTINGS waits for its page, while an engine's queue is full, while a SYNC
+    waits, and while a LOAD or WRITE waits until nothing before it has tensor memory to read.
 
     Members
     -------
@@ -73,13 +80,26 @@ class Sequencer(wiring.Component):
 
     memory : Out(layouts.WRITE_PORT)
     read_done : In(1), a READ's last word has been asked for
+    fill, row : Out streams of layouts.FILL and ROWS
+    finished : In(1) for each engine, pulses
+    moving : In(1), the filler or the row mover is at work
     """
 
     def __init__(self, config: Config, unpacker: PayloadUnpacker | None = None):
         self.config = config
         self.unpacker = unpacker or PayloadUnpacker(config)
         self.interlock = Interlock(config, 2 * config.runs_ahead - 1)
-        self.runs = Fifo(RUN(config), config.queue(config.runs_ahead))
+        self.dispatcher = Dispatcher(config) if config.tensor_words else None
+        self.writer = BeatWriter(config) if config.tensor_words else None
+        if self.dispatcher:
+            self.queued = self.dispatcher.runs
+        else:
+            self.runs = Fifo(RUN(config), config.queue(config.runs_ahead))
+            self.queued = self.runs.i
+        self.pending = Signal()
+        """Something that was asked for has not begun."""
+        self.moving_any = Signal()
+        """As it was a cycle ago: something moves data from tensor memory, or is about to."""
         self.responses = Fifo(RESPONSE(config), config.queue(ANSWERS_AHEAD))
         self.header = Signal(8 * HEADER_BYTES, reset_less=True)
         self.beats, self.halfwords = Signal(range(config.header_beats)), Signal(range(HEADER_WORDS))
@@ -97,8 +117,14 @@ class Sequencer(wiring.Component):
         self._every_column = self._column_settings.column == ALL_COLUMNS
         self.reads = Signal(range(2 * ANSWERS_AHEAD))
         """READs that have not read."""
-        self.writer = BeatWriter(config) if config.tensor_words else None
-        memory = {"memory": Out(WRITE_PORT(config)), "read_done": In(1)}
+        memory = {
+            "memory": Out(WRITE_PORT(config)),
+            "read_done": In(1),
+            "fill": Out(stream.Signature(FILL(config))),
+            "row": Out(stream.Signature(ROWS(config))),
+            "finished": In(len(Engine)),
+            "moving": In(1),
+        }
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
@@ -121,9 +147,7 @@ class Sequencer(wiring.Component):
         m.submodules.judge = judge = Judge(self.config)
         m.submodules.unpacker = unpacker = self.unpacker
         m.submodules.interlock = interlock = self.interlock
-        m.submodules.runs = runs = self.runs
         m.submodules.responses = responses = self.responses
-        connect_checked(m, runs.o, wiring.flipped(self.run))
         connect_checked(m, responses.o, wiring.flipped(self.response))
         connect_checked(m, unpacker.write, wiring.flipped(self.write))
         connect_checked(m, wiring.flipped(self.release), interlock.release)
@@ -145,7 +169,7 @@ class Sequencer(wiring.Component):
             self.settings.scale.eq(settings.scale),
             self.settings.exponent.eq(settings.exponent),
             self.settings.bias.eq(settings.bias),
-            runs.i.payload.eq(run),
+            self.queued.payload.eq(run),
             responses.i.payload.opcode.eq(self._opcode),
             responses.i.payload.tag.eq(self._tag),
             responses.i.payload.status.eq(self.status),
@@ -157,8 +181,13 @@ class Sequencer(wiring.Component):
         m.d.sync += rows.eq(0)
         with m.If((self._opcode == Opcode.RUN) & (self.status == Status.OK) & run.mode.finish):
             m.d.sync += rows.eq(times(run.row_blocks, self.config.tile_rows))
-        if self.writer:
+        if self.dispatcher:
             self._words(m, self.writer, rows)
+            self._dispatch(m, self.dispatcher)
+        else:
+            m.submodules.runs = runs = self.runs
+            connect_checked(m, runs.o, wiring.flipped(self.run))
+            m.d.comb += self.pending.eq(runs.o.valid)
         self._pages(m, run)
         with m.FSM() as self.fsm:
             self._take(m, crc, rows)
@@ -191,6 +220,24 @@ class Sequencer(wiring.Component):
             m.d.sync += rows.eq(read.count)
         begun = self.responses.i.valid & self.responses.i.ready & reads
         m.d.sync += self.reads.eq(self.reads + begun - self.read_done)
+
+    def _dispatch(self, m: Module, dispatcher: Dispatcher):
+        """What a FILL and a ROWS want, and who waits for whom."""
+        m.submodules.dispatcher = dispatcher
+        fill, rows = view(Fill, self.header), view(Rows, self.header)
+        for name in ("fill", "row", "run"):
+            connect_checked(m, getattr(dispatcher, name), wiring.flipped(getattr(self, name)))
+        wanted = dispatcher.fills.payload
+        m.d.comb += [
+            dispatcher.waits.eq(self.header[WAITS_AT:][:WAITS_BITS]),
+            dispatcher.finished.eq(self.finished),
+            *(wanted[name].eq(fill[name]) for name in ("target", "address", "count")),
+            wanted.words.address.eq(fill.source),
+            wanted.words.count.eq(fill.words),
+            *(f.eq(rows[name]) for name, f in _fields(dispatcher.rows.payload)),
+            self.pending.eq(dispatcher.pending),
+        ]
+        m.d.sync += self.moving_any.eq(self.moving | dispatcher.pending)
 
     def _pages(self, m: Module, run):
         """Whether what a command needs is free, and what a RUN will hold."""
@@ -254,9 +301,9 @@ class Sequencer(wiring.Component):
 
     def _execute(self, m: Module):
         """What the command asks for, once it may be done."""
-        interlock, runs, unpacker = self.interlock, self.runs, self.unpacker
+        interlock, runs, unpacker = self.interlock, self.queued, self.unpacker
         with m.State("WAIT"), m.Switch(self._opcode):
-            with m.Case(Opcode.LOAD), m.If(~self.page_busy):
+            with m.Case(Opcode.LOAD), m.If(~self.page_busy & ~self.moving_any):
                 m.d.comb += unpacker.start.eq(1)
                 m.next = "PAYLOAD"
             with m.Case(Opcode.SETTINGS):
@@ -270,15 +317,23 @@ class Sequencer(wiring.Component):
                         m.next = "RESPOND"
             with m.Case(Opcode.RUN):
                 m.d.comb += [
-                    runs.i.valid.eq(~self.full),
-                    interlock.acquire.valid.eq(runs.i.valid & runs.i.ready),
+                    runs.valid.eq(~self.full),
+                    interlock.acquire.valid.eq(runs.valid & runs.ready),
                 ]
                 with m.If(interlock.acquire.valid):
                     m.next = "RESPOND"
-            with m.Case(Opcode.SYNC), m.If(self.idle & ~runs.o.valid):
+            with m.Case(Opcode.SYNC), m.If(self.idle & ~self.pending & ~self.moving_any):
                 m.next = "RESPOND"
-            if self.writer:
-                with m.Case(Opcode.WRITE), m.If(self.reads == 0):
+            if self.dispatcher:
+                for opcode, queue in (
+                    (Opcode.FILL, self.dispatcher.fills),
+                    (Opcode.ROWS, self.dispatcher.rows),
+                ):
+                    with m.Case(opcode):
+                        m.d.comb += queue.valid.eq(1)
+                        with m.If(queue.ready):
+                            m.next = "RESPOND"
+                with m.Case(Opcode.WRITE), m.If((self.reads == 0) & ~self.moving_any):
                     m.d.comb += self.writer.start.eq(1)
                     m.next = "WORDS"
                 with m.Case(Opcode.READ):
@@ -328,3 +383,8 @@ class Sequencer(wiring.Component):
         if contexts & (contexts - 1):
             return sum(entry >= page * contexts for page in range(1, pages))
         return entry[contexts.bit_length() - 1 :][: page_bits(self.config)]
+
+
+def _fields(struct):
+    """Names and fields of a structure."""
+    return [(name, struct[name]) for name in struct.shape().members]

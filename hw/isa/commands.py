@@ -14,6 +14,7 @@ from functools import cache
 from typing import ClassVar, Self
 
 from ..config import BIAS_BITS, HEADER_BYTES, Config
+from .engines import WAITS_BITS
 
 ALL_COLUMNS = 0xFFFF
 """A `ColumnSettings`'s column that means every column."""
@@ -39,6 +40,10 @@ class Opcode(IntEnum):
     """Fill words of tensor memory with the payload."""
     READ = 6
     """Answer with words of tensor memory."""
+    FILL = 7
+    """Fill a buffer with words of tensor memory, as a LOAD does with its payload."""
+    ROWS = 8
+    """Fill a block of rows of the activations' buffer from a tensor in tensor memory."""
 
 
 class Target(IntEnum):
@@ -82,6 +87,8 @@ class Flag(IntEnum):
     """A floating-point output became infinite."""
     SATURATED = 3
     """An INT8 output was clipped."""
+    FAULT = 4
+    """A FILL's words were not as many as its buffer's took, or had a bad group record."""
 
 
 class Refused(ValueError):
@@ -92,8 +99,16 @@ class Refused(ValueError):
         self.status = status
 
 
+WAITS_AT = 8 * CHECKED_BYTES - 32
+"""First bit of the field `waits`, which lies at the end of a header."""
+
+
 def _bits(width: int, signed: bool = False):
     return field(metadata={"bits": width, "signed": signed})
+
+
+def _waits():
+    return field(default=0, metadata={"bits": WAITS_BITS, "signed": False, "at": WAITS_AT})
 
 
 class Header:
@@ -102,28 +117,39 @@ class Header:
     @classmethod
     @cache
     def layout(cls) -> dict[str, tuple[int, bool]]:
-        """Width in bits of each field, and whether it is signed (two's complement), in order."""
+        """Width in bits of each field, and whether it is signed (two's complement), in order; but
+        for `waits`, which does not follow the others."""
         return {
-            f.name: (f.metadata["bits"], f.metadata["signed"]) for f in fields(cls) if f.metadata
+            name: (bits, signed) for name, (bits, signed, at) in cls._places().items() if not at
+        }
+
+    @classmethod
+    @cache
+    def _places(cls) -> dict[str, tuple[int, bool, int]]:
+        """Width, signedness, and first bit if the field does not follow the one before it."""
+        return {
+            f.name: (f.metadata["bits"], f.metadata["signed"], f.metadata.get("at", 0))
+            for f in fields(cls)
+            if f.metadata
         }
 
     def _encoded(self, opcode: int, tag: int) -> bytes:
         """The header. Raises `ValueError` if a field's value does not fit."""
         word, at = (opcode & 0xFF) | (tag & 0xFF) << 8, 16
-        for name, (width, signed) in self.layout().items():
+        for name, (width, signed, place) in self._places().items():
             value = int(getattr(self, name))
             low, high = (-1 << width - 1, 1 << width - 1) if signed else (0, 1 << width)
             if not low <= value < high:
                 raise ValueError(f"{type(self).__name__}: {name} {value} is not of {width} bits")
-            word |= (value & (1 << width) - 1) << at
+            word |= (value & (1 << width) - 1) << (place or at)
             at += width
         return sealed(word.to_bytes(CHECKED_BYTES, "little"))
 
     @classmethod
     def _decoded(cls, header: bytes, **more: int) -> Self:
         word, at, values = int.from_bytes(header[:CHECKED_BYTES], "little"), 16, {}
-        for name, (width, signed) in cls.layout().items():
-            value = word >> at & (1 << width) - 1
+        for name, (width, signed, place) in cls._places().items():
+            value = word >> (place or at) & (1 << width) - 1
             values[name] = value - (value >> width - 1 << width) if signed else value
             at += width
         return cls(**values, **more)
@@ -179,6 +205,8 @@ class Run(_Command):
     slot_base: int = _bits(16)
     schedule_base: int = _bits(16)
     schedule_count: int = _bits(16)
+    waits: int = _waits()
+    """See `engines`; of a device with tensor memory."""
 
 
 @dataclass(frozen=True)
@@ -206,9 +234,42 @@ class Read(_Command):
     count: int = _bits(32)
 
 
-Command = Load | ColumnSettings | Run | Sync | Write | Read
+@dataclass(frozen=True)
+class Fill(_Command):
+    """Fill `count` words of a buffer, from `address` on, with `words` words of tensor memory."""
+
+    opcode = Opcode.FILL
+    target: int = _bits(16)
+    """A `Target`, but not the activations."""
+    address: int = _bits(16)
+    count: int = _bits(16)
+    source: int = _bits(32)
+    words: int = _bits(32)
+    """As many as a LOAD's payload would have beats."""
+    waits: int = _waits()
+
+
+@dataclass(frozen=True)
+class Rows(_Command):
+    """Fill words `address` to ``address + groups - 1`` of the activations' buffer.
+
+    Rows lie in tensor memory in windows of one row for each lane, `pitch` words from one window to
+    the next; a window's word g holds group g of its rows. Word `source` is group 0 of rows 0 to
+    lanes - 1. Rows from `rows` on are zeros.
+    """
+
+    opcode = Opcode.ROWS
+    source: int = _bits(32)
+    pitch: int = _bits(16)
+    groups: int = _bits(16)
+    rows: int = _bits(16)
+    address: int = _bits(16)
+    waits: int = _waits()
+
+
+Command = Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows
 COMMANDS: dict[Opcode, type[Command]] = {
-    kind.opcode: kind for kind in (Load, ColumnSettings, Run, Sync, Write, Read)
+    kind.opcode: kind for kind in (Load, ColumnSettings, Run, Sync, Write, Read, Fill, Rows)
 }
 WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 """Commands that a payload follows."""
@@ -216,8 +277,7 @@ WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 
 def opcodes(config: Config) -> tuple[Opcode, ...]:
     """The commands that a device of `config` knows."""
-    memory = (Opcode.WRITE, Opcode.READ)
-    return tuple(code for code in Opcode if config.tensor_words or code not in memory)
+    return tuple(code for code in Opcode if config.tensor_words or code < Opcode.WRITE)
 
 
 @dataclass(frozen=True)

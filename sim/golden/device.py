@@ -15,11 +15,13 @@ from ...hw.isa.commands import (
     ALL_COLUMNS,
     WITH_PAYLOAD,
     ColumnSettings,
+    Fill,
     Flag,
     Load,
     Read,
     Refused,
     Response,
+    Rows,
     Run,
     Status,
     Target,
@@ -141,6 +143,10 @@ class ModelTransport:
                 return self._write(command, payload), 0, b""
             case Read():
                 return self._read(command)
+            case Fill():
+                return self._fill(command), 0, b""
+            case Rows():
+                return self._rows(command), 0, b""
             case _:
                 return Status.OK, 0, b""
 
@@ -211,6 +217,38 @@ class ModelTransport:
             return Status.BAD_ADDRESS, 0, b""
         words = self._memory[read.address : read.address + read.count]
         return Status.OK, read.count, words.tobytes()
+
+    def _fill(self, fill: Fill) -> Status:
+        if fill.target not in list(Target) or fill.target == Target.ACTIVATIONS:
+            return Status.BAD_TARGET
+        if fill.words == 0 or fill.source + fill.words > self.config.tensor_words:
+            return Status.BAD_ADDRESS
+        payload = self._memory[fill.source : fill.source + fill.words].tobytes()
+        status = self._load(Load(fill.target, fill.address, fill.count), payload)
+        # What is wrong with its words shows when it is done, after its answer.
+        if status in (Status.BAD_LENGTH, Status.BAD_SCHEDULE):
+            self._flags |= 1 << Flag.FAULT
+            return Status.OK
+        return status
+
+    def _rows(self, rows: Rows) -> Status:
+        config = self.config
+        windows, page = config.rows // config.lanes, config.activation_groups
+        if (
+            rows.groups == 0
+            or not 0 < rows.rows <= config.rows
+            or rows.source + (windows - 1) * rows.pitch + rows.groups > config.tensor_words
+            or rows.address >= 2 * page
+            or rows.address % page + rows.groups > page
+        ):
+            return Status.BAD_ADDRESS
+        first = rows.source + np.arange(windows)[:, None] * rows.pitch
+        words = self._memory[first + np.arange(rows.groups)]
+        lanes = words.reshape(windows, rows.groups, config.lanes, -1).swapaxes(1, 2)
+        data = lanes.reshape(config.rows, rows.groups, -1).swapaxes(0, 1).copy()
+        data[:, rows.rows :] = 0
+        # As the payload of a LOAD of the same groups would have it.
+        return self._load(Load(Target.ACTIVATIONS, rows.address, rows.groups), data.tobytes())
 
     def _inside(self, words: Write | Read) -> bool:
         return words.count > 0 and words.address + words.count <= self.config.tensor_words

@@ -24,8 +24,10 @@ BOARDS = ("tests/hw/test_platforms.py",)
 LINK = (str(BENCHES), "-k", "[link- or [uart-")
 LINK_PROOF = ("tests/sim/proofs/test_link.py", "-k", "test_link")
 TENSOR = (str(BENCHES), "-k", "[tensor-")
+MOVERS = (str(BENCHES), "-k", "[movers-")
 TENSOR_PROOF = ("tests/sim/proofs/test_tensor.py", "-k", "test_tensor_memory or test_beat")
 WORDS = ("tests/sim/test_memory.py",)
+PROGRAMS = ("tests/sim/test_programs.py", "-k", "tensors")
 SEQUENCER = (str(BENCHES), "-k", "[sequencer-")
 
 MORE: dict[str, list[tuple[str, ...]]] = {
@@ -43,9 +45,12 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/core.py": [TOP, DEVICE],
     "hw/control/counters.py": [(str(BENCHES), "-k", "[registers-"), TOP, DEVICE],
     "hw/lib/crc.py": [SEQUENCER, LINK],
-    "hw/control/payload.py": [SEQUENCER, TOP, DEVICE],
+    "hw/buffers/payload.py": [SEQUENCER, TOP, DEVICE],
     "hw/array/selector.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
-    "hw/tensor/": [TENSOR, TENSOR_PROOF, WORDS],
+    "hw/control/dispatcher.py": [SEQUENCER, PROGRAMS],
+    "hw/control/scoreboard.py": [SEQUENCER, PROGRAMS],
+    "hw/isa/engines.py": [SEQUENCER, PROGRAMS],
+    "hw/tensor/": [TENSOR, MOVERS, TENSOR_PROOF, WORDS, PROGRAMS],
     "hw/bus/dma.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/isa/dma_registers.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/array/drain.py": [TOP, DEVICE],

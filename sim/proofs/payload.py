@@ -5,8 +5,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from ...hw.buffers.payload import PayloadUnpacker
 from ...hw.config import Config
-from ...hw.control.payload import PayloadUnpacker
 from ...hw.isa.maps import chunks
 from ...hw.layouts import beat
 from .claims import elaborated

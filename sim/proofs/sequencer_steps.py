@@ -8,8 +8,8 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
+from ...hw.buffers.payload import PayloadUnpacker
 from ...hw.config import Config
-from ...hw.control.payload import PayloadUnpacker
 from ...hw.control.sequencer import ANSWERS_AHEAD, Sequencer
 from ...hw.isa.commands import (
     HEADER_BYTES,
@@ -20,6 +20,7 @@ from ...hw.isa.commands import (
     Target,
     opcodes,
 )
+from ...hw.isa.engines import Engine
 from ...hw.isa.maps import address_bits
 from ...hw.layouts import RELEASE, RELEASE_SETTINGS
 from .claims import Chosen, during, elaborated, falls, ranking
@@ -65,6 +66,8 @@ class SequencerSteps(wiring.Component):
                 "bad_length": In(1),
                 "bad_schedule": In(1),
                 "read_done": In(1),
+                "finished": In(len(Engine)),
+                "moving": In(1),
             }
         )
         self.memory = bool(config.tensor_words)
@@ -96,11 +99,34 @@ class SequencerSteps(wiring.Component):
         opcode, answer = s.header[:8], s.responses.i.payload
         m.d.comb += [
             s.read_done.eq(self.read_done),
+            s.finished.eq(self.finished),
+            s.moving.eq(self.moving),
             Assume(~self.read_done | (s.reads != 0)),
             # As many wait for the response writer as the queue holds, and it has one.
             Assume(s.reads < ANSWERS_AHEAD + 2),
             Assert(writer.active == self.during("WORDS")),
             Assert(~writer.start | (s.reads == 0)),
+        ]
+        moved, moves = Signal(2), Signal(2)
+        for number, (kind, queue) in enumerate(
+            ((Opcode.FILL, s.dispatcher.fills), (Opcode.ROWS, s.dispatcher.rows))
+        ):
+            this = ok & (opcode == kind)
+            m.d.comb += [
+                moves[number].eq(queue.valid & queue.ready),
+                Assert(~queue.valid | (self.during("WAIT") & this & ~moved[number])),
+            ]
+            with m.If(self.during("RESPOND")):
+                m.d.comb += Assert(moved[number] == this)
+            with m.Else():
+                m.d.comb += Assert(~moved[number])
+        m.d.sync += moved.eq(Mux(self.during("RESPOND") & s.responses.i.ready, 0, moved | moves))
+        # What reads tensor memory is over before it is written, and before a LOAD.
+        reading = Signal()
+        m.d.sync += reading.eq(s.dispatcher.pending | self.moving)
+        m.d.comb += [
+            Assert(s.moving_any == reading),
+            Assert(~(writer.start | s.unpacker.start) | ~reading),
         ]
         with m.If(writer.start):
             m.d.comb += [
@@ -191,11 +217,13 @@ class SequencerSteps(wiring.Component):
         others = {
             "HEADER": 1,  # the host, for as long as it sends no header
             "WAIT": (
-                ((opcode == Opcode.LOAD) & s.page_busy)
+                ((opcode == Opcode.LOAD) & (s.page_busy | s.moving_any))
                 | ((opcode == Opcode.SETTINGS) & s.settings_busy)
-                | ((opcode == Opcode.RUN) & (s.full | ~s.runs.i.ready))
-                | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.run.valid))
-                | ((opcode == Opcode.WRITE) & (s.reads != 0))
+                | ((opcode == Opcode.RUN) & (s.full | ~s.queued.ready))
+                | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.pending & ~s.moving_any))
+                | ((opcode == Opcode.WRITE) & ((s.reads != 0) | s.moving_any))
+                | ((opcode == Opcode.FILL) & ~(s.dispatcher.fills.ready if self.memory else 0))
+                | ((opcode == Opcode.ROWS) & ~(s.dispatcher.rows.ready if self.memory else 0))
             ),
             "PAYLOAD": ~self.done,  # the unpacker, which waits for the host
             "WORDS": ~s.writer.done if self.memory else 0,
@@ -252,7 +280,7 @@ class SequencerSteps(wiring.Component):
             exists.eq(entry < self.config.settings_entries),
             was_full.eq(s.interlock.full),
             judged.eq(self.during("JUDGE", "DECODE", "WAIT")),
-            alone.eq(self.idle & ~s.run.valid),
+            alone.eq(self.idle & ~s.pending & ~s.moving_any),
             synced.eq(sync),
         ]
         with m.If(judged & self.during("WAIT")):
@@ -265,8 +293,10 @@ class SequencerSteps(wiring.Component):
             Assert(~unpacker.start | ~held_page),
             Assert(~s.settings.valid | ~held_settings),
             Assert(~s.interlock.acquire.valid | ~was_full),
-            Assert(s.interlock.acquire.valid == (s.runs.i.valid & s.runs.i.ready)),
+            Assert(s.interlock.acquire.valid == (s.queued.valid & s.queued.ready)),
         ]
+        with m.If(self.during("WAIT") & (s.header[:8] == Opcode.LOAD)):
+            m.d.comb += Assert(field(Opcode.LOAD, "target") <= max(Target))
         with m.If(unpacker.start):
             told = {name: getattr(unpacker, name) for name in ("target", "address", "count")}
             m.d.comb += [Assert(value == field(Opcode.LOAD, name)) for name, value in told.items()]
@@ -285,7 +315,7 @@ class SequencerSteps(wiring.Component):
             bad = Mux(self.during("WORDS"), s.writer.bad_length, bad)
             m.d.comb += Assert(~s.writer.start | (self.during("WAIT") & (opcode == Opcode.WRITE)))
         queued, set_, begun = Signal(), Signal(), Signal()
-        queues = s.runs.i.valid & s.runs.i.ready
+        queues = s.queued.valid & s.queued.ready
         sets = self.during("WAIT") & s.settings.valid
         m.d.comb += [
             Assert(~queues | (self.during("WAIT") & ok & (opcode == Opcode.RUN) & ~queued)),

@@ -23,7 +23,8 @@ from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import address_bits
 from . import traffic
 from .common import configuration, generator, start, until
-from .sequencer_bench import WORDS, Bench, Command, run_in
+from .sequencer_bench import WORDS, Bench, run_in
+from .sequencer_engines import Command
 
 
 async def opened(dut, pause: float, hold: int):

@@ -1,9 +1,7 @@
-"""The sequencer's scoreboard, and the array that it works for: it takes RUNs, and lets them go."""
+"""The sequencer's scoreboard: what must come of every packet, and that it does."""
 
-import random
 import struct
 from collections import deque
-from dataclasses import dataclass, field
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -23,6 +21,7 @@ from ...hw.layouts import MODE
 from ...sw.host.answers import answer_of
 from ..golden.device import ModelTransport
 from .common import Sink, Source, join, until
+from .sequencer_engines import ENGINES, Command, Engines
 
 WORDS = {
     Opcode.LOAD: ("target", "address", "count"),
@@ -33,42 +32,11 @@ WORDS = {
     ),
     Opcode.WRITE: ("address", "address_high", "count", "count_high"),
     Opcode.READ: ("address", "address_high", "count", "count_high"),
+    Opcode.FILL: ("target", "address", "count", "source", "source_high", "words", "words_high"),
+    Opcode.ROWS: ("source", "source_high", "pitch", "groups", "rows", "address"),
 }
 """A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
 of output format, and above them the page of settings."""
-
-
-@dataclass
-class Command:
-    """A packet and what must come of it."""
-
-    packet: bytes
-    opcode: int
-    status: Status
-    response: int
-    """layouts.RESPONSE without its format."""
-    fields: dict[str, int]
-    output: int | None = None
-    """The response's format, where rows follow."""
-    writes: deque = field(default_factory=deque)
-    """(target, address, chunk, data) on the write bus, or (address, data) to tensor memory."""
-    memory: tuple[int, int] | None = None
-    """A READ: address and count of its words."""
-    pages: dict[str, int] = field(default_factory=dict)
-    """The page of each kind that it holds or changes."""
-    accepted: bool = False
-    """A RUN: the array has it."""
-    released: bool = False
-    """A RUN: its buffers are free."""
-    settings_released: bool = False
-    """A RUN: its settings page is free, or it never held one."""
-
-    read: bool = False
-    """A READ: its words have been read."""
-
-    @property
-    def good(self) -> bool:
-        return self.status is Status.OK
 
 
 def kind_of(target: Target) -> str:
@@ -117,6 +85,8 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
                 word = payload[number * config.stream_bytes :][: config.stream_bytes]
                 command.writes.append((fields["address"] + number, int.from_bytes(word, "little")))
             command.pages = {"memory": 0} if command.writes else {}
+    elif command.opcode in ENGINES[:2] and command.good:
+        command.pages = {"moved": 0}
     elif command.opcode == Opcode.READ and command.good:
         command.memory = fields["address"], fields["count"]
     elif command.opcode == Opcode.SETTINGS and command.good:
@@ -134,23 +104,13 @@ def dealt(config, target: Target, fields: dict[str, int], payload: bytes):
         yield int(target), fields["address"] + i // kind.per_word, i % kind.per_word, data
 
 
-class Bench:
-    """Scoreboard, and the array that the sequencer works for."""
+class Bench(Engines):
+    """Scoreboard, and the engines that the sequencer works for."""
 
     def __init__(self, dut, config, pause: float, hold: int):
-        self.dut, self.config = dut, config
-        self.hold = hold
-        """Longest time in cycles that a RUN keeps its pages."""
+        super().__init__(dut, config, hold)
         self.model = ModelTransport(config)
         self.commands: list[Command] = []
-        self.working: deque[Command] = deque()
-        """RUNs that the array has taken and not yet read."""
-        self.leaving: deque[Command] = deque()
-        """RUNs whose rows have not left."""
-        self.reading: deque[Command] = deque()
-        """READs whose words have not been read."""
-        self.held = False
-        """No RUN makes progress."""
         self.answered = self.errored = 0
         self._unanswered: deque[Command] = deque()
         self._due: dict[int, deque[Command]] = {opcode: deque() for opcode in Opcode}
@@ -159,9 +119,12 @@ class Bench:
         self.runs = Sink(dut, "run", pause, self._run_taken)
         self.responses = Sink(dut, "response", pause, self._response_taken)
         cocotb.start_soon(self._watch())
-        cocotb.start_soon(self._array())
         if config.tensor_words:
-            cocotb.start_soon(self._memory())
+            self.movers = [
+                Sink(dut, name, pause, lambda payload, op=op: self._move_taken(op, payload))
+                for name, op in zip(("fill", "row"), ENGINES[:2], strict=True)
+            ]
+        self.begin()
 
     def send(self, packet: bytes) -> Command:
         config = self.config
@@ -212,6 +175,8 @@ class Bench:
             for earlier in self._before(command):
                 if earlier.opcode == Opcode.RUN and earlier.good:
                     assert earlier.accepted and earlier.settings_released
+                if earlier.opcode in ENGINES and earlier.good:
+                    assert earlier.released
 
     def _run_taken(self, payload: int):
         command = self._due[Opcode.RUN].popleft()
@@ -222,7 +187,38 @@ class Bench:
             | join((command.fields[name] for name in names[1:]), 16) << MODE(self.config).size
         ), command.fields
         command.accepted = True
+        self._waited(command)
         self.working.append(command)
+
+    def _move_taken(self, opcode: Opcode, payload: int):
+        command, config = self._due[opcode].popleft(), self.config
+        fields, bits = command.fields, (config.tensor_words - 1).bit_length()
+        source = fields["source"] | fields["source_high"] << 16
+        if opcode == Opcode.FILL:
+            size = fields["words"] | fields["words_high"] << 16
+            names, at = ("target", "address", "count"), (0, 2, 18)
+            expected = source << 34 | size << 34 + bits
+        else:
+            rows = config.rows.bit_length()
+            names, at = ("pitch", "groups", "rows", "address"), (0, 16, 32, 32 + rows)
+            at, expected = tuple(bits + place for place in at), source
+        for name, place in zip(names, at, strict=True):
+            expected |= fields[name] << place
+        assert payload == expected, fields
+        self._waited(command)
+        self.moving[opcode].append(command)
+
+    def _waited(self, command: Command):
+        """All that it waits for has been finished."""
+        if not self.config.tensor_words:
+            return
+        word = int.from_bytes(command.packet[26:30], "little")
+        before = list(self._before(command))
+        for number, opcode in enumerate(ENGINES):
+            if wait := word >> 5 * number & 31:
+                own = [c for c in before if c.opcode == opcode and c.good]
+                waited = own[: len(own) - (wait - 1)] if wait - 1 < len(own) else []
+                assert all(c.released for c in waited), f"{opcode.name} not waited for"
 
     def _before(self, command: Command):
         for earlier in self.commands:
@@ -233,6 +229,9 @@ class Bench:
     def _free(self, command: Command):
         """The hazard rule: no RUN before `command` still holds a page that it changes."""
         (kind, page), *_ = command.pages.items()
+        if command.opcode in (Opcode.LOAD, Opcode.WRITE):
+            moves = [c for c in self._before(command) if c.opcode in ENGINES[:2] and c.good]
+            assert all(move.released for move in moves), "written beside a mover"
         if kind == "memory":
             assert all(c.read for c in self._before(command) if c.memory), (
                 "written before it is read"
@@ -284,55 +283,6 @@ class Bench:
                     self._due[Opcode.WRITE].popleft()
             self.answered += int(dut.answered.value)
             self.errored += int(dut.errored.value)
-
-    def _at_work(self) -> bool:
-        return bool(self.working or self.leaving or self.reading)
-
-    async def _memory(self):
-        """Reads what READs want, in order, some time after their answers were taken."""
-        done, delay = None, 0
-        while True:
-            await RisingEdge(self.dut.clk)
-            if done:
-                done.read = True
-            done, delay = None, delay - 1
-            if self.reading and delay <= 0:
-                done = self.reading.popleft()
-                delay = random.randrange(self.hold)
-            self.dut.read_done.value = bool(done)
-
-    async def _array(self):
-        """Works on RUNs in order: reads the buffers, later sends the rows away."""
-        dut = self.dut
-        reading = sending = 0
-        read = left = None
-        while True:
-            await RisingEdge(dut.clk)
-            # What was driven before this edge takes effect with it.
-            if read:
-                read.released = True
-            if left:
-                left.settings_released = True
-            read = left = None
-            dut.release__valid.value = 0
-            dut.release_settings__valid.value = 0
-            if not self.held and self.working and reading <= 0:
-                read = self.working.popleft()
-                pages = [read.pages[k] for k in ("activations", "weights", "schedule")]
-                dut.release__valid.value = 1
-                dut.release__pages.value = join(pages, 1)
-                if "settings" in read.pages:
-                    self.leaving.append(read)
-                else:
-                    read.settings_released = True
-                reading = random.randrange(self.hold)
-            elif not self.held and self.leaving and sending <= 0:
-                left = self.leaving.popleft()
-                dut.release_settings__valid.value = 1
-                dut.release_settings__page.value = left.pages["settings"]
-                sending = random.randrange(self.hold)
-            reading, sending = reading - 1, sending - 1
-            dut.idle.value = not (self.working or self.leaving)
 
 
 def run_in(config, page: int, settings_page: int) -> bytes:

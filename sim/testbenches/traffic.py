@@ -8,14 +8,17 @@ from ...hw.isa.commands import (
     ALL_COLUMNS,
     HEADER_BYTES,
     ColumnSettings,
+    Fill,
     Load,
     Opcode,
     Read,
+    Rows,
     Run,
     Sync,
     Target,
     Write,
 )
+from ...hw.isa.engines import MOST_LEFT, Engine, after
 from ...hw.isa.host_stream import packet_of, tagged
 from ...hw.isa.maps import address_bits
 
@@ -23,8 +26,12 @@ from ...hw.isa.maps import address_bits
 def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> bytes:
     """A packet with a random tag; with probability `faults` something may be wrong with it."""
     wrong = rng.random() < faults
-    kind = rng.integers(13 if config.tensor_words else 10)
-    if kind > 9:
+    kind = rng.integers(16 if config.tensor_words else 10)
+    if kind > 13:
+        packet = _rows(config, rng, wrong)
+    elif kind > 11:
+        packet = _fill(config, rng, wrong)
+    elif kind > 9:
         packet = _words(config, rng, wrong)
     elif kind < 5:
         packet = _load(config, rng, wrong)
@@ -105,6 +112,68 @@ def _words(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     return packet_of(config, Write(address, count), rng.bytes(came * config.stream_bytes))
 
 
+def _fill(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+    """A FILL; with a count that its words have, if it is right."""
+    target = Target(int(rng.integers(1, len(Target))))
+    depth = 1 << (address_bits(config)[target] - 1)
+    count, size = int(rng.integers(1, 7)), config.tensor_words
+    words = -(-count * payload_bits(config)[target] // (8 * config.stream_bytes))
+    fields = {
+        "target": int(target),
+        "address": int(rng.integers(2)) * depth + int(rng.integers(depth - count + 1)),
+        "count": count,
+        "source": int(rng.choice([0, size - words, int(rng.integers(size - words + 1))])),
+        "words": words,
+    }
+    if wrong:
+        fields |= [
+            {"target": 0},
+            {"target": 4},
+            {"target": 0xFFFF, "words": 0},
+            {"target": 0, "address": 0xFFFF},
+            {"address": 2 * depth},
+            {"count": 0},
+            {"count": depth + 1},
+            {"source": size - words + 1},
+            {"source": 1 << 31},
+            {"words": 0},
+            {"words": (1 << 32) - 1},
+        ][rng.integers(11)]
+    return packet_of(config, Fill(**fields, waits=waits(rng)))
+
+
+def _rows(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+    depth, windows = config.activation_groups, config.rows // config.lanes
+    groups, pitch = (int(n) for n in rng.integers(1, 6, 2))
+    room = config.tensor_words - (windows - 1) * pitch - groups
+    fields = {
+        "source": int(rng.choice([0, room, int(rng.integers(room + 1))])),
+        "pitch": pitch,
+        "groups": groups,
+        "rows": int(rng.integers(1, config.rows + 1)),
+        "address": int(rng.integers(2)) * depth + int(rng.integers(depth - groups + 1)),
+    }
+    if wrong:
+        fields |= [
+            {"source": room + 1},
+            {"source": 1 << 31},
+            {"pitch": 0xFFFF, "groups": room + 2} if windows < 2 else {"pitch": 0xFFFF},
+            {"groups": 0},
+            {"groups": depth + 1},
+            {"rows": 0},
+            {"rows": config.rows + 1},
+            {"address": 2 * depth},
+            {"address": fields["address"] // depth * depth + depth - groups + 1},
+        ][rng.integers(9)]
+    return packet_of(config, Rows(**fields, waits=waits(rng)))
+
+
+def waits(rng: np.random.Generator) -> int:
+    """What a descriptor waits for: mostly for some of those just before it."""
+    named = {engine: int(rng.integers(4)) for engine in Engine if rng.random() < 0.5}
+    return after(named | ({Engine.FILL: MOST_LEFT} if rng.random() < 0.1 else {}))
+
+
 def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     finish = bool(rng.integers(4))
     depth = config.schedule_records
@@ -135,7 +204,7 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
             ("schedule_count", 0),
         ][rng.integers(8)]
         fields[name] = value
-    return packet_of(config, Run(**fields))
+    return packet_of(config, Run(**fields, waits=waits(rng) if config.tensor_words else 0))
 
 
 def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:

@@ -37,6 +37,15 @@ NOTES = {
     Opcode.WRITE: "Fill `count` words of tensor memory, from `address` on, with the payload, a "
     "beat each; the packet ends with the last. Waits until the READs before it have read. Only a "
     "device with tensor memory knows it.",
+    Opcode.FILL: "Fill `count` words of a buffer, from `address` on, with `words` words of tensor "
+    "memory from `source` on, as a LOAD does with its payload; not the activations'. Answered when "
+    "it has been queued: what is wrong with the words themselves sets the flag FAULT. Waits for "
+    "what `waits` names, and for nothing else. Only a device with tensor memory knows it.",
+    Opcode.ROWS: "Fill words `address` to `address + groups - 1` of the activations' buffer from a "
+    "tensor. Its rows lie in windows of one row for each lane, `pitch` words from one window to "
+    "the next; word g of a window holds group g of its rows. Word `source` is group 0 of the "
+    "block's first rows; rows from `rows` on are zeros. Queued and waited for as a FILL is. Only a "
+    "device with tensor memory knows it.",
     Opcode.READ: "Answered with `count` words of tensor memory from `address` on, a beat each, as "
     "they are when its turn to be answered comes: after the WRITEs before it. Only a device with "
     "tensor memory knows it.",

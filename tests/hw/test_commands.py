@@ -7,15 +7,18 @@ import pytest
 from heddle.hw.isa import commands
 from heddle.hw.isa.commands import (
     ColumnSettings,
+    Fill,
     Load,
     Read,
     Refused,
     Response,
+    Rows,
     Run,
     Status,
     Sync,
     Write,
 )
+from heddle.hw.isa.engines import Engine, after
 
 RUN = {
     "finish": 1,
@@ -40,6 +43,15 @@ CASES = {
     "relu": (Run(**RUN | {"finish": 0, "relu": 1}), "035a 3a12 0102 0304 0506 0708 090a 0b0c"),
     "sync": (Sync(), "045a"),
     "write": (Write(0x04030201, 0x08070605), "055a 0102 0304 0506 0708"),
+    # What it waits for lies in bytes 26 to 29: five bits for each engine, one more than its number.
+    "fill": (
+        Fill(3, 0x0201, 0x0403, 0x08070605, 0x0C0B0A09, after({Engine.FILL: 0, Engine.ARRAY: 30})),
+        "075a 0300 0102 0304 0506 0708 090a 0b0c" + 10 * "00" + "017c 0000",
+    ),
+    "rows": (
+        Rows(0x04030201, 0x0605, 0x0807, 0x0A09, 0x0C0B, after({Engine.ROWS: 2})),
+        "085a 0102 0304 0506 0708 090a 0b0c" + 12 * "00" + "6000 0000",
+    ),
     "read": (Read(0x04030201, 0x08070605), "065a 0102 0304 0506 0708"),
 }
 
@@ -75,11 +87,17 @@ def test_a_flipped_bit_is_refused(bit):
     assert refused.value.status is Status.BAD_CHECK
 
 
-@pytest.mark.parametrize("opcode", [0, 7, 255])
+@pytest.mark.parametrize("opcode", [0, 9, 255])
 def test_an_opcode_that_there_is_not_is_refused(opcode):
     with pytest.raises(Refused) as refused:
         commands.decode(whole(f"{opcode:02x}5a"))
     assert refused.value.status is Status.BAD_OPCODE
+
+
+@pytest.mark.parametrize("left", [-1, 31])
+def test_a_number_that_waits_have_no_room_for(left):
+    with pytest.raises(ValueError, match=f"ROWS: all but {left} is not from 0 to 30"):
+        after({Engine.ROWS: left})
 
 
 def test_a_short_header_is_refused():

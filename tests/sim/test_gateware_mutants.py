@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from heddle.hw.buffers.payload import PayloadUnpacker
 from heddle.hw.config import Config
 from heddle.hw.control.issuer import Issuer
 from heddle.hw.control.judge import Judge
-from heddle.hw.control.payload import PayloadUnpacker
 from heddle.hw.control.registers import Registers
 from heddle.hw.control.response import ResponseWriter
 from heddle.hw.control.sequencer import Sequencer

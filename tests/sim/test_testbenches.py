@@ -50,6 +50,7 @@ TOPS = [
 ]
 TENSORS = [config(4, 4, INT8, tensor_words=64), config(4, 4, lanes=2, tensor_words=256)]
 """With tensor memory."""
+WINDOWS = config(8, 3, lanes=4, interleave=2, tensor_words=64)
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -76,6 +77,7 @@ RUNS = [
     ("reset", "hw.top:Accelerator", RESETS),
     ("counters", "hw.top:Accelerator", RESETS[:1]),
     ("tensor", "sim.testbenches.tensor:Tensors", TENSORS),
+    ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link_bench:link", [STREAMS[0], STREAMS[2]]),

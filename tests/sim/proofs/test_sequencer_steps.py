@@ -115,9 +115,19 @@ def reads_elsewhere(m, s):
     m.d.comb += s.responses.i.payload.address.eq(s.header[17:])
 
 
+def loads_beside_the_movers(m, s):
+    m.d.sync += s.moving_any.eq(0)
+
+
+def moves_twice(m, s):
+    goes(m, s.fsm, "WAIT", "WAIT", s.header[:8] == Opcode.ROWS)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
+        loads_beside_the_movers,
+        moves_twice,
         writes_what_is_to_be_read,
         says_that_any_words_were_right,
         counts_reads_that_it_refuses,

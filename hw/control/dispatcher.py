@@ -1,0 +1,80 @@
+"""The dispatcher: descriptors to their engines' queues, each with what it waits for."""
+
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..isa.engines import WAITS_BITS, Engine
+from ..layouts import FILL, ROWS, RUN, connect_checked
+from .scoreboard import Gate, Scoreboard
+
+MOVES_AHEAD = 8
+"""Descriptors that wait for each engine that moves data."""
+
+
+class Dispatcher(wiring.Component):
+    """Queue FILLs, ROWS and RUNs, and let each go when what it waits for has been finished.
+
+    Latency: 1 cycle if it waits for nothing. Throughput: one a cycle. Stall rule: takes nothing
+    while the descriptor's queue is full.
+
+    Members
+    -------
+    waits : In(30), of the descriptor that is offered; one is at a time
+    fills, rows, runs : In streams of layouts.FILL, ROWS, RUN
+    fill, row, run : Out streams of the same
+    finished : In(1) for each engine, pulses
+    pending : Out(1), some descriptor is in a queue
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.gates = {
+            Engine.FILL: Gate(FILL(config), MOVES_AHEAD),
+            Engine.ROWS: Gate(ROWS(config), MOVES_AHEAD),
+            Engine.ARRAY: Gate(RUN(config), config.runs_ahead),
+        }
+        self.scoreboard = Scoreboard()
+        super().__init__(
+            {
+                "waits": In(WAITS_BITS),
+                "fills": In(stream.Signature(FILL(config))),
+                "rows": In(stream.Signature(ROWS(config))),
+                "runs": In(stream.Signature(RUN(config))),
+                "fill": Out(stream.Signature(FILL(config))),
+                "row": Out(stream.Signature(ROWS(config))),
+                "run": Out(stream.Signature(RUN(config))),
+                "finished": In(len(Engine)),
+                "pending": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.scoreboard = scoreboard = self.scoreboard
+        m.d.comb += [
+            scoreboard.waits.eq(self.waits),
+            scoreboard.finished.eq(self.finished),
+            scoreboard.empty.eq(~self.pending),
+        ]
+        ways = (
+            (Engine.FILL, self.fills, self.fill),
+            (Engine.ROWS, self.rows, self.row),
+            (Engine.ARRAY, self.runs, self.run),
+        )
+        pending = 0
+        for engine, offered, leaving in ways:
+            m.submodules[f"gate_{engine.name.lower()}"] = gate = self.gates[engine]
+            connect_checked(m, gate.o, wiring.flipped(leaving))
+            m.d.comb += [
+                gate.i.valid.eq(offered.valid & ~scoreboard.hold),
+                offered.ready.eq(gate.i.ready & ~scoreboard.hold),
+                gate.i.payload.descriptor.eq(offered.payload),
+                gate.i.payload.waits.eq(scoreboard.targets),
+                gate.counts.eq(scoreboard.counts),
+                scoreboard.issued[engine].eq(offered.valid & offered.ready),
+            ]
+            pending |= ~gate.empty
+        m.d.comb += self.pending.eq(pending)
+        return m

@@ -1,0 +1,119 @@
+"""Who waits for whom: what engines were given and have finished, and queues that hold back.
+
+waits of a header ─► Scoreboard ─► targets ─► [queue] ─► Gate ─► engine
+                         ▲                                ▲         │
+                         └────────── counts ──────────────┴── finished
+"""
+
+from amaranth import Cat, Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..isa.engines import WAIT_BITS, WAITS_BITS, Engine
+from ..layouts import COUNTS, WAITS
+from ..lib.fifo import Fifo
+
+COUNT_BITS = 16
+"""Of what an engine was given, and has finished. The counts wrap, and the sign of a difference
+tells what is late; so while a descriptor waits, no engine may finish half as many as they count.
+Every eighth part of that, therefore, the queues must have been empty once."""
+
+
+class Scoreboard(wiring.Component):
+    """Turn a descriptor's `waits` into counts that it waits for.
+
+    Latency: none from `waits` to `targets`; what is issued or finished in a cycle counts from the
+    next one on. Stall rule: nothing may be issued while `hold`.
+
+    Members
+    -------
+    waits : In(30), of the header at hand, as `isa.engines` has it
+    issued, finished : In(1) for each engine, pulses
+    empty : In(1), all queues of descriptors are
+    targets : Out(WAITS), what the descriptor waits for if it is issued now
+    counts : Out(COUNTS), what was finished
+    hold : Out(1)
+    """
+
+    def __init__(self, bits: int = COUNT_BITS):
+        self.bits = bits
+        engines = len(Engine)
+        super().__init__(
+            {
+                "waits": In(WAITS_BITS),
+                "issued": In(engines),
+                "finished": In(engines),
+                "empty": In(1),
+                "targets": Out(WAITS(bits)),
+                "counts": Out(COUNTS(bits)),
+                "hold": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        for engine in Engine:
+            given, done = Signal(self.bits, name=f"given_{engine}"), self.counts[engine]
+            m.d.sync += [
+                given.eq(given + self.issued[engine]),
+                done.eq(done + self.finished[engine]),
+            ]
+            wait = self.waits.word_select(engine, WAIT_BITS)
+            left, target = wait - 1, self.targets[engine]
+            m.d.comb += [
+                target.needed.eq((wait != 0) & ((given - done)[: self.bits] > left)),
+                target.target.eq(given - left),
+            ]
+        number, epoch = Signal(self.bits - 2), Signal()
+        m.d.sync += number.eq(number + self.issued.any())
+        m.d.comb += self.hold.eq(number[-1] != epoch)
+        with m.If(self.empty):
+            m.d.sync += epoch.eq(number[-1])
+        return m
+
+
+class Gate(wiring.Component):
+    """A queue of descriptors, whose head waits for what it names.
+
+    Latency: 1 cycle when empty. Throughput: one a cycle. Stall rule: `o` is not valid before all
+    that the descriptor waits for has been counted.
+
+    Members
+    -------
+    i : In stream of {descriptor, waits}
+    counts : In(COUNTS), of the scoreboard
+    o : Out stream of `shape`
+    empty : Out(1)
+    """
+
+    def __init__(self, shape, depth: int, bits: int = COUNT_BITS):
+        self.bits = bits
+        held = data.StructLayout({"descriptor": shape, "waits": WAITS(bits)})
+        # It is wide, but short: block RAM would be slower, and hardly smaller.
+        self.queue = Fifo(held, depth, block_ram=1 << 16)
+        super().__init__(
+            {
+                "i": In(stream.Signature(held)),
+                "counts": In(COUNTS(bits)),
+                "o": Out(stream.Signature(shape)),
+                "empty": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = self.queue
+        wiring.connect(m, wiring.flipped(self.i), queue.i)
+        head = queue.o.payload
+        late = Signal(len(Engine))
+        for engine, wait in zip(Engine, head.waits, strict=True):
+            ahead = (self.counts[engine] - wait.target)[: self.bits]
+            m.d.comb += late[engine].eq(wait.needed & ahead[-1])
+        free = ~Cat(late).any()
+        m.d.comb += [
+            self.o.valid.eq(queue.o.valid & free),
+            self.o.payload.eq(head.descriptor),
+            queue.o.ready.eq(self.o.ready & free),
+            self.empty.eq(queue.level == 0),
+        ]
+        return m

@@ -1,0 +1,85 @@
+"""Scoreboard and Gate: a descriptor begins when what it names has been finished, and not before."""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.hdl import Assert, Assume, Cover
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In
+
+from ...hw.control.scoreboard import Gate, Scoreboard
+from ...hw.isa.engines import WAIT_BITS, WAITS_BITS, Engine
+
+WHOLE = 5
+"""Bits of counts that do not wrap within the proof."""
+
+
+class WaitsProof(wiring.Component):
+    """Any descriptors for any engines, each finished at any time after it was issued.
+
+    One engine's queue is looked at. What its descriptors wait for, in whole numbers, travels with
+    them. Counts have three bits, so that they wrap, and the rule that keeps them apart matters.
+    """
+
+    def __init__(self, depth: int = 2, bits: int = 3):
+        self.depth, self.bits = depth, bits
+        engines = len(Engine)
+        super().__init__(
+            {
+                "engine": In(range(engines)),
+                "issue": In(1),
+                "finished": In(engines),
+                "waits": In(WAITS_BITS),
+                "ready": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        needs = data.ArrayLayout(WHOLE, len(Engine))
+        m.submodules.scoreboard = scoreboard = Scoreboard(self.bits)
+        m.submodules.gate = gate = Gate(needs, self.depth, self.bits)
+        mine = self.engine == Engine.FILL
+        issued = Signal()
+        m.d.comb += [
+            issued.eq(self.issue & ~scoreboard.hold & (~mine | gate.i.ready)),
+            scoreboard.waits.eq(self.waits),
+            scoreboard.issued.eq(issued << self.engine),
+            scoreboard.finished.eq(self.finished),
+            scoreboard.empty.eq(gate.empty),
+            gate.counts.eq(scoreboard.counts),
+            gate.i.valid.eq(issued & mine),
+            gate.i.payload.waits.eq(scoreboard.targets),
+            gate.o.ready.eq(self.ready),
+            Assume(self.engine < len(Engine)),
+        ]
+        met = Signal(len(Engine))
+        for engine in Engine:
+            given = Signal(WHOLE, name=f"all_given_{engine}")
+            done = Signal(WHOLE, name=f"all_done_{engine}")
+            left = self.waits.word_select(engine, WAIT_BITS) - 1
+            need = gate.i.payload.descriptor[engine]
+            m.d.comb += [
+                need.eq(Mux((left >= 0) & (given > left), given - left, 0)),
+                met[engine].eq(done >= gate.queue.o.payload.descriptor[engine]),
+                # Nothing is finished that was not given; queues hold no more than a few.
+                Assume(~self.finished[engine] | (done < given)),
+                Assume(given - done <= 3),
+            ]
+            m.d.sync += [
+                given.eq(given + (issued & (self.engine == engine))),
+                done.eq(done + self.finished[engine]),
+            ]
+        waited = Signal()
+        with m.If(gate.queue.o.valid & ~met.all()):
+            m.d.sync += waited.eq(1)
+        number = Signal(WHOLE)
+        holds, held = scoreboard.hold & gate.empty, Signal()
+        m.d.sync += [number.eq(number + issued), held.eq(holds)]
+        m.d.comb += [
+            Assert(gate.o.valid == (gate.queue.o.valid & met.all())),
+            Assert(Cat(gate.o.payload) == Cat(gate.queue.o.payload.descriptor)),
+            # The rule that holds back lets go again.
+            Assert(~(holds & held)),
+            Cover(waited & gate.o.valid & (gate.o.payload[Engine.ROWS] == 2)),
+            Cover(number == 6),
+        ]
+        return m
