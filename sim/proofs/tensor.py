@@ -9,6 +9,7 @@ from ...hw.config import Config
 from ...hw.layouts import WORDS, WRITE_PORT
 from ...hw.tensor.beats import BeatReader
 from ...hw.tensor.memory import TensorMemory
+from ...hw.tensor.share import PortShare
 from .claims import constant, ends_within, stays
 
 
@@ -139,4 +140,56 @@ class BeatReaderProof(wiring.Component):
         idle = Signal(range(4))
         m.d.sync += idle.eq(Mux(active | begun, 0, idle + (idle != 3)))
         m.d.comb += Assert((idle != 3) | self.words.ready)
+        return m
+
+
+class PortShareProof(wiring.Component):
+    """Any reads of two readers, on a port that takes them and answers as it likes."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(
+            {
+                "valid": In(1).array(2),
+                "address": In(range(config.tensor_words)).array(2),
+                "granted": In(1),
+                "data": In(8 * config.stream_bytes),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.share = share = PortShare(self.config)
+        port = share.port
+        on_the_way = Signal(TensorMemory.LATENCY)
+        m.d.sync += on_the_way.eq(on_the_way << 1 | (port.valid & port.ready))
+        m.d.comb += [
+            port.ready.eq(self.granted),
+            port.there.eq(on_the_way[-1]),
+            port.data.eq(self.data),
+        ]
+        taken = Signal(2)
+        for n, reader in enumerate(share.readers):
+            asked = Signal(TensorMemory.LATENCY, name=f"asked_{n}")
+            m.d.comb += [
+                reader.valid.eq(self.valid[n]),
+                reader.address.eq(self.address[n]),
+                taken[n].eq(reader.valid & reader.ready),
+                Assert(~taken[n] | (port.valid & port.ready & (port.address == reader.address))),
+                Assert(reader.there == asked[-1]),
+                Assert(~reader.there | (reader.data == self.data)),
+            ]
+            m.d.sync += asked.eq(asked << 1 | taken[n])
+            stays(m, reader.valid, reader.ready, reader.address, claim=Assume)
+        # While the port takes reads, nobody waits twice, and no cycle is lost.
+        waits = Signal(2)
+        for n in range(2):
+            passed = self.granted & self.valid[n] & ~taken[n]
+            m.d.sync += waits[n].eq(waits[n] & ~taken[n] | passed)
+            m.d.comb += Assert(~(waits[n] & passed))
+        m.d.comb += [
+            Assert(taken != 3),
+            Assert(taken.any() == (self.granted & (self.valid[0] | self.valid[1]))),
+            Cover(taken[1] & waits[1]),
+        ]
         return m

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from heddle.hw.formats import INT4
-from heddle.hw.tensor import beats, memory
+from heddle.hw.tensor import beats, memory, share
 from heddle.sim.proofs.formal import prove
-from heddle.sim.proofs.tensor import BeatReaderProof, TensorMemoryProof
+from heddle.sim.proofs.tensor import BeatReaderProof, PortShareProof, TensorMemoryProof
 
 from .common import TENSORS, mutate, refuted
 
@@ -21,6 +21,29 @@ def test_tensor_memory():
 
 def test_beat_reader():
     prove(lambda: BeatReaderProof(NARROW), bounded=16, cover=16)
+
+
+def test_port_share():
+    prove(lambda: PortShareProof(NARROW), bounded=12, cover=12)
+
+
+def forgets_whose_turn_it_is(m, share):
+    first = share.readers[0].valid
+    m.d.comb += [
+        share.readers[0].ready.eq(share.port.ready & first),
+        share.readers[1].ready.eq(share.port.ready & ~first),
+        share.port.address.eq(share.readers[0].address),
+    ]
+
+
+def answers_both(m, share):
+    m.d.comb += [reader.there.eq(share.port.there) for reader in share.readers]
+
+
+@pytest.mark.parametrize("wrong", [forgets_whose_turn_it_is, answers_both])
+def test_wrong_share_fails(wrong, monkeypatch):
+    mutate(monkeypatch, share.PortShare, wrong)
+    refuted(PortShareProof(NARROW), 12)
 
 
 def always_the_first(m, store):
