@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heddle.hw.isa.commands import Opcode, crc16
-from heddle.hw.isa.link_protocol import encode
+from heddle.hw.isa.link_protocol import Kind, encode
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.engines.board import BoardPort
 from heddle.sim.testbenches import traffic
@@ -90,7 +90,9 @@ def test_the_device_often(sent, seed):
     fuzz(sent, seed)
 
 
-noise = st.lists(st.one_of(st.binary(max_size=60), st.binary(max_size=60).map(encode)), max_size=3)
+# A whole HELLO is no noise: it begins another session, and the device rightly forgets this one.
+whole = st.binary(max_size=60).filter(lambda content: content[:1] != bytes([Kind.HELLO]))
+noise = st.lists(st.one_of(st.binary(max_size=60), whole.map(encode)), max_size=3)
 
 
 def fuzz_link(before: list[bytes], sent: list[bytes], after: list[bytes], seed: int) -> None:

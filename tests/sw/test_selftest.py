@@ -98,7 +98,7 @@ class Everywhere(ModelTransport):
     """A register answers behind the last one too."""
 
     def read_register(self, address):
-        return super().read_register(address) or (address == 4 * len(REGISTERS))
+        return super().read_register(address) or int(address == 4 * len(REGISTERS))
 
 
 @pytest.mark.parametrize(
