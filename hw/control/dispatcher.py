@@ -25,7 +25,7 @@ class Dispatcher(wiring.Component):
     fills, rows, runs : In streams of layouts.FILL, ROWS, RUN
     fill, row, run : Out streams of the same
     finished : In(1) for each engine, pulses
-    pending : Out(1), some descriptor is in a queue
+    pending : Out(1) for each engine, a descriptor is in its queue
     """
 
     def __init__(self, config: Config):
@@ -46,7 +46,7 @@ class Dispatcher(wiring.Component):
                 "row": Out(stream.Signature(ROWS(config))),
                 "run": Out(stream.Signature(RUN(config))),
                 "finished": In(len(Engine)),
-                "pending": Out(1),
+                "pending": Out(len(Engine)),
             }
         )
 
@@ -56,14 +56,13 @@ class Dispatcher(wiring.Component):
         m.d.comb += [
             scoreboard.waits.eq(self.waits),
             scoreboard.finished.eq(self.finished),
-            scoreboard.empty.eq(~self.pending),
+            scoreboard.empty.eq(self.pending == 0),
         ]
         ways = (
             (Engine.FILL, self.fills, self.fill),
             (Engine.ROWS, self.rows, self.row),
             (Engine.ARRAY, self.runs, self.run),
         )
-        pending = 0
         for engine, offered, leaving in ways:
             m.submodules[f"gate_{engine.name.lower()}"] = gate = self.gates[engine]
             connect_checked(m, gate.o, wiring.flipped(leaving))
@@ -74,7 +73,6 @@ class Dispatcher(wiring.Component):
                 gate.i.payload.waits.eq(scoreboard.targets),
                 gate.counts.eq(scoreboard.counts),
                 scoreboard.issued[engine].eq(offered.valid & offered.ready),
+                self.pending[engine].eq(~gate.empty),
             ]
-            pending |= ~gate.empty
-        m.d.comb += self.pending.eq(pending)
         return m

@@ -18,19 +18,15 @@ from ..config import HEADER_BYTES, Config
 from ..isa.commands import (
     ALL_COLUMNS,
     HEADER_WORDS,
-    WAITS_AT,
     ColumnSettings,
-    Fill,
     Load,
     Opcode,
     Read,
-    Rows,
     Run,
     Status,
     Target,
-    Write,
 )
-from ..isa.engines import WAITS_BITS, Engine
+from ..isa.engines import Engine
 from ..isa.maps import address_bits
 from ..layouts import (
     FILL,
@@ -48,10 +44,9 @@ from ..layouts import (
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
 from ..lib.pipeline import times
-from ..tensor.beats import BeatWriter
-from .dispatcher import Dispatcher
 from .interlock import Interlock
 from .judge import Judge, page_bits, view
+from .tensor_commands import TensorCommands
 
 ANSWERS_AHEAD = 64
 """Commands that are done, or wait as RUNs, while a RUN before them still sends its rows."""
@@ -89,17 +84,14 @@ class Sequencer(wiring.Component):
         self.config = config
         self.unpacker = unpacker or PayloadUnpacker(config)
         self.interlock = Interlock(config, 2 * config.runs_ahead - 1)
-        self.dispatcher = Dispatcher(config) if config.tensor_words else None
-        self.writer = BeatWriter(config) if config.tensor_words else None
-        if self.dispatcher:
-            self.queued = self.dispatcher.runs
+        self.tensors = TensorCommands(config, ANSWERS_AHEAD) if config.tensor_words else None
+        if self.tensors:
+            self.queued = self.tensors.runs
         else:
             self.runs = Fifo(RUN(config), config.queue(config.runs_ahead))
             self.queued = self.runs.i
-        self.pending = Signal()
-        """Something that was asked for has not begun."""
-        self.moving_any = Signal()
-        """As it was a cycle ago: something moves data from tensor memory, or is about to."""
+        self.pending, self.reading = Signal(), Signal()
+        """A RUN or a move has not begun; tensor memory is read, or is about to be."""
         self.responses = Fifo(RESPONSE(config), config.queue(ANSWERS_AHEAD))
         self.header = Signal(8 * HEADER_BYTES, reset_less=True)
         self.beats, self.halfwords = Signal(range(config.header_beats)), Signal(range(HEADER_WORDS))
@@ -115,8 +107,6 @@ class Sequencer(wiring.Component):
             view(kind, self.header) for kind in (Load, ColumnSettings, Run)
         )
         self._every_column = self._column_settings.column == ALL_COLUMNS
-        self.reads = Signal(range(2 * ANSWERS_AHEAD))
-        """READs that have not read."""
         memory = {
             "memory": Out(WRITE_PORT(config)),
             "read_done": In(1),
@@ -181,9 +171,8 @@ class Sequencer(wiring.Component):
         m.d.sync += rows.eq(0)
         with m.If((self._opcode == Opcode.RUN) & (self.status == Status.OK) & run.mode.finish):
             m.d.sync += rows.eq(times(run.row_blocks, self.config.tile_rows))
-        if self.dispatcher:
-            self._words(m, self.writer, rows)
-            self._dispatch(m, self.dispatcher)
+        if self.tensors:
+            self._tensors(m, self.tensors, rows)
         else:
             m.submodules.runs = runs = self.runs
             connect_checked(m, runs.o, wiring.flipped(self.run))
@@ -202,42 +191,27 @@ class Sequencer(wiring.Component):
             self._finish(m)
         return m
 
-    def _words(self, m: Module, writer: BeatWriter, rows: Signal):
-        """What a WRITE and a READ want of tensor memory."""
-        m.submodules.writer = writer
-        connect_checked(m, writer.port, wiring.flipped(self.memory))
-        write, read = view(Write, self.header), view(Read, self.header)
-        answer = self.responses.i.payload
+    def _tensors(self, m: Module, tensors: TensorCommands, rows: Signal):
+        """Commands of tensor memory, and their answers."""
+        m.submodules.tensors = tensors
+        for name in ("memory", "fill", "row", "run"):
+            connect_checked(m, getattr(tensors, name), wiring.flipped(getattr(self, name)))
+        read, answer = view(Read, self.header), self.responses.i
         reads = (self._opcode == Opcode.READ) & (self.status == Status.OK)
         m.d.comb += [
-            writer.words.address.eq(write.address),
-            writer.words.count.eq(write.count),
-            writer.i.payload.eq(self.i.payload),
-            answer.memory.eq(reads),
-            answer.address.eq(read.address),
+            tensors.header.eq(self.header),
+            tensors.i.payload.eq(self.i.payload),
+            tensors.answered.eq(answer.valid & answer.ready & reads),
+            tensors.read.eq(self.read_done),
+            tensors.finished.eq(self.finished),
+            tensors.moving.eq(self.moving),
+            self.pending.eq(tensors.pending),
+            self.reading.eq(tensors.reading),
+            answer.payload.memory.eq(reads),
+            answer.payload.address.eq(read.address),
         ]
         with m.If(reads):
             m.d.sync += rows.eq(read.count)
-        begun = self.responses.i.valid & self.responses.i.ready & reads
-        m.d.sync += self.reads.eq(self.reads + begun - self.read_done)
-
-    def _dispatch(self, m: Module, dispatcher: Dispatcher):
-        """What a FILL and a ROWS want, and who waits for whom."""
-        m.submodules.dispatcher = dispatcher
-        fill, rows = view(Fill, self.header), view(Rows, self.header)
-        for name in ("fill", "row", "run"):
-            connect_checked(m, getattr(dispatcher, name), wiring.flipped(getattr(self, name)))
-        wanted = dispatcher.fills.payload
-        m.d.comb += [
-            dispatcher.waits.eq(self.header[WAITS_AT:][:WAITS_BITS]),
-            dispatcher.finished.eq(self.finished),
-            *(wanted[name].eq(fill[name]) for name in ("target", "address", "count")),
-            wanted.words.address.eq(fill.source),
-            wanted.words.count.eq(fill.words),
-            *(f.eq(rows[name]) for name, f in _fields(dispatcher.rows.payload)),
-            self.pending.eq(dispatcher.pending),
-        ]
-        m.d.sync += self.moving_any.eq(self.moving | dispatcher.pending)
 
     def _pages(self, m: Module, run):
         """Whether what a command needs is free, and what a RUN will hold."""
@@ -303,7 +277,7 @@ class Sequencer(wiring.Component):
         """What the command asks for, once it may be done."""
         interlock, runs, unpacker = self.interlock, self.queued, self.unpacker
         with m.State("WAIT"), m.Switch(self._opcode):
-            with m.Case(Opcode.LOAD), m.If(~self.page_busy & ~self.moving_any):
+            with m.Case(Opcode.LOAD), m.If(~self.page_busy & ~self.reading):
                 m.d.comb += unpacker.start.eq(1)
                 m.next = "PAYLOAD"
             with m.Case(Opcode.SETTINGS):
@@ -322,22 +296,15 @@ class Sequencer(wiring.Component):
                 ]
                 with m.If(interlock.acquire.valid):
                     m.next = "RESPOND"
-            with m.Case(Opcode.SYNC), m.If(self.idle & ~self.pending & ~self.moving_any):
+            with m.Case(Opcode.SYNC), m.If(self.idle & ~self.pending & ~self.reading):
                 m.next = "RESPOND"
-            if self.dispatcher:
-                for opcode, queue in (
-                    (Opcode.FILL, self.dispatcher.fills),
-                    (Opcode.ROWS, self.dispatcher.rows),
-                ):
-                    with m.Case(opcode):
-                        m.d.comb += queue.valid.eq(1)
-                        with m.If(queue.ready):
-                            m.next = "RESPOND"
-                with m.Case(Opcode.WRITE), m.If((self.reads == 0) & ~self.moving_any):
-                    m.d.comb += self.writer.start.eq(1)
-                    m.next = "WORDS"
-                with m.Case(Opcode.READ):
-                    m.next = "RESPOND"
+            if tensors := self.tensors:
+                with m.Default():
+                    m.d.comb += tensors.begin.eq(1)
+                    with m.If(tensors.begun):
+                        m.next = "RESPOND"
+                        with m.If(self._opcode == Opcode.WRITE):
+                            m.next = "WORDS"
         with m.State("PAYLOAD"):
             m.d.comb += [unpacker.i.valid.eq(self.i.valid), self.i.ready.eq(unpacker.i.ready)]
             with m.If(unpacker.done):
@@ -347,12 +314,12 @@ class Sequencer(wiring.Component):
                 with m.Elif(unpacker.bad_schedule):
                     m.d.sync += self.status.eq(Status.BAD_SCHEDULE)
                 m.next = "DISCARD"
-        if writer := self.writer:
+        if tensors:
             with m.State("WORDS"):
-                m.d.comb += [writer.i.valid.eq(self.i.valid), self.i.ready.eq(writer.i.ready)]
-                with m.If(writer.done):
-                    m.d.sync += self.ended.eq(writer.ended)
-                    with m.If(writer.bad_length):
+                m.d.comb += [tensors.i.valid.eq(self.i.valid), self.i.ready.eq(tensors.i.ready)]
+                with m.If(tensors.done):
+                    m.d.sync += self.ended.eq(tensors.ended)
+                    with m.If(tensors.bad_length):
                         m.d.sync += self.status.eq(Status.BAD_LENGTH)
                     m.next = "DISCARD"
 
@@ -383,8 +350,3 @@ class Sequencer(wiring.Component):
         if contexts & (contexts - 1):
             return sum(entry >= page * contexts for page in range(1, pages))
         return entry[contexts.bit_length() - 1 :][: page_bits(self.config)]
-
-
-def _fields(struct):
-    """Names and fields of a structure."""
-    return [(name, struct[name]) for name in struct.shape().members]

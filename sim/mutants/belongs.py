@@ -48,6 +48,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/buffers/payload.py": [SEQUENCER, TOP, DEVICE],
     "hw/array/selector.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
     "hw/control/dispatcher.py": [SEQUENCER, PROGRAMS],
+    "hw/control/tensor_commands.py": [SEQUENCER, WORDS, PROGRAMS],
     "hw/control/scoreboard.py": [SEQUENCER, PROGRAMS],
     "hw/isa/engines.py": [SEQUENCER, PROGRAMS],
     "hw/tensor/": [TENSOR, MOVERS, TENSOR_PROOF, WORDS, PROGRAMS],

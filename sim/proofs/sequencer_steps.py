@@ -29,6 +29,7 @@ from .sequencer import surround, surroundings
 STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "WORDS", "WAIT", "DECODE", "JUDGE", "CHECK")
 """A command's way through the states, from its end: it only ever goes down this list. Without
 tensor memory there are no WORDS."""
+TENSOR_COMMANDS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.ROWS)
 HELD_AS = {
     Target.ACTIVATIONS: "activations",
     Target.SCHEDULE: "schedule",
@@ -95,21 +96,22 @@ class SequencerSteps(wiring.Component):
 
     def _words(self, m: Module):
         """A WRITE waits for the READs before it, and what both say reaches tensor memory."""
-        s, writer, ok = self.sequencer, self.sequencer.writer, self.sequencer.status == Status.OK
+        s, t = self.sequencer, self.sequencer.tensors
+        writer, ok = t.writer, s.status == Status.OK
         opcode, answer = s.header[:8], s.responses.i.payload
         m.d.comb += [
             s.read_done.eq(self.read_done),
             s.finished.eq(self.finished),
             s.moving.eq(self.moving),
-            Assume(~self.read_done | (s.reads != 0)),
+            Assume(~self.read_done | (s.tensors.reads != 0)),
             # As many wait for the response writer as the queue holds, and it has one.
-            Assume(s.reads < ANSWERS_AHEAD + 2),
+            Assume(s.tensors.reads < ANSWERS_AHEAD + 2),
             Assert(writer.active == self.during("WORDS")),
-            Assert(~writer.start | (s.reads == 0)),
+            Assert(~writer.start | (s.tensors.reads == 0)),
         ]
         moved, moves = Signal(2), Signal(2)
         for number, (kind, queue) in enumerate(
-            ((Opcode.FILL, s.dispatcher.fills), (Opcode.ROWS, s.dispatcher.rows))
+            ((Opcode.FILL, t.dispatcher.fills), (Opcode.ROWS, t.dispatcher.rows))
         ):
             this = ok & (opcode == kind)
             m.d.comb += [
@@ -123,9 +125,9 @@ class SequencerSteps(wiring.Component):
         m.d.sync += moved.eq(Mux(self.during("RESPOND") & s.responses.i.ready, 0, moved | moves))
         # What reads tensor memory is over before it is written, and before a LOAD.
         reading = Signal()
-        m.d.sync += reading.eq(s.dispatcher.pending | self.moving)
+        m.d.sync += reading.eq(t.dispatcher.pending[:2].any() | self.moving)
         m.d.comb += [
-            Assert(s.moving_any == reading),
+            Assert(s.reading == reading),
             Assert(~(writer.start | s.unpacker.start) | ~reading),
         ]
         with m.If(writer.start):
@@ -146,14 +148,14 @@ class SequencerSteps(wiring.Component):
                 Assert(~reads | (answer.rows == s.header[48:80])),
                 Assert(answer.address == s.header[16:48][: len(answer.address)]),
             ]
-        before, begun, ended = Signal.like(s.reads), Signal(), Signal()
+        before, begun, ended = Signal.like(s.tensors.reads), Signal(), Signal()
         m.d.sync += [
-            before.eq(s.reads),
+            before.eq(s.tensors.reads),
             begun.eq(self.during("RESPOND") & s.responses.i.ready & answer.memory),
             ended.eq(self.read_done),
         ]
         with m.If(begun | ended):
-            m.d.comb += Assert(s.reads == (before + begun - ended)[: len(before)])
+            m.d.comb += Assert(s.tensors.reads == (before + begun - ended)[: len(before)])
 
     def _packet(self, m: Module, unpacker) -> Signal:
         """A packet's beats are taken up to its last, and none before its answer."""
@@ -217,19 +219,19 @@ class SequencerSteps(wiring.Component):
         others = {
             "HEADER": 1,  # the host, for as long as it sends no header
             "WAIT": (
-                ((opcode == Opcode.LOAD) & (s.page_busy | s.moving_any))
+                ((opcode == Opcode.LOAD) & (s.page_busy | s.reading))
                 | ((opcode == Opcode.SETTINGS) & s.settings_busy)
                 | ((opcode == Opcode.RUN) & (s.full | ~s.queued.ready))
-                | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.pending & ~s.moving_any))
-                | ((opcode == Opcode.WRITE) & ((s.reads != 0) | s.moving_any))
-                | ((opcode == Opcode.FILL) & ~(s.dispatcher.fills.ready if self.memory else 0))
-                | ((opcode == Opcode.ROWS) & ~(s.dispatcher.rows.ready if self.memory else 0))
+                | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.pending & ~s.reading))
             ),
             "PAYLOAD": ~self.done,  # the unpacker, which waits for the host
-            "WORDS": ~s.writer.done if self.memory else 0,
             "DISCARD": ~s.ended,
             "RESPOND": ~s.responses.i.ready,
         }
+        if self.memory:
+            own = Cat(opcode == each for each in TENSOR_COMMANDS).any()
+            others["WAIT"] |= own & ~s.tensors.begun
+            others["WORDS"] = ~s.tensors.done
         waits = Cat(self.during(name) & waits for name, waits in others.items()).any()
         falls(m, number, ~waits)
         # What the host offers is taken where it is waited for, or is the unpacker's to take.
@@ -280,7 +282,7 @@ class SequencerSteps(wiring.Component):
             exists.eq(entry < self.config.settings_entries),
             was_full.eq(s.interlock.full),
             judged.eq(self.during("JUDGE", "DECODE", "WAIT")),
-            alone.eq(self.idle & ~s.pending & ~s.moving_any),
+            alone.eq(self.idle & ~s.pending & ~s.reading),
             synced.eq(sync),
         ]
         with m.If(judged & self.during("WAIT")):
@@ -310,10 +312,12 @@ class SequencerSteps(wiring.Component):
         payload = Cat(opcode == each for each in WITH_PAYLOAD).any()
         starts, done, bad = unpacker.start, self.during("PAYLOAD") & self.done, self.bad_length
         if self.memory:
-            starts |= s.writer.start
-            done |= self.during("WORDS") & s.writer.done
-            bad = Mux(self.during("WORDS"), s.writer.bad_length, bad)
-            m.d.comb += Assert(~s.writer.start | (self.during("WAIT") & (opcode == Opcode.WRITE)))
+            starts |= s.tensors.writer.start
+            done |= self.during("WORDS") & s.tensors.writer.done
+            bad = Mux(self.during("WORDS"), s.tensors.writer.bad_length, bad)
+            m.d.comb += Assert(
+                ~s.tensors.writer.start | (self.during("WAIT") & (opcode == Opcode.WRITE))
+            )
         queued, set_, begun = Signal(), Signal(), Signal()
         queues = s.queued.valid & s.queued.ready
         sets = self.during("WAIT") & s.settings.valid

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from heddle.hw.control import sequencer
+from heddle.hw.control import sequencer, tensor_commands
 from heddle.hw.isa.commands import Opcode
 from heddle.sim.proofs.claims import during
 from heddle.sim.proofs.formal import check, prove
@@ -96,12 +96,6 @@ def keeps_the_payload(m, s):
     m.d.comb += s.unpacker.i.valid.eq(0)
 
 
-def writes_what_is_to_be_read(m, s):
-    with m.If(during(s.fsm, "WAIT") & (s.header[:8] == Opcode.WRITE)):
-        m.d.comb += s.writer.start.eq(1)
-        m.d.sync += s.fsm.state.eq(s.fsm.encoding["WORDS"])
-
-
 def says_that_any_words_were_right(m, s):
     with m.If(during(s.fsm, "WORDS")):
         m.d.sync += s.status.eq(0)
@@ -115,10 +109,6 @@ def reads_elsewhere(m, s):
     m.d.comb += s.responses.i.payload.address.eq(s.header[17:])
 
 
-def loads_beside_the_movers(m, s):
-    m.d.sync += s.moving_any.eq(0)
-
-
 def moves_twice(m, s):
     goes(m, s.fsm, "WAIT", "WAIT", s.header[:8] == Opcode.ROWS)
 
@@ -126,9 +116,7 @@ def moves_twice(m, s):
 @pytest.mark.parametrize(
     "wrong",
     [
-        loads_beside_the_movers,
         moves_twice,
-        writes_what_is_to_be_read,
         says_that_any_words_were_right,
         counts_reads_that_it_refuses,
         reads_elsewhere,
@@ -136,6 +124,24 @@ def moves_twice(m, s):
 )
 def test_wrong_words_fail(wrong, monkeypatch):
     mutate(monkeypatch, sequencer.Sequencer, wrong)
+    no_longer_holds(SequencerSteps(TENSORS), 4)
+
+
+def waits_for_nobody(m, tensors):
+    m.d.comb += tensors.begun.eq(1)
+
+
+def says_that_nothing_moves(m, tensors):
+    m.d.sync += tensors.reading.eq(0)
+
+
+def forgets_reads(m, tensors):
+    m.d.sync += tensors.reads.eq(0)
+
+
+@pytest.mark.parametrize("wrong", [waits_for_nobody, says_that_nothing_moves, forgets_reads])
+def test_wrong_tensor_commands_fail(wrong, monkeypatch):
+    mutate(monkeypatch, tensor_commands.TensorCommands, wrong)
     no_longer_holds(SequencerSteps(TENSORS), 4)
 
 
