@@ -23,14 +23,21 @@ from ...hw.isa.host_stream import packet_of, tagged
 from ...hw.isa.maps import address_bits
 
 
-def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> bytes:
-    """A packet with a random tag; with probability `faults` something may be wrong with it."""
+def command(
+    config: Config, rng: np.random.Generator, faults: float = 0.3, ordered: bool = False
+) -> bytes:
+    """A packet with a random tag; with probability `faults` something may be wrong with it.
+
+    If they are `ordered`, descriptors wait for all before them: what they do is what they would do
+    one after another.
+    """
+    waits = _waits(config, rng, ordered)
     wrong = rng.random() < faults
     kind = rng.integers(16 if config.tensor_words else 10)
     if kind > 13:
-        packet = _rows(config, rng, wrong)
+        packet = _rows(config, rng, wrong, waits)
     elif kind > 11:
-        packet = _fill(config, rng, wrong)
+        packet = _fill(config, rng, wrong, waits)
     elif kind > 9:
         packet = _words(config, rng, wrong)
     elif kind < 5:
@@ -40,7 +47,7 @@ def command(config: Config, rng: np.random.Generator, faults: float = 0.3) -> by
     elif kind == 6:
         packet = packet_of(config, Sync())
     else:
-        packet = _run(config, rng, wrong)
+        packet = _run(config, rng, wrong, waits)
     packet = tagged(packet, int(rng.integers(256)))
     return _damaged(config, rng, packet) if wrong and rng.random() < 0.4 else packet
 
@@ -109,10 +116,12 @@ def _words(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
                 came = max(1, came + int(rng.choice([-1, 1])))
     if rng.random() < 0.5:
         return packet_of(config, Read(address, count))
-    return packet_of(config, Write(address, count), rng.bytes(came * config.stream_bytes))
+    # Numbers and records as a LOAD brings them.
+    content = rng.integers(0, 4, came * config.stream_bytes, np.uint8).tobytes()
+    return packet_of(config, Write(address, count), content)
 
 
-def _fill(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+def _fill(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
     """A FILL; with a count that its words have, if it is right."""
     target = Target(int(rng.integers(1, len(Target))))
     depth = 1 << (address_bits(config)[target] - 1)
@@ -139,10 +148,10 @@ def _fill(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
             {"words": 0},
             {"words": (1 << 32) - 1},
         ][rng.integers(11)]
-    return packet_of(config, Fill(**fields, waits=waits(rng)))
+    return packet_of(config, Fill(**fields, waits=waits))
 
 
-def _rows(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+def _rows(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
     depth, windows = config.activation_groups, config.rows // config.lanes
     groups, pitch = (int(n) for n in rng.integers(1, 6, 2))
     room = config.tensor_words - (windows - 1) * pitch - groups
@@ -165,16 +174,20 @@ def _rows(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
             {"address": 2 * depth},
             {"address": fields["address"] // depth * depth + depth - groups + 1},
         ][rng.integers(9)]
-    return packet_of(config, Rows(**fields, waits=waits(rng)))
+    return packet_of(config, Rows(**fields, waits=waits))
 
 
-def waits(rng: np.random.Generator) -> int:
+def _waits(config: Config, rng: np.random.Generator, ordered: bool) -> int:
     """What a descriptor waits for: mostly for some of those just before it."""
+    if not config.tensor_words:
+        return 0
+    if ordered:
+        return after(dict.fromkeys(Engine, 0))
     named = {engine: int(rng.integers(4)) for engine in Engine if rng.random() < 0.5}
     return after(named | ({Engine.FILL: MOST_LEFT} if rng.random() < 0.1 else {}))
 
 
-def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
+def _run(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
     finish = bool(rng.integers(4))
     depth = config.schedule_records
     count = int(rng.integers(1, 4))
@@ -204,7 +217,7 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
             ("schedule_count", 0),
         ][rng.integers(8)]
         fields[name] = value
-    return packet_of(config, Run(**fields, waits=waits(rng) if config.tensor_words else 0))
+    return packet_of(config, Run(**fields, waits=waits))
 
 
 def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:

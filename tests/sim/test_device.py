@@ -4,10 +4,12 @@ The generated Verilog runs with random stalls on both streams; the golden model 
 commands is the scoreboard.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from heddle.hw.config import Config
+from heddle.hw.config import Config, preset
 from heddle.hw.formats import E4M3, INT8, OutputFormat
 from heddle.hw.isa.commands import Load, Status, Sync, Target
 from heddle.hw.isa.host_stream import packet_of
@@ -150,11 +152,15 @@ def test_directed_products(config):
                     compare(device, Raw(x), weights, output=output, relu=relu)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+TENSORS = replace(preset("tiny"), name="tensors", tensor_words=4096)
+
+
+@pytest.mark.parametrize("config", [*CONFIGS, TENSORS], ids=lambda c: c.name)
 def test_packets_good_and_bad(config):
     """Every response equals the model's; the device goes on after each error."""
     rng = np.random.default_rng(9)
-    packets = [traffic.command(config, rng) for _ in range(400)] + [packet_of(config, Sync())]
+    packets = [traffic.command(config, rng, ordered=True) for _ in range(400)]
+    packets.append(packet_of(config, Sync()))
     simulated, model = transport("sim", config), transport("model", config)
     got, want = simulated.exchange(packets), model.exchange(packets)
     statuses = set()
