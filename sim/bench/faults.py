@@ -24,7 +24,7 @@ class FaultyPort:
             return late
         data = self._late + self._disturb(self.port.read(timeout))
         self._late = b""
-        # A pause: the host gives up waiting, and what it waited for comes all the same.
+        # A pause: the host gives up waiting for bytes that come all the same.
         if data and self._random.random() < 10 * self.rate:
             self.faults += 1
             cut = self._random.randrange(len(data))

@@ -91,7 +91,7 @@ class AmaranthTransport:
             self._job = None
             try:
                 answer.append(await job(ctx, *arguments))
-            except DeviceError as error:  # raised where the job was given
+            except DeviceError as error:  # raised again in the thread that gave the job
                 answer.append(error)
 
     async def _tick(self, ctx, *signals) -> tuple:

@@ -81,7 +81,7 @@ def _vendors(
 ) -> tuple[VendorBoard, Path]:
     """A board of a vendor's tools and its project's folder, if it carries `config` at `baud`."""
     board = vendor_board(name)
-    board.build(config)  # is there such a one?
+    board.build(config)  # raises if the board carries no such configuration
     if baud in (None, board.baud):
         return board, out / name
     if board.system is not System.SERIAL:

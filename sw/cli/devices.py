@@ -36,7 +36,7 @@ def selftest(chosen: Chosen, device: options.Kind = "sim", baud: options.Baud = 
             with Live(table, console=console, transient=True):
                 results = tests.run(opened, show)
         finally:
-            console.print(table)  # what there is of it, if the device was lost
+            console.print(table)  # if the device was lost, what was tested before
     failed = sum(not result.passed for result in results)
     if failed:
         say(f"{failed} of {len(results)} units failed", style="red")

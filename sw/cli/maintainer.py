@@ -47,7 +47,7 @@ def boards(
 def coverage(out: Annotated[Path, typer.Option(help="Folder.")] = BUILD):
     """Measure the functional coverage of the hardware on small arrays, every bit compared.
 
-    Exit status 1 if a crossing of features was not seen.
+    Exit status 1 if a cross bin of features was not seen.
     """
     from ..report import demo
     from .results import show_coverage

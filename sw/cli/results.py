@@ -121,15 +121,15 @@ def show_coverage(summary: dict) -> None:
     """Functional coverage: bins hit, and full values of each dimension."""
     say()
     say(
-        f"Functional coverage: {summary['hit']:,} of {summary['bins']:,} crossings, "
+        f"Functional coverage: {summary['hit']:,} of {summary['bins']:,} cross bins, "
         f"{summary['products']:,} products",
         style="bold",
     )
-    table = Table("", "crossings", *COVERED.values())
+    table = Table("", "cross bins", *COVERED.values())
     for name, row in summary["formats"].items():
         parts = (f"{row[field]['full']}/{row[field]['values']}" for field in COVERED)
         hit = Text(f"{row['hit']:,}/{row['bins']:,}", "" if row["hit"] == row["bins"] else "red")
         table.add_row(name, hit, *parts)
     console.print(table)
     if summary["missing"]:
-        say(f"{len(summary['missing']):,} crossings were not seen", style="red")
+        say(f"{len(summary['missing']):,} cross bins were not seen", style="red")

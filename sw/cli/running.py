@@ -31,7 +31,7 @@ def _classify(
     """Run the network at `path`, or the one that ships in the device's format."""
     clock = options.clock(clock_mhz, chosen)
     named = Network.load(path) if path else None
-    paths.folder(folder)  # now: it would be a pity after the run
+    paths.folder(folder)  # a folder that cannot be written is told before the run
     with options.opened(kind, chosen, baud=baud, trace=trace) as device:
         network = named or Network.load(shipped(device.config.format))
         dataset = datasets.load(network.data, data_folder).first(images)

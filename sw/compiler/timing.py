@@ -54,7 +54,7 @@ class Clock:
         if isinstance(step, Setting) and not self._settings:
             return start
         if self._reloads:
-            # What waits has been checked before.
+            # A load that waits for its page has had its header checked meanwhile.
             start = max(start, self._free.get(step.page, 0) - self._header)
         return start + self.cost(step)
 

@@ -162,7 +162,8 @@ def update(docs: Path, folder: Path) -> dict[str, dict]:
     """Take the reports below the build folder into docs/, and make the table again."""
     kept, page = docs / "boards" / "reports.json", docs / "boards.md"
     reports = collect(read(kept), folder)
-    made = with_table(_page(page), reports)  # before anything is written: there may be no page
+    # A page that is missing is noticed before anything is written.
+    made = with_table(_page(page), reports)
     files.write(kept, text(reports))
     files.write(page, made)
     return reports

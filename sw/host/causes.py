@@ -59,7 +59,7 @@ def split(
     if not counters["cycles"]:
         return {}
     exact = _issued(config, rows, weights)
-    # A round that waits starts T cycles later.
+    # A round waits for whole rounds of T cycles, of which the device counts one.
     stalled = {name: config.interleave * counters[f"stall_{name}"] for name in ("drain", "output")}
     waited = counters["stall_schedule"] + counters["stall_host"]
     exact |= {name: Fraction(cycles) for name, cycles in stalled.items()}

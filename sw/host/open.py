@@ -83,7 +83,7 @@ def _open_port(path: str, baud: int | None = None, **link) -> Device:
     from ..transports.serial_port import BAUD, SerialPort, seconds
 
     rate = baud or BAUD
-    # The answer to the longest request, every byte of it escaped, comes after that.
+    # The longest request, every byte of it escaped, takes so long before its answer can begin.
     patient = {"timeout": TIMEOUT + seconds(2 * STORE_BYTES, rate)}
     return Device(LinkTransport(SerialPort(path, rate), **patient | link), path)
 

@@ -66,7 +66,7 @@ def cached(name: str, key: str, make: Callable[[Path], object]) -> Path:
                     seal.write_text(_contents(partial), encoding="ascii")
                     partial.rename(entry)
                 except BaseException as reason:
-                    # A tool tells of it in words, or is cut short and does not notice.
+                    # A tool says that the disk is full in words, or is cut short and is silent.
                     full = os.strerror(errno.ENOSPC) in str(reason)
                     full = full or shutil.disk_usage(root).free < _FULL
                     shutil.rmtree(partial, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Functional coverage: which crossings of features have been seen to be exact, and which not yet.
+"""Functional coverage: which cross bins of features have been seen to be exact, and which not yet.
 
 A bin is hit only by a product whose every bit was compared with the golden model, and by what was
 observed of it: N is that of the weights as packed, and whether a tile drained under another comes
@@ -17,7 +17,7 @@ GROUP = 8
 
 
 class Bin(NamedTuple):
-    """One crossing of features."""
+    """One cross bin of features."""
 
     format: str
     """What the array multiplies, as `format_of` names it."""
@@ -66,7 +66,7 @@ class Coverage:
             relu,
         )
         if seen not in BINS:
-            raise ValueError(f"{seen} is no crossing of {DIMENSIONS}")
+            raise ValueError(f"{seen} is no cross bin of {DIMENSIONS}")
         self.hits[seen] += 1
 
     def missing(self, format: str | None = None) -> list[Bin]:

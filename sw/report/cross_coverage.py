@@ -1,4 +1,4 @@
-"""Cross coverage: the crossings of the device's features on small arrays in Verilator, exact."""
+"""Cross coverage: the cross bins of the device's features on small arrays in Verilator, exact."""
 
 import os
 from collections.abc import Callable
@@ -42,7 +42,7 @@ CONFIGS = (
     Config("bf16", 2, 2, BF16, **PAGES),
 )
 """One small array for each arithmetic, of different shapes, stream widths and interleaving. All
-tiles of a crossing fit into a page: they follow each other without the host."""
+tiles of a cross bin fit into a page: they follow each other without the host."""
 STALLS = Stalls(0.3, 0.3, seed=5)
 
 
@@ -92,7 +92,7 @@ def random_product(
 
 
 def cross(config: Config) -> Coverage:
-    """Coverage of one array: each crossing is made, compared, and counted as what it was.
+    """Coverage of one array: each cross bin is made, compared, and counted as what it was.
 
     Raises `Mismatch` at the first output that is wrong.
     """

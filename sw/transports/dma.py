@@ -126,7 +126,7 @@ class DmaTransport:
             if on_response and seen is not None and done != seen[1]:
                 on_response(done)
             if done == len(packets):
-                # The last acknowledgement counts for both: this is all of it.
+                # The last beat was acknowledged with its packet, so everything has been written.
                 responses = apart(written + self._written(self._get("written")), self.beat_bytes)
                 if len(responses) != len(packets):
                     raise self._nonsense()

@@ -62,12 +62,12 @@ class GuardedTransport:
     def close(self) -> None:
         """End the call under way, or wait for its end, and close. Closing again does nothing."""
         if os.getpid() != self._process:
-            return  # it is the other process' to close
+            return  # the process that opened it closes it
         self._closed = True
         with self._turn:
             if not self._busy.locked():
                 self._release()
-            # Else it was called from inside a call, which closes the device when it ends.
+            # Otherwise a call of this thread is under way, and closes the device when it ends.
 
     def _call(self, call: Callable, *arguments: Any) -> Any:
         self._check_process()

@@ -264,7 +264,7 @@ def _probe(transport: LinkTransport) -> str:
         transport.read_register(ADDRESS["magic"])
     session, last = transport._session, transport._sequence
     following = last + 1 & 0xFF
-    # Executed again it would give another answer.
+    # A register that counts time shows whether a request is executed again.
     time_passed, other = (struct.pack("<H", ADDRESS[name]) for name in ("total", "magic"))
 
     def ask(what: str, status: LinkStatus, kind: int, of: int, sequence: int, arguments: bytes):

@@ -195,7 +195,7 @@ def test_coverage_is_told_and_kept(heddle, monkeypatch, missing, code):
     summary = {"hit": 1, "bins": 2, "products": 5, "formats": {"fp16": row}, "missing": missing}
     monkeypatch.setattr(demo, "coverage", lambda console: summary)
     done, text = heddle("coverage", "--out", "there")
-    assert done == code and "1 of 2 crossings, 5 products" in text
+    assert done == code and "1 of 2 cross bins, 5 products" in text
     assert json.loads(Path("there/coverage.json").read_text()) == summary
 
 

@@ -26,7 +26,7 @@ def test_a_bin_is_what_was_observed():
     assert {b.format for b in coverage.hits} == set(DIMENSIONS["format"])
     assert ("int8", 2, False, False, "fp16", False) in coverage.hits
     assert ("fp16+fp32", 2, True, True, "fp16", True) in coverage.hits
-    with pytest.raises(ValueError, match="no crossing"):
+    with pytest.raises(ValueError, match="no cross bin"):
         observe(coverage, CONFIGS[0], n=9)
 
 
@@ -83,10 +83,10 @@ def test_the_page_shows_coverage_where_it_was_measured(measured):
     coverage = Coverage()
     coverage.hits.update(BINS)
     page = report.render(measured | {"coverage": coverage.summary()})
-    assert "1,512 of 1,512 crossings" in page and page.count("216 / 216") == 7
+    assert "1,512 of 1,512 cross bins" in page and page.count("216 / 216") == 7
     assert all(f"<th>{name}</th>" in page for name in demo.COVERED.values())
     assert set(demo.COVERED) == set(DIMENSIONS) - {"format"}
 
     del coverage.hits[BINS[0]]
     page = report.render(measured | {"coverage": coverage.summary()})
-    assert "1,511 of 1,512 crossings" in page and 'class="bad"' in page and "215 / 216" in page
+    assert "1,511 of 1,512 cross bins" in page and 'class="bad"' in page and "215 / 216" in page
