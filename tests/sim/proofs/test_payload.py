@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw.control import payload
+from heddle.hw.buffers import payload
 from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.payload import PayloadUnpackerProof
 
