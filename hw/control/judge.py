@@ -71,7 +71,7 @@ class Judge(wiring.Component):
                 "settings": self._settings_outside(settings),
                 "run": self._run_outside(run),
                 "field": self._run_wrong(run),
-                **(self._words_outside(m) if self.config.tensor_words else {}),
+                **(self._words_outside() if self.config.tensor_words else {}),
             },
         )
         problem, ended = self.problem, self.ended
@@ -137,7 +137,7 @@ class Judge(wiring.Component):
             settings.entry >= self.config.settings_entries
         )
 
-    def _words_outside(self, m: Module) -> dict:
+    def _words_outside(self) -> dict:
         """By the command's name: it asks for no word, or for some that tensor memory has not; a
         ROWS also for no row or too many, or for groups that leave their page."""
         config, wrong = self.config, {}

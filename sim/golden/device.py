@@ -204,7 +204,7 @@ class ModelTransport:
         return Status.OK
 
     def _write(self, write: Write, payload: bytes) -> Status:
-        if not self._inside(write):
+        if not self._inside(write.address, write.count):
             return Status.BAD_ADDRESS
         # Of a payload that ends early, what came is written.
         words = np.frombuffer(payload, np.uint8).reshape(-1, self.config.stream_bytes)
@@ -213,7 +213,7 @@ class ModelTransport:
         return Status.OK if len(words) == write.count else Status.BAD_LENGTH
 
     def _read(self, read: Read) -> tuple[Status, int, bytes]:
-        if not self._inside(read):
+        if not self._inside(read.address, read.count):
             return Status.BAD_ADDRESS, 0, b""
         words = self._memory[read.address : read.address + read.count]
         return Status.OK, read.count, words.tobytes()
@@ -221,7 +221,7 @@ class ModelTransport:
     def _fill(self, fill: Fill) -> Status:
         if fill.target not in list(Target) or fill.target == Target.ACTIVATIONS:
             return Status.BAD_TARGET
-        if fill.words == 0 or fill.source + fill.words > self.config.tensor_words:
+        if not self._inside(fill.source, fill.words):
             return Status.BAD_ADDRESS
         payload = self._memory[fill.source : fill.source + fill.words].tobytes()
         status = self._load(Load(fill.target, fill.address, fill.count), payload)
@@ -233,14 +233,9 @@ class ModelTransport:
 
     def _rows(self, rows: Rows) -> Status:
         config = self.config
-        windows, page = config.rows // config.lanes, config.activation_groups
-        if (
-            rows.groups == 0
-            or not 0 < rows.rows <= config.rows
-            or rows.source + (windows - 1) * rows.pitch + rows.groups > config.tensor_words
-            or rows.address >= 2 * page
-            or rows.address % page + rows.groups > page
-        ):
+        windows = config.rows // config.lanes
+        inside = self._inside(rows.source, (windows - 1) * rows.pitch + rows.groups)
+        if not inside or rows.groups == 0 or not 0 < rows.rows <= config.rows:
             return Status.BAD_ADDRESS
         first = rows.source + np.arange(windows)[:, None] * rows.pitch
         words = self._memory[first + np.arange(rows.groups)]
@@ -250,8 +245,9 @@ class ModelTransport:
         # As the payload of a LOAD of the same groups would have it.
         return self._load(Load(Target.ACTIVATIONS, rows.address, rows.groups), data.tobytes())
 
-    def _inside(self, words: Write | Read) -> bool:
-        return words.count > 0 and words.address + words.count <= self.config.tensor_words
+    def _inside(self, first: int, count: int) -> bool:
+        """There are words, and all of them are in tensor memory."""
+        return count > 0 and first + count <= self.config.tensor_words
 
     def _run(self, run: Run) -> tuple[Status, int, bytes]:
         config = self.config

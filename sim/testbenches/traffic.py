@@ -109,9 +109,9 @@ def _words(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     if wrong:
         match rng.integers(4):
             case 0:
-                address = int(rng.choice([size - count + 1, size, 1 << 31, 1 << 32 - 1]))
+                address = int(rng.choice([size - count + 1, size, 1 << 31, (1 << 32) - 1]))
             case 1:
-                count = int(rng.choice([0, size + 1, 1 << 32 - 1]))
+                count = int(rng.choice([0, size + 1, (1 << 32) - 1]))
             case _:
                 came = max(1, came + int(rng.choice([-1, 1])))
     if rng.random() < 0.5:

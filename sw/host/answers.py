@@ -1,5 +1,6 @@
 """What a device answers: its responses taken apart, and refusals as errors."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,3 +50,10 @@ def answer_of(config: Config, packet: bytes) -> Answer:
     except Refused:
         raise DeviceError("a response from the device is damaged; reset it and run again") from None
     return replace(head, body=packet[config.header_beats * config.stream_bytes :])
+
+
+def in_shares(
+    on_progress: Callable[[float], None] | None, whole: int
+) -> Callable[[int], None] | None:
+    """For a transport, which counts answers: `on_progress` is told their share of `whole`."""
+    return None if on_progress is None else lambda count: on_progress(count / whole)

@@ -1,7 +1,6 @@
 """Matrix products of any shape on a device: what goes in is checked, what comes out is counted."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -17,16 +16,13 @@ from ..compiler.plan import Plan
 from ..compiler.settings import settings_of
 from ..errors import DeviceError, FormatError
 from . import causes
-from .answers import answer_of
+from .answers import answer_of, in_shares
+from .memory import Holder
 
 
-class Multiplier(Protocol):
+class Multiplier(Holder, Protocol):
     """What a product needs of a device (`device.Device`)."""
 
-    config: Config
-    transport: Any
-
-    def turn(self) -> AbstractContextManager[None]: ...
     def clear(self) -> None: ...
     def counters(self) -> dict[str, int]: ...
     def flags(self) -> set[Flag]: ...
@@ -104,12 +100,9 @@ def matmul(
     plan = Plan(config, x, weights, settings, bool(relu), output)
     packets, places = plan.packets()
 
-    progress = None
-    if on_progress is not None:
-        progress = lambda count: on_progress(count / len(packets))  # noqa: E731
     with device.turn():  # what the device counts is of this product alone
         device.clear()
-        answers = device.transport.exchange(packets, progress)
+        answers = device.transport.exchange(packets, in_shares(on_progress, len(packets)))
         counters, flags = device.counters(), device.flags()
     result = np.zeros((plan.row_blocks * config.rows, plan.padded_columns), f"u{output.bytes}")
     for packet, place, answer in zip(packets, places, answers, strict=True):

@@ -10,7 +10,7 @@ from ...hw.config import Config
 from ...hw.isa import commands
 from ...hw.isa.host_stream import packet_of
 from ..errors import DeviceError, FormatError
-from .answers import answer_of
+from .answers import answer_of, in_shares
 
 PIECE = 16384
 """Bytes that one command moves at most: any transport has room for them, and tells how far it is
@@ -83,11 +83,8 @@ def _pieces(config: Config, address: int, count: int) -> Iterator[tuple[int, int
 
 
 def _exchange(device: Holder, packets: list[bytes], on_progress) -> list[bytes]:
-    progress = None
-    if on_progress is not None:
-        progress = lambda done: on_progress(done / len(packets))  # noqa: E731
     with device.turn():
-        answers = device.transport.exchange(packets, progress)
+        answers = device.transport.exchange(packets, in_shares(on_progress, len(packets)))
     return [
         answer_of(device.config, answer).check(packet).body
         for packet, answer in zip(packets, answers, strict=True)

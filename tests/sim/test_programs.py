@@ -19,8 +19,8 @@ from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 TINY = replace(preset("tiny"), name="tensors", tensor_words=4096)
 LANES = Config("lanes", 4, 4, FP16, lanes=2, tensor_words=2048, activation_groups=64)
 DEVICES = {
-    "model": lambda config: ModelTransport(config),
-    "simulated": lambda config: SimulatedTransport(config),
+    "model": ModelTransport,
+    "simulated": SimulatedTransport,
     "stalled": lambda config: SimulatedTransport(config, stalls=Stalls(0.3, 0.3, seed=3)),
 }
 
@@ -87,9 +87,9 @@ class Product:
         first, values = self.fills[:3], self.fills[3:]
         blocks = -(-self.x.shape[0] // config.rows)
         commands = [*first, values[0]]
-        filled, runs, moved = 4, 0, 0
+        filled, moved = 4, 0
         window = config.rows // config.lanes
-        for column, _ in enumerate(values):
+        for column in range(len(values)):
             if column + 1 < len(values):
                 # Its page was last read by the RUNs of the column block before this one.
                 free = after({Engine.ARRAY: 0}) if column else 0
@@ -125,7 +125,6 @@ class Product:
                         waits=after({Engine.ROWS: 0, Engine.FILL: left}),
                     )
                 )
-                runs += 1
         return commands
 
     def run(self, device: Device) -> np.ndarray:
