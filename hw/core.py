@@ -161,27 +161,11 @@ class Core(wiring.Component):
         connect_checked(m, mover.port, share.readers[1])
         connect_checked(m, share.port, memory.reads[0])
         connect_checked(m, filler.port, memory.reads[1])
-        # Only one of both writes: a LOAD waits until no mover is at work.
+        # Only one of them writes to a buffer: a LOAD waits until no mover is at work.
         write = write_signature(config).create(path=("write",))
-        rows = write_signature(config).create(path=("rows",))
-        m.d.comb += [
-            getattr(write, name).eq(
-                Mux(filler.write.valid, getattr(filler.write, name), getattr(sequencer.write, name))
-            )
-            for name in write.signature.members
-        ]
-        m.d.comb += rows.target.eq(Target.ACTIVATIONS)
-        m.d.comb += [
-            getattr(rows, name).eq(getattr(mover.write, name))
-            for name in mover.write.signature.members
-        ]
+        self._either(m, write, filler.write, sequencer.write)
+        self._either(m, activations.write, mover.write, write)
         connect_checked(m, write, weights.write, schedule.write)
-        m.d.comb += [
-            getattr(activations.write, name).eq(
-                Mux(mover.write.valid, getattr(rows, name), getattr(write, name))
-            )
-            for name in write.signature.members
-        ]
         m.d.comb += [
             sequencer.read_done.eq(reader.asked),
             sequencer.moving.eq(filler.busy | mover.busy),
@@ -189,6 +173,14 @@ class Core(wiring.Component):
             sequencer.finished[Engine.ROWS].eq(mover.finished),
             sequencer.finished[Engine.ARRAY].eq(sequencer.release.valid),
             self.events.flag_set[Flag.FAULT].eq(filler.fault),
+        ]
+
+    @staticmethod
+    def _either(m: Module, bus, first, second):
+        """What `first` writes, else what `second` does."""
+        m.d.comb += [
+            getattr(bus, name).eq(Mux(first.valid, getattr(first, name), getattr(second, name)))
+            for name in first.signature.members
         ]
 
     def _release_pages(self, m: Module, sequencer, issuer):

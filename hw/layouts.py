@@ -137,19 +137,6 @@ def ROWS(config: Config) -> data.StructLayout:
     )
 
 
-def row_write_signature(config: Config) -> wiring.Signature:
-    """From the row mover to the activations' banks: a group for each of `lanes` rows, never
-    refused. `chunk` says which rows, as on the write bus."""
-    return wiring.Signature(
-        {
-            "valid": Out(1),
-            "address": Out(16),
-            "chunk": Out(8),
-            "data": Out(8 * config.stream_bytes),
-        }
-    )
-
-
 def WORDS(config: Config) -> data.StructLayout:
     """`count` words of tensor memory from `address` on, all of them inside it."""
     words = config.tensor_words

@@ -5,7 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import READ_PORT, ROWS, row_write_signature
+from ..isa.commands import Target
+from ..layouts import READ_PORT, ROWS, write_signature
 from ..lib.pipeline import delay
 from .memory import TensorMemory
 
@@ -20,7 +21,7 @@ class RowMover(wiring.Component):
     -------
     rows : In stream of layouts.ROWS
     port : Out(layouts.READ_PORT)
-    write : Out(row_write_signature)
+    write : Out, the write bus: a chunk is a window
     finished : Out(1), with the last group of a ROWS
     busy : Out(1), a ROWS is under way
     """
@@ -31,7 +32,7 @@ class RowMover(wiring.Component):
             {
                 "rows": In(stream.Signature(ROWS(config))),
                 "port": Out(READ_PORT(config)),
-                "write": Out(row_write_signature(config)),
+                "write": Out(write_signature(config)),
                 "finished": Out(1),
                 "busy": Out(1),
             }
@@ -91,6 +92,7 @@ class RowMover(wiring.Component):
         )
         m.d.comb += [
             self.write.valid.eq(here.valid),
+            self.write.target.eq(Target.ACTIVATIONS),
             self.write.address.eq(here.address),
             self.write.chunk.eq(here.chunk),
             self.write.data.eq(Cat(groups)),

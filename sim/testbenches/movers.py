@@ -19,7 +19,6 @@ from ...hw.layouts import (
     WRITE_PORT,
     beat,
     connect_checked,
-    row_write_signature,
     write_signature,
 )
 from ...hw.tensor.beats import BeatReader
@@ -44,7 +43,7 @@ class Movers(wiring.Component):
                 "words": In(stream.Signature(WORDS(config))),
                 "o": Out(stream.Signature(beat(config))),
                 "write": Out(write_signature(config)),
-                "row_write": Out(row_write_signature(config)),
+                "row_write": Out(write_signature(config)),
                 "finished": Out(2),
                 "fault": Out(1),
                 "busy": Out(2),
@@ -143,6 +142,7 @@ class Bench:
                 bus = dut.write__target, dut.write__address, dut.write__chunk
                 assert [int(b.value) for b in bus] == [target, address, chunk] and got == data
             if int(dut.row_write__valid.value):
+                assert int(dut.row_write__target.value) == Target.ACTIVATIONS
                 bus = dut.row_write__address, dut.row_write__chunk, dut.row_write__data
                 assert tuple(int(b.value) for b in bus) == self.row_writes.popleft()
             ended = int(dut.finished.value)
