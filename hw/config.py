@@ -6,6 +6,7 @@ that no second place can disagree. `PRESETS` names the configurations that are t
 
 from dataclasses import dataclass, fields, replace
 from enum import IntEnum
+from math import gcd
 from numbers import Integral
 
 from .errors import ConfigError
@@ -159,6 +160,7 @@ class Config:
             "0 or a power of two from 64 to 65536",
         )
         check("tensor_words", not (words and self.compact), "0 if the device is compact")
+        check("tensor_words", not (words and self.interleave > 1), "0 if interleave is not 1")
         check("runs_ahead", 2 <= self.runs_ahead <= 16, "from 2 to 16")
 
     @property
@@ -189,7 +191,23 @@ class Config:
     @property
     def stream_bytes(self) -> int:
         """Width of the host streams in bytes."""
-        return self.lanes * self.group * self.format.bits // 8
+        return self.lanes * self.group_bytes
+
+    @property
+    def group_bytes(self) -> int:
+        """Size of a group of activations: what a lane of a word of tensor memory holds."""
+        return self.group * self.format.bits // 8
+
+    @property
+    def store_bytes(self) -> int:
+        """Bytes of a group that are stored together: rows of results begin and end between them."""
+        return gcd(self.columns, self.group_bytes)
+
+    @property
+    def store_groups(self) -> int:
+        """Groups that a row of results reaches into, at most."""
+        row = self.group_bytes - self.store_bytes + 4 * self.columns
+        return -(-row // self.group_bytes)
 
     @property
     def header_beats(self) -> int:

@@ -1,6 +1,6 @@
 """Everything between the two host streams."""
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,11 +21,13 @@ from .layouts import PAGE_NUMBERS, beat, connect_checked, write_signature
 from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
 from .output.lane_group import LaneGroup
+from .output.row_reader import RowReader
 from .tensor.beats import BeatReader
 from .tensor.filler import Filler
 from .tensor.memory import TensorMemory
 from .tensor.rows import RowMover
 from .tensor.share import PortShare
+from .tensor.store import Store
 
 
 class Core(wiring.Component):
@@ -35,7 +37,7 @@ class Core(wiring.Component):
                         ├─ settings bus ─► lane groups
                         └─ RUNs ─► MetadataReader ─► Issuer ─► feeders ─► Array
                                                                            │ sums
-        o ◄─ ResponseWriter ◄─────────────────────────── LaneGroups ◄─────┘
+        o ◄─ ResponseWriter ◄─────── RowReader ◄──────── LaneGroups ◄─────┘
 
     A lane group is one epilogue and the columns that share it. Nothing on the array's way ever
     stalls: the issuer starts only what can finish. A reset must last `settle` cycles, until what
@@ -61,6 +63,8 @@ class Core(wiring.Component):
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
+        self.storing = Signal()
+        """Results go into tensor memory in this cycle."""
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
@@ -80,6 +84,7 @@ class Core(wiring.Component):
         m.submodules.issuer = issuer = Issuer(config)
         m.submodules.array = array = Array(config, library)
         m.submodules.drain = drain = DrainControl(config, self.drain_delay(config))
+        m.submodules.rows = rows = RowReader(config)
         m.submodules.response = response = ResponseWriter(config)
         shared = config.columns_per_epilogue
         groups = [
@@ -92,10 +97,12 @@ class Core(wiring.Component):
         connect_checked(m, schedule.records, issuer.records)
         connect_checked(m, issuer.finish, drain.finish)
         connect_checked(m, sequencer.response, response.response)
+        connect_checked(m, rows.host, response.row)
         connect_checked(m, response.o, wiring.flipped(self.o))
         if config.tensor_words:
-            self._tensors(m, sequencer, response, activations, weights, schedule)
+            self._tensors(m, sequencer, rows, response, activations, weights, schedule)
         else:
+            connect_checked(m, response.wanted, rows.wanted)
             connect_checked(m, sequencer.write, activations.write, weights.write, schedule.write)
         m.d.comb += [
             activations.address.eq(issuer.activation_address),
@@ -103,7 +110,7 @@ class Core(wiring.Component):
             weights.address.eq(issuer.slot_address),
             weights.valid.eq(issuer.valid),
             weights.last.eq(issuer.last),
-            issuer.row_taken.eq(response.row_taken),
+            issuer.row_taken.eq(rows.row_taken),
             response.flags.eq(self.flags),
         ]
         for r, link in enumerate(activations.groups):
@@ -121,19 +128,19 @@ class Core(wiring.Component):
             ]
             m.d.comb += [
                 group.number.eq(g),
-                group.row_taken.eq(response.row_taken),
+                group.row_taken.eq(rows.row_taken),
             ]
             for i in range(shared):
                 column = g * shared + i
                 connect_checked(m, drain.columns[column], group.rows[i])
                 m.d.comb += [
                     group.sums[i].eq(array.sums[column]),
-                    response.columns[column].eq(group.row[i]),
+                    rows.columns[column].eq(group.row[i]),
                 ]
 
         # The last group finishes a row no earlier than the others: its sums come last.
         connect_checked(m, groups[-1].release, sequencer.release_settings)
-        m.d.comb += response.row_there.eq(groups[-1].row_there)
+        m.d.comb += rows.row_there.eq(groups[-1].row_there)
         self._release_pages(m, sequencer, issuer)
         self._count(m, sequencer, schedule, issuer, weights, drain, response)
         m.d.comb += [
@@ -144,15 +151,22 @@ class Core(wiring.Component):
         ]
         return m
 
-    def _tensors(self, m: Module, sequencer, response, activations, weights, schedule):
-        """Tensor memory, what moves words from it to the buffers, and READs."""
+    def _tensors(self, m: Module, sequencer, rows, response, activations, weights, schedule):
+        """Tensor memory, what moves words from it to the buffers and rows into it, and READs."""
         config = self.config
         m.submodules.memory = memory = TensorMemory(config, self.library)
         m.submodules.reader = reader = BeatReader(config)
         m.submodules.filler = filler = Filler(config)
         m.submodules.mover = mover = RowMover(config)
         m.submodules.share = share = PortShare(config)
-        connect_checked(m, sequencer.memory, memory.write)
+        m.submodules.store = store = Store(config)
+        # Only one of them writes: a WRITE waits for all RUNs that store.
+        storing = self.storing
+        m.d.comb += storing.eq(store.writing)
+        self._either(m, memory.write, storing, store.port, sequencer.memory)
+        connect_checked(m, sequencer.output, rows.wanted)
+        connect_checked(m, rows.memory, store.row)
+        m.d.comb += store.run.eq(rows.run)
         connect_checked(m, response.words, reader.words)
         connect_checked(m, reader.o, response.beats)
         connect_checked(m, sequencer.fill, filler.fills)
@@ -163,25 +177,24 @@ class Core(wiring.Component):
         connect_checked(m, filler.port, memory.reads[1])
         # Only one of them writes to a buffer: a LOAD waits until no mover is at work.
         write = write_signature(config).create(path=("write",))
-        self._either(m, write, filler.write, sequencer.write)
-        self._either(m, activations.write, mover.write, write)
+        self._either(m, write, filler.write.valid, filler.write, sequencer.write)
+        self._either(m, activations.write, mover.write.valid, mover.write, write)
         connect_checked(m, write, weights.write, schedule.write)
         m.d.comb += [
             sequencer.read_done.eq(reader.asked),
-            sequencer.moving.eq(filler.busy | mover.busy),
             sequencer.finished[Engine.FILL].eq(filler.finished),
             sequencer.finished[Engine.ROWS].eq(mover.finished),
             sequencer.finished[Engine.ARRAY].eq(sequencer.release.valid),
+            sequencer.finished[Engine.STORE].eq(store.finished),
             self.events.flag_set[Flag.FAULT].eq(filler.fault),
         ]
 
     @staticmethod
-    def _either(m: Module, bus, first, second):
-        """What `first` writes, else what `second` does."""
-        m.d.comb += [
-            getattr(bus, name).eq(Mux(first.valid, getattr(first, name), getattr(second, name)))
-            for name in first.signature.members
-        ]
+    def _either(m: Module, bus, writes, first, second):
+        """What `first` writes, if it `writes`, else what `second` does."""
+        for name in first.signature.members:
+            one, two = Value.cast(getattr(first, name)), Value.cast(getattr(second, name))
+            m.d.comb += Value.cast(getattr(bus, name)).eq(Mux(writes, one, two))
 
     def _release_pages(self, m: Module, sequencer, issuer):
         """A RUN's pages are free once the last, most skewed bank has read them."""
@@ -237,5 +250,5 @@ class Core(wiring.Component):
             self.events.nonzero.eq(weights.nonzero),
             self.events.answered.eq(sequencer.answered),
             self.events.errored.eq(sequencer.errored),
-            self.events.last_output.eq(response.last_output),
+            self.events.last_output.eq(response.last_output | self.storing),
         ]

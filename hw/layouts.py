@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import Config
-from .formats import Format
+from .formats import Format, OutputFormat
 from .isa.commands import Header, Target
 from .isa.engines import Engine
 from .isa.maps import chunks
@@ -158,12 +158,59 @@ def READ_PORT(config: Config) -> wiring.Signature:
 
 
 def WRITE_PORT(config: Config) -> wiring.Signature:
-    """Writes of tensor memory: never refused."""
+    """Writes of tensor memory, a word's lanes at addresses of their own: never refused. There is an
+    enable for each `config.store_bytes` bytes."""
+    return wiring.Signature(
+        {
+            "enable": Out(config.stream_bytes // config.store_bytes),
+            "address": Out(data.ArrayLayout(range(config.tensor_words), config.lanes)),
+            "data": Out(8 * config.stream_bytes),
+        }
+    )
+
+
+def PLACE(config: Config) -> data.StructLayout:
+    """Where a RUN's rows go in tensor memory.
+
+    Rows of a tile come from its last to its first. `start` is the word of the first group of its
+    last window; `limit` the largest that may be written to. A row has `room` for so many groups,
+    begins with unit `position` of the first, and fills its last one with zeros if `pad` says so.
+    """
+    windows, most = config.rows // config.lanes, (1 << 16) - 1
+    units = config.group_bytes // config.store_bytes
+    return data.StructLayout(
+        {
+            "start": range(config.tensor_words + windows * most),
+            "limit": range(config.tensor_words),
+            "pitch": 16,
+            "room": range(config.store_groups + 1),
+            "position": range(units),
+            "pad": 1,
+        }
+    )
+
+
+def OUTPUT(config: Config) -> data.StructLayout:
+    """The rows of C results that a RUN sends out: to the host, or, with `store`, to a `place` in
+    tensor memory."""
+    fields = {"format": 2, "rows": range((1 << 16) * config.tile_rows)}
+    if config.tensor_words:
+        fields |= {"store": 1, "place": PLACE(config)}
+    return data.StructLayout(fields)
+
+
+def ROW(config: Config) -> wiring.Signature:
+    """A row of results on its way out: its beats one after another in the low bits of `data`, or
+    whole. `last` marks its last beat, and `final` the last row of its RUN. A beat leaves if `go`;
+    `go_next` tells whether the next one will, if it is there then."""
     return wiring.Signature(
         {
             "valid": Out(1),
-            "address": Out(range(config.tensor_words)),
-            "data": Out(8 * config.stream_bytes),
+            "data": Out(8 * config.stream_bytes * config.row_beats(OutputFormat.FP32)),
+            "last": Out(1),
+            "final": Out(1),
+            "go": In(1),
+            "go_next": In(1),
         }
     )
 

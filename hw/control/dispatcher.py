@@ -1,6 +1,6 @@
 """The dispatcher: descriptors to their engines' queues, each with what it waits for."""
 
-from amaranth import Module
+from amaranth import Cat, Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,9 +23,10 @@ class Dispatcher(wiring.Component):
     -------
     waits : In(30), of the descriptor that is offered; one is at a time
     fills, rows, runs : In streams of layouts.FILL, ROWS, RUN
+    stores : In(1), the RUN that is offered stores
     fill, row, run : Out streams of the same
     finished : In(1) for each engine, pulses
-    pending : Out(1) for each engine, a descriptor is in its queue
+    working : Out(1) for each engine, not all that it was given was finished a cycle ago
     """
 
     def __init__(self, config: Config):
@@ -42,11 +43,12 @@ class Dispatcher(wiring.Component):
                 "fills": In(stream.Signature(FILL(config))),
                 "rows": In(stream.Signature(ROWS(config))),
                 "runs": In(stream.Signature(RUN(config))),
+                "stores": In(1),
                 "fill": Out(stream.Signature(FILL(config))),
                 "row": Out(stream.Signature(ROWS(config))),
                 "run": Out(stream.Signature(RUN(config))),
                 "finished": In(len(Engine)),
-                "pending": Out(len(Engine)),
+                "working": Out(len(Engine)),
             }
         )
 
@@ -56,7 +58,9 @@ class Dispatcher(wiring.Component):
         m.d.comb += [
             scoreboard.waits.eq(self.waits),
             scoreboard.finished.eq(self.finished),
-            scoreboard.empty.eq(self.pending == 0),
+            scoreboard.issued[Engine.STORE].eq(self.runs.valid & self.runs.ready & self.stores),
+            scoreboard.empty.eq(Cat(gate.empty for gate in self.gates.values()).all()),
+            self.working.eq(scoreboard.working),
         ]
         ways = (
             (Engine.FILL, self.fills, self.fill),
@@ -73,6 +77,5 @@ class Dispatcher(wiring.Component):
                 gate.i.payload.waits.eq(scoreboard.targets),
                 gate.counts.eq(scoreboard.counts),
                 scoreboard.issued[engine].eq(offered.valid & offered.ready),
-                self.pending[engine].eq(~gate.empty),
             ]
         return m

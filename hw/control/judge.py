@@ -1,6 +1,6 @@
 """Whether a command can be executed: what is wrong with a header, if anything is."""
 
-from amaranth import Module, Signal
+from amaranth import Const, Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -71,6 +71,7 @@ class Judge(wiring.Component):
                 "settings": self._settings_outside(settings),
                 "run": self._run_outside(run),
                 "field": self._run_wrong(run),
+                "store": self._store_wrong(run),
                 **(self._words_outside() if self.config.tensor_words else {}),
             },
         )
@@ -89,17 +90,15 @@ class Judge(wiring.Component):
             with m.Case(Opcode.SETTINGS):
                 with m.If(found["settings"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                with m.If(~ended):
-                    m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Case(Opcode.RUN):
                 with m.If(found["run"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                with m.If(found["field"]):
+                with m.If(found["field"] | found["store"]):
                     m.d.comb += problem.eq(Status.BAD_FIELD)
-                with m.If(~ended):
+                with m.If(run.finish & ~run.store & ~ended):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
-            with m.Case(Opcode.SYNC), m.If(~ended):
-                m.d.comb += problem.eq(Status.BAD_LENGTH)
+            with m.Case(Opcode.SYNC):
+                pass
             for kind in (Write, Read, Fill, Rows) if self.config.tensor_words else ():
                 with m.Case(kind.opcode):
                     with m.If(found[kind.__name__]):
@@ -110,8 +109,9 @@ class Judge(wiring.Component):
                         known = (load.target <= max(Target)) & (load.target != Target.ACTIVATIONS)
                         with m.If(~known):
                             m.d.comb += problem.eq(Status.BAD_TARGET)
-                    with m.If(ended if kind is Write else ~ended):
-                        m.d.comb += problem.eq(Status.BAD_LENGTH)
+                    if kind in (Read, Write):
+                        with m.If(ended if kind is Write else ~ended):
+                            m.d.comb += problem.eq(Status.BAD_LENGTH)
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
         return m
@@ -165,11 +165,30 @@ class Judge(wiring.Component):
         size = self.config.tensor_words
         return (first >= size) | (first[: (size - 1).bit_length()] + count > size)
 
+    def _store_wrong(self, run):
+        """A RUN is to store and has nothing to, or there is no memory, or the rows would lie across
+        each other or beyond their ends."""
+        config = self.config
+        if not config.tensor_words:
+            return run.store
+        group, unit = config.group_bytes.bit_length() - 1, config.store_bytes.bit_length() - 1
+        return run.store & (
+            ~run.finish
+            | (run.pitch < run.groups)
+            | (run.offset[group:] >= run.groups)
+            | run.offset[:unit].any()
+        )
+
     def _run_outside(self, run):
         """A RUN begins outside a buffer, or its records leave their page."""
         base, depth = run.schedule_base, self.config.schedule_records
+        outside = Const(0)
+        if self.config.tensor_words:
+            narrow = self._beyond(run.destination, run.words) | (run.words < run.groups)
+            outside = run.store & narrow
         return (
-            (run.activation_base >= 2 * self.config.activation_groups)
+            outside
+            | (run.activation_base >= 2 * self.config.activation_groups)
             | (run.slot_base >= 2 * self.config.weight_slots)
             | (base >= 2 * depth)
             | (base[: depth.bit_length() - 1] + run.schedule_count > depth)

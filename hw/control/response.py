@@ -6,9 +6,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..formats import OutputFormat
 from ..isa.commands import HEADER_WORDS
-from ..layouts import RESPONSE, WORDS, beat
+from ..layouts import OUTPUT, RESPONSE, ROW, WORDS, beat
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
 
@@ -25,16 +24,15 @@ class ResponseWriter(wiring.Component):
     rows. Throughput: one beat a cycle; a row takes as many beats as its C outputs fill. Stall
     rule: waits for the host, and for the columns' rows; never interleaves two packets.
 
-    The request for a row comes from a register and is made a cycle before the row is needed,
-    because the columns are many and far away on the chip. Whether the row will fit must be known
-    by then, so beats leave through a queue whose free places the writer counts itself.
+    Whether a row's beat will fit must be known a cycle ahead (`output.row_reader`), so beats leave
+    through a queue whose free places the writer counts itself.
 
     Members
     -------
     response : In stream of layouts.RESPONSE
-    row_there : In(1), one more row of results is complete; rows stay until they are taken
-    columns : C x In(32), the results of the row that is next, narrow formats in the low bits
-    row_taken : Out(1), the row is taken in this cycle; the next one is there in the one after
+    wanted : Out stream of layouts.OUTPUT, the rows that follow a header; taken at once. With tensor
+        memory the row reader has them from elsewhere: some rows are for the memory.
+    row : In(layouts.ROW), those rows
     flags : In(8), the sticky flags, for the header
     o : Out stream of layouts.beat
     last_output : Out(1), the last beat of a row has been taken
@@ -56,9 +54,8 @@ class ResponseWriter(wiring.Component):
         super().__init__(
             {
                 "response": In(stream.Signature(RESPONSE(config))),
-                "row_there": In(1),
-                "columns": In(32).array(config.columns),
-                "row_taken": Out(1),
+                "wanted": Out(stream.Signature(OUTPUT(config))),
+                "row": In(ROW(config)),
                 "flags": In(8),
                 "o": Out(stream.Signature(beat(config))),
                 "last_output": Out(1),
@@ -94,11 +91,17 @@ class ResponseWriter(wiring.Component):
         whole = Cat(header, Const(0, 16 * (HEADER_WORDS - 1 - FILLED)), crc.crc)
         halfwords = Signal(range(HEADER_WORDS))
         beats = Signal(range(config.header_beats))
-        rows, more = Signal(32), Signal()  # rows to ask for; `more`: not zero
-        format = Signal(2)
-        memory = Signal()  # what follows the header are words, not rows
-        m.d.comb += crc.halfword.eq(Mux(halfwords < FILLED, header[:16], 0))
-        row, row_ended = self._rows(m, more, format, go, go_next)
+        more, format = Signal(), Signal(2)  # `more`: something follows the header
+        memory = Signal()  # and that are words, not rows
+        row, sending = self.row, Signal()
+        m.d.comb += [
+            crc.data.eq(Mux(halfwords < FILLED, header[:16], 0)),
+            self.wanted.payload.rows.eq(header[32:]),
+            self.wanted.payload.format.eq(format),
+            row.go.eq(sending & go),
+            # Of the row that comes after the last of this answer nothing is known yet.
+            row.go_next.eq(sending & go_next & ~(row.valid & row.last & row.final)),
+        ]
 
         with m.FSM():
             with m.State("IDLE"):
@@ -114,7 +117,7 @@ class ResponseWriter(wiring.Component):
                             self.flags,
                         )
                     ),
-                    rows.eq(response.rows),
+                    more.eq(response.rows != 0),
                     format.eq(response.format),
                     halfwords.eq(0),
                     beats.eq(0),
@@ -143,28 +146,27 @@ class ResponseWriter(wiring.Component):
                 m.d.comb += [
                     offer.eq(1),
                     queue.i.payload.beat.data.eq(whole.word_select(beats, beat_bits)),
-                    queue.i.payload.beat.last.eq(final & (rows == 0)),
+                    queue.i.payload.beat.last.eq(final & ~more),
                 ]
                 with m.If(go):
                     m.d.sync += beats.eq(beats + 1)
                     with m.If(final):
                         m.next = "IDLE"
-                        with m.If(rows != 0):
-                            m.d.sync += more.eq(~memory)
+                        with m.If(more):
                             m.next = "ROWS"
+                            m.d.comb += self.wanted.valid.eq(~memory)
                             if config.tensor_words:
                                 with m.If(memory):
                                     m.next = "WORDS"
             with m.State("ROWS"):
                 m.d.comb += [
-                    offer.eq(row["valid"]),
-                    queue.i.payload.beat.data.eq(row["data"]),
-                    queue.i.payload.beat.last.eq(row["last"] & row["final"]),
-                    queue.i.payload.ends_row.eq(row["last"]),
+                    sending.eq(1),
+                    offer.eq(row.valid),
+                    queue.i.payload.beat.data.eq(row.data[:beat_bits]),
+                    queue.i.payload.beat.last.eq(row.last & row.final),
+                    queue.i.payload.ends_row.eq(row.last),
                 ]
-                with m.If(row["asked"]):
-                    m.d.sync += [rows.eq(rows - 1), more.eq(rows != 1)]
-                with m.If(row_ended & row["final"]):
+                with m.If(row.valid & go & row.last & row.final):
                     m.next = "IDLE"
             if config.tensor_words:
                 with m.State("WORDS"):
@@ -176,56 +178,3 @@ class ResponseWriter(wiring.Component):
                     with m.If(self.beats.valid & go & self.beats.payload.last):
                         m.next = "IDLE"
         return m
-
-    def _rows(self, m: Module, more, format, go, go_next):
-        """Ask for rows while there are `more`, and show the one that is here, beat by beat.
-
-        Returns what the row's beat is, and whether the row's last beat leaves in this cycle.
-        """
-        config = self.config
-        beat_bits = 8 * config.stream_bytes
-        per_row = {output: config.row_beats(output) for output in OutputFormat}
-        row = Signal(beat_bits * per_row[OutputFormat.FP32], reset_less=True)
-        valid, last, final = Signal(), Signal(), Signal()
-        left = Signal(range(max(per_row.values())))  # beats after the next one
-        packed = Signal.like(row)
-        beats = Signal.like(left)
-        with m.Switch(format):
-            for kind in OutputFormat:
-                with m.Case(kind):
-                    results = Cat(column[: 8 * kind.bytes] for column in self.columns)
-                    m.d.comb += [packed.eq(results), beats.eq(per_row[kind] - 1)]
-
-        # What the row will be in the next cycle, to ask for the row after it in time.
-        leaves = valid & go
-        ended = leaves & last
-        valid_next, last_next = Signal(), Signal()
-        m.d.comb += [
-            valid_next.eq(self.row_taken | (valid & ~ended)),
-            last_next.eq(Mux(self.row_taken, beats == 0, Mux(leaves, left == 0, last))),
-        ]
-        m.d.sync += [valid.eq(valid_next), last.eq(last_next)]
-        with m.If(self.row_taken):
-            m.d.sync += [row.eq(packed), left.eq(beats - 1), final.eq(~more)]
-        with m.Elif(leaves):
-            m.d.sync += [row.eq(row[beat_bits:]), left.eq(left - 1)]
-
-        there = Signal(range(config.output_depth + 1))
-        some, several = Signal(), Signal()
-        asked = Signal()
-        there_next = Signal.like(there)
-        m.d.comb += [
-            # The row that is taken in this cycle is still among those that are there.
-            asked.eq(
-                more & Mux(self.row_taken, several, some) & (~valid_next | (go_next & last_next))
-            ),
-            there_next.eq(there + self.row_there - self.row_taken),
-        ]
-        m.d.sync += [
-            self.row_taken.eq(asked),
-            there.eq(there_next),
-            some.eq(there_next != 0),
-            several.eq(there_next > 1),
-        ]
-        beat = {"valid": valid, "last": last, "final": final, "data": row[:beat_bits]}
-        return beat | {"asked": asked}, ended

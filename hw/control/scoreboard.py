@@ -28,10 +28,11 @@ class Scoreboard(wiring.Component):
     Members
     -------
     waits : In(30), of the header at hand, as `isa.engines` has it
-    issued, finished : In(1) for each engine, pulses
+    issued, finished : In(1) for each engine, pulses; a descriptor may be one of two engines
     empty : In(1), all queues of descriptors are
     targets : Out(WAITS), what the descriptor waits for if it is issued now
     counts : Out(COUNTS), what was finished
+    working : Out(1) for each engine, not all that it was given was finished a cycle ago
     hold : Out(1)
     """
 
@@ -46,6 +47,7 @@ class Scoreboard(wiring.Component):
                 "empty": In(1),
                 "targets": Out(WAITS(bits)),
                 "counts": Out(COUNTS(bits)),
+                "working": Out(engines),
                 "hold": Out(1),
             }
         )
@@ -57,6 +59,7 @@ class Scoreboard(wiring.Component):
             m.d.sync += [
                 given.eq(given + self.issued[engine]),
                 done.eq(done + self.finished[engine]),
+                self.working[engine].eq(given != done),
             ]
             wait = self.waits.word_select(engine, WAIT_BITS)
             left, target = wait - 1, self.targets[engine]

@@ -1,12 +1,16 @@
 """The sequencer: takes commands off the host stream, checks them, and sees that each is answered.
 
-    HEADER ─► CHECK ─► JUDGE ─► DECODE ─┬─► WAIT ─┬─► PAYLOAD ─┐
-                                        │         ├─► settings ├─► DISCARD ─► RESPOND ─► HEADER
-                                        │         ├─► RUN      │  (to the packet's end)
-                                        └─ error ─┴────────────┘
+             ┌─────── another command in the packet ◄──────┐
+             ▼                                             │
+    ┌─► HEADER ─► JUDGE ─► EXECUTE ────────────────────────┤
+    │                         ├─► PAYLOAD ─┐               │ its last one
+    │                  error  └────────────┴─► DISCARD ────┴─► RESPOND
+    │                                    (to the packet's end)    │
+    └─────────────────────────────────────────────────────────────┘
 
 A malformed or impossible command changes nothing (of a payload that is refused, what was written
-stays written), is answered with a status, and the next packet is taken as if nothing had been.
+stays written), ends its packet, is answered with a status, and the next packet is taken as if
+nothing had been.
 """
 
 from amaranth import Cat, Module, Mux, Signal
@@ -30,6 +34,7 @@ from ..isa.engines import Engine
 from ..isa.maps import address_bits
 from ..layouts import (
     FILL,
+    OUTPUT,
     RELEASE,
     RELEASE_SETTINGS,
     RESPONSE,
@@ -49,16 +54,18 @@ from .judge import Judge, page_bits, view
 from .tensor_commands import TensorCommands
 
 ANSWERS_AHEAD = 64
-"""Commands that are done, or wait as RUNs, while a RUN before them still sends its rows."""
+"""Packets that are done, or wait for RUNs, while a RUN before them still sends its rows."""
+HEADER_BITS = 8 * HEADER_BYTES
 
 
 class Sequencer(wiring.Component):
     """Execute the command stream of `hw.isa.commands`.
 
-    Latency: about 20 cycles from a header to what it asks for (its CRC is checked a halfword a
-    cycle). Throughput: payloads one chunk a cycle, to tensor memory a beat. Stall rule: the stream
-    waits while a LOAD or SETTINGS waits for its page, while an engine's queue is full, while a SYNC
-    waits, and while a LOAD or WRITE waits until nothing before it has tensor memory to read.
+    Latency: 2 cycles from a header to what it asks for. Throughput: a command in 2 cycles and its
+    header's beats; payloads one chunk a cycle, to tensor memory a beat. A `compact` device checks a
+    header's CRC a halfword a cycle, and so takes 15 cycles more. Stall rule: the stream waits while
+    a LOAD or SETTINGS waits for its page, while an engine's queue is full, while a SYNC waits, and
+    while a LOAD, WRITE or READ waits for what before it works on the same memory.
 
     Members
     -------
@@ -76,24 +83,26 @@ class Sequencer(wiring.Component):
     memory : Out(layouts.WRITE_PORT)
     read_done : In(1), a READ's last word has been asked for
     fill, row : Out streams of layouts.FILL and ROWS
+    output : Out stream of layouts.OUTPUT, where each RUN's rows go
     finished : In(1) for each engine, pulses
-    moving : In(1), the filler or the row mover is at work
     """
 
     def __init__(self, config: Config, unpacker: PayloadUnpacker | None = None):
         self.config = config
         self.unpacker = unpacker or PayloadUnpacker(config)
         self.interlock = Interlock(config, 2 * config.runs_ahead - 1)
+        self.judge = Judge(config)
         self.tensors = TensorCommands(config, ANSWERS_AHEAD) if config.tensor_words else None
         if self.tensors:
             self.queued = self.tensors.runs
         else:
             self.runs = Fifo(RUN(config), config.queue(config.runs_ahead))
             self.queued = self.runs.i
-        self.pending, self.reading = Signal(), Signal()
-        """A RUN or a move has not begun; tensor memory is read, or is about to be."""
+        self.working, self.filling = Signal(), Signal()
+        """A RUN has not begun, or an engine has something to do; one that fills buffers has."""
+        self.crc = HeaderCrc(16 if config.compact else min(8 * config.stream_bytes, HEADER_BITS))
         self.responses = Fifo(RESPONSE(config), config.queue(ANSWERS_AHEAD))
-        self.header = Signal(8 * HEADER_BYTES, reset_less=True)
+        self.header = Signal(HEADER_BITS, reset_less=True)
         self.beats, self.halfwords = Signal(range(config.header_beats)), Signal(range(HEADER_WORDS))
         self.ended = Signal()
         """The packet's last beat has been taken."""
@@ -102,6 +111,7 @@ class Sequencer(wiring.Component):
         """Which of an epilogue's columns is set."""
         self.page_busy, self.settings_busy, self.full = Signal(), Signal(), Signal()
         """As the pages were a cycle ago. A page is taken long before the next command is judged."""
+        self._final = self.beats == config.header_beats - 1
         self._opcode, self._tag = self.header[:8], self.header[8:16]
         self._load, self._column_settings, self._asked = (
             view(kind, self.header) for kind in (Load, ColumnSettings, Run)
@@ -112,8 +122,8 @@ class Sequencer(wiring.Component):
             "read_done": In(1),
             "fill": Out(stream.Signature(FILL(config))),
             "row": Out(stream.Signature(ROWS(config))),
+            "output": Out(stream.Signature(OUTPUT(config))),
             "finished": In(len(Engine)),
-            "moving": In(1),
         }
         super().__init__(
             {
@@ -133,8 +143,8 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.crc = crc = HeaderCrc()
-        m.submodules.judge = judge = Judge(self.config)
+        m.submodules.crc = crc = self.crc
+        m.submodules.judge = judge = self.judge
         m.submodules.unpacker = unpacker = self.unpacker
         m.submodules.interlock = interlock = self.interlock
         m.submodules.responses = responses = self.responses
@@ -145,10 +155,8 @@ class Sequencer(wiring.Component):
 
         load, settings, run = self._load, self._column_settings, self._run_of(self._asked)
         m.d.comb += [
-            crc.halfword.eq(self.header[:16]),
             judge.header.eq(self.header),
             judge.ended.eq(self.ended),
-            judge.bad_check.eq(crc.crc != self.header[-16:]),
             unpacker.target.eq(load.target),
             unpacker.address.eq(load.address),
             unpacker.count.eq(load.count),
@@ -165,36 +173,32 @@ class Sequencer(wiring.Component):
             responses.i.payload.status.eq(self.status),
             responses.i.payload.format.eq(run.mode.format),
         ]
-        # The product takes a cycle, and is ready long before the answer is sent.
+        # The product takes a cycle, and is ready before the answer is sent.
         rows = Signal.like(responses.i.payload.rows)
-        m.d.comb += responses.i.payload.rows.eq(rows)
-        m.d.sync += rows.eq(0)
-        with m.If((self._opcode == Opcode.RUN) & (self.status == Status.OK) & run.mode.finish):
-            m.d.sync += rows.eq(times(run.row_blocks, self.config.tile_rows))
+        m.d.sync += rows.eq(times(run.row_blocks, self.config.tile_rows))
+        runs = (self._opcode == Opcode.RUN) & self._asked.finish & ~self._asked.store
+        with m.If(runs & (self.status == Status.OK)):
+            m.d.comb += responses.i.payload.rows.eq(rows)
         if self.tensors:
-            self._tensors(m, self.tensors, rows)
+            self._tensors(m, self.tensors)
         else:
             m.submodules.runs = runs = self.runs
             connect_checked(m, runs.o, wiring.flipped(self.run))
-            m.d.comb += self.pending.eq(runs.o.valid)
+            m.d.comb += self.working.eq(runs.o.valid)
         self._pages(m, run)
+        self._check(m, crc)
         with m.FSM() as self.fsm:
-            self._take(m, crc, rows)
+            self._take(m, crc)
             with m.State("JUDGE"):
-                m.next = "DECODE"
-            with m.State("DECODE"):
-                m.d.sync += self.status.eq(judge.problem)
-                m.next = "WAIT"
-                with m.If(judge.problem != Status.OK):
-                    m.next = "DISCARD"
-            self._execute(m)
-            self._finish(m)
+                m.next = "EXECUTE"
+            self._execute(m, crc)
+            self._finish(m, crc)
         return m
 
-    def _tensors(self, m: Module, tensors: TensorCommands, rows: Signal):
+    def _tensors(self, m: Module, tensors: TensorCommands):
         """Commands of tensor memory, and their answers."""
         m.submodules.tensors = tensors
-        for name in ("memory", "fill", "row", "run"):
+        for name in ("memory", "fill", "row", "run", "output"):
             connect_checked(m, getattr(tensors, name), wiring.flipped(getattr(self, name)))
         read, answer = view(Read, self.header), self.responses.i
         reads = (self._opcode == Opcode.READ) & (self.status == Status.OK)
@@ -204,14 +208,13 @@ class Sequencer(wiring.Component):
             tensors.answered.eq(answer.valid & answer.ready & reads),
             tensors.read.eq(self.read_done),
             tensors.finished.eq(self.finished),
-            tensors.moving.eq(self.moving),
-            self.pending.eq(tensors.pending),
-            self.reading.eq(tensors.reading),
+            self.working.eq(tensors.working),
+            self.filling.eq(tensors.filling),
             answer.payload.memory.eq(reads),
             answer.payload.address.eq(read.address),
         ]
         with m.If(reads):
-            m.d.sync += rows.eq(read.count)
+            m.d.comb += answer.payload.rows.eq(read.count)
 
     def _pages(self, m: Module, run):
         """Whether what a command needs is free, and what a RUN will hold."""
@@ -240,23 +243,34 @@ class Sequencer(wiring.Component):
             interlock.acquire.settings.eq(run.mode.finish),
         ]
 
-    def _take(self, m: Module, crc: HeaderCrc, rows: Signal):
-        """A header off the stream, and past its CRC."""
-        header, i = self.header, self.i
+    def _check(self, m: Module, crc: HeaderCrc):
+        """The CRC of a header as it comes, or, if the device is compact, afterwards."""
+        header, judge = self.header, self.judge
+        if self.config.compact:
+            m.d.comb += [crc.data.eq(header[:16]), judge.bad_check.eq(crc.crc != header[-16:])]
+            return
+        # A CRC over what it guards and itself is zero; but its higher byte must come first.
+        kept = self.i.payload.data[:HEADER_BITS]
+        low, high = kept[-16:-8], kept[-8:]
+        ends = Mux(self._final, Cat(high, low), Cat(low, high))
+        m.d.comb += [crc.data.eq(Cat(kept[:-16], ends)), judge.bad_check.eq(crc.crc != 0)]
+
+    def _take(self, m: Module, crc: HeaderCrc):
+        """A header off the stream."""
+        header, i, compact = self.header, self.i, self.config.compact
+        kept = i.payload.data[:HEADER_BITS]
         with m.State("HEADER"):
-            m.d.comb += [i.ready.eq(1), crc.clear.eq(1)]
-            m.d.sync += rows.eq(0)
+            m.d.comb += [i.ready.eq(1), crc.valid.eq(i.valid & (not compact))]
             with m.If(i.valid):
-                kept = i.payload.data[: 8 * HEADER_BYTES]
                 m.d.sync += [
                     header.eq(Cat(header[len(kept) :], kept)),
                     self.ended.eq(i.payload.last),
                     self.beats.eq(self.beats + 1),
                     self.halfwords.eq(0),
                 ]
-                with m.If(self.beats == self.config.header_beats - 1):
+                with m.If(self._final):
                     m.d.sync += self.beats.eq(0)
-                    m.next = "CHECK"
+                    m.next = "CHECK" if compact else "JUDGE"
                 with m.Elif(i.payload.last):
                     # Too short to have a tag; what came of it is answered as it stands.
                     m.d.sync += [
@@ -265,65 +279,75 @@ class Sequencer(wiring.Component):
                         header.eq(0),
                     ]
                     m.next = "RESPOND"
-        with m.State("CHECK"):
-            # A full turn of the header past the CRC leaves it as it was.
-            last = self.halfwords == HEADER_WORDS - 1
-            m.d.sync += [header.eq(header.rotate_right(16)), self.halfwords.eq(self.halfwords + 1)]
-            m.d.comb += crc.valid.eq(~last)
-            with m.If(last):
-                m.next = "JUDGE"
-
-    def _execute(self, m: Module):
-        """What the command asks for, once it may be done."""
-        interlock, runs, unpacker = self.interlock, self.queued, self.unpacker
-        with m.State("WAIT"), m.Switch(self._opcode):
-            with m.Case(Opcode.LOAD), m.If(~self.page_busy & ~self.reading):
-                m.d.comb += unpacker.start.eq(1)
-                m.next = "PAYLOAD"
-            with m.Case(Opcode.SETTINGS):
-                with m.If(~self.settings_busy):
-                    # An epilogue's columns share a memory: one of them a cycle.
-                    m.d.comb += self.settings.valid.eq(1)
-                    m.d.sync += self.place.eq(self.place + self._every_column)
-                    last = self.place == self.config.columns_per_epilogue - 1
-                    with m.If(~self._every_column | last):
-                        m.d.sync += self.place.eq(0)
-                        m.next = "RESPOND"
-            with m.Case(Opcode.RUN):
-                m.d.comb += [
-                    runs.valid.eq(~self.full),
-                    interlock.acquire.valid.eq(runs.valid & runs.ready),
+        if compact:
+            with m.State("CHECK"):
+                # A full turn of the header past the CRC leaves it as it was.
+                last = self.halfwords == HEADER_WORDS - 1
+                m.d.sync += [
+                    header.eq(header.rotate_right(16)),
+                    self.halfwords.eq(self.halfwords + 1),
                 ]
-                with m.If(interlock.acquire.valid):
+                m.d.comb += crc.valid.eq(~last)
+                with m.If(last):
+                    m.next = "JUDGE"
+
+    def _execute(self, m: Module, crc: HeaderCrc):
+        """What the command asks for, once it may be done; then the packet's next one, if any."""
+        interlock, runs, problem = self.interlock, self.queued, self.judge.problem
+        unpacker, tensors = self.unpacker, self.tensors
+        done = Signal()
+        with m.State("EXECUTE"):
+            m.d.sync += self.status.eq(problem)
+            with m.If(problem != Status.OK):
+                m.next = "DISCARD"
+            with m.Else(), m.Switch(self._opcode):
+                with m.Case(Opcode.LOAD), m.If(~self.page_busy & ~self.filling):
+                    m.d.comb += unpacker.start.eq(1)
+                    m.next = "PAYLOAD"
+                with m.Case(Opcode.SETTINGS), m.If(~self.settings_busy):
+                    # An epilogue's columns share a memory: one of them a cycle.
+                    last = self.place == self.config.columns_per_epilogue - 1
+                    m.d.comb += [self.settings.valid.eq(1), done.eq(~self._every_column | last)]
+                    m.d.sync += self.place.eq(Mux(done, 0, self.place + 1))
+                with m.Case(Opcode.RUN):
+                    m.d.comb += [
+                        runs.valid.eq(~self.full),
+                        interlock.acquire.valid.eq(runs.valid & runs.ready),
+                        done.eq(interlock.acquire.valid),
+                    ]
+                with m.Case(Opcode.SYNC):
+                    m.d.comb += done.eq(self.idle & ~self.working)
+                if tensors:
+                    with m.Default():
+                        m.d.comb += [tensors.begin.eq(1), done.eq(tensors.begun)]
+            with m.If(done):
+                m.d.comb += crc.clear.eq(1)
+                m.next = "HEADER"
+                with m.If(self.ended):
                     m.next = "RESPOND"
-            with m.Case(Opcode.SYNC), m.If(self.idle & ~self.pending & ~self.reading):
-                m.next = "RESPOND"
-            if tensors := self.tensors:
-                with m.Default():
-                    m.d.comb += tensors.begin.eq(1)
-                    with m.If(tensors.begun):
-                        m.next = "RESPOND"
-                        with m.If(self._opcode == Opcode.WRITE):
-                            m.next = "WORDS"
+                if tensors:
+                    with m.Elif(self._opcode == Opcode.WRITE):
+                        m.next = "PAYLOAD"
         with m.State("PAYLOAD"):
             m.d.comb += [unpacker.i.valid.eq(self.i.valid), self.i.ready.eq(unpacker.i.ready)]
-            with m.If(unpacker.done):
-                m.d.sync += self.ended.eq(unpacker.ended)
-                with m.If(unpacker.bad_length):
+            end = {name: getattr(unpacker, name) for name in ("done", "ended", "bad_length")}
+            if tensors:
+                # Of the two, one is at work.
+                m.d.comb += [
+                    tensors.i.valid.eq(self.i.valid),
+                    self.i.ready.eq(unpacker.i.ready | tensors.i.ready),
+                ]
+                writes = self._opcode == Opcode.WRITE
+                end = {n: Mux(writes, getattr(tensors, n), value) for n, value in end.items()}
+            with m.If(end["done"]):
+                m.d.sync += self.ended.eq(end["ended"])
+                with m.If(end["bad_length"]):
                     m.d.sync += self.status.eq(Status.BAD_LENGTH)
-                with m.Elif(unpacker.bad_schedule):
+                with m.Elif(unpacker.bad_schedule & (self._opcode == Opcode.LOAD)):
                     m.d.sync += self.status.eq(Status.BAD_SCHEDULE)
                 m.next = "DISCARD"
-        if tensors:
-            with m.State("WORDS"):
-                m.d.comb += [tensors.i.valid.eq(self.i.valid), self.i.ready.eq(tensors.i.ready)]
-                with m.If(tensors.done):
-                    m.d.sync += self.ended.eq(tensors.ended)
-                    with m.If(tensors.bad_length):
-                        m.d.sync += self.status.eq(Status.BAD_LENGTH)
-                    m.next = "DISCARD"
 
-    def _finish(self, m: Module):
+    def _finish(self, m: Module, crc: HeaderCrc):
         """The rest of the packet away, and the answer."""
         with m.State("DISCARD"):
             m.d.comb += self.i.ready.eq(~self.ended)
@@ -332,7 +356,7 @@ class Sequencer(wiring.Component):
             with m.If(self.ended):
                 m.next = "RESPOND"
         with m.State("RESPOND"):
-            m.d.comb += self.responses.i.valid.eq(1)
+            m.d.comb += [self.responses.i.valid.eq(1), crc.clear.eq(1)]
             with m.If(self.responses.i.ready):
                 m.d.comb += [self.answered.eq(1), self.errored.eq(self.status != Status.OK)]
                 m.next = "HEADER"

@@ -1,23 +1,30 @@
-"""What commands want of tensor memory: WRITE, READ, FILL, ROWS; and the queues of all engines."""
+"""What commands want of tensor memory: WRITE, READ, FILL, ROWS, RUNs that store; and the queues of
+all engines."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, Config
-from ..isa.commands import WAITS_AT, Fill, Opcode, Read, Rows, Write
+from ..isa.commands import WAITS_AT, Fill, Opcode, Read, Rows, Run, Write
 from ..isa.engines import WAITS_BITS, Engine
-from ..layouts import FILL, ROWS, RUN, WRITE_PORT, beat, connect_checked
+from ..layouts import FILL, OUTPUT, PLACE, ROWS, RUN, WRITE_PORT, beat, connect_checked
+from ..lib.fifo import Fifo
+from ..lib.pipeline import times
 from ..tensor.beats import BeatWriter
 from .dispatcher import Dispatcher
 from .judge import view
+
+RUNS_INSIDE = 16
+"""RUNs that have left their queue, and whose rows have not all left."""
 
 
 class TensorCommands(wiring.Component):
     """Begin a good command when its turn has come; and queue RUNs, which wait as FILLs and ROWS do.
 
-    Latency: none from `begin` to `begun`. Stall rule: FILL and ROWS wait while their queue is full,
-    a WRITE while anything before it has tensor memory to read, a READ for nothing.
+    Latency: none from `begin` to `begun`; `header` must be there a cycle before. Stall rule: FILL,
+    ROWS and RUN wait while their queue is full, a WRITE while anything before it has tensor memory
+    to read or to write, a READ while anything has to write.
 
     Members
     -------
@@ -29,16 +36,18 @@ class TensorCommands(wiring.Component):
     answered, read : In(1), a READ's answer is on its way; its last word has been asked for
     runs : In stream of layouts.RUN, with the header's `waits`
     fill, row, run : Out streams of layouts.FILL, ROWS, RUN
+    output : Out stream of layouts.OUTPUT, of each RUN that finishes
     finished : In(1) for each engine, pulses
-    moving : In(1), the filler or the row mover is at work
-    pending : Out(1), a descriptor is in a queue
-    reading : Out(1), as it was a cycle ago: a FILL or ROWS is in its queue or at work
+    working : Out(1), as it was a cycle ago: something is in a queue or at work
+    filling : Out(1), likewise: a FILL or ROWS is
     """
 
     def __init__(self, config: Config, answers: int):
         self.config = config
         self.dispatcher = Dispatcher(config)
         self.writer = BeatWriter(config)
+        # Wide, but short: block RAM would be slower, and hardly smaller.
+        self.outputs = Fifo(OUTPUT(config), config.runs_ahead + RUNS_INSIDE, block_ram=1 << 16)
         self.reads = Signal(range(2 * answers))
         """READs that have not read: no more than `answers` wait, but for some on their way."""
         super().__init__(
@@ -57,10 +66,10 @@ class TensorCommands(wiring.Component):
                 "fill": Out(stream.Signature(FILL(config))),
                 "row": Out(stream.Signature(ROWS(config))),
                 "run": Out(stream.Signature(RUN(config))),
+                "output": Out(stream.Signature(OUTPUT(config))),
                 "finished": In(len(Engine)),
-                "moving": In(1),
-                "pending": Out(1),
-                "reading": Out(1),
+                "working": Out(1),
+                "filling": Out(1),
             }
         )
 
@@ -69,9 +78,11 @@ class TensorCommands(wiring.Component):
         m.submodules.dispatcher = dispatcher = self.dispatcher
         m.submodules.writer = writer = self.writer
         write, read, fill, rows = (view(kind, self.header) for kind in (Write, Read, Fill, Rows))
+        m.submodules.outputs = outputs = self.outputs
+        connect_checked(m, outputs.o, wiring.flipped(self.output))
         for name in ("fill", "row", "run"):
             connect_checked(m, getattr(dispatcher, name), wiring.flipped(getattr(self, name)))
-        connect_checked(m, wiring.flipped(self.runs), dispatcher.runs)
+        self._runs(m)
         connect_checked(m, wiring.flipped(self.i), writer.i)
         connect_checked(m, writer.port, wiring.flipped(self.memory))
         wanted = dispatcher.fills.payload
@@ -86,13 +97,11 @@ class TensorCommands(wiring.Component):
             wanted.words.address.eq(fill.source),
             wanted.words.count.eq(fill.words),
             *(dispatcher.rows.payload[name].eq(rows[name]) for name in ROWS(self.config).members),
-            self.pending.eq(dispatcher.pending != 0),
+            self.working.eq(dispatcher.working.any()),
+            self.filling.eq(dispatcher.working[Engine.FILL] | dispatcher.working[Engine.ROWS]),
         ]
-        moves = dispatcher.pending[Engine.FILL] | dispatcher.pending[Engine.ROWS]
-        m.d.sync += [
-            self.reading.eq(self.moving | moves),
-            self.reads.eq(self.reads + self.answered - self.read),
-        ]
+        storing = dispatcher.working[Engine.STORE]
+        m.d.sync += self.reads.eq(self.reads + self.answered - self.read)
         with m.Switch(self.header[:8]):
             for opcode, queue in (
                 (Opcode.FILL, dispatcher.fills),
@@ -102,9 +111,38 @@ class TensorCommands(wiring.Component):
                     m.d.comb += [queue.valid.eq(self.begin), self.begun.eq(queue.ready)]
             with m.Case(Opcode.WRITE):
                 m.d.comb += [
-                    self.begun.eq((self.reads == 0) & ~self.reading),
+                    self.begun.eq((self.reads == 0) & ~self.filling & ~storing),
                     writer.start.eq(self.begin & self.begun),
                 ]
             with m.Case(Opcode.READ):
-                m.d.comb += self.begun.eq(1)
+                m.d.comb += self.begun.eq(~storing)
         return m
+
+    def _runs(self, m: Module):
+        """A RUN goes to its queue; where its rows go, to another one."""
+        config, dispatcher, outputs = self.config, self.dispatcher, self.outputs
+        run = view(Run, self.header)
+        group = run.offset >> config.group_bytes.bit_length() - 1
+        room = run.groups - group
+        place = Signal(PLACE(config))
+        m.d.sync += [
+            place.start.eq(
+                run.destination + group + times(run.pitch, config.rows // config.lanes) - run.pitch
+            ),
+            place.limit.eq(run.destination + run.words - room),
+            place.pitch.eq(run.pitch),
+            place.pad.eq(run.pad),
+            place.room.eq(Mux(room > config.store_groups, config.store_groups, room)),
+            place.position.eq(run.offset >> config.store_bytes.bit_length() - 1),
+        ]
+        m.d.comb += [
+            dispatcher.runs.valid.eq(self.runs.valid & (outputs.i.ready | ~run.finish)),
+            dispatcher.runs.payload.eq(self.runs.payload),
+            dispatcher.stores.eq(run.store),
+            self.runs.ready.eq(dispatcher.runs.ready & (outputs.i.ready | ~run.finish)),
+            outputs.i.valid.eq(self.runs.valid & dispatcher.runs.ready & run.finish),
+            outputs.i.payload.format.eq(run.output),
+            outputs.i.payload.rows.eq(times(run.row_blocks, config.tile_rows)),
+            outputs.i.payload.store.eq(run.store),
+            outputs.i.payload.place.eq(place),
+        ]

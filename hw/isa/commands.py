@@ -1,10 +1,13 @@
 """The command set of the host stream: what the sequencer executes and the driver sends.
 
-A command is one AXI4-Stream packet: a 32-byte header, then, for `Load`, a payload. The header's
-first byte is the opcode, the second the host's own tag, which comes back. The command's fields
-follow, least significant bit first, each as wide as its class says; after them come zeros. The
-last two bytes are CRC-16/CCITT-FALSE of the thirty before them. Every command is answered, in
-order, by one response packet that begins with a header of the same size.
+An AXI4-Stream packet is one command or several. A command is a 32-byte header, then, for `Load`
+and `Write`, a payload. The header's first byte is the opcode, the second the host's own tag, which
+comes back. The command's fields follow, least significant bit first, each as wide as its class
+says; after them come zeros. The last two bytes are CRC-16/CCITT-FALSE of the thirty before them.
+
+Every packet is answered, in order, by one response packet that begins with a header of the same
+size: for its last command, or for the first that is refused; those behind that are not looked at.
+A command that has a payload, or rows or words in its answer, is the last of its packet.
 """
 
 from binascii import crc_hqx
@@ -71,7 +74,8 @@ class Status(IntEnum):
     """An address range that leaves its page or tensor memory, or a settings entry that does not
     exist."""
     BAD_LENGTH = 5
-    """The packet ended before its payload was complete, or went on after it."""
+    """The packet ended before a header or payload was complete, or went on after its last command.
+    """
     BAD_FIELD = 6
     """A field's value has no meaning."""
     BAD_SCHEDULE = 7
@@ -103,8 +107,8 @@ WAITS_AT = 8 * CHECKED_BYTES - 32
 """First bit of the field `waits`, which lies at the end of a header."""
 
 
-def _bits(width: int, signed: bool = False):
-    return field(metadata={"bits": width, "signed": signed})
+def _bits(width: int, signed: bool = False, **options):
+    return field(metadata={"bits": width, "signed": signed}, **options)
 
 
 def _waits():
@@ -197,7 +201,11 @@ class Run(_Command):
     relu: int = _bits(1)
     output: int = _bits(2)
     """An `OutputFormat`."""
-    settings_page: int = _bits(12)
+    store: int = _bits(1, default=0)
+    """The rows go to tensor memory, not to the host."""
+    pad: int = _bits(1, default=0)
+    """Of a RUN that stores: zeros fill the last group that a row reaches into."""
+    settings_page: int = _bits(10)
     """Which page of column settings the tiles use."""
     activation_base: int = _bits(16)
     activation_stride: int = _bits(16)
@@ -205,6 +213,17 @@ class Run(_Command):
     slot_base: int = _bits(16)
     schedule_base: int = _bits(16)
     schedule_count: int = _bits(16)
+    destination: int = _bits(16, default=0)
+    """Of a RUN that stores: the first of the words that it may write, and how many these are. Its
+    rows lie there as `Rows` has them, from row 0 on; what has no place in these words is dropped.
+    """
+    words: int = _bits(16, default=0)
+    pitch: int = _bits(16, default=0)
+    """Words from one window of rows to the next."""
+    groups: int = _bits(16, default=0)
+    """Groups of such a row: what goes beyond is dropped. `pitch` is at least as much."""
+    offset: int = _bits(16, default=0)
+    """Where in a row column 0 lies, in bytes: a multiple of `Config.store_bytes`."""
     waits: int = _waits()
     """See `engines`; of a device with tensor memory."""
 

@@ -18,6 +18,8 @@ class Engine(IntEnum):
     """Activations from tensor memory (`commands.Rows`)."""
     ARRAY = 2
     """RUNs: finished when the buffers have been read."""
+    STORE = 3
+    """RUNs that store: finished when their rows are in tensor memory."""
 
 
 WAIT_BITS = 5

@@ -4,11 +4,15 @@ import numpy as np
 
 from ..config import HEADER_BYTES, MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
 from ..formats import OutputFormat
-from .commands import CHECKED_BYTES, Command, Read, Refused, Run, decode, sealed
+from .commands import CHECKED_BYTES, WITH_PAYLOAD, Command, Read, Refused, Run, decode, sealed
 
 
 def packet_of(config: Config, command: Command, payload: bytes = b"", tag: int = 0) -> bytes:
-    """A command as it is sent, with `tag` (modulo 256); `payload` as from the functions below."""
+    """A command as it is sent, with `tag` (modulo 256); `payload` as from the functions below.
+
+    Packets of commands without payload and without rows or words in their answers may be joined to
+    one, which is answered once; whatever packet is the last of them.
+    """
     return _padded(config, command.encode(tag)) + _padded(config, payload)
 
 
@@ -22,12 +26,16 @@ def response_limit(packet: bytes, beat: int) -> int:
     """Bytes, in beats of `beat` bytes, that no device's response to `packet` exceeds.
 
     For transports, which do not know the configuration: a READ has words, a RUN rows, for each of
-    its row blocks at most those of the largest tile, in FP32.
+    its row blocks at most those of the largest tile, in FP32. Either is its packet's last command.
     """
-    try:
-        command = decode(packet[:HEADER_BYTES])
-    except Refused:
-        command = None
+    size, command = max(HEADER_BYTES, beat), None
+    for at in range(0, len(packet), size):
+        try:
+            command = decode(packet[at : at + HEADER_BYTES])
+        except Refused:
+            break
+        if command.opcode in WITH_PAYLOAD:
+            break
     tiles = command.row_blocks if isinstance(command, Run) else 0
     row = MAX_COLUMNS * OutputFormat.FP32.bytes
     rows = tiles * MAX_ROWS * MAX_INTERLEAVE

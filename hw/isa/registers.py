@@ -12,7 +12,7 @@ from .commands import Flag
 
 MAGIC = 0x48_44_4C_45
 """Identification: "HDLE"."""
-VERSION = 0x0001_0004
+VERSION = 0x0002_0000
 """Interface version, major in the upper half. A driver talks to its own major version."""
 
 
@@ -49,8 +49,8 @@ REGISTERS = (
     Register("control", Access.WRITE, "bit 0: clear counters; bit 1: clear flags; bit 2: reset"),
     Register("status", Access.READ, "bit 0: busy"),
     Register("flags", Access.READ, "sticky: " + ", ".join(f"{f.value} {f.name}" for f in Flag)),
-    Register("commands", Access.READ, "commands answered"),
-    Register("errors", Access.READ, "commands answered with an error"),
+    Register("commands", Access.READ, "packets answered"),
+    Register("errors", Access.READ, "packets answered with an error"),
     Register("cycles", Access.READ, "from the first issue to the last output, both included"),
     Register("cycles_high", Access.READ, "upper half of cycles"),
     Register("total", Access.READ, "cycles since the counters were cleared"),

@@ -114,8 +114,8 @@ class BeatWriter(wiring.Component):
             self.bad_length.eq(~(last_word & beat.last)),
         ]
         m.d.sync += [
-            self.port.valid.eq(taken),
-            self.port.address.eq(words.address),
+            self.port.enable.eq(taken.replicate(len(self.port.enable))),
+            *(address.eq(words.address) for address in self.port.address),
             self.port.data.eq(beat.data),
         ]
         with m.If(taken):

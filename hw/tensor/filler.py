@@ -24,7 +24,6 @@ class Filler(wiring.Component):
     finished : Out(1), a FILL's last chunk is on the bus, or its words have run out
     fault : Out(1), with the end of a FILL whose words did not end with its last chunk, or that had
         a group record that counts more weights than a group has
-    busy : Out(1), a FILL is under way
     """
 
     def __init__(self, config: Config):
@@ -36,7 +35,6 @@ class Filler(wiring.Component):
                 "write": Out(write_signature(config)),
                 "finished": Out(1),
                 "fault": Out(1),
-                "busy": Out(1),
             }
         )
 
@@ -66,7 +64,6 @@ class Filler(wiring.Component):
                     m.next = "DEAL"
             with m.State("DEAL"):
                 m.d.comb += [
-                    self.busy.eq(1),
                     unpacker.i.valid.eq(reader.o.valid),
                     reader.o.ready.eq(unpacker.i.ready),
                 ]
@@ -79,7 +76,7 @@ class Filler(wiring.Component):
                     with m.If(unpacker.ended):
                         m.next = "IDLE"
             with m.State("DISCARD"):
-                m.d.comb += [self.busy.eq(1), reader.o.ready.eq(1)]
+                m.d.comb += reader.o.ready.eq(1)
                 with m.If(reader.o.valid & reader.o.payload.last):
                     m.d.comb += self.finished.eq(1)
                     m.next = "IDLE"

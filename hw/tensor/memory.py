@@ -6,10 +6,10 @@
 
 A word is a beat of the host stream: one group of M elements for each lane. Each half has a read
 and a write port of its own, as block RAM has them everywhere; with copies for a second read the
-memory would hold half as much.
+memory would hold half as much. A half is made of banks for each unit that is stored by itself.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -42,8 +42,6 @@ class TensorMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        size = 8 * self.config.stream_bytes, self.config.tensor_words // 2
-        halves = [instantiate(m, f"half_{h}", Bank, *size, library=self.library) for h in range(2)]
         one, two = self.reads
         # Whose turn it is where both want one half.
         turn, clash = Signal(), Signal()
@@ -54,15 +52,7 @@ class TensorMemory(wiring.Component):
         ]
         with m.If(clash):
             m.d.sync += turn.eq(~turn)
-        for h, half in enumerate(halves):
-            first, second = (p.valid & p.ready & (p.address[-1] == h) for p in self.reads)
-            m.d.comb += [
-                half.read_en.eq(first | second),
-                half.read_address.eq(Mux(second, two.address[:-1], one.address[:-1])),
-                half.write_en.eq(self.write.valid & (self.write.address[-1] == h)),
-                half.write_address.eq(self.write.address[:-1]),
-                half.write_data.eq(self.write.data),
-            ]
+        words = [self._half(m, h) for h in range(2)]
         for number, port in enumerate(self.reads):
             # A block RAM answers late in its cycle, so its word goes into a register.
             asked, upper = Signal(name=f"asked_{number}"), Signal(name=f"upper_{number}")
@@ -70,6 +60,27 @@ class TensorMemory(wiring.Component):
                 asked.eq(port.valid & port.ready),
                 upper.eq(port.address[-1]),
                 port.there.eq(asked),
-                port.data.eq(Mux(upper, halves[1].read_data, halves[0].read_data)),
+                port.data.eq(Mux(upper, words[1], words[0])),
             ]
         return m
+
+    def _half(self, m: Module, h: int):
+        """The banks of a half; returns the word that was read."""
+        config, write = self.config, self.write
+        one, two = self.reads
+        first, second = (p.valid & p.ready & (p.address[-1] == h) for p in self.reads)
+        width, per_lane = 8 * config.store_bytes, config.group_bytes // config.store_bytes
+        word = []
+        for unit in range(config.lanes * per_lane):
+            size = width, config.tensor_words // 2
+            bank = instantiate(m, f"half_{h}_{unit}", Bank, *size, library=self.library)
+            address = write.address[unit // per_lane]
+            m.d.comb += [
+                bank.read_en.eq(first | second),
+                bank.read_address.eq(Mux(second, two.address[:-1], one.address[:-1])),
+                bank.write_en.eq(write.enable[unit] & (address[-1] == h)),
+                bank.write_address.eq(address[:-1]),
+                bank.write_data.eq(write.data.word_select(unit, width)),
+            ]
+            word.append(bank.read_data)
+        return Cat(word)

@@ -23,7 +23,6 @@ class RowMover(wiring.Component):
     port : Out(layouts.READ_PORT)
     write : Out, the write bus: a chunk is a window
     finished : Out(1), with the last group of a ROWS
-    busy : Out(1), a ROWS is under way
     """
 
     def __init__(self, config: Config):
@@ -34,7 +33,6 @@ class RowMover(wiring.Component):
                 "port": Out(READ_PORT(config)),
                 "write": Out(write_signature(config)),
                 "finished": Out(1),
-                "busy": Out(1),
             }
         )
 
@@ -83,8 +81,6 @@ class RowMover(wiring.Component):
             token.end.eq(last_window & last_group),
         ]
         here = delay(m, "fetched", token, TensorMemory.LATENCY)
-        on_the_way = Signal(range(TensorMemory.LATENCY + 1))
-        m.d.sync += on_the_way.eq(on_the_way + taken - here.valid)
         size = len(port.data) // lanes
         groups = (
             Mux(there, port.data.word_select(lane, size), 0)
@@ -97,6 +93,5 @@ class RowMover(wiring.Component):
             self.write.chunk.eq(here.chunk),
             self.write.data.eq(Cat(groups)),
             self.finished.eq(here.valid & here.end),
-            self.busy.eq(active | (on_the_way != 0)),
         ]
         return m

@@ -112,12 +112,16 @@ class ModelTransport:
     def _answer(self, packet: bytes) -> bytes:
         header_bytes = self.config.header_beats * self.config.stream_bytes
         opcode = tag = rows = 0
-        body = b""
-        if len(packet) < header_bytes:
-            status = Status.BAD_LENGTH
-        else:
-            opcode, tag = packet[:2]
-            status, rows, body = self._execute(packet[:header_bytes], packet[header_bytes:])
+        body, status = b"", Status.OK
+        while packet and status == Status.OK:
+            header, packet = packet[:header_bytes], packet[header_bytes:]
+            if len(header) < header_bytes:
+                opcode, tag, status = 0, 0, Status.BAD_LENGTH
+                break
+            opcode, tag = header[:2]
+            status, rows, body = self._execute(header, packet)
+            if opcode in WITH_PAYLOAD:
+                break
         self._counters["commands"] += 1
         self._counters["errors"] += status != Status.OK
         head = Response(opcode, tag, status, rows, self._flags).encode()
@@ -130,7 +134,11 @@ class ModelTransport:
             return reason.status, 0, b""
         if command.opcode not in opcodes(self.config):
             return Status.BAD_OPCODE, 0, b""
-        if (command.opcode in WITH_PAYLOAD) != bool(payload):
+        # After it comes its payload, or another command; nothing, if the answer has more to say.
+        answers = isinstance(command, Read) or (
+            isinstance(command, Run) and command.finish and not command.store
+        )
+        if not payload if command.opcode in WITH_PAYLOAD else payload and answers:
             return Status.BAD_LENGTH, 0, b""
         match command:
             case Load():
@@ -258,6 +266,7 @@ class ModelTransport:
             or blocks == 0
             or count == 0
             or (not run.finish and blocks != 1)
+            or (run.store and self._misplaced(run))
         ):
             return Status.BAD_FIELD, 0, b""
         if (
@@ -265,18 +274,55 @@ class ModelTransport:
             or run.slot_base >= 2 * config.weight_slots
             or first >= 2 * config.schedule_records
             or first % config.schedule_records + count > config.schedule_records
+            or (
+                run.store
+                and not (run.groups <= run.words and self._inside(run.destination, run.words))
+            )
         ):
             return Status.BAD_ADDRESS, 0, b""
-        rows = []
+        tiles = []
         for block in range(blocks):
             base = run.activation_base + block * run.activation_stride
             self._tile(run.activation_base, base, run.slot_base, first, count)
             if run.finish:
-                rows.append(self._finish(run))
+                tiles.append(self._finish(run))
                 self._counters["tiles"] += 1
-        if not run.finish:
+        if run.store:
+            self._store(run, np.concatenate([tile[::-1] for tile in tiles]))
+        if not run.finish or run.store:
             return Status.OK, 0, b""
-        return Status.OK, blocks * config.tile_rows, b"".join(rows)
+        line = config.row_beats(OutputFormat(run.output)) * config.stream_bytes
+        padded = (np.pad(tile, ((0, 0), (0, line - tile.shape[1]))) for tile in tiles)
+        return Status.OK, blocks * config.tile_rows, b"".join(tile.tobytes() for tile in padded)
+
+    def _misplaced(self, run: Run) -> bool:
+        """Rows to store would lie across each other, or none of a row is to be stored, or there is
+        no memory, or they would begin within what is stored together."""
+        config = self.config
+        return (
+            not config.tensor_words
+            or not run.finish
+            or run.pitch < run.groups
+            or run.offset // config.group_bytes >= run.groups
+            or run.offset % config.store_bytes != 0
+        )
+
+    def _store(self, run: Run, rows: np.ndarray) -> None:
+        """Put rows of bytes where they belong; what has no place there is dropped."""
+        config, size = self.config, self.config.group_bytes
+        end = run.groups * size
+        if run.pad:
+            rows = np.pad(rows, ((0, 0), (0, -(run.offset + rows.shape[1]) % size)))
+        row_bytes = rows[:, : max(0, end - run.offset)]
+        for number, row in enumerate(row_bytes):
+            window, lane = divmod(number, config.lanes)
+            if window * run.pitch + run.groups > run.words:
+                break
+            first = run.destination + window * run.pitch
+            held = self._memory[first : first + run.groups].reshape(run.groups, config.lanes, -1)
+            mine = held[:, lane].reshape(-1)
+            mine[run.offset : run.offset + len(row)] = row
+            held[:, lane] = mine.reshape(run.groups, -1)
 
     def _tile(self, start: int, base: int, slot_base: int, first: int, count: int) -> None:
         """Add one tile's products to the sums, round after round of T slots of C weights."""
@@ -315,8 +361,9 @@ class ModelTransport:
             self._sums[:, block] += product
         self._counters["macs"] += int(np.count_nonzero(b)) * config.rows
 
-    def _finish(self, run: Run) -> bytes:
-        """The tile's rows in the order of draining, and the sums back to zero."""
+    def _finish(self, run: Run) -> np.ndarray:
+        """The tile's rows in the order of draining, as bytes [R * T, bytes of a row], and the sums
+        back to zero."""
         config, output = self.config, OutputFormat(run.output)
         sums = self._arithmetic.integers(config.format, self._sums)
         sums = self._arithmetic.drained(sums, config.accumulator_bits)
@@ -330,11 +377,8 @@ class ModelTransport:
         bias, scale, exponent = (np.array(v, object) for v in zip(*entries, strict=True))
         done = epilogue.finish(sums, bias, scale, exponent, bool(run.relu), output)
         self._flags |= done.overflow << Flag.OVERFLOW | done.saturated << Flag.SATURATED
-        line = config.row_beats(output) * config.stream_bytes
         rows = done.raw[::-1].reshape(config.tile_rows, config.columns)
-        packed = np.zeros((config.tile_rows, line), np.uint8)
-        packed[:, : config.columns * output.bytes] = np.ascontiguousarray(rows).view(np.uint8)
-        return packed.tobytes()
+        return np.ascontiguousarray(rows).view(np.uint8)
 
 
 def _signed(value: int, bits: int) -> int:

@@ -1,4 +1,4 @@
-"""ResponseWriter: a header for each response and then its rows, all of them, each once."""
+"""RowReader and ResponseWriter: a header for each response and then its rows, all of them, once."""
 
 from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover
@@ -9,6 +9,7 @@ from ...hw.config import Config
 from ...hw.control.response import ResponseWriter
 from ...hw.formats import OutputFormat
 from ...hw.layouts import RESPONSE
+from ...hw.output.row_reader import RowReader
 from .claims import ends_within
 
 
@@ -34,7 +35,13 @@ class ResponseProof(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.writer = writer = ResponseWriter(config)
+        m.submodules.reader = reader = RowReader(config)
+        wiring.connect(m, reader.host, writer.row)
         m.d.comb += [
+            Assert(~writer.wanted.valid | reader.wanted.ready),
+            reader.wanted.valid.eq(writer.wanted.valid),
+            reader.wanted.payload.rows.eq(writer.wanted.payload.rows),
+            reader.wanted.payload.format.eq(writer.wanted.payload.format),
             writer.response.valid.eq(self.offered),
             writer.response.payload.eq(self.response),
             writer.flags.eq(self.flags),
@@ -45,10 +52,10 @@ class ResponseProof(wiring.Component):
         # Rows that are there and wait to be taken.
         waiting = Signal(8)
         m.d.comb += [
-            writer.row_there.eq(self.row_there),
-            *(to.eq(result) for to, result in zip(writer.columns, self.results, strict=True)),
+            reader.row_there.eq(self.row_there),
+            *(to.eq(result) for to, result in zip(reader.columns, self.results, strict=True)),
         ]
-        m.d.sync += waiting.eq(waiting + self.row_there - writer.row_taken)
+        m.d.sync += waiting.eq(waiting + self.row_there - reader.row_taken)
         started = self.offered & writer.response.ready
         # The queue that beats leave through is a Fifo, which has its own proof.
         sent, beat = writer.queue.i.valid, writer.queue.i.payload.beat
@@ -81,7 +88,7 @@ class ResponseProof(wiring.Component):
             Assume(self.response.rows < 3),
             Assert(~started | ~active),
             Assert(~sent | (active & writer.queue.i.ready)),
-            Assert(~writer.row_taken | (active & (rows != 0) & (waiting != 0))),
+            Assert(~reader.row_taken | (active & (rows != 0) & (waiting != 0))),
         ]
         with m.If(started):
             m.d.sync += [
@@ -94,7 +101,7 @@ class ResponseProof(wiring.Component):
             if config.tensor_words:
                 with m.If(self.response.memory):
                     m.d.sync += rows.eq(0)
-        with m.If(writer.row_taken):
+        with m.If(reader.row_taken):
             m.d.sync += [rows.eq(rows - 1), row.eq(packed), place.eq(0)]
         with m.If(sent):
             bits = 8 * config.stream_bytes
@@ -113,7 +120,7 @@ class ResponseProof(wiring.Component):
                     m.d.comb += Assert(writer.beats.ready)
             with m.Elif(head >= config.header_beats):
                 m.d.comb += Assert(beat.data == (row >> (place * bits)[:16])[:bits])
-                with m.If(~writer.row_taken):
+                with m.If(~reader.row_taken):
                     m.d.sync += place.eq(place + 1)
             with m.If(beat.last):
                 m.d.sync += active.eq(0)

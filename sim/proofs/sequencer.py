@@ -1,4 +1,4 @@
-"""Sequencer: every packet is answered once, after its end, as what it was."""
+"""Sequencer: every packet is answered once, after its end; one command as what it was."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.hdl import Assert, Cover
@@ -69,33 +69,32 @@ class SequencerProof(wiring.Component):
             m.d.sync += [beats.eq(Mux(beats == 255, 255, beats + 1)), ended.eq(self.payload.last)]
             with m.If(beats == 0):
                 m.d.sync += [opcode.eq(self.payload.data[:8]), tag.eq(self.payload.data[8:16])]
-        whole = beats >= config.header_beats
+        whole, single = beats >= config.header_beats, beats <= config.header_beats
+        loads = opcode == Opcode.LOAD
         with m.If(run):
-            m.d.comb += [Assert(~runs), Assert(ended & (beats == config.header_beats))]
-            m.d.comb += Assert(opcode == Opcode.RUN)
+            m.d.comb += [Assert(~(runs & single)), Assert(whole & ~loads)]
+            m.d.comb += Assert(~single | (opcode == Opcode.RUN))
             m.d.sync += [runs.eq(1), any_run.eq(1)]
         with m.If(sequencer.settings.valid):
-            m.d.comb += Assert(ended & (beats == config.header_beats))
-            m.d.comb += Assert(opcode == Opcode.SETTINGS)
+            m.d.comb += [Assert(whole & ~loads), Assert(~single | (opcode == Opcode.SETTINGS))]
             m.d.sync += settings.eq(1)
         with m.If(sequencer.write.valid):
-            m.d.comb += [Assert(whole), Assert(opcode == Opcode.LOAD)]
+            m.d.comb += [Assert(whole), Assert(~single | loads)]
             m.d.sync += writes.eq(1)
         with m.If(sequencer.response.valid):
             ok = answer.status == Status.OK
-            m.d.comb += [
-                # Once, and only when the whole packet is there.
-                Assert(ended),
-                Assert(answer.opcode == Mux(whole, opcode, 0)),
-                Assert(answer.tag == Mux(whole, tag, 0)),
-                Assert(whole | (answer.status == Status.BAD_LENGTH)),
-                # What is answered well was done, what is refused was not.
-                Assert(runs == (ok & (answer.opcode == Opcode.RUN))),
-                Assert(settings == (ok & (answer.opcode == Opcode.SETTINGS))),
-                Assert(~ok | (answer.opcode != Opcode.LOAD) | writes),
-                Assert(~ok | (opcode == Opcode.LOAD) | (beats == config.header_beats)),
-                Assert(~ok | (opcode != Opcode.LOAD) | (beats > config.header_beats)),
-            ]
+            # Once, and only when the whole packet is there.
+            m.d.comb += [Assert(ended), Assert(whole | (answer.status == Status.BAD_LENGTH))]
+            with m.If(single | loads):
+                m.d.comb += [
+                    Assert(answer.opcode == Mux(whole, opcode, 0)),
+                    Assert(answer.tag == Mux(whole, tag, 0)),
+                    # What is answered well was done, what is refused was not.
+                    Assert(runs == (ok & (answer.opcode == Opcode.RUN))),
+                    Assert(settings == (ok & (answer.opcode == Opcode.SETTINGS))),
+                    Assert(~ok | (answer.opcode != Opcode.LOAD) | writes),
+                    Assert(~ok | (loads ^ single)),
+                ]
         with m.If(answered):
             m.d.sync += [beats.eq(0), ended.eq(0), runs.eq(0), settings.eq(0), writes.eq(0)]
         m.d.comb += [

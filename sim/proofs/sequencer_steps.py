@@ -26,9 +26,9 @@ from ...hw.layouts import RELEASE, RELEASE_SETTINGS
 from .claims import Chosen, during, elaborated, falls, ranking
 from .sequencer import surround, surroundings
 
-STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "WORDS", "WAIT", "DECODE", "JUDGE", "CHECK")
-"""A command's way through the states, from its end: it only ever goes down this list. Without
-tensor memory there are no WORDS."""
+STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "EXECUTE", "JUDGE", "CHECK")
+"""A command's way through the states, from its end: it only ever goes down this list. Only a
+compact device has a CHECK."""
 TENSOR_COMMANDS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.ROWS)
 HELD_AS = {
     Target.ACTIVATIONS: "activations",
@@ -68,7 +68,6 @@ class SequencerSteps(wiring.Component):
                 "bad_schedule": In(1),
                 "read_done": In(1),
                 "finished": In(len(Engine)),
-                "moving": In(1),
             }
         )
         self.memory = bool(config.tensor_words)
@@ -88,10 +87,11 @@ class SequencerSteps(wiring.Component):
         self._deeds(m, unpacker, whole)
         if self.memory:
             self._words(m)
+            self._moves(m)
         return m
 
     def during(self, *names: str) -> Value:
-        there = [name for name in names if self.memory or name != "WORDS"]
+        there = [name for name in names if self.config.compact or name != "CHECK"]
         return during(self.sequencer.fsm, *there) if there else Const(0)
 
     def _words(self, m: Module):
@@ -99,43 +99,21 @@ class SequencerSteps(wiring.Component):
         s, t = self.sequencer, self.sequencer.tensors
         writer, ok = t.writer, s.status == Status.OK
         opcode, answer = s.header[:8], s.responses.i.payload
+        writes = self.during("PAYLOAD") & (opcode == Opcode.WRITE)
         m.d.comb += [
             s.read_done.eq(self.read_done),
-            s.finished.eq(self.finished),
-            s.moving.eq(self.moving),
             Assume(~self.read_done | (s.tensors.reads != 0)),
             # As many wait for the response writer as the queue holds, and it has one.
             Assume(s.tensors.reads < ANSWERS_AHEAD + 2),
-            Assert(writer.active == self.during("WORDS")),
+            Assert(writer.active == writes),
             Assert(~writer.start | (s.tensors.reads == 0)),
-        ]
-        moved, moves = Signal(2), Signal(2)
-        for number, (kind, queue) in enumerate(
-            ((Opcode.FILL, t.dispatcher.fills), (Opcode.ROWS, t.dispatcher.rows))
-        ):
-            this = ok & (opcode == kind)
-            m.d.comb += [
-                moves[number].eq(queue.valid & queue.ready),
-                Assert(~queue.valid | (self.during("WAIT") & this & ~moved[number])),
-            ]
-            with m.If(self.during("RESPOND")):
-                m.d.comb += Assert(moved[number] == this)
-            with m.Else():
-                m.d.comb += Assert(~moved[number])
-        m.d.sync += moved.eq(Mux(self.during("RESPOND") & s.responses.i.ready, 0, moved | moves))
-        # What reads tensor memory is over before it is written, and before a LOAD.
-        reading = Signal()
-        m.d.sync += reading.eq(t.dispatcher.pending[:2].any() | self.moving)
-        m.d.comb += [
-            Assert(s.reading == reading),
-            Assert(~(writer.start | s.unpacker.start) | ~reading),
         ]
         with m.If(writer.start):
             m.d.comb += [
                 Assert(writer.words.address == s.header[16:48][: len(writer.words.address)]),
                 Assert(writer.words.count == s.header[48:80][: len(writer.words.count)]),
             ]
-        with m.If(self.during("WORDS")):
+        with m.If(writes):
             m.d.comb += [
                 Assert(s.i.ready),
                 Assert(writer.i.valid == s.i.valid),
@@ -157,20 +135,51 @@ class SequencerSteps(wiring.Component):
         with m.If(begun | ended):
             m.d.comb += Assert(s.tensors.reads == (before + begun - ended)[: len(before)])
 
+    def _moves(self, m: Module):
+        """FILLs and ROWS are queued once, and nobody works beside them who must not."""
+        s, t = self.sequencer, self.sequencer.tensors
+        opcode, working = s.header[:8], t.dispatcher.working
+        good = self.during("EXECUTE") & (s.judge.problem == Status.OK)
+        moved, moves = Signal(2), Signal(2)
+        m.d.comb += s.finished.eq(self.finished)
+        for number, (kind, queue) in enumerate(
+            ((Opcode.FILL, t.dispatcher.fills), (Opcode.ROWS, t.dispatcher.rows))
+        ):
+            m.d.comb += [
+                moves[number].eq(queue.valid & queue.ready),
+                Assert(~queue.valid | (good & (opcode == kind) & ~moved[number])),
+            ]
+            with m.If(self.during("RESPOND")):
+                did = (s.status == Status.OK) & (opcode == kind)
+                m.d.comb += Assert(moved[number] == did)
+            with m.Elif(~self.during("HEADER")):
+                m.d.comb += Assert(~moved[number])
+        m.d.sync += moved.eq(Mux(self.during("HEADER"), 0, moved | moves))
+        filling, storing = working[Engine.FILL] | working[Engine.ROWS], working[Engine.STORE]
+        begins = good & t.begun
+        m.d.comb += [
+            Assert(s.filling == filling),
+            Assert(s.working == working.any()),
+            Assert(~(t.writer.start | s.unpacker.start) | ~filling),
+            Assert(~t.writer.start | ~storing),
+            Assert(~(begins & (opcode == Opcode.READ)) | ~storing),
+        ]
+
     def _packet(self, m: Module, unpacker) -> Signal:
         """A packet's beats are taken up to its last, and none before its answer."""
         s = self.sequencer
         taken = s.i.valid & s.i.ready
         answered = self.during("RESPOND") & s.responses.i.ready
-        # Beats of the header, whether the header is whole and the packet has ended, and its
-        # first two bytes.
-        whole, last, named = Signal(), Signal(), Signal(16)
+        # Whether the header is whole and the packet has ended, and the header's first two bytes.
+        short, whole, last, named = Signal(), Signal(), Signal(), Signal(16)
+        m.d.comb += whole.eq(~short & ~self.during("HEADER"))
         with m.If(answered):
-            m.d.sync += [whole.eq(0), last.eq(0)]
+            m.d.sync += last.eq(0)
         with m.Elif(taken):
             m.d.sync += last.eq(self.payload.last)
             with m.If(self.during("HEADER")):
-                m.d.sync += whole.eq(s.beats == self.config.header_beats - 1)
+                final = s.beats == self.config.header_beats - 1
+                m.d.sync += short.eq(self.payload.last & ~final)
                 with m.If(s.beats == 0):
                     m.d.sync += named.eq(self.payload.data[:16])
         # The unpacker takes no beat after the last, and knows at its end whether it had that.
@@ -184,15 +193,16 @@ class SequencerSteps(wiring.Component):
             Assert(~taken | ~last),
         ]
         with m.If(self.during("HEADER")):
-            m.d.comb += [Assert(s.beats < self.config.header_beats), Assert(~whole), Assert(~last)]
+            m.d.comb += [Assert(s.beats < self.config.header_beats), Assert(~last)]
         with m.Else():
             m.d.comb += [Assert(s.beats == 0), Assert(whole | (self.during("RESPOND") & last))]
-        with m.If(self.during("CHECK", "JUDGE", "DECODE", "WAIT", "DISCARD")):
+        with m.If(self.during("CHECK", "JUDGE", "EXECUTE", "DISCARD")):
             m.d.comb += Assert(s.ended == last)
         with m.If(self.during("RESPOND")):
             m.d.comb += Assert(last)
-        with m.If(self.during("WORDS")):
-            m.d.comb += Assert(~last)
+        if self.memory:
+            with m.If(self.during("PAYLOAD") & (s.header[:8] == Opcode.WRITE)):
+                m.d.comb += Assert(~last)
 
         # The header turns past its check, so that its first halfword is found again.
         bits = len(s.i.payload.data)
@@ -214,15 +224,17 @@ class SequencerSteps(wiring.Component):
         """A number that falls, but for what others have to do first."""
         s = self.sequencer
         opcode = s.header[:8]
-        left = {"CHECK": HEADER_WORDS - s.halfwords, "WAIT": self.config.columns - s.place}
+        good = s.judge.problem == Status.OK
+        left = {"CHECK": HEADER_WORDS - s.halfwords, "EXECUTE": self.config.columns - s.place}
         number = ranking(m, self.during, STEPS, left)
         others = {
             "HEADER": 1,  # the host, for as long as it sends no header
-            "WAIT": (
-                ((opcode == Opcode.LOAD) & (s.page_busy | s.reading))
+            "EXECUTE": good
+            & (
+                ((opcode == Opcode.LOAD) & (s.page_busy | s.filling))
                 | ((opcode == Opcode.SETTINGS) & s.settings_busy)
                 | ((opcode == Opcode.RUN) & (s.full | ~s.queued.ready))
-                | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.pending & ~s.reading))
+                | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.working))
             ),
             "PAYLOAD": ~self.done,  # the unpacker, which waits for the host
             "DISCARD": ~s.ended,
@@ -230,26 +242,32 @@ class SequencerSteps(wiring.Component):
         }
         if self.memory:
             own = Cat(opcode == each for each in TENSOR_COMMANDS).any()
-            others["WAIT"] |= own & ~s.tensors.begun
-            others["WORDS"] = ~s.tensors.done
+            others["EXECUTE"] |= good & own & ~s.tensors.begun
+            others["PAYLOAD"] = ~Mux(opcode == Opcode.WRITE, s.tensors.done, self.done)
         waits = Cat(self.during(name) & waits for name, waits in others.items()).any()
         falls(m, number, ~waits)
         # What the host offers is taken where it is waited for, or is the unpacker's to take.
         with m.If(self.during("HEADER") | (self.during("DISCARD") & ~s.ended)):
             m.d.comb += Assert(s.i.ready)
-        with m.If(self.during("PAYLOAD")):
+        with m.If(self.during("PAYLOAD") & (opcode == Opcode.LOAD)):
             m.d.comb += [
                 Assert(s.i.ready == unpacker.i.ready),
                 Assert(unpacker.i.valid == s.i.valid),
                 Assert(Value.cast(unpacker.i.payload) == Value.cast(s.i.payload)),
             ]
-        with m.Else():
+        with m.Elif(~self.during("PAYLOAD")):
             m.d.comb += Assert(~unpacker.i.valid)
-        with m.If(self.during("WAIT")):
+        with m.If(self.during("EXECUTE") & good):
             known = Cat(opcode == each for each in opcodes(self.config)).any()
             followed = Cat(opcode == each for each in WITH_PAYLOAD).any()
-            m.d.comb += [Assert(known), Assert(s.ended == ~followed)]
-        with m.Else():
+            # Finishes and does not store: bits 0 and 4 of the mode.
+            rows = (opcode == Opcode.RUN) & s.header[16] & ~s.header[20]
+            m.d.comb += [
+                Assert(known),
+                Assert(~followed | ~s.ended),
+                Assert(~(rows | (opcode == Opcode.READ)) | s.ended),
+            ]
+        with m.If(~self.during("EXECUTE")):
             m.d.comb += Assert(s.place == 0)
 
     def _pages(self, m: Module, unpacker):
@@ -275,17 +293,18 @@ class SequencerSteps(wiring.Component):
                 m.d.comb += settings.eq(busy)
         held_settings, exists, was_full = Signal(), Signal(), Signal()
         judged, alone, synced = Signal(), Signal(), Signal()
-        sync = self.during("WAIT") & (s.header[:8] == Opcode.SYNC)
+        good = self.during("EXECUTE") & (s.judge.problem == Status.OK)
+        sync = good & (s.header[:8] == Opcode.SYNC)
         m.d.sync += [
             held_page.eq(page),
             held_settings.eq(settings),
             exists.eq(entry < self.config.settings_entries),
             was_full.eq(s.interlock.full),
-            judged.eq(self.during("JUDGE", "DECODE", "WAIT")),
-            alone.eq(self.idle & ~s.pending & ~s.reading),
+            judged.eq(self.during("JUDGE", "EXECUTE")),
+            alone.eq(self.idle & ~s.working),
             synced.eq(sync),
         ]
-        with m.If(judged & self.during("WAIT")):
+        with m.If(judged & good):
             m.d.comb += [
                 Assert((s.header[:8] != Opcode.LOAD) | (s.page_busy == held_page)),
                 Assert(~exists | (s.settings_busy == held_settings)),
@@ -297,40 +316,39 @@ class SequencerSteps(wiring.Component):
             Assert(~s.interlock.acquire.valid | ~was_full),
             Assert(s.interlock.acquire.valid == (s.queued.valid & s.queued.ready)),
         ]
-        with m.If(self.during("WAIT") & (s.header[:8] == Opcode.LOAD)):
+        with m.If(good & (s.header[:8] == Opcode.LOAD)):
             m.d.comb += Assert(field(Opcode.LOAD, "target") <= max(Target))
         with m.If(unpacker.start):
             told = {name: getattr(unpacker, name) for name in ("target", "address", "count")}
             m.d.comb += [Assert(value == field(Opcode.LOAD, name)) for name, value in told.items()]
         with m.If(synced):
-            m.d.comb += Assert(self.during("RESPOND") == alone)
+            m.d.comb += Assert(self.during("RESPOND", "HEADER") == alone)
 
     def _deeds(self, m: Module, unpacker, whole: Signal):
         """What is answered with OK was done, once; what is refused at its header was not."""
         s = self.sequencer
         opcode, ok = s.header[:8], s.status == Status.OK
-        payload = Cat(opcode == each for each in WITH_PAYLOAD).any()
-        starts, done, bad = unpacker.start, self.during("PAYLOAD") & self.done, self.bad_length
+        good = self.during("EXECUTE") & (s.judge.problem == Status.OK)
+        payload = opcode == Opcode.LOAD
+        starts, ends, bad = unpacker.start, self.done, self.bad_length
         if self.memory:
-            starts |= s.tensors.writer.start
-            done |= self.during("WORDS") & s.tensors.writer.done
-            bad = Mux(self.during("WORDS"), s.tensors.writer.bad_length, bad)
-            m.d.comb += Assert(
-                ~s.tensors.writer.start | (self.during("WAIT") & (opcode == Opcode.WRITE))
-            )
+            writer, writes = s.tensors.writer, opcode == Opcode.WRITE
+            payload |= writes
+            starts |= writer.start
+            ends = Mux(writes, writer.done, ends)
+            bad = Mux(writes, writer.bad_length, bad)
+            m.d.comb += Assert(~writer.start | (good & writes))
         queued, set_, begun = Signal(), Signal(), Signal()
         queues = s.queued.valid & s.queued.ready
-        sets = self.during("WAIT") & s.settings.valid
+        sets = good & s.settings.valid
         m.d.comb += [
-            Assert(~queues | (self.during("WAIT") & ok & (opcode == Opcode.RUN) & ~queued)),
-            Assert(~s.settings.valid | (self.during("WAIT") & ok & (opcode == Opcode.SETTINGS))),
-            Assert(~unpacker.start | (self.during("WAIT") & (opcode == Opcode.LOAD))),
-            Assert(~starts | (ok & ~begun)),
+            Assert(~queues | (good & (opcode == Opcode.RUN) & ~queued)),
+            Assert(~s.settings.valid | (good & (opcode == Opcode.SETTINGS))),
+            Assert(~unpacker.start | (good & (opcode == Opcode.LOAD))),
+            Assert(~starts | ~begun),
             Assert(s.responses.i.valid == self.during("RESPOND")),
         ]
-        with m.If(self.during("HEADER", "CHECK", "JUDGE", "DECODE")):
-            m.d.comb += [Assert(~queued), Assert(~set_), Assert(~begun)]
-        with m.If(self.during("RESPOND") & s.responses.i.ready):
+        with m.If(self.during("HEADER")):
             m.d.sync += [queued.eq(0), set_.eq(0), begun.eq(0)]
         with m.Else():
             m.d.sync += [
@@ -338,33 +356,31 @@ class SequencerSteps(wiring.Component):
                 set_.eq(set_ | sets),
                 begun.eq(begun | starts),
             ]
-        with m.If(self.during("WAIT")):
+        with m.If(self.during("CHECK", "JUDGE")):
+            m.d.comb += [Assert(~queued), Assert(~set_), Assert(~begun)]
+        with m.If(self.during("EXECUTE")):
             m.d.comb += [
-                Assert(ok),
                 Assert(~queued),
                 Assert(~begun),
                 Assert(set_ == (s.place != 0)),
-                Assert((s.place == 0) | (opcode == Opcode.SETTINGS)),
+                Assert((s.place == 0) | (good & (opcode == Opcode.SETTINGS))),
             ]
         with m.If(self.during("PAYLOAD")):
-            m.d.comb += [Assert(ok), Assert(begun), Assert(opcode == Opcode.LOAD)]
-        with m.If(self.during("WORDS")):
-            m.d.comb += [Assert(ok), Assert(begun), Assert(opcode == Opcode.WRITE)]
-        with m.If(self.during("PAYLOAD", "WORDS", "DISCARD")):
+            m.d.comb += [Assert(ok), Assert(begun), Assert(payload)]
+        with m.If(self.during("PAYLOAD", "DISCARD")):
             m.d.comb += [Assert(~queued), Assert(~set_), Assert(~ok | begun)]
         with m.If(self.during("DISCARD", "RESPOND")):
             m.d.comb += Assert(~begun | payload)
         # What the unpacker said of a LOAD, or the writer of a WRITE.
         dealt, fine = Signal(), Signal()
-        with m.If(done):
-            bad_schedule = self.during("PAYLOAD") & self.bad_schedule
+        with m.If(self.during("PAYLOAD") & ends):
+            bad_schedule = (opcode == Opcode.LOAD) & self.bad_schedule
             m.d.sync += [dealt.eq(1), fine.eq(~bad & ~bad_schedule)]
-        with m.Elif(self.during("RESPOND") & s.responses.i.ready):
+        with m.Elif(self.during("HEADER")):
             m.d.sync += [dealt.eq(0), fine.eq(0)]
-        m.d.comb += [
-            Assert(~dealt | (begun & self.during("DISCARD", "RESPOND"))),
-            Assert(~fine | dealt),
-        ]
+        m.d.comb += Assert(~fine | dealt)
+        with m.If(~self.during("HEADER")):
+            m.d.comb += Assert(~dealt | (begun & self.during("DISCARD", "RESPOND")))
         with m.If(self.during("DISCARD")):
             m.d.comb += [Assert(dealt == begun), Assert(ok == fine)]
         with m.If(self.during("RESPOND")):

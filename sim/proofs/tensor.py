@@ -16,7 +16,7 @@ from .claims import constant, ends_within, stays
 class TensorMemoryProof(wiring.Component):
     """Any reads and writes, but none of a word in the cycle in which it is written.
 
-    One word is watched, of an address that the solver chooses: the claims hold for each.
+    One unit of one word is watched, which the solver chooses: the claims hold for each.
     """
 
     def __init__(self, config: Config):
@@ -28,6 +28,7 @@ class TensorMemoryProof(wiring.Component):
                 "address": In(words).array(2),
                 "write": In(WRITE_PORT(config)),
                 "watched": In(words),
+                "unit": In(range(config.stream_bytes // config.store_bytes)),
             }
         )
 
@@ -35,18 +36,24 @@ class TensorMemoryProof(wiring.Component):
         m = Module()
         m.submodules.memory = memory = TensorMemory(self.config)
         wiring.connect(m, wiring.flipped(self.write), memory.write)
-        constant(m, self.watched)
-        written, word = Signal(), Signal.like(self.write.data)
-        writes = self.write.valid & (self.write.address == self.watched)
-        with m.If(writes):
-            m.d.sync += [written.eq(1), word.eq(self.write.data)]
+        constant(m, self.watched, self.unit)
+        size, units = 8 * self.config.store_bytes, len(self.write.enable)
+        written, word = Signal(), Signal(size)
+        for unit in range(units):
+            address = self.write.address[unit * self.config.lanes // units]
+            writes = self.write.enable[unit] & (address == self.watched)
+            with m.If(writes & (self.unit == unit)):
+                m.d.sync += [written.eq(1), word.eq(self.write.data.word_select(unit, size))]
         taken = Signal(2)
         for n, port in enumerate(memory.reads):
             m.d.comb += [
                 port.valid.eq(self.valid[n]),
                 port.address.eq(self.address[n]),
                 taken[n].eq(port.valid & port.ready),
-                Assume(~taken[n] | ~self.write.valid | (port.address != self.write.address)),
+                *(
+                    Assume(~taken[n] | ~self.write.enable.any() | (port.address != address))
+                    for address in self.write.address
+                ),
             ]
             # Two cycles later the word is there, and it is what was last written.
             asked, known = Signal(2, name=f"asked_{n}"), Signal(2, name=f"known_{n}")
@@ -60,7 +67,7 @@ class TensorMemoryProof(wiring.Component):
             ]
             m.d.comb += [
                 Assert(port.there == asked[1]),
-                Assert(~known[1] | (port.data == late)),
+                Assert(~known[1] | (port.data.word_select(self.unit, size) == late)),
                 Cover(known[1] & (port.data != 0)),
             ]
             # Nobody waits twice.

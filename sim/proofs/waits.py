@@ -26,6 +26,7 @@ class WaitsProof(wiring.Component):
             {
                 "engine": In(range(engines)),
                 "issue": In(1),
+                "stores": In(1),
                 "finished": In(engines),
                 "waits": In(WAITS_BITS),
                 "ready": In(1),
@@ -34,15 +35,17 @@ class WaitsProof(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        needs = data.ArrayLayout(WHOLE, len(Engine))
+        engines = len(Engine)
+        needs = data.ArrayLayout(WHOLE, engines)
         m.submodules.scoreboard = scoreboard = Scoreboard(self.bits)
         m.submodules.gate = gate = Gate(needs, self.depth, self.bits)
         mine = self.engine == Engine.FILL
-        issued = Signal()
+        issued, to = Signal(), Signal(engines)
         m.d.comb += [
             issued.eq(self.issue & ~scoreboard.hold & (~mine | gate.i.ready)),
             scoreboard.waits.eq(self.waits),
-            scoreboard.issued.eq(issued << self.engine),
+            to.eq((issued << self.engine) | (issued & self.stores) << Engine.STORE),
+            scoreboard.issued.eq(to),
             scoreboard.finished.eq(self.finished),
             scoreboard.empty.eq(gate.empty),
             gate.counts.eq(scoreboard.counts),
@@ -64,10 +67,13 @@ class WaitsProof(wiring.Component):
                 Assume(~self.finished[engine] | (done < given)),
                 Assume(given - done <= 3),
             ]
+            working = Signal(name=f"working_{engine}")
             m.d.sync += [
-                given.eq(given + (issued & (self.engine == engine))),
+                given.eq(given + to[engine]),
                 done.eq(done + self.finished[engine]),
+                working.eq(given != done),
             ]
+            m.d.comb += Assert(scoreboard.working[engine] == working)
         waited = Signal()
         with m.If(gate.queue.o.valid & ~met.all()):
             m.d.sync += waited.eq(1)

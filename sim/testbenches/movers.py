@@ -26,7 +26,7 @@ from ...hw.tensor.filler import Filler
 from ...hw.tensor.memory import TensorMemory
 from ...hw.tensor.rows import RowMover
 from ...hw.tensor.share import PortShare
-from .common import Sink, Source, configuration, generator, start, until
+from .common import Sink, Source, configuration, generator, join, start, until
 from .traffic import payload_bits
 
 
@@ -46,7 +46,6 @@ class Movers(wiring.Component):
                 "row_write": Out(write_signature(config)),
                 "finished": Out(2),
                 "fault": Out(1),
-                "busy": Out(2),
             }
         )
 
@@ -71,7 +70,6 @@ class Movers(wiring.Component):
         connect_checked(m, mover.write, wiring.flipped(self.row_write))
         m.d.comb += [
             self.finished.eq(filler.finished | mover.finished << 1),
-            self.busy.eq(filler.busy | mover.busy << 1),
             self.fault.eq(filler.fault),
         ]
         return m
@@ -83,6 +81,7 @@ class Bench:
     def __init__(self, dut, config: Config):
         self.dut, self.config = dut, config
         self.bits = 8 * config.stream_bytes
+        self.size = (config.tensor_words - 1).bit_length()
         self.held = [random.getrandbits(self.bits) for _ in range(config.tensor_words)]
         self.fills, self.rows = Source(dut, "fills"), Source(dut, "rows")
         self.words, self.o = Source(dut, "words"), Sink(dut, "o")
@@ -96,10 +95,11 @@ class Bench:
         """The words are in the memory."""
         dut = self.dut
         for address, word in enumerate(self.held):
-            dut.store__valid.value, dut.store__address.value = 1, address
+            dut.store__enable.value = (1 << len(dut.store__enable)) - 1
+            dut.store__address.value = join([address] * self.config.lanes, self.size)
             dut.store__data.value = word
             await RisingEdge(dut.clk)
-        dut.store__valid.value = 0
+        dut.store__enable.value = 0
 
     def fill(self, target: Target, address: int, count: int, source: int, words: int):
         size = (self.config.tensor_words - 1).bit_length()
@@ -155,7 +155,7 @@ class Bench:
     async def done(self, cycles: int):
         await until(
             self.dut.clk,
-            lambda: not (self.writes or self.row_writes or int(self.dut.busy.value)),
+            lambda: not (self.writes or self.row_writes),
             cycles,
             "the end of all moves",
         )
@@ -164,7 +164,7 @@ class Bench:
 async def opened(dut) -> Bench:
     config = configuration()
     generator()
-    await start(dut, "store__valid")
+    await start(dut, "store__enable")
     bench = Bench(dut, config)
     await bench.stored()
     return bench

@@ -1,4 +1,5 @@
-"""The response writer: packets put together again, whole, in order, nothing lost or doubled."""
+"""Row reader and response writer: packets put together again, whole, in order, nothing lost or
+doubled; and rows for tensor memory between them."""
 
 import random
 import struct
@@ -6,11 +7,68 @@ from binascii import crc_hqx
 from collections import deque
 
 import cocotb
+from amaranth import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
+from ...hw.config import Config
+from ...hw.control.response import ResponseWriter
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import HEADER_BYTES
+from ...hw.layouts import OUTPUT, RESPONSE, ROW, WORDS, beat, connect_checked
+from ...hw.output.row_reader import RowReader
 from .common import Sink, Source, configuration, generator, join, start, until
+
+
+class Answers(wiring.Component):
+    """The device under test: both, as in the core."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        memory = {
+            "words": Out(stream.Signature(WORDS(config))),
+            "beats": In(stream.Signature(beat(config))),
+            "wanted": In(stream.Signature(OUTPUT(config))),
+            "memory": Out(ROW(config)),
+            "run": Out(OUTPUT(config)),
+        }
+        super().__init__(
+            {
+                "response": In(stream.Signature(RESPONSE(config))),
+                "row_there": In(1),
+                "columns": In(32).array(config.columns),
+                "row_taken": Out(1),
+                "flags": In(8),
+                "o": Out(stream.Signature(beat(config))),
+                "last_output": Out(1),
+            }
+            | (memory if config.tensor_words else {})
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.rows = rows = RowReader(self.config)
+        m.submodules.writer = writer = ResponseWriter(self.config)
+        connect_checked(m, rows.host, writer.row)
+        connect_checked(m, wiring.flipped(self.response), writer.response)
+        connect_checked(m, writer.o, wiring.flipped(self.o))
+        m.d.comb += [
+            rows.row_there.eq(self.row_there),
+            self.row_taken.eq(rows.row_taken),
+            writer.flags.eq(self.flags),
+            self.last_output.eq(writer.last_output),
+            *(to.eq(value) for to, value in zip(rows.columns, self.columns, strict=True)),
+        ]
+        if self.config.tensor_words:
+            connect_checked(m, writer.words, wiring.flipped(self.words))
+            connect_checked(m, wiring.flipped(self.beats), writer.beats)
+            connect_checked(m, wiring.flipped(self.wanted), rows.wanted)
+            connect_checked(m, rows.memory, wiring.flipped(self.memory))
+            m.d.comb += self.run.eq(rows.run)
+        else:
+            connect_checked(m, writer.wanted, rows.wanted)
+        return m
 
 
 def packet(config, response: dict[str, int], flags: int, rows: list) -> list[int]:
@@ -49,9 +107,39 @@ async def packets(dut):
     seen_flags, rows_taken, rows_sent = [], 0, 0
     coming, there, pause = [], [], 0.4
     words = deque()  # (address, words) of the READs that are on their way
+    stored = deque()  # rows for tensor memory: data, format, place, whether it is its RUN's last
     if config.tensor_words:
-        beats_in = Source(dut, "beats")
+        beats_in, wanted = Source(dut, "beats"), Source(dut, "wanted", 0.1)
         dut.words__ready.value = 1
+
+    head = 3 + ((1 << 16) * config.tile_rows - 1).bit_length()  # bits before a RUN's place
+
+    def outputs(output: OutputFormat, rows: list, store: bool):
+        """Tell the reader of a RUN's rows; some are for tensor memory."""
+        place = random.getrandbits(200) if store else 0
+        word = int(output) | len(rows) << 2 | store << head - 1 | place << head
+        word &= (1 << len(dut.wanted__payload)) - 1
+        wanted.queue.append(word)
+        coming.extend(rows)
+        for number, row in enumerate(rows if store else ()):
+            data = join(row, 8 * output.bytes)
+            stored.append((data, word & 3, word >> head, number == len(rows) - 1))
+
+    async def memory_side():
+        """Take rows for tensor memory; whether the next one is taken is known a cycle ahead."""
+        go = 0
+        while True:
+            dut.memory__go.value = go
+            dut.memory__go_next.value = go_next = random.random() >= sink.pause
+            await RisingEdge(dut.clk)
+            if go and int(dut.memory__valid.value):
+                data, output, place, final = stored.popleft()
+                bits = 8 * OutputFormat(output).bytes * config.columns
+                assert int(dut.memory__data.value) & (1 << bits) - 1 == data
+                assert int(dut.memory__final.value) == final and int(dut.memory__last.value)
+                run = int(dut.run.value)
+                assert run & 3 == output and run >> head == place
+            go = go_next
 
     def show():
         """The row that is next; once it is taken, what comes after it."""
@@ -90,7 +178,9 @@ async def packets(dut):
 
     cocotb.start_soon(rows_arrive())
     cocotb.start_soon(watch())
-    sent = []
+    if config.tensor_words:
+        cocotb.start_soon(memory_side())
+    sent, for_memory = [], 0
     for i in range(120):
         response = {
             "opcode": random.getrandbits(8),
@@ -111,7 +201,17 @@ async def packets(dut):
                 [random.getrandbits(32) for _ in range(config.columns)]
                 for _ in range(response["rows"])
             ]
-            coming.extend(rows)
+            if not config.tensor_words:
+                coming.extend(rows)
+            elif rows:
+                outputs(OutputFormat(response["format"]), rows, False)
+        if config.tensor_words and random.random() < 0.4:
+            some = [
+                [random.getrandbits(32) for _ in range(config.columns)]
+                for _ in range(random.choice((1, 2, random.randrange(3, 12))))
+            ]
+            outputs(random.choice(list(OutputFormat)), some, True)
+            for_memory += len(some)
         sent.append((response, rows))
         word, at = 0, 0
         for value, width in zip(response.values(), (8, 8, 16, 32, 2, 1, 32), strict=False):
@@ -134,6 +234,7 @@ async def packets(dut):
         )
 
     await until(dut.clk, lambda: len(sink.received) >= beats(), 60_000, "the last beat")
+    await until(dut.clk, lambda: not stored, 2000, "the rows for tensor memory")
     for _ in range(50):
         await RisingEdge(dut.clk)
     expected = [
@@ -145,4 +246,4 @@ async def packets(dut):
     for number, (got, want) in enumerate(zip(sink.received, expected, strict=True)):
         assert got == want, f"beat {number}: {got:#x}, not {want:#x}"
     total = sum(response["rows"] for response, _ in sent if not response.get("memory"))
-    assert (rows_taken, rows_sent) == (total, total)
+    assert (rows_taken, rows_sent) == (total + for_memory, total)

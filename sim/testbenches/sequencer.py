@@ -71,7 +71,7 @@ async def pages_under_a_run(dut):
             bench.held = True
             bench.send(run_in(config, page % 2, page))
             change(kind, (page + 1) % pages)
-            answers = len(bench.commands)
+            answers = bench.answers
             await until(
                 dut.clk,
                 lambda n=answers: len(bench.responses.received) == n,
@@ -95,7 +95,7 @@ async def sync_waits(dut):
     async def silence(waiting):
         for _ in range(200):
             await RisingEdge(dut.clk)
-        assert len(bench.responses.received) == len(bench.commands) - waiting
+        assert len(bench.responses.received) == bench.answers - waiting
 
     for _ in range(3):
         bench.runs.pause, bench.held = 1, True
@@ -119,9 +119,9 @@ def head(config, opcode: int, *fields: int) -> bytes:
 
 def faulty(config) -> dict[str, tuple[bytes, Status]]:
     """Commands with two faults and more, and how each is answered: by the one that is named first
-    here. The check; the opcode; the header's length; then, of a LOAD, that its target does not
-    exist, where it writes, how long its payload is, what records that holds; of a RUN its fields,
-    then its addresses.
+    here. The check; the opcode; the length of what has a payload, or rows or words in its answer;
+    then, of a LOAD, that its target does not exist, where it writes, how long its payload is, what
+    records that holds; of a RUN its fields, then its addresses. What follows is another command.
     """
     load, settings, run, sync, *_ = (int(opcode) for opcode in Opcode)
     nowhere, more = 0xFFF0, bytes(config.stream_bytes)
@@ -148,10 +148,15 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
             head(config, load, 1, 0, records) + bad_records + more,
             Status.BAD_LENGTH,
         ),
-        "SETTINGS: length, column": (head(config, settings, 999, 0) + more, Status.BAD_LENGTH),
-        "SETTINGS: length, entry": (head(config, settings, 0, 999) + more, Status.BAD_LENGTH),
+        "SETTINGS: column, next": (head(config, settings, 999, 0) + more, Status.BAD_ADDRESS),
+        "SETTINGS: entry, next": (head(config, settings, 0, 999) + more, Status.BAD_ADDRESS),
         "SETTINGS: column, entry": (head(config, settings, 999, 999), Status.BAD_ADDRESS),
-        "RUN: length, field": (head(config, run, mode, *good[1:]) + more, Status.BAD_LENGTH),
+        "RUN: length, field": (head(config, run, mode | 1, *good[1:]) + more, Status.BAD_LENGTH),
+        "RUN: field, next": (head(config, run, mode, *good[1:]) + more, Status.BAD_FIELD),
+        "RUN: stores nothing, address": (
+            head(config, run, 1 | 1 << 4, nowhere, *good[2:]) + more,
+            Status.BAD_FIELD,
+        ),
         "RUN: length, address": (
             head(config, run, 1, nowhere, *good[2:]) + more,
             Status.BAD_LENGTH,
@@ -162,7 +167,10 @@ def faulty(config) -> dict[str, tuple[bytes, Status]]:
             Status.BAD_FIELD,
         ),
         "RUN: no blocks, slots": (head(config, run, 1, 0, 0, 0, nowhere, 0, 1), Status.BAD_FIELD),
-        "SYNC: length": (head(config, sync) + more, Status.BAD_LENGTH),
+        "SYNC, less than a header": (
+            head(config, sync) + more,
+            Status.BAD_LENGTH if config.header_beats > 1 else Status.BAD_CHECK,
+        ),
     }
     if size := config.tensor_words:
         write, read = int(Opcode.WRITE), int(Opcode.READ)
@@ -219,8 +227,9 @@ async def more_rows_than_a_halfword_counts(dut):
     bench, config, _ = await opened(dut, 0, 2)
     for blocks in (0xFFFF // config.tile_rows + 1, 0xFFFF):
         packet = head(config, Opcode.RUN, 1, 0, 0, blocks, 0, 0, 1)
-        fields = dict(zip(WORDS[Opcode.RUN], (1, 0, 0, blocks, 0, 0, 1), strict=True))
+        fields = dict(zip(WORDS[Opcode.RUN], (1, 0, 0, blocks, 0, 0, 1, *[0] * 5), strict=True))
         response = int(Opcode.RUN) | 0x5A << 8 | blocks * config.rows * config.interleave << 32
         pages = dict.fromkeys(("activations", "weights", "schedule", "settings"), 0)
-        bench.offer(Command(packet, Opcode.RUN, Status.OK, response, fields, output=0, pages=pages))
+        command = Command(packet, Opcode.RUN, Status.OK, response, fields, output=0, pages=pages)
+        bench.offer(packet, command)
     await bench.finish()

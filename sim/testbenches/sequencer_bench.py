@@ -29,6 +29,7 @@ WORDS = {
     Opcode.RUN: (
         *("mode", "activation_base", "activation_stride", "row_blocks"),
         *("slot_base", "schedule_base", "schedule_count"),
+        *("destination", "words", "pitch", "groups", "offset"),
     ),
     Opcode.WRITE: ("address", "address_high", "count", "count_high"),
     Opcode.READ: ("address", "address_high", "count", "count_high"),
@@ -36,7 +37,9 @@ WORDS = {
     Opcode.ROWS: ("source", "source_high", "pitch", "groups", "rows", "address"),
 }
 """A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
-of output format, and above them the page of settings."""
+of output format, store, pad, and above them the page of settings."""
+TILE = WORDS[Opcode.RUN][1:7]
+"""What the array wants to know of a RUN, beside its mode."""
 
 
 def kind_of(target: Target) -> str:
@@ -74,9 +77,10 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
             "weights": fields["slot_base"] // config.weight_slots,
             "schedule": fields["schedule_base"] // config.schedule_records,
         }
+        command.stores = bool(fields["mode"] >> 4 & 1)
         if fields["mode"] & 1:
-            command.output = fields["mode"] >> 2 & 3
-            command.pages["settings"] = fields["mode"] >> 4
+            command.output = None if command.stores else fields["mode"] >> 2 & 3
+            command.pages["settings"] = fields["mode"] >> 6
     elif command.opcode == Opcode.WRITE:
         # What comes is written, if all that was announced has room.
         if command.status in (Status.OK, Status.BAD_LENGTH):
@@ -92,6 +96,17 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
     elif command.opcode == Opcode.SETTINGS and command.good:
         command.pages = {"settings": fields["entry"] // config.interleave}
     return command
+
+
+def told_apart(config, packet: bytes) -> list[tuple[bytes, bytes]]:
+    """The commands of a packet, each with what comes after it."""
+    size, commands = config.header_beats * config.stream_bytes, []
+    while packet:
+        with_payload = packet[0] in (Opcode.LOAD, Opcode.WRITE)
+        at = len(packet) if with_payload else size
+        commands.append((packet[:at], packet[at:]))
+        packet = packet[at:]
+    return commands
 
 
 def dealt(config, target: Target, fields: dict[str, int], payload: bytes):
@@ -115,49 +130,73 @@ class Bench(Engines):
         self._unanswered: deque[Command] = deque()
         self._due: dict[int, deque[Command]] = {opcode: deque() for opcode in Opcode}
         """Commands whose effect is still to be seen, by opcode."""
+        self._outputs: deque[Command] = deque()
+        """RUNs whose rows' way is still to be told."""
         self.source = Source(dut, "i", pause)
         self.runs = Sink(dut, "run", pause, self._run_taken)
         self.responses = Sink(dut, "response", pause, self._response_taken)
         cocotb.start_soon(self._watch())
         if config.tensor_words:
+            self.outputs = Sink(dut, "output", pause, self._output_taken)
             self.movers = [
                 Sink(dut, name, pause, lambda payload, op=op: self._move_taken(op, payload))
                 for name, op in zip(("fill", "row"), ENGINES[:2], strict=True)
             ]
         self.begin()
 
+    @property
+    def answers(self) -> int:
+        """Packets that were sent."""
+        return sum(command.answered for command in self.commands)
+
     def send(self, packet: bytes) -> Command:
+        """Send a packet; returns the command that it is answered for."""
         config = self.config
         packet += bytes(-len(packet) % config.stream_bytes)
-        return self.offer(understood(config, self.model, packet))
+        commands = []
+        for own, rest in told_apart(config, packet):
+            # With rows or words in its answer no other may come after it; any beat would do.
+            mode = int.from_bytes(own[2:4], "little")
+            has_more = own[0] == Opcode.READ or (own[0] == Opcode.RUN and mode & 17 == 1)
+            junk = bytes(config.stream_bytes) if rest and has_more else b""
+            commands.append(understood(config, self.model, own + junk))
+            commands[-1].answered = not (rest and commands[-1].good)
+            if not commands[-1].good:
+                break
+        return self.offer(packet, *commands)
 
-    def offer(self, command: Command) -> Command:
-        """Send a command of which it is known what must come of it."""
-        packet = command.packet
-        self.commands.append(command)
-        self._unanswered.append(command)
-        if command.pages:
-            self._due[command.opcode].append(command)
+    def offer(self, packet: bytes, *commands: Command) -> Command:
+        """Send a packet of which it is known what must come of each of its commands."""
+        for command in commands:
+            self.commands.append(command)
+            if command.answered:
+                self._unanswered.append(command)
+            if command.pages:
+                self._due[command.opcode].append(command)
+            if self.config.tensor_words and "settings" in command.pages:
+                if command.opcode == Opcode.RUN:
+                    self._outputs.append(command)
         width = self.config.stream_bytes
         for at in range(0, len(packet), width):
             last = at + width >= len(packet)
             beat = int.from_bytes(packet[at : at + width], "little")
             self.source.queue.append(beat | last << (8 * width))
-        return command
+        return commands[-1]
 
     async def finish(self):
         """Wait for every answer and every RUN's end, and see that nothing is left over."""
         await until(
             self.dut.clk,
-            lambda: len(self.responses.received) >= len(self.commands) and not self._at_work(),
+            lambda: len(self.responses.received) >= self.answers and not self._at_work(),
             400 * len(self.commands) + 4 * self.hold * len(self.commands) + 1000,
             "the answer to every command",
         )
         for _ in range(20):
             await RisingEdge(self.dut.clk)
-        assert len(self.responses.received) == len(self.commands)
+        assert len(self.responses.received) == self.answers
         assert not any(self._due.values()), "something that was asked for was not done"
-        assert self.answered == len(self.commands)
+        assert not self._outputs, "rows without a way"
+        assert self.answered == self.answers
         assert self.errored == sum(not command.good for command in self.commands)
 
     def _response_taken(self, payload: int):
@@ -177,18 +216,46 @@ class Bench(Engines):
                     assert earlier.accepted and earlier.settings_released
                 if earlier.opcode in ENGINES and earlier.good:
                     assert earlier.released
+        if command.opcode in (Opcode.SYNC, Opcode.READ) and command.good:
+            assert all(c.stored for c in self._before(command) if c.stores)
 
     def _run_taken(self, payload: int):
         command = self._due[Opcode.RUN].popleft()
-        names = WORDS[Opcode.RUN]
-        assert (
-            payload
-            == command.fields["mode"]
-            | join((command.fields[name] for name in names[1:]), 16) << MODE(self.config).size
-        ), command.fields
+        fields, mode = command.fields, command.fields["mode"]
+        tile = join((fields[name] for name in TILE), 16) << MODE(self.config).size
+        assert payload == mode & 15 | mode >> 6 << 4 | tile, fields
         command.accepted = True
         self._waited(command)
         self.working.append(command)
+
+    def _output_taken(self, payload: int):
+        """Where the rows of a RUN go, by the words of `commands.Run`."""
+        config, command = self.config, self._outputs.popleft()
+        fields, mode = command.fields, command.fields["mode"]
+        count = fields["row_blocks"] * config.rows
+        expected = [(mode >> 2 & 3, 2), (count, ((1 << 16) * config.rows - 1).bit_length())]
+        expected.append((mode >> 4 & 1, 1))
+        if command.stores:
+            group = fields["offset"] // config.group_bytes
+            windows = config.rows // config.lanes
+            start = fields["destination"] + (windows - 1) * fields["pitch"] + group
+            limit = fields["destination"] + fields["words"] - fields["groups"] + group
+            # As many groups as the longest row reaches into.
+            most = -(-(4 * config.columns + config.group_bytes) // config.store_bytes) - 1
+            most = -(-most * config.store_bytes // config.group_bytes)
+            unit = fields["offset"] % config.group_bytes // config.store_bytes
+            expected += [
+                (start, (config.tensor_words + windows * 0xFFFF - 1).bit_length()),
+                (limit, (config.tensor_words - 1).bit_length()),
+                (fields["pitch"], 16),
+                (min(fields["groups"] - group, most), most.bit_length()),
+                (unit, (config.group_bytes // config.store_bytes - 1).bit_length()),
+                (mode >> 5 & 1, 1),
+            ]
+        at = 0
+        for value, bits in expected:
+            assert payload >> at & (1 << bits) - 1 == value, (value, at, fields)
+            at += bits
 
     def _move_taken(self, opcode: Opcode, payload: int):
         command, config = self._due[opcode].popleft(), self.config
@@ -219,6 +286,9 @@ class Bench(Engines):
                 own = [c for c in before if c.opcode == opcode and c.good]
                 waited = own[: len(own) - (wait - 1)] if wait - 1 < len(own) else []
                 assert all(c.released for c in waited), f"{opcode.name} not waited for"
+        if wait := word >> 15 & 31:
+            own = [c for c in before if c.stores and c.good]
+            assert all(c.stored for c in own[: max(0, len(own) - (wait - 1))])
 
     def _before(self, command: Command):
         for earlier in self.commands:
@@ -233,6 +303,7 @@ class Bench(Engines):
             moves = [c for c in self._before(command) if c.opcode in ENGINES[:2] and c.good]
             assert all(move.released for move in moves), "written beside a mover"
         if kind == "memory":
+            assert all(c.stored for c in self._before(command) if c.stores), "written beside rows"
             assert all(c.read for c in self._before(command) if c.memory), (
                 "written before it is read"
             )
@@ -274,11 +345,15 @@ class Bench(Engines):
                 bias = join((fields[f"bias_{i}"] for i in range(6)), 16)
                 bias &= (1 << config.accumulator_bits) - 1
                 assert int(dut.settings__bias.value.to_unsigned()) == bias
-            if config.tensor_words and int(dut.memory__valid.value):
+            if config.tensor_words and int(dut.memory__enable.value):
                 command = self._due[Opcode.WRITE][0]
                 self._free(command)
-                got = int(dut.memory__address.value), int(dut.memory__data.value)
-                assert got == command.writes.popleft()
+                address, word = command.writes.popleft()
+                bits, enables = (config.tensor_words - 1).bit_length(), len(dut.memory__enable)
+                assert int(dut.memory__enable.value) == (1 << enables) - 1
+                addresses = join([address] * config.lanes, bits)
+                assert int(dut.memory__address.value) == addresses
+                assert int(dut.memory__data.value) == word
                 if not command.writes:
                     self._due[Opcode.WRITE].popleft()
             self.answered += int(dut.answered.value)

@@ -12,7 +12,8 @@ from .common import join
 
 ENGINES = (Opcode.FILL, Opcode.ROWS, Opcode.RUN)
 """What each engine works on, in the order of the fields in `waits`: five bits each, one more than
-how many of the engine's commands before it a command does not wait for, at bit 208 of a header."""
+how many of the engine's commands before it a command does not wait for, at bit 208 of a header. A
+fourth one stores rows of RUNs."""
 
 
 @dataclass
@@ -25,8 +26,12 @@ class Command:
     response: int
     """layouts.RESPONSE without its format."""
     fields: dict[str, int]
+    answered: bool = True
+    """It has an answer: it is its packet's last, or is refused."""
     output: int | None = None
     """The response's format, where rows follow."""
+    stores: bool = False
+    """A RUN whose rows go to tensor memory."""
     writes: deque = field(default_factory=deque)
     """(target, address, chunk, data) on the write bus, or (address, data) to tensor memory."""
     memory: tuple[int, int] | None = None
@@ -39,7 +44,8 @@ class Command:
     """A RUN: its buffers are free."""
     settings_released: bool = False
     """A RUN: its settings page is free, or it never held one."""
-
+    stored: bool = False
+    """A RUN: its rows are in tensor memory."""
     read: bool = False
     """A READ: its words have been read."""
 
@@ -59,6 +65,8 @@ class Engines:
         """RUNs that the array has taken and not yet read."""
         self.leaving: deque[Command] = deque()
         """RUNs whose rows have not left."""
+        self.storing: deque[Command] = deque()
+        """RUNs whose rows have left and are not in tensor memory."""
         self.reading: deque[Command] = deque()
         """READs whose words have not been read."""
         self.moving: dict[int, deque[Command]] = {op: deque() for op in ENGINES[:2]}
@@ -67,8 +75,8 @@ class Engines:
         """No RUN makes progress."""
         self._finished = 0
         """Which of the movers finish one in this cycle."""
-        self._read_run = False
-        """The array has read a RUN's buffers in this cycle."""
+        self._read_run = self._stored_run = False
+        """The array has read a RUN's buffers in this cycle; rows of a RUN have been stored."""
 
     def begin(self):
         """Work from now on; after all that hands work over, so that it is seen at once."""
@@ -76,9 +84,25 @@ class Engines:
         if self.config.tensor_words:
             cocotb.start_soon(self._memory())
             cocotb.start_soon(self._movers())
+            cocotb.start_soon(self._store())
 
     def _at_work(self) -> bool:
-        return bool(self.working or self.leaving or self.reading or any(self.moving.values()))
+        queues = self.working, self.leaving, self.storing, self.reading, *self.moving.values()
+        return any(queues)
+
+    async def _store(self):
+        """Rows are in tensor memory some time after they have left."""
+        done, delay = None, 0
+        while True:
+            await RisingEdge(self.dut.clk)
+            if done:
+                done.stored = True
+            done, delay = None, delay - 1
+            if self.storing and delay <= 0:
+                done = self.storing.popleft()
+                delay = random.randrange(self.hold)
+            self._stored_run = bool(done)
+            self._show_finished()
 
     async def _movers(self):
         """FILLs and ROWS end some time after they were taken."""
@@ -94,12 +118,12 @@ class Engines:
                     ending.append(queue.popleft())
                     self._finished |= 1 << number
                     delays[opcode] = random.randrange(self.hold)
-            self.dut.moving.value = bool(ending or any(self.moving.values()))
             self._show_finished()
 
     def _show_finished(self):
         if self.config.tensor_words:
-            self.dut.finished.value = self._finished | self._read_run << 2
+            array = self._read_run << 2 | self._stored_run << 3
+            self.dut.finished.value = self._finished | array
 
     async def _memory(self):
         """Reads what READs want, in order, some time after their answers were taken."""
@@ -143,6 +167,8 @@ class Engines:
                 left = self.leaving.popleft()
                 dut.release_settings__valid.value = 1
                 dut.release_settings__page.value = left.pages["settings"]
+                if left.stores:
+                    self.storing.append(left)
                 sending = random.randrange(self.hold)
             reading, sending = reading - 1, sending - 1
             self._read_run = bool(read)

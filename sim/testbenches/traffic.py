@@ -26,11 +26,25 @@ from ...hw.isa.maps import address_bits
 def command(
     config: Config, rng: np.random.Generator, faults: float = 0.3, ordered: bool = False
 ) -> bytes:
-    """A packet with a random tag; with probability `faults` something may be wrong with it.
+    """A packet of a command or several with random tags; with probability `faults` something may
+    be wrong with it.
 
     If they are `ordered`, descriptors wait for all before them: what they do is what they would do
     one after another.
     """
+    packet = _command(config, rng, faults, ordered)
+    while rng.random() < 0.3:
+        # Its answer must not have more to say.
+        first = tagged(packet_of(config, Sync()), int(rng.integers(256)))
+        if config.tensor_words and rng.random() < 0.8:
+            kind, *more = ((_fill,), (_rows,), (_run, True))[rng.integers(3)]
+            wrong = rng.random() < faults / 4
+            first = kind(config, rng, wrong, _waits(config, rng, ordered), *more)
+        packet = first + packet
+    return packet
+
+
+def _command(config: Config, rng: np.random.Generator, faults: float, ordered: bool) -> bytes:
     waits = _waits(config, rng, ordered)
     wrong = rng.random() < faults
     kind = rng.integers(16 if config.tensor_words else 10)
@@ -187,7 +201,10 @@ def _waits(config: Config, rng: np.random.Generator, ordered: bool) -> int:
     return after(named | ({Engine.FILL: MOST_LEFT} if rng.random() < 0.1 else {}))
 
 
-def _run(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
+def _run(
+    config: Config, rng: np.random.Generator, wrong: bool, waits: int, silent: bool = False
+) -> bytes:
+    """A RUN; if it is `silent` one without rows in its answer."""
     finish = bool(rng.integers(4))
     depth = config.schedule_records
     count = int(rng.integers(1, 4))
@@ -203,9 +220,15 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> b
         "schedule_base": int(rng.integers(2)) * depth + int(rng.integers(depth - count + 1)),
         "schedule_count": count,
     }
-    if wrong:
+    if config.tensor_words and finish and (silent or rng.random() < 0.5):
+        fields |= _stored(config, rng)
+    elif silent:
+        fields |= {"finish": 0, "row_blocks": 1}
+    if wrong and fields.get("store") and rng.random() < 0.5:
+        fields |= _stored_wrongly(config, fields)[rng.integers(7)]
+    elif wrong:
         above = config.settings_pages
-        limit = 13 - above.bit_length()
+        limit = 11 - above.bit_length()
         name, value = [
             ("settings_page", fields["settings_page"] | above << int(rng.integers(limit))),
             ("output", 3),
@@ -218,6 +241,37 @@ def _run(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> b
         ][rng.integers(8)]
         fields[name] = value
     return packet_of(config, Run(**fields, waits=waits))
+
+
+def _stored(config: Config, rng: np.random.Generator) -> dict[str, int]:
+    """Where a RUN's rows go: tensors that take all of them, or a part."""
+    groups, blocks = int(rng.integers(1, 6)), int(rng.integers(1, 4))
+    pitch = groups + int(rng.choice([0, 0, 1]))
+    windows = int(rng.integers(1, blocks * config.rows // config.lanes + 1))
+    words = min((windows - 1) * pitch + groups + int(rng.integers(2)), config.tensor_words)
+    units = groups * config.group_bytes // config.store_bytes
+    return {
+        "store": 1,
+        "pad": int(rng.integers(2)),
+        "destination": int(rng.integers(config.tensor_words - words + 1)),
+        "words": words,
+        "pitch": pitch,
+        "groups": groups,
+        "offset": int(rng.integers(units)) * config.store_bytes,
+    }
+
+
+def _stored_wrongly(config: Config, fields: dict[str, int]) -> list[dict[str, int]]:
+    groups, row = fields["groups"], fields["groups"] * config.group_bytes
+    return [
+        {"finish": 0, "row_blocks": 1},
+        {"pitch": groups - 1},
+        {"groups": 0},
+        {"offset": row},
+        {"offset": 1} if config.store_bytes > 1 else {"offset": row + 1},
+        {"words": groups - 1},
+        {"destination": config.tensor_words - fields["words"] + 1},
+    ]
 
 
 def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:

@@ -120,7 +120,7 @@ def make(
         used={
             kind: (count["used"], count["available"])
             for kind, count in sorted(timing["utilization"].items())
-            if count["used"]
+            if count["used"] and count["available"]  # what there is none of is no cell
         },
         critical_path=_critical_path(timing),
         tools={"pyosys": package_version("pyosys")}

@@ -1,5 +1,6 @@
 """The pages of docs/ that are generated from the code."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from ...hw.config import HEADER_BYTES, Accumulation, Config
@@ -8,6 +9,7 @@ from ...hw.isa import dma_registers
 from ...hw.isa import registers as accelerator
 from ...hw.isa.commands import (
     COMMANDS,
+    WAITS_AT,
     Flag,
     Header,
     Opcode,
@@ -15,6 +17,7 @@ from ...hw.isa.commands import (
     Status,
     Target,
 )
+from ...hw.isa.engines import WAIT_BITS, WAITS_BITS, Engine
 from ...hw.isa.registers import Register
 from .api_page import api
 
@@ -32,11 +35,18 @@ NOTES = {
     "activation_stride`, its weights from `slot_base`, and the group records `schedule_base` to "
     "`+ schedule_count - 1`. Addresses wrap within their page. Without `finish` the sums stay for "
     "the next RUN, and `row_blocks` is 1. With `relu` what is negative becomes 0. `output` is a "
-    "format as below; of pages of settings there are as many as register `settings_pages` says.",
+    "format as below; of pages of settings there are as many as register `settings_pages` says. "
+    "With `store` (only a device with tensor memory knows it, and only of a RUN that finishes) the "
+    "rows go to tensor memory instead of the answer, as ROWS reads them: row 0 at word "
+    "`destination`, `pitch` words from one window to the next, `groups` groups a row, column 0 at "
+    "byte `offset` of its row. Nothing is written but the `words` words from `destination` on, and "
+    "no window that is not whole in them: rows beyond are dropped, and so is what goes beyond a "
+    "row's `groups`. `offset` is a multiple of what C and the bytes of a group have in common. "
+    "With `pad`, zeros fill the last group that a row reaches into.",
     Opcode.SYNC: "Answered when everything before has finished.",
     Opcode.WRITE: "Fill `count` words of tensor memory, from `address` on, with the payload, a "
-    "beat each; the packet ends with the last. Waits until the READs before it have read. Only a "
-    "device with tensor memory knows it.",
+    "beat each; the packet ends with the last. Waits until nothing before it has tensor memory to "
+    "read or to write. Only a device with tensor memory knows it.",
     Opcode.FILL: "Fill `count` words of a buffer, from `address` on, with `words` words of tensor "
     "memory from `source` on, as a LOAD does with its payload; not the activations'. Answered when "
     "it has been queued: what is wrong with the words themselves sets the flag FAULT. Waits for "
@@ -47,8 +57,8 @@ NOTES = {
     "block's first rows; rows from `rows` on are zeros. Queued and waited for as a FILL is. Only a "
     "device with tensor memory knows it.",
     Opcode.READ: "Answered with `count` words of tensor memory from `address` on, a beat each, as "
-    "they are when its turn to be answered comes: after the WRITEs before it. Only a device with "
-    "tensor memory knows it.",
+    "they are when its turn to be answered comes: after the WRITEs before it and the RUNs that "
+    "store. Only a device with tensor memory knows it.",
 }
 
 WORDS = {
@@ -67,6 +77,8 @@ def _fields(kind: type[Header]) -> list[str]:
         place = f"{at}" if width == 1 else f"{at}–{at + width - 1}"
         lines.append(f"| {place} | `{name}` | {'signed' if signed else ''} |")
         at += width
+    if any(field.name == "waits" for field in dataclasses.fields(kind)):
+        lines.append(f"| {WAITS_AT}–{WAITS_AT + WAITS_BITS - 1} | `waits` | see above |")
     return lines
 
 
@@ -74,15 +86,21 @@ def commands() -> str:
     """docs/commands.md from `hw/isa/commands.py`."""
     lines = [
         HEAD + "# Commands\n",
-        f"A command is one AXI4-Stream packet: a header of {HEADER_BYTES} bytes, padded to a whole "
-        "beat, and for LOAD a payload. The first byte is the opcode, the second a tag, which comes "
-        "back. Fields follow, bit 0 of the header being the lowest bit of its first byte; unused "
-        "bits are zero. The last two bytes are CRC-16/CCITT-FALSE (polynomial 0x1021, initial "
-        "0xFFFF) of the thirty before them, the low byte first.\n",
-        "Every command is answered, in order, by one packet: a header of the same size with the "
-        "fields below and the same CRC, then the RUN's rows. A command that is "
-        "refused changes nothing (of a payload that is refused, what was written stays) and the "
-        "device goes on with the next packet.\n",
+        f"An AXI4-Stream packet is one command or several: each a header of {HEADER_BYTES} bytes, "
+        "padded to a whole beat, and for LOAD and WRITE a payload. The first byte is the opcode, "
+        "the second a tag, which comes back. Fields follow, bit 0 of the header being the lowest "
+        "bit of its first byte; unused bits are zero. The last two bytes are CRC-16/CCITT-FALSE "
+        "(polynomial 0x1021, initial 0xFFFF) of the thirty before them, the low byte first.\n",
+        "Every packet is answered, in order, by one packet: a header of the same size with the "
+        "fields below and the same CRC, then a RUN's rows or a READ's words. It is the answer to "
+        "the last command, or to the first that is refused: that changes nothing (of a payload "
+        "that is refused, what was written stays), what follows it in its packet is not looked at, "
+        "and the device goes on with the next packet. A command with a payload, or with rows or "
+        "words in its answer, must be the last of its packet.\n",
+        "`waits`, of a device with tensor memory: five bits for each engine, "
+        + ", ".join(f"{e.name} from bit {WAITS_AT + WAIT_BITS * e} on" for e in Engine)
+        + ". Zero waits for nothing; n + 1 until all but the last n of those commands that came "
+        "to that engine earlier have been finished.\n",
     ]
     for opcode in Opcode:
         lines += [f"## {opcode.name} ({opcode.value})\n", NOTES[opcode] + "\n"]

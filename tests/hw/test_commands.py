@@ -32,15 +32,29 @@ RUN = {
     "schedule_base": 0x0A09,
     "schedule_count": 0x0C0B,
 }
+STORE = {
+    "store": 1,
+    "pad": 1,
+    "destination": 0x0E0D,
+    "words": 0x100F,
+    "pitch": 0x1211,
+    "groups": 0x1413,
+    "offset": 0x1615,
+}
 CASES = {
     "load": (Load(3, 0x0201, 0x8003), "015a 0300 0102 0380"),
     "settings": (
         ColumnSettings(0xFFFF, 5, 0xFEDC, -3, -(1 << 95) + 1),
         "025a ffff 0500 dcfe fdff 0100 0000 0000 0000 0000 0080",
     ),
-    # Finish is bit 0, ReLU bit 1, the format bits 2 and 3, the page of settings from bit 4 on.
-    "run": (Run(**RUN), "035a 3912 0102 0304 0506 0708 090a 0b0c"),
-    "relu": (Run(**RUN | {"finish": 0, "relu": 1}), "035a 3a12 0102 0304 0506 0708 090a 0b0c"),
+    # Finish is bit 0, ReLU bit 1, the format bits 2 and 3, store bit 4, pad bit 5, the page of
+    # settings from bit 6 on.
+    "run": (Run(**RUN), "035a c948 0102 0304 0506 0708 090a 0b0c"),
+    "relu": (Run(**RUN | {"finish": 0, "relu": 1}), "035a ca48 0102 0304 0506 0708 090a 0b0c"),
+    "store": (
+        Run(**RUN | STORE),
+        "035a f948 0102 0304 0506 0708 090a 0b0c 0d0e 0f10 1112 1314 1516",
+    ),
     "sync": (Sync(), "045a"),
     "write": (Write(0x04030201, 0x08070605), "055a 0102 0304 0506 0708"),
     # What it waits for lies in bytes 26 to 29: five bits for each engine, one more than its number.
@@ -116,7 +130,7 @@ def test_a_short_header_is_refused():
         ColumnSettings(0, 0, 0, -(1 << 15) - 1, 0),
         ColumnSettings(0, 0, 0, 0, 1 << 95),
         Run(**RUN | {"output": 4}),
-        Run(**RUN | {"settings_page": 1 << 12}),
+        Run(**RUN | {"settings_page": 1 << 10}),
     ],
     ids=str,
 )

@@ -41,13 +41,15 @@ def whole(config: Config, data: bytes) -> bytes:
 
 
 class Product:
-    """Integers x [B, K] and a dense w [K, C] in tensor memory, as numbers of the format.
+    """Integers x [B, K] and a dense w [K, C] in tensor memory, from word `base` on, in its format.
 
-    Each row block is loaded to the page that the one before it does not use.
+    Each row block is loaded to the page that the one before it does not use. The result goes to the
+    host, or, as numbers of the format, to word `to` and those behind it.
     """
 
-    def __init__(self, config: Config, x: np.ndarray, w: np.ndarray):
-        self.config, self.x, self.w = config, x, w
+    def __init__(self, config: Config, x: np.ndarray, w: np.ndarray, base: int = 0, to: int = -1):
+        self.config, self.x, self.w, self.to = config, x, w, to
+        self.base, self.source = base, base
         dtype = np.int8 if config.format is INT8 else np.float16
         group, columns = config.group, config.columns
         self.groups = -(-x.shape[1] // group)
@@ -76,10 +78,29 @@ class Product:
         config = self.config
         payload = whole(config, payload)
         depth = config.weight_slots if target is not Target.SCHEDULE else config.schedule_records
-        source = len(self.content) // config.stream_bytes
+        source = self.base + len(self.content) // config.stream_bytes
         words = len(payload) // config.stream_bytes
         self.fills.append(Fill(target, page * depth, count, source, words))
         self.content += payload
+
+    def stored(self, column: int, block: int) -> dict[str, int]:
+        """Where a tile of the result goes: a tensor with whole groups in its rows."""
+        if self.to < 0:
+            return {"output": OutputFormat.FP32}
+        config = self.config
+        element, windows = config.format.bits // 8, config.rows // config.lanes
+        groups = -(-self.w.shape[1] // config.group)
+        total = -(-self.x.shape[0] // config.lanes)
+        return {
+            "store": 1,
+            "pad": int((column + 1) * config.columns >= self.w.shape[1]),
+            "output": OutputFormat.INT8 if config.format is INT8 else OutputFormat.FP16,
+            "destination": self.to + block * windows * groups,
+            "words": min(windows, total - block * windows) * groups,
+            "pitch": groups,
+            "groups": groups,
+            "offset": column * config.columns * element,
+        }
 
     def commands(self) -> list:
         """Weights of the next column block come while the array works on this one."""
@@ -99,7 +120,7 @@ class Product:
                 page = moved % 2
                 commands.append(
                     Rows(
-                        source=block * window * self.groups,
+                        source=self.source + block * window * self.groups,
                         pitch=self.groups,
                         groups=self.groups,
                         rows=min(config.rows, self.x.shape[0] - block * config.rows),
@@ -114,7 +135,7 @@ class Product:
                     Run(
                         finish=1,
                         relu=0,
-                        output=OutputFormat.FP32,
+                        **self.stored(column, block),
                         settings_page=0,
                         activation_base=page * config.activation_groups,
                         activation_stride=0,
@@ -129,16 +150,21 @@ class Product:
 
     def run(self, device: Device) -> np.ndarray:
         config = self.config
-        device.write_memory(0, whole(config, self.content))
+        device.write_memory(self.base, whole(config, self.content))
         commands = [*self.commands(), Sync()]
         packets = [packet_of(config, command, tag=n) for n, command in enumerate(commands)]
         device.clear()
         answers = device.transport.exchange(packets)
-        tiles = []
-        for packet, answer, command in zip(packets, answers, commands, strict=True):
-            response = answer_of(config, answer).check(packet)
-            if isinstance(command, Run):
-                tiles.append(response.outputs(config, OutputFormat.FP32).view("<f4")[0])
+        checked = [
+            answer_of(config, answer).check(packet)
+            for packet, answer in zip(packets, answers, strict=True)
+        ]
+        return self.result([answer for answer in checked if answer.rows])
+
+    def result(self, answers: list) -> np.ndarray:
+        """The product, of the RUNs' answers."""
+        config = self.config
+        tiles = [a.outputs(config, OutputFormat.FP32).view("<f4")[0] for a in answers]
         blocks = -(-self.x.shape[0] // config.rows)
         columns = [np.concatenate(tiles[at : at + blocks]) for at in range(0, len(tiles), blocks)]
         return np.concatenate(columns, axis=1)[: self.x.shape[0], : self.w.shape[1]]
@@ -169,6 +195,56 @@ def test_rows_beyond_a_tensor_are_zeros(device):
         content[at : at + size] = beyond
     product.content = bytes(content)
     assert (product.run(device) == 8).all() and not device.flags()
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1), (5, 20, 9, 4), (13, 40, 17, 11), (16, 8, 32, 5)], ids=str
+)
+def test_a_product_of_a_product(device, shape):
+    """The first result stays on the device, and is the second one's left operand."""
+    config, rng = device.config, np.random.default_rng(shape)
+    batch, inner, middle, outputs = shape
+    # Small enough to be exact in FP16, and in INT8.
+    x, u = rng.integers(-2, 3, (batch, inner)), rng.integers(-1, 2, (inner, middle))
+    u[rng.random(u.shape) < 0.5] = 0
+    v = rng.integers(-9, 10, (middle, outputs))
+    assert abs(x @ u).max() < 128
+    size = config.tensor_words // 2
+    guard = rng.integers(0, 256, (config.tensor_words, config.stream_bytes), np.uint8)
+    device.write_memory(0, guard)
+    to = size - 300
+    first = Product(config, x, u, 0, to)
+    second = Product(config, x @ u, v, size)
+    second.source = to
+    for product in (first, second):
+        device.write_memory(product.base, whole(config, product.content))
+    # What the second loads is in memory, and nobody reads what was there before it in the buffers.
+    done = after({Engine.STORE: 0, Engine.ARRAY: 0})
+    later = (
+        c if isinstance(c, Run) else replace(c, waits=c.waits & ~after({Engine.ARRAY: 30}) | done)
+        for c in second.commands()
+    )
+    packets = joined(config, first.commands()) + [packet_of(config, c) for c in later]
+    answers = [answer_of(config, answer) for answer in device.transport.exchange(packets)]
+    assert not any(answer.status for answer in answers)
+    assert (second.result([a for a in answers if a.rows]) == x @ u @ v).all()
+    # What is stored, and nothing around it.
+    groups, windows = -(-middle // config.group), -(-batch // config.lanes)
+    words = windows * groups
+    held = device.read_memory(to - 8, words + 16)
+    assert (held[:8] == guard[to - 8 : to]).all()
+    assert (held[words + 8 :] == guard[to + words : to + words + 8]).all()
+    numbers = held[8:-8].reshape(windows, groups, config.lanes, -1).swapaxes(1, 2)
+    numbers = numbers.reshape(windows * config.lanes, -1).copy()
+    numbers = numbers.view(np.int8 if config.format is INT8 else np.float16)
+    assert (numbers[:batch, :middle] == x @ u).all()
+    assert not numbers[:batch, middle:].any() and not device.flags()
+
+
+def joined(config: Config, commands: list, size: int = 7) -> list[bytes]:
+    """So many commands a packet, of those whose answers have no more to say."""
+    packets = [packet_of(config, command, tag=n) for n, command in enumerate(commands)]
+    return [b"".join(packets[at : at + size]) for at in range(0, len(packets), size)]
 
 
 @pytest.mark.parametrize("more", [-1, 1])

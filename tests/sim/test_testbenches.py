@@ -50,7 +50,8 @@ TOPS = [
 ]
 TENSORS = [config(4, 4, INT8, tensor_words=64), config(4, 4, lanes=2, tensor_words=256)]
 """With tensor memory."""
-WINDOWS = config(8, 3, lanes=4, interleave=2, tensor_words=64)
+WINDOWS = config(8, 3, lanes=4, tensor_words=64)
+WIDE = config(12, 12, INT8, lanes=4, tensor_words=64)
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -67,16 +68,17 @@ RUNS = [
     ("epilogue", "hw.output.epilogue:Epilogue", [*FORMATS, COMPACT]),
     (
         "response",
-        "hw.control.response:ResponseWriter",
+        "sim.testbenches.response:Answers",
         [STREAMS[2], config(2, 9, E4M3), COMPACT, *TENSORS],
     ),
-    ("long_response", "hw.control.response:ResponseWriter", [COMPACT]),
+    ("long_response", "sim.testbenches.response:Answers", [COMPACT]),
     ("sequencer", "hw.control.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT, *TENSORS]),
     ("registers", "hw.control.registers:Registers", [config(128, 128)]),
     ("top", "hw.top:Accelerator", TOPS),
     ("reset", "hw.top:Accelerator", RESETS),
     ("counters", "hw.top:Accelerator", RESETS[:1]),
     ("tensor", "sim.testbenches.tensor:Tensors", TENSORS),
+    ("store", "sim.testbenches.store:Stored", [*TENSORS, WINDOWS, WIDE]),
     ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),

@@ -3,6 +3,7 @@
 import pytest
 
 from heddle.hw.control import response
+from heddle.hw.output import row_reader
 from heddle.sim.proofs.formal import prove
 from heddle.sim.proofs.response import ResponseProof
 
@@ -21,8 +22,12 @@ def never_last(m, writer):
     m.d.comb += writer.queue.i.payload.beat.last.eq(0)
 
 
-def takes_rows_early(m, writer):
-    m.d.sync += writer.row_taken.eq(writer.o.ready)
+def takes_rows_early(m, reader):
+    m.d.sync += reader.row_taken.eq(reader.host.go)
+
+
+def forgets_what_comes_next(m, writer):
+    m.d.comb += writer.row.go_next.eq(1)
 
 
 def silent(m, writer):
@@ -43,7 +48,12 @@ def test_wrong_words_fail(wrong, monkeypatch):
     refuted(ResponseProof(TENSORS), 28)
 
 
-@pytest.mark.parametrize("wrong", [never_last, takes_rows_early, silent])
+@pytest.mark.parametrize("wrong", [never_last, forgets_what_comes_next, silent])
 def test_wrong_response_writer_fails(wrong, monkeypatch):
     mutate(monkeypatch, response.ResponseWriter, wrong)
+    refuted(ResponseProof(SMALL), 28)
+
+
+def test_wrong_row_reader_fails(monkeypatch):
+    mutate(monkeypatch, row_reader.RowReader, takes_rows_early)
     refuted(ResponseProof(SMALL), 28)

@@ -52,11 +52,19 @@ def turns_the_header_too_far(m, s):
 
 
 def runs_twice(m, s):
-    goes(m, s.fsm, "WAIT", "WAIT", s.header[:8] == Opcode.RUN)
+    goes(m, s.fsm, "EXECUTE", "EXECUTE", s.header[:8] == Opcode.RUN)
 
 
 def runs_what_it_refuses(m, s):
-    goes(m, s.fsm, "DECODE", "WAIT")
+    m.d.comb += s.queued.valid.eq(during(s.fsm, "EXECUTE") & (s.header[:8] == Opcode.RUN))
+
+
+def goes_on_after_what_it_refuses(m, s):
+    goes(m, s.fsm, "EXECUTE", "HEADER", ~s.ended)
+
+
+def goes_on_after_the_end(m, s):
+    goes(m, s.fsm, "EXECUTE", "HEADER")
 
 
 def waits_for_nothing(m, s):
@@ -85,7 +93,7 @@ def waits_for_a_page_that_is_free(m, s):
 
 
 def syncs_early(m, s):
-    goes(m, s.fsm, "WAIT", "RESPOND", s.header[:8] == Opcode.SYNC)
+    goes(m, s.fsm, "EXECUTE", "RESPOND", s.ended & (s.header[:8] == Opcode.SYNC))
 
 
 def forgets_its_answer(m, s):
@@ -97,7 +105,7 @@ def keeps_the_payload(m, s):
 
 
 def says_that_any_words_were_right(m, s):
-    with m.If(during(s.fsm, "WORDS")):
+    with m.If(during(s.fsm, "PAYLOAD") & (s.header[:8] == Opcode.WRITE)):
         m.d.sync += s.status.eq(0)
 
 
@@ -110,7 +118,7 @@ def reads_elsewhere(m, s):
 
 
 def moves_twice(m, s):
-    goes(m, s.fsm, "WAIT", "WAIT", s.header[:8] == Opcode.ROWS)
+    goes(m, s.fsm, "EXECUTE", "EXECUTE", s.header[:8] == Opcode.ROWS)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +140,7 @@ def waits_for_nobody(m, tensors):
 
 
 def says_that_nothing_moves(m, tensors):
-    m.d.sync += tensors.reading.eq(0)
+    m.d.comb += tensors.filling.eq(0)
 
 
 def forgets_reads(m, tensors):
@@ -151,7 +159,8 @@ def test_wrong_tensor_commands_fail(wrong, monkeypatch):
         answers_twice,
         never_answers_what_it_refuses,
         answers_before_the_end,
-        turns_the_header_too_far,
+        goes_on_after_what_it_refuses,
+        goes_on_after_the_end,
         runs_twice,
         runs_what_it_refuses,
         waits_for_nothing,
@@ -168,3 +177,8 @@ def test_wrong_tensor_commands_fail(wrong, monkeypatch):
 def test_wrong_sequencer_fails(wrong, monkeypatch):
     mutate(monkeypatch, sequencer.Sequencer, wrong)
     no_longer_holds(SequencerSteps(SMALL), 4)
+
+
+def test_wrong_check_fails(monkeypatch):
+    mutate(monkeypatch, sequencer.Sequencer, turns_the_header_too_far)
+    no_longer_holds(SequencerSteps(COMPACT), 4)

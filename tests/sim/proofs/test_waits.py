@@ -29,8 +29,13 @@ def waits_for_nothing(m, board):
     m.d.comb += [board.targets[n].needed.eq(0) for n in range(3)]
 
 
+def rests_too_early(m, board):
+    m.d.sync += board.working[2].eq(board.issued[2])
+
+
 @pytest.mark.parametrize(
-    "wrong", [never_holds, always_holds, waits_for_one_less, waits_for_nothing]
+    "wrong",
+    [never_holds, always_holds, waits_for_one_less, waits_for_nothing, rests_too_early],
 )
 def test_wrong_scoreboard_fails(wrong, monkeypatch):
     mutate(monkeypatch, scoreboard.Scoreboard, wrong)
