@@ -8,9 +8,15 @@ from amaranth.lib.wiring import In
 from ...hw.config import Config
 from ...hw.control.response import ResponseWriter
 from ...hw.formats import OutputFormat
+from ...hw.isa.commands import CHECKED_BYTES
 from ...hw.layouts import RESPONSE
+from ...hw.lib.crc import HeaderCrc
 from ...hw.output.row_reader import RowReader
-from .claims import ends_within
+from .claims import Chosen, ends_within
+
+
+class ChosenCrc(Chosen, HeaderCrc):
+    """No claim speaks of a header's CRC."""
 
 
 class ResponseProof(wiring.Component):
@@ -34,7 +40,7 @@ class ResponseProof(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config = self.config
-        m.submodules.writer = writer = ResponseWriter(config)
+        m.submodules.writer = writer = ResponseWriter(config, ChosenCrc(8 * CHECKED_BYTES))
         m.submodules.reader = reader = RowReader(config)
         wiring.connect(m, reader.host, writer.row)
         m.d.comb += [
@@ -127,7 +133,7 @@ class ResponseProof(wiring.Component):
                 m.d.comb += Assert(rows == 0)
         # No deadlock: with rows there, a beat is offered soon after the one before.
         there = Mux(memory, self.word_there, waiting != 0)
-        ends_within(m, active & there & ~writer.o.valid, 19)
+        ends_within(m, active & there & ~writer.o.valid, 6)
         return m
 
     def _words(self, m: Module, writer: ResponseWriter, started):

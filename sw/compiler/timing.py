@@ -12,8 +12,8 @@ from ...hw.isa.commands import Target
 from ...hw.isa.maps import chunks
 from .steps import Load, Page, Sent, Setting, Step
 
-CHECK_CYCLES = 20
-"""What the device takes for a command besides its beats."""
+CHECK_CYCLES, COMPACT_CHECK_CYCLES = 3, 20
+"""What the device takes for a command besides its beats; a compact one, mostly for its check."""
 
 
 class Clock:
@@ -28,7 +28,8 @@ class Clock:
         self.stream = self.array = self.waited = 0
         """Cycles; `waited` counts those in which the array had no RUN though it had begun."""
         self._settings, self._reloads = settings, reloads
-        self._header = CHECK_CYCLES + config.header_beats
+        check = COMPACT_CHECK_CYCLES if config.compact else CHECK_CYCLES
+        self._header = check + config.header_beats
         self._per_word = {target: kind.per_word for target, kind in chunks(config).items()}
         self._free: dict[Page | int, int] = {}
         self._joined: tuple[Page | None, set[Target]] = (None, set())

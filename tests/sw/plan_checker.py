@@ -11,9 +11,9 @@ from heddle.hw.config import Config
 
 LOAD, SETTINGS, RUN = 1, 2, 3
 ACTIVATIONS, SCHEDULE, INDICES, VALUES = range(4)
-HEADER = 22
-"""Cycles of a command besides its payload: two beats, sixteen halfwords of its check, and four
-steps of the sequencer (judge, decode, wait, respond)."""
+HEADER = 5
+"""Cycles of a command besides its payload: two beats, and three steps of the sequencer (judge,
+execute, respond)."""
 
 
 @dataclass
@@ -107,7 +107,7 @@ class Checker:
             start = base + block * stride
             pages.append(self._page(ACTIVATIONS, start, int(groups[-1]) + 1))
             assert self.loaded[ACTIVATIONS][start + groups[kept > 0]].all()
-        finish, settings = mode & 1, mode >> 4
+        finish, settings = mode & 1, mode >> 6
         if finish:
             own = slice(settings * c.interleave, (settings + 1) * c.interleave)
             assert self.settings[0, own].all(), "settings that were never sent"

@@ -120,7 +120,7 @@ def test_loads_are_spread(shape, n, share):
 
 
 def test_loads_are_spread_over_many_runs():
-    """A batch is 32 RUNs of eight blocks of rows with 8 slots each: 64 cycles, and 22 for its
+    """A batch is 32 RUNs of eight blocks of rows with 8 slots each: 64 cycles, and 5 for its
     command. The next batch's 256 weights and indices do not hide behind the last two of them."""
     config = replace(
         SMALL, weight_slots=256, schedule_records=256, activation_groups=64, runs_ahead=2

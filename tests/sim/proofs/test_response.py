@@ -11,11 +11,11 @@ from .common import SMALL, TENSORS, mutate, refuted
 
 
 def test_response_writer():
-    prove(lambda: ResponseProof(SMALL), bounded=28, cover=34)
+    prove(lambda: ResponseProof(SMALL), bounded=15, cover=20)
 
 
 def test_response_writer_with_tensor_memory():
-    prove(lambda: ResponseProof(TENSORS), bounded=28, cover=34)
+    prove(lambda: ResponseProof(TENSORS), bounded=15, cover=20)
 
 
 def never_last(m, writer):
@@ -45,15 +45,15 @@ def asks_for_fewer_words(m, writer):
 @pytest.mark.parametrize("wrong", [keeps_no_word_waiting, asks_for_fewer_words])
 def test_wrong_words_fail(wrong, monkeypatch):
     mutate(monkeypatch, response.ResponseWriter, wrong)
-    refuted(ResponseProof(TENSORS), 28)
+    refuted(ResponseProof(TENSORS), 15)
 
 
 @pytest.mark.parametrize("wrong", [never_last, forgets_what_comes_next, silent])
 def test_wrong_response_writer_fails(wrong, monkeypatch):
     mutate(monkeypatch, response.ResponseWriter, wrong)
-    refuted(ResponseProof(SMALL), 28)
+    refuted(ResponseProof(SMALL), 15)
 
 
 def test_wrong_row_reader_fails(monkeypatch):
     mutate(monkeypatch, row_reader.RowReader, takes_rows_early)
-    refuted(ResponseProof(SMALL), 28)
+    refuted(ResponseProof(SMALL), 15)
