@@ -230,9 +230,9 @@ class Config:
 
     @property
     def output_depth(self) -> int:
-        """Finished rows that each column's output buffer holds, a power of two: four tiles, so
-        that short tiles do not wait for the way out."""
-        return max(64, 1 << (4 * self.tile_rows - 1).bit_length())
+        """Finished rows that each column's output buffer holds, a power of two: four tiles, and as
+        many as come while one is on its way out, so that short tiles do not wait for that."""
+        return max(64 if self.compact else 128, 1 << (4 * self.tile_rows - 1).bit_length())
 
     def queue(self, depth: int) -> int:
         """Depth of a queue that need not be there, but had better hold `depth`."""
@@ -275,10 +275,17 @@ PRESETS = {
             weight_slots=256,
             schedule_records=64,
             settings_pages=16,
+            tensor_words=4096,
         ),
-        Config("small", 8, 8, FP16, settings_pages=16),
-        Config("medium", 16, 16, FP16, lanes=2, activation_groups=1024, settings_pages=16),
-        Config("paper", 32, 32, FP16, lanes=4, settings_pages=16),
+        Config("small", 8, 8, FP16, settings_pages=16, tensor_words=8192),
+        Config(
+            *("medium", 16, 16, FP16),
+            lanes=2,
+            activation_groups=1024,
+            settings_pages=16,
+            tensor_words=8192,
+        ),
+        Config("paper", 32, 32, FP16, lanes=4, settings_pages=16, tensor_words=16384),
     )
 }
 """Named configurations: `tiny` for a first look, `small` for a cheap board, `paper` for SAT's."""

@@ -13,6 +13,7 @@ from ...sw.lib import files
 MODULES = {
     "util": ("util",),
     "plan": ("plan",),
+    "mem": ("mem",),
     "area": ("area", "fmax", "error"),
     "simspeed": ("simspeed",),
     "host": ("host",),

@@ -113,6 +113,8 @@ def choose(
     changed = {name: value for name, value in (changes or {}).items() if value is not None}
     named = {"name": file.stem if file else "custom"} if file or changed else {}
     chosen = parsed(named | (read(file) if file else {}) | changed)
+    if "tensor_words" not in chosen and (chosen.get("compact") or chosen.get("interleave", 1) > 1):
+        chosen["tensor_words"] = 0  # they have none, and nobody asked for one
     given = bool(board or preset_name or file or changed)
     return Chosen(replace(base, **chosen), build.mhz if build else None, given)
 

@@ -10,9 +10,6 @@ from ...hw.isa.host_stream import elements_payload, indices_payload, packet_of
 from .settings import Settings
 from .steps import Load, Run, Sent, Setting, Step
 
-Sending = tuple[commands.Command, bytes]
-"""A command, and the payload that goes with it."""
-
 
 class Encoder:
     """Packets of one product, whose outputs have `settings`, `relu` and a format."""
@@ -30,51 +27,51 @@ class Encoder:
         for step in steps:
             place = None
             if isinstance(step, Load):
-                made = [self._load(step)]
+                made = [(self.load(step), self.payload(step))]
             elif isinstance(step, Setting):
-                made = list(self._settings(step))
+                made = [(command, b"") for command in self.settings_of(step)]
             else:
-                made = [self._run(step)]
+                made = [(self.run(step), b"")]
                 place = self._place(step.run)
             for command, payload in made:
                 packets.append(packet_of(self.config, command, payload, len(packets)))
                 places.append(place)
         return packets, places
 
-    def _load(self, load: Load) -> Sending:
-        words = load.words
-        if load.target is Target.INDICES:
-            payload = indices_payload(words)
-        elif load.target is Target.SCHEDULE:
-            payload = words.tobytes()
-        else:
-            payload = elements_payload(self.config, words)
-        return commands.Load(load.target, load.address, len(words)), payload
+    def load(self, load: Load) -> commands.Load:
+        return commands.Load(load.target, load.address, len(load.words))
 
-    def _settings(self, setting: Setting) -> Iterator[Sending]:
+    def payload(self, load: Load) -> bytes:
+        """What a buffer is filled with, as it travels."""
+        if load.target is Target.INDICES:
+            return indices_payload(load.words)
+        if load.target is Target.SCHEDULE:
+            return load.words.tobytes()
+        return elements_payload(self.config, load.words)
+
+    def settings_of(self, setting: Setting) -> Iterator[commands.ColumnSettings]:
+        """A column block's settings."""
         config, settings = self.config, self.settings
         first = setting.column_block * config.tile_columns
         for n in range(setting.commands):
             context, column = divmod(n, 1 if settings.uniform else config.columns)
             at = 0 if settings.uniform else first + n
-            command = commands.ColumnSettings(
+            yield commands.ColumnSettings(
                 column=ALL_COLUMNS if settings.uniform else column,
                 entry=setting.page * config.interleave + context,
                 scale=settings.scale[at],
                 exponent=settings.exponent[at],
                 bias=settings.bias[at],
             )
-            yield command, b""
 
-    def _run(self, sent: Sent) -> Sending:
-        command = commands.Run(
+    def run(self, sent: Sent) -> commands.Run:
+        return commands.Run(
             finish=sent.run.finish,
             relu=self.relu,
             output=self.output,
             settings_page=sent.settings_page,
             **sent.run.fields,
         )
-        return command, b""
 
     def _place(self, run: Run) -> tuple[slice, slice] | None:
         """Where a RUN's outputs go; None if its sums stay."""

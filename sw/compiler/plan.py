@@ -61,13 +61,8 @@ class Plan:
         padded[: x.shape[0], : x.shape[1]] = x
         blocks = padded.reshape(self.row_blocks, config.rows, groups, config.group)
         words = np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
-        product = orders.Product(config, words, weights, output)
-        self.padded_columns = product.column_blocks * config.tile_columns
-        best = min(
-            (self._sequence(order()) for order in orders.orders(product)),
-            key=lambda sequence: sequence[1],
-        )
-        self.steps: list[Step] = best[0]
+        self.padded_columns = -(-weights.shape[1] // config.tile_columns) * config.tile_columns
+        self.steps: list[Step] = planned(config, words, weights, settings, output)
 
     def waits(self) -> dict[str, int]:
         """Cycles that the array is expected to wait for its commands, by cause (`timing.waits`)."""
@@ -78,60 +73,85 @@ class Plan:
         encoder = Encoder(self.config, self.settings, self.relu, self.output)
         return encoder.packets(merged(self.steps))
 
-    def _sequence(self, phases: list[Phase]) -> tuple[list[Step], int]:
-        """The steps of an order, and when they will be done."""
-        clock = timing.Clock(self.config)
-        steps: list[Step] = []
 
-        def send(step: Step) -> None:
-            clock.take(step)
-            steps.append(step)
+def planned(
+    config: Config,
+    words: np.ndarray,
+    weights: PackedWeights,
+    settings: Settings,
+    output: OutputFormat,
+) -> list[Step]:
+    """The steps of a product in the order that is done first.
 
-        runs, *queues = self._early(phases)
-        # Nothing runs yet, so what the first phase cannot hide costs the least here.
-        for _ in range(_excess(clock, queues[0], phases[0].runs)):
-            send(queues[0].popleft().step)
-        for number, sent in enumerate(runs):
-            for queue in queues:
-                while queue and queue[0].before == number:
-                    send(queue.popleft().step)
-            for queue in queues:
-                while queue and queue[0].after < number:
-                    # While the array has work for as long as that takes.
-                    if clock.after(queue[0].step) > clock.array:
-                        break
-                    send(queue.popleft().step)
-            send(sent)
-        return steps, clock.array
+    `words` [row blocks, groups, ...] are the words of the activations' buffer, whatever stands for
+    them: they are dealt to pages, and looked at no further.
+    """
+    product = orders.Product(config, words, weights, output)
+    sequences = (_sequence(product, settings.uniform, order()) for order in orders.orders(product))
+    return min(sequences, key=lambda sequence: sequence[1])[0]
 
-    def _early(self, phases: list[Phase]) -> tuple[list[Sent], deque[_Early], deque[_Early]]:
-        """All RUNs; the loads and the settings that they need, in that order."""
-        held = _SettingsPages(self.config, self.settings.uniform)
-        last_use: dict[Page | int, int] = {}
-        runs: list[Sent] = []
-        loads: deque[_Early] = deque()
-        settings: deque[_Early] = deque()
-        for phase in phases:
-            for load in phase.loads:
-                loads.append(_Early(load, last_use.get(load.page, -1), len(runs)))
-            for run in phase.runs:
-                page = 0
-                if run.finish:
-                    page, fresh = held.place(run.column_block)
-                    if fresh:
-                        setting = Setting(run.column_block, page, self._commands(run.column_block))
-                        settings.append(_Early(setting, last_use.get(page, -1), len(runs)))
-                    last_use[page] = len(runs)
-                last_use |= dict.fromkeys(run.pages, len(runs))
-                runs.append(Sent(run, page))
-        return runs, loads, settings
 
-    def _commands(self, column_block: int) -> int:
-        """How many commands bring the block its settings."""
-        if self.settings.uniform:
-            return self.config.interleave
-        wide = self.config.tile_columns
-        return min(wide, self.weights.shape[1] - column_block * wide)
+def _sequence(
+    product: orders.Product, uniform: bool, phases: list[Phase]
+) -> tuple[list[Step], int]:
+    """The steps of an order, and when they will be done."""
+    clock = timing.Clock(product.config)
+    steps: list[Step] = []
+
+    def send(step: Step) -> None:
+        clock.take(step)
+        steps.append(step)
+
+    runs, *queues = _early(product, uniform, phases)
+    # Nothing runs yet, so what the first phase cannot hide costs the least here.
+    for _ in range(_excess(clock, queues[0], phases[0].runs)):
+        send(queues[0].popleft().step)
+    for number, sent in enumerate(runs):
+        for queue in queues:
+            while queue and queue[0].before == number:
+                send(queue.popleft().step)
+        for queue in queues:
+            while queue and queue[0].after < number:
+                # While the array has work for as long as that takes.
+                if clock.after(queue[0].step) > clock.array:
+                    break
+                send(queue.popleft().step)
+        send(sent)
+    return steps, clock.array
+
+
+def _early(
+    product: orders.Product, uniform: bool, phases: list[Phase]
+) -> tuple[list[Sent], deque[_Early], deque[_Early]]:
+    """All RUNs; the loads and the settings that they need, in that order."""
+    held = _SettingsPages(product.config, uniform)
+    last_use: dict[Page | int, int] = {}
+    runs: list[Sent] = []
+    loads: deque[_Early] = deque()
+    settings: deque[_Early] = deque()
+    for phase in phases:
+        for load in phase.loads:
+            loads.append(_Early(load, last_use.get(load.page, -1), len(runs)))
+        for run in phase.runs:
+            page = 0
+            if run.finish:
+                page, fresh = held.place(run.column_block)
+                if fresh:
+                    commands = _commands(product, uniform, run.column_block)
+                    setting = Setting(run.column_block, page, commands)
+                    settings.append(_Early(setting, last_use.get(page, -1), len(runs)))
+                last_use[page] = len(runs)
+            last_use |= dict.fromkeys(run.pages, len(runs))
+            runs.append(Sent(run, page))
+    return runs, loads, settings
+
+
+def _commands(product: orders.Product, uniform: bool, column_block: int) -> int:
+    """How many commands bring the block its settings."""
+    if uniform:
+        return product.config.interleave
+    wide = product.config.tile_columns
+    return min(wide, product.weights.shape[1] - column_block * wide)
 
 
 class _SettingsPages:

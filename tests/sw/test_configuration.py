@@ -27,7 +27,9 @@ def test_a_file_lies_over_a_preset_and_options_over_both(tmp_path):
     mine = choose("tiny", "small", file, changes={"columns": 7, "lanes": None}).config
     assert mine == Config("mine", 5, 7, INT8, settings_pages=16, compact=True)
     custom = choose("small", changes={"rows": 5, "columns": 7}).config
-    assert custom == Config("custom", 5, 7, settings_pages=16)
+    assert custom == Config("custom", 5, 7, settings_pages=16, tensor_words=8192)
+    with pytest.raises(ConfigError, match="tensor_words must be 0 if the device is compact"):
+        choose("tiny", "small", file, changes={"tensor_words": 64})
     changes = {"accumulation": "fp32", "interleave": 5, "name": "other"}
     other = choose("small", None, file, changes=changes | {"format": "fp16"}).config
     assert other.name == "other" and other.accumulation is Accumulation.FP32

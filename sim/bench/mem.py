@@ -1,0 +1,102 @@
+"""Utilisation and speed-up of products whose operands and results stay in tensor memory, by the
+hardware's counters."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ...hw.config import Config
+from ...hw.formats import FP16, INT8, Format, OutputFormat
+from ...sw.compiler import nm, packing
+from ...sw.compiler.elements import to_raw
+from ...sw.compiler.program import Builder
+from ...sw.compiler.settings import settings_of
+from ...sw.host import programs
+from ...sw.host.driver import check_fits
+from ...sw.host.open import open_device
+from .util import PATTERNS, REASONS, SHAPES, configuration
+
+TARGETS = {
+    "8x8.gemm64.dense": 0.97,
+    "16x16.gemm128.dense": 0.97,
+    **{
+        f"{shape}.{n}of8.speedup": target
+        for shape in ("8x8.gemm64", "16x16.gemm128")
+        for n, target in ((4, 1.95), (2, 3.7), (1, 6.8))
+    },
+}
+ROOM = 1 << 15
+"""Words of tensor memory where a shape needs more than the preset has."""
+
+
+def rows(only: str) -> Iterator[dict]:
+    for format in (FP16, INT8):
+        for name, shape in SHAPES.items():
+            prefix = f"mem.{format.name}.{name}"
+            if not (prefix.startswith(only) or only.startswith(prefix)):
+                continue
+            config = _configuration(name.partition(".")[0], format, shape)
+            with open_device("sim", config=config) as opened:
+                dense, utilisation = 0, 0.0
+                for n in (8, *PATTERNS):
+                    share, counters = _product(opened, config, format, shape, n)
+                    stalls = sum(counters[k] for k in counters if k.startswith("stall_"))
+                    why = REASONS.get(name, ""), f"{stalls} cycles waited" * bool(stalls)
+                    note = "; ".join(filter(None, why))
+                    if n == 8:
+                        dense, utilisation = counters["cycles"], share
+                        yield _row(prefix, name, "dense", share, note)
+                    else:
+                        gain = dense / counters["cycles"]
+                        yield _row(prefix, name, f"{n}of8.speedup", gain, note)
+                        yield _row(prefix, name, f"{n}of8.dense_utilisation", utilisation, "")
+
+
+def _configuration(array: str, format: Format, shape: tuple[int, int, int]) -> Config:
+    config = configuration(array, format)
+    rows, inner, outputs = shape
+    needed = (rows * inner + rows * outputs + 2 * inner * outputs) * format.bits // 8
+    if needed > config.tensor_words * config.stream_bytes:
+        config = replace(config, name=f"{config.name}-large", tensor_words=ROOM)
+    return config
+
+
+def _product(opened, config: Config, format: Format, shape, n: int) -> tuple[float, dict]:
+    """Share of the multipliers' cycles that multiplied by a kept weight, and the counters; the
+    result is compared with what it must be."""
+    rng, (rows, inner, outputs) = np.random.default_rng(1), shape
+    weights = packing.pack(nm.prune(_whole(rng, (inner, outputs)), n, 8), format, n, 8)
+    check_fits(weights, config)
+    x = _whole(rng, (rows, inner))
+    output = OutputFormat.FP16 if format == FP16 else OutputFormat.INT8
+    builder = Builder(config)
+    left, right = builder.tensor(rows, inner), builder.tensor(rows, outputs, 8 * output.bytes)
+    scale = 2.0**-12
+    settings = settings_of(config, outputs, scale=scale)
+    builder.product(left, weights, settings, False, output, right)
+    programs.load(opened, builder.program)
+    opened.write_memory(left.address, left.to_words(to_raw(x, format, "activations")))
+    counters = programs.run(opened, builder.program)
+    got = right.from_words(opened.read_memory(right.address, right.words))
+    exact = x @ nm.prune(_whole(np.random.default_rng(1), (inner, outputs)), n, 8) * scale
+    expected = exact.astype("<f2") if format == FP16 else np.rint(exact).clip(-128, 127)
+    assert (got.view("<f2" if format == FP16 else "i1") == expected).all()
+    useful = rows * len(weights.values)
+    return useful / (config.macs_per_cycle * counters["cycles"]), counters
+
+
+def _whole(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Whole numbers, none of them zero, whose products add up without rounding in float64."""
+    return rng.integers(1, 64, shape) * rng.choice([-1.0, 1.0], shape)
+
+
+def _row(prefix: str, name: str, what: str, value: float, note: str) -> dict:
+    return {
+        "name": f"{prefix}.{what}",
+        "value": value,
+        "unit": "x" if what.endswith("speedup") else "share",
+        "target": TARGETS.get(f"{name}.{what}"),
+        "better": "higher",
+        "note": note,
+    }

@@ -1,0 +1,76 @@
+"""Tensors as they lie in tensor memory: rows dealt to the lanes in turn, in whole groups."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...hw.config import Config
+from ...hw.isa.host_stream import indices_payload
+from ..errors import FormatError
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """Rows of elements from word `address` on.
+
+    A window is one row for each lane; its word g holds group g of each: `Config.group_bytes` bytes.
+    A row's last group is filled with zeros. Space is kept for whole blocks of R rows.
+    """
+
+    config: Config
+    address: int
+    rows: int
+    columns: int
+    bits: int
+    """Of an element: the format's, or 8, 16 or 32 as an output has them."""
+
+    @property
+    def groups(self) -> int:
+        """Of a row; a window has as many words."""
+        return -(-self.columns * self.bits // (8 * self.config.group_bytes))
+
+    @property
+    def windows(self) -> int:
+        """That hold rows."""
+        return -(-self.rows // self.config.lanes)
+
+    @property
+    def words(self) -> int:
+        """That hold rows."""
+        return self.windows * self.groups
+
+    @property
+    def space(self) -> int:
+        """Words that are kept for it."""
+        blocks = -(-self.rows // self.config.rows)
+        return blocks * (self.config.rows // self.config.lanes) * self.groups
+
+    def to_words(self, raw: np.ndarray) -> np.ndarray:
+        """Raw elements [rows, columns] as words, uint8 [words, bytes of a word].
+
+        Raises `FormatError` for another shape.
+        """
+        if raw.shape != (self.rows, self.columns):
+            raise FormatError(
+                f"a tensor of {self.rows} x {self.columns} elements cannot hold {list(raw.shape)}"
+            )
+        config = self.config
+        row_bytes = self.groups * config.group_bytes
+        padded = np.zeros((self.windows * config.lanes, row_bytes * 8 // self.bits), raw.dtype)
+        padded[: self.rows, : self.columns] = raw
+        packed = indices_payload(padded) if self.bits == 4 else padded.tobytes()
+        lanes = np.frombuffer(packed, np.uint8).reshape(
+            self.windows, config.lanes, self.groups, config.group_bytes
+        )
+        return np.ascontiguousarray(lanes.swapaxes(1, 2)).reshape(self.words, -1)
+
+    def from_words(self, words: np.ndarray) -> np.ndarray:
+        """The raw elements [rows, columns] that lie in words [words, bytes of a word]."""
+        config = self.config
+        lanes = words.reshape(self.windows, self.groups, config.lanes, config.group_bytes)
+        flat = np.ascontiguousarray(lanes.swapaxes(1, 2)).reshape(self.windows * config.lanes, -1)
+        if self.bits == 4:
+            flat = np.stack([flat & 15, flat >> 4], axis=2).reshape(len(flat), -1)
+        else:
+            flat = flat.view(f"<u{self.bits // 8}")
+        return flat[: self.rows, : self.columns]

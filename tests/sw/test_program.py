@@ -1,0 +1,230 @@
+"""Programs of products in tensor memory: what they compute against NumPy, how tensors lie there
+against words written out by hand, and who waits for whom."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from heddle.hw.config import Config, preset
+from heddle.hw.formats import FP16, INT4, INT8, OutputFormat
+from heddle.hw.isa.commands import Fill, Rows, Run
+from heddle.hw.isa.engines import Engine
+from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler import nm, packing
+from heddle.sw.compiler.elements import to_raw
+from heddle.sw.compiler.program import Builder
+from heddle.sw.compiler.settings import settings_of
+from heddle.sw.compiler.steps import Page
+from heddle.sw.compiler.tensors import Tensor
+from heddle.sw.compiler.waits import Waits
+from heddle.sw.errors import DeviceError, FormatError
+from heddle.sw.host import programs
+from heddle.sw.host.device import Device
+from heddle.sw.transports.simulated import SimulatedTransport, Stalls
+
+TINY = replace(
+    preset("tiny"), name="program", tensor_words=2048, activation_groups=16, weight_slots=64
+)
+"""With pages that the products below do not fit into."""
+LANES = Config(
+    *("lanes", 4, 4, FP16),
+    lanes=2,
+    tensor_words=4096,
+    activation_groups=32,
+    weight_slots=64,
+    schedule_records=32,
+)
+DEVICES = {
+    "model": ModelTransport,
+    "simulated": SimulatedTransport,
+    "stalled": lambda config: SimulatedTransport(config, stalls=Stalls(0.3, 0.3, seed=3)),
+}
+
+
+@pytest.fixture(params=[TINY, LANES], ids=lambda c: c.name)
+def config(request):
+    return request.param
+
+
+@pytest.fixture(params=DEVICES)
+def device(request, config):
+    with Device(DEVICES[request.param](config), config.name) as device:
+        yield device
+
+
+def weights_of(config, rng, shape: tuple[int, int], n: int):
+    w = rng.choice([-1.0, 1.0], shape)
+    return nm.prune(w, n, 8), packing.pack(nm.prune(w, n, 8), config.format, n, 8)
+
+
+@pytest.mark.parametrize("n", [8, 2])
+@pytest.mark.parametrize("sizes", [(1, 8, 4, 4), (9, 40, 24, 10), (30, 72, 17, 33)], ids=str)
+def test_three_layers(device, sizes, n):
+    """Row after row of products, the last one wider; only small whole numbers, so it is exact."""
+    config, rng = device.config, np.random.default_rng(sizes)
+    rows, *widths = sizes
+    output = OutputFormat.INT8 if config.format is INT8 else OutputFormat.FP16
+    builder = Builder(config)
+    first = tensor = builder.tensor(rows, widths[0])
+    value = x = rng.integers(-3, 4, (rows, widths[0])).astype(float)
+    for inner, outputs in zip(widths, widths[1:], strict=False):
+        dense, weights = weights_of(config, rng, (inner, outputs), n)
+        bias = rng.integers(-9, 10, outputs).astype(float)
+        scale = 2.0 ** rng.integers(-4, -2, outputs)
+        result = builder.tensor(rows, outputs, 8 * output.bytes)
+        settings = settings_of(config, outputs, bias, scale)
+        builder.product(tensor, weights, settings, True, output, result)
+        exact = np.maximum(value @ dense + bias, 0) * scale
+        value = np.rint(exact).clip(-128, 127) if config.format is INT8 else np.float16(exact)
+        value, tensor = value.astype(float), result
+    programs.load(device, builder.program)
+    device.write_memory(first.address, first.to_words(to_raw(x, config.format, "x")))
+    counters = programs.run(device, builder.program)
+    got = tensor.from_words(device.read_memory(tensor.address, tensor.words))
+    assert (got.view("i1" if config.format is INT8 else "<f2") == value).all()
+    assert not device.flags() and counters["errors"] == 0
+    # Again, as for the next batch: the first run has left everything in its place.
+    device.write_memory(first.address, first.to_words(to_raw(x, config.format, "x")))
+    programs.run(device, builder.program)
+    assert (tensor.from_words(device.read_memory(tensor.address, tensor.words)) == got).all()
+
+
+@pytest.mark.parametrize("output", list(OutputFormat))
+def test_every_output(device, output):
+    config, rng = device.config, np.random.default_rng(int(output))
+    dense, weights = weights_of(config, rng, (16, 11), 4)
+    x = rng.integers(-3, 4, (6, 16)).astype(float)
+    builder = Builder(config)
+    left, right = builder.tensor(6, 16), builder.tensor(6, 11, 8 * output.bytes)
+    builder.product(left, weights, settings_of(config, 11), False, output, right)
+    programs.load(device, builder.program)
+    device.write_memory(left.address, left.to_words(to_raw(x, config.format, "x")))
+    programs.run(device, builder.program)
+    got = right.from_words(device.read_memory(right.address, right.words))
+    kind = {OutputFormat.FP32: "<f4", OutputFormat.FP16: "<f2", OutputFormat.INT8: "i1"}[output]
+    assert (got.view(kind) == x @ dense).all()
+
+
+def test_words_of_a_tensor():
+    """Three rows of ten elements on two lanes: row 2 shares no word with row 3, which is not."""
+    tensor = Tensor(replace(LANES, format=INT8), 0, 3, 10, 8)
+    assert (tensor.groups, tensor.windows, tensor.words, tensor.space) == (2, 2, 4, 4)
+    raw = np.arange(30, dtype=np.uint8).reshape(3, 10)
+    zeros = [0] * 6
+    words = [
+        [*range(8), *range(10, 18)],
+        [8, 9, *zeros, 18, 19, *zeros],
+        [*range(20, 28), *[0] * 8],
+        [28, 29, *zeros, *[0] * 8],
+    ]
+    assert tensor.to_words(raw).tolist() == words
+    assert (tensor.from_words(np.array(words, np.uint8)) == raw).all()
+    wide = Tensor(LANES, 0, 1, 3, 32)
+    assert wide.groups == 1 and wide.space == 2
+    assert wide.to_words(np.array([[1, 2, 3]], "<u4"))[0, :12].view("<u4").tolist() == [1, 2, 3]
+    nibbles = Tensor(replace(LANES, format=INT4), 0, 1, 9, 4)
+    packed = nibbles.to_words(np.arange(1, 10, dtype=np.uint8)[None])
+    assert packed[:, :4].tolist() == [[0x21, 0x43, 0x65, 0x87], [9, 0, 0, 0]]
+    assert nibbles.from_words(packed).tolist() == [list(range(1, 10))]
+    with pytest.raises(FormatError, match=r"3 x 10 elements cannot hold \[3, 9\]"):
+        tensor.to_words(raw[:, :9])
+
+
+def left(waits: int) -> dict[str, int]:
+    """What a field `waits` says, bit by bit: five for each engine, one more than may be left."""
+    fields = {engine.name: waits >> 5 * engine & 31 for engine in Engine}
+    return {name: field - 1 for name, field in fields.items() if field}
+
+
+def test_who_waits_for_whom():
+    waits = Waits(TINY)
+    rows, weights = Page("activations", 0), Page("weights", 0)
+    # Nothing has been touched.
+    assert left(waits.move(Engine.ROWS, rows, [slice(0, 4)])) == {}
+    assert left(waits.move(Engine.FILL, weights, [slice(100, 104)])) == {}
+    # The RUN waits for both; what it stores to was read by none.
+    assert left(waits.run([rows, weights], slice(50, 54))) == {"ROWS": 0, "FILL": 0}
+    # A page is filled again when that RUN has used it; the other one at once.
+    other = Page("activations", 1)
+    assert left(waits.move(Engine.ROWS, other, [slice(4, 8)])) == {}
+    assert left(waits.move(Engine.ROWS, rows, [slice(4, 8)])) == {"ARRAY": 0}
+    # A RUN on the older of the two pages waits for all ROWS but the last.
+    assert left(waits.run([other, weights], slice(54, 58))) == {"ROWS": 1, "FILL": 0}
+    # What the first RUN stored, but not what the second one did.
+    assert left(waits.move(Engine.ROWS, rows, [slice(50, 54)])) == {"STORE": 1, "ARRAY": 1}
+    assert left(waits.move(Engine.ROWS, other, [slice(52, 56)])) == {"STORE": 0, "ARRAY": 0}
+    # Storing where words are still to be read: by the last ROWS but one, and by a FILL.
+    assert left(waits.run([rows, weights], slice(50, 52))) == {"ROWS": 1, "FILL": 0}
+    assert left(waits.run([], slice(103, 104))) == {"FILL": 0}
+    for number in range(40):
+        assert left(waits.run([], None)) == {}, number
+    # There is room for no larger number than 30: a smaller one waits longer.
+    assert left(waits.move(Engine.ROWS, rows, []))["ARRAY"] == 30
+
+
+def test_every_word_is_stored_once(config):
+    """Destinations of a program's RUNs lie side by side, and within the tensor."""
+    rng = np.random.default_rng(5)
+    _, weights = weights_of(config, rng, (24, 21), 8)
+    builder = Builder(config)
+    left_, right = builder.tensor(18, 24), builder.tensor(18, 21, config.format.bits)
+    output = OutputFormat.INT8 if config.format is INT8 else OutputFormat.FP16
+    builder.product(left_, weights, settings_of(config, 21), False, output, right)
+    written = np.zeros(right.words * config.stream_bytes, int)
+    for run in (c for c in builder.program.commands if isinstance(c, Run) and c.finish):
+        for row in range(run.row_blocks * config.rows):
+            window, lane = divmod(row, config.lanes)
+            if window * run.pitch + run.groups > run.words:
+                continue
+            for byte in range(run.offset, run.offset + config.columns * output.bytes):
+                group, at = divmod(byte, config.group_bytes)
+                if group < run.groups:
+                    word = run.destination - right.address + window * run.pitch + group
+                    written[word * config.stream_bytes + lane * config.group_bytes + at] += 1
+    assert written.max() == 1
+    # All but what pads the rows: 21 elements of 24.
+    share = 24 if config.columns * output.bytes % config.group_bytes == 0 else 24
+    assert written.sum() == right.windows * config.lanes * share * output.bytes
+
+
+def test_what_cannot_be_built():
+    with pytest.raises(FormatError, match="'tiny' has no tensor memory for a program"):
+        Builder(preset("tiny", tensor_words=0))
+    builder = Builder(TINY)
+    x = builder.tensor(100, 64)
+    rng = np.random.default_rng(1)
+    _, weights = weights_of(TINY, rng, (64, 64), 8)
+    settings = settings_of(TINY, 64)
+    with pytest.raises(FormatError, match=r"\[100, 64\] times \[64, 64\] is no \[100, 63\]"):
+        y = builder.tensor(100, 63)
+        builder.product(x, weights, settings, False, OutputFormat.INT8, y)
+    with pytest.raises(FormatError, match="results in FP16 be stored in 8 bits"):
+        builder.product(x, weights, settings, False, OutputFormat.FP16, x)
+    with pytest.raises(FormatError, match="a tensor of 1,000 x 64 elements does not fit: .* 2,048"):
+        Builder(TINY).tensor(1000, 64)
+    with pytest.raises(FormatError, match="the weights does not fit|the weights"):
+        small = Builder(replace(TINY, tensor_words=1024))
+        x, y = small.tensor(60, 64), small.tensor(60, 64)
+        small.product(x, weights, settings, False, OutputFormat.INT8, y)
+
+
+def test_a_refused_command(device):
+    """Everything before it has been done, nothing after it, and the device goes on."""
+    config = device.config
+    builder = Builder(config)
+    x, y = builder.tensor(4, 8), builder.tensor(4, 4, config.format.bits)
+    output = OutputFormat.INT8 if config.format is INT8 else OutputFormat.FP16
+    _, weights = weights_of(config, np.random.default_rng(2), (8, 4), 8)
+    builder.product(x, weights, settings_of(config, 4), False, output, y)
+    program = builder.program
+    good = list(program.commands)
+    at = next(n for n, c in enumerate(good) if isinstance(c, Run))
+    program.commands[at] = replace(good[at], destination=config.tensor_words - 1, words=9)
+    programs.load(device, program)
+    with pytest.raises(DeviceError, match="refused RUN: error 4, BAD_ADDRESS"):
+        programs.run(device, program)
+    device.reset()
+    program.commands[:] = good
+    assert any(isinstance(c, Fill) for c in good) and any(isinstance(c, Rows) for c in good)
+    assert programs.run(device, program)["errors"] == 0
