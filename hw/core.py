@@ -179,6 +179,7 @@ class Core(wiring.Component):
         write = write_signature(config).create(path=("write",))
         self._either(m, write, filler.write.valid, filler.write, sequencer.write)
         self._either(m, activations.write, mover.write.valid, mover.write, write)
+        self._either(m, weights.indices, filler.indices.valid, filler.indices, write)
         connect_checked(m, write, weights.write, schedule.write)
         m.d.comb += [
             sequencer.read_done.eq(reader.asked),

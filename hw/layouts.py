@@ -121,6 +121,19 @@ def COUNTS(bits: int) -> data.ArrayLayout:
 
 def FILL(config: Config) -> data.StructLayout:
     """A FILL command, checked, on its way to the filler."""
+    return data.StructLayout(
+        {
+            "target": Target,
+            "address": 16,
+            "count": 16,
+            "words": WORDS(config),
+            "indices": WORDS(config),
+        }
+    )
+
+
+def DEAL(config: Config) -> data.StructLayout:
+    """Words that are dealt out to one buffer: a part of a FILL."""
     return data.StructLayout({"target": Target, "address": 16, "count": 16, "words": WORDS(config)})
 
 

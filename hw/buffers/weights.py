@@ -23,6 +23,7 @@ class WeightFeeder(wiring.Component):
     Members
     -------
     write : the write bus
+    indices : with tensor memory, a write bus for indices alone
     address, valid, last : In, read request
     weights : C weight links
     nonzero : Out(range(C + 1)), weights that were not zero on the links three cycles ago
@@ -32,8 +33,10 @@ class WeightFeeder(wiring.Component):
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
+        memory = {"indices": In(write_signature(config))} if config.tensor_words else {}
         super().__init__(
-            {
+            memory
+            | {
                 "write": In(write_signature(config)),
                 "address": In(address_bits(config)[Target.VALUES]),
                 "valid": In(1),
@@ -49,9 +52,8 @@ class WeightFeeder(wiring.Component):
         config = self.config
         decoders = Decoders(m, config, "weight")
         values = ChunkWriter(m, config, Target.VALUES, self.write, operand(config.format), decoders)
-        indices = ChunkWriter(
-            m, config, Target.INDICES, self.write, config.index_bits, lambda _, raw: raw
-        )
+        bus = self.indices if config.tensor_words else self.write
+        indices = ChunkWriter(m, config, Target.INDICES, bus, config.index_bits, lambda _, raw: raw)
         m.d.sync += self.nonfinite.eq(values.selected & Cat(decoders.nonfinite).any())
         depth = 2 * config.weight_slots
         request = {"address": self.address, "valid": self.valid, "last": self.last}

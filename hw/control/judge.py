@@ -106,6 +106,8 @@ class Judge(wiring.Component):
                     if kind is Fill:
                         with m.If(found["load"]):
                             m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                        with m.If(found["indices"]):
+                            m.d.comb += problem.eq(Status.BAD_FIELD)
                         known = (load.target <= max(Target)) & (load.target != Target.ACTIVATIONS)
                         with m.If(~known):
                             m.d.comb += problem.eq(Status.BAD_TARGET)
@@ -139,7 +141,8 @@ class Judge(wiring.Component):
 
     def _words_outside(self) -> dict:
         """By the command's name: it asks for no word, or for some that tensor memory has not; a
-        ROWS also for no row or too many, or for groups that leave their page."""
+        ROWS also for no row or too many, or for groups that leave their page. And whether a FILL
+        brings indices beside what is no value."""
         config, wrong = self.config, {}
         for kind in (Write, Read, Fill):
             words = view(kind, self.header)
@@ -147,6 +150,10 @@ class Judge(wiring.Component):
                 (words.source, words.words) if kind is Fill else (words.address, words.count)
             )
             wrong[kind.__name__] = self._beyond(first, count) | (count == 0)
+        fill = view(Fill, self.header)
+        some = fill.index_words != 0
+        wrong["indices"] = some & (fill.target != Target.VALUES)
+        wrong[Fill.__name__] |= some & self._beyond(fill.indices, fill.index_words)
         rows, depth = view(Rows, self.header), config.activation_groups
         inside = rows.address[: depth.bit_length() - 1]
         last_window = times(rows.pitch, config.rows // config.lanes - 1)

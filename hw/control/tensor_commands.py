@@ -96,6 +96,8 @@ class TensorCommands(wiring.Component):
             *(wanted[name].eq(fill[name]) for name in ("target", "address", "count")),
             wanted.words.address.eq(fill.source),
             wanted.words.count.eq(fill.words),
+            wanted.indices.address.eq(fill.indices),
+            wanted.indices.count.eq(fill.index_words),
             *(dispatcher.rows.payload[name].eq(rows[name]) for name in ROWS(self.config).members),
             self.working.eq(dispatcher.working.any()),
             self.filling.eq(dispatcher.working[Engine.FILL] | dispatcher.working[Engine.ROWS]),

@@ -265,6 +265,10 @@ class Fill(_Command):
     source: int = _bits(32)
     words: int = _bits(32)
     """As many as a LOAD's payload would have beats."""
+    indices: int = _bits(32, default=0)
+    """Of values: the first of `index_words` words with the same slots' indices, which are dealt out
+    beside them; none, if these are 0."""
+    index_words: int = _bits(32, default=0)
     waits: int = _waits()
 
 

@@ -14,6 +14,8 @@ MODULES = {
     "util": ("util",),
     "plan": ("plan",),
     "mem": ("mem",),
+    "control": ("control",),
+    "net": ("net",),
     "area": ("area", "fmax", "error"),
     "simspeed": ("simspeed",),
     "host": ("host",),

@@ -75,9 +75,10 @@ def _product(opened, config: Config, format: Format, shape, n: int) -> tuple[flo
     scale = 2.0**-12
     settings = settings_of(config, outputs, scale=scale)
     builder.product(left, weights, settings, False, output, right)
-    programs.load(opened, builder.program)
+    program = builder.program()
+    programs.load(opened, program)
     opened.write_memory(left.address, left.to_words(to_raw(x, format, "activations")))
-    counters = programs.run(opened, builder.program)
+    counters = programs.run(opened, program)
     got = right.from_words(opened.read_memory(right.address, right.words))
     exact = x @ nm.prune(_whole(np.random.default_rng(1), (inner, outputs)), n, 8) * scale
     expected = exact.astype("<f2") if format == FP16 else np.rint(exact).clip(-128, 127)

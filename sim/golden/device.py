@@ -229,15 +229,22 @@ class ModelTransport:
     def _fill(self, fill: Fill) -> Status:
         if fill.target not in list(Target) or fill.target == Target.ACTIVATIONS:
             return Status.BAD_TARGET
-        if not self._inside(fill.source, fill.words):
+        if fill.index_words and fill.target != Target.VALUES:
+            return Status.BAD_FIELD
+        parts = [(fill.target, fill.source, fill.words)]
+        if fill.index_words:
+            parts.append((Target.INDICES, fill.indices, fill.index_words))
+        if not all(self._inside(first, count) for _, first, count in parts):
             return Status.BAD_ADDRESS
-        payload = self._memory[fill.source : fill.source + fill.words].tobytes()
-        status = self._load(Load(fill.target, fill.address, fill.count), payload)
-        # What is wrong with its words shows when it is done, after its answer.
-        if status in (Status.BAD_LENGTH, Status.BAD_SCHEDULE):
-            self._flags |= 1 << Flag.FAULT
-            return Status.OK
-        return status
+        for target, first, count in parts:
+            payload = self._memory[first : first + count].tobytes()
+            status = self._load(Load(target, fill.address, fill.count), payload)
+            # What is wrong with its words shows when it is done, after its answer.
+            if status in (Status.BAD_LENGTH, Status.BAD_SCHEDULE):
+                self._flags |= 1 << Flag.FAULT
+            elif status != Status.OK:
+                return status
+        return Status.OK
 
     def _rows(self, rows: Rows) -> Status:
         config = self.config

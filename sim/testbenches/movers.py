@@ -44,6 +44,7 @@ class Movers(wiring.Component):
                 "o": Out(stream.Signature(beat(config))),
                 "write": Out(write_signature(config)),
                 "row_write": Out(write_signature(config)),
+                "index_write": Out(write_signature(config)),
                 "finished": Out(2),
                 "fault": Out(1),
             }
@@ -68,6 +69,7 @@ class Movers(wiring.Component):
         connect_checked(m, filler.port, memory.reads[1])
         connect_checked(m, filler.write, wiring.flipped(self.write))
         connect_checked(m, mover.write, wiring.flipped(self.row_write))
+        connect_checked(m, filler.indices, wiring.flipped(self.index_write))
         m.d.comb += [
             self.finished.eq(filler.finished | mover.finished << 1),
             self.fault.eq(filler.fault),
@@ -86,8 +88,10 @@ class Bench:
         self.fills, self.rows = Source(dut, "fills"), Source(dut, "rows")
         self.words, self.o = Source(dut, "words"), Sink(dut, "o")
         self.writes: deque = deque()
-        """(target, address, chunk, data) of the filler, None where a FILL ends."""
+        """(target, address, chunk, data) of the filler, True or False where a FILL ends: it had
+        indices beside its values, or not."""
         self.row_writes: deque = deque()
+        self.index_writes: deque = deque()
         self.faults = 0
         cocotb.start_soon(self._watch())
 
@@ -101,10 +105,21 @@ class Bench:
             await RisingEdge(dut.clk)
         dut.store__enable.value = 0
 
-    def fill(self, target: Target, address: int, count: int, source: int, words: int):
-        size = (self.config.tensor_words - 1).bit_length()
+    def fill(
+        self, target: Target, address: int, count: int, source: int, words: int, *indices: int
+    ):
+        """A FILL; with the first word of `indices` beside its values, and how many these are."""
         descriptor = int(target) | address << 2 | count << 18 | source << 34
-        self.fills.queue.append(descriptor | words << 34 + size)
+        first, beside = indices or (0, 0)
+        at = 34 + self.size
+        descriptor |= words << at | first << at + self.size + 1 | beside << at + 2 * self.size + 1
+        self.fills.queue.append(descriptor)
+        self._deal(self.writes, target, address, count, source, words)
+        if indices:
+            self._deal(self.index_writes, Target.INDICES, address, count, first, beside)
+        self.writes.append(bool(indices))
+
+    def _deal(self, due: deque, target: Target, address: int, count: int, source: int, words: int):
         kind = chunks(self.config)[target]
         data = 0
         for word in reversed(self.held[source : source + words]):
@@ -112,8 +127,9 @@ class Bench:
         for i in range(min(count * kind.per_word, words * kind.per_beat)):
             piece = data >> i * kind.bits & (1 << kind.bits) - 1
             place = address + i // kind.per_word, i % kind.per_word
-            self.writes.append((int(target), *place, piece))
-        self.writes.append(None)
+            due.append((int(target), *place, piece))
+        if due is self.index_writes:
+            due.append(None)
 
     def move(self, source: int, pitch: int, groups: int, rows: int, address: int):
         config = self.config
@@ -136,18 +152,25 @@ class Bench:
         dut = self.dut
         while True:
             await RisingEdge(dut.clk)
-            if int(dut.write__valid.value):
-                target, address, chunk, data = self.writes.popleft()
-                got = int(dut.write__data.value) & (1 << chunks(self.config)[target].bits) - 1
-                bus = dut.write__target, dut.write__address, dut.write__chunk
-                assert [int(b.value) for b in bus] == [target, address, chunk] and got == data
+            for bus, due in (("write", self.writes), ("index_write", self.index_writes)):
+                valid, *place, data = (
+                    int(getattr(dut, f"{bus}__{name}").value)
+                    for name in ("valid", "target", "address", "chunk", "data")
+                )
+                if valid:
+                    target, address, chunk, wanted = due.popleft()
+                    mask = (1 << chunks(self.config)[target].bits) - 1
+                    assert (place, data & mask) == ([target, address, chunk], wanted)
             if int(dut.row_write__valid.value):
                 assert int(dut.row_write__target.value) == Target.ACTIVATIONS
                 bus = dut.row_write__address, dut.row_write__chunk, dut.row_write__data
                 assert tuple(int(b.value) for b in bus) == self.row_writes.popleft()
             ended = int(dut.finished.value)
             if ended & 1:
-                assert self.writes.popleft() is None, "a FILL ends before its last chunk"
+                beside = self.writes.popleft()
+                assert isinstance(beside, bool), "a FILL ends before its last chunk"
+                if beside:
+                    assert self.index_writes.popleft() is None, "a FILL ends before its last index"
             if ended & 2:
                 assert self.row_writes.popleft() is None, "a ROWS ends before its last group"
             self.faults += int(dut.fault.value)
@@ -155,7 +178,7 @@ class Bench:
     async def done(self, cycles: int):
         await until(
             self.dut.clk,
-            lambda: not (self.writes or self.row_writes),
+            lambda: not (self.writes or self.row_writes or self.index_writes),
             cycles,
             "the end of all moves",
         )
@@ -184,7 +207,14 @@ async def random_moves(dut):
         if random.random() < 0.2:
             words = max(1, words + random.choice((-1, 1)))
         source = random.randrange(size - words + 1)
-        bench.fill(target, random.randrange(depth - count), count, source, words)
+        beside = []
+        if target is Target.VALUES and random.random() < 0.6:
+            needed = -(-count * payload_bits(config)[Target.INDICES] // bench.bits)
+            # Each of the two may have too few words, or too many.
+            some = max(1, needed + random.choice((-1, 0, 0, 0, 1)))
+            beside = [random.randrange(size - some + 1), some]
+            faults += some != needed
+        bench.fill(target, random.randrange(depth - count), count, source, words, *beside)
         # A record's count is in its lowest bits; more than a group has are a fault.
         records = []
         if target is Target.SCHEDULE:
@@ -220,9 +250,11 @@ async def at_full_speed(dut):
     groups, times = 16 // windows, 6
     kind = chunks(config)[Target.VALUES]
     words = 8
+    slots = words * kind.per_beat // kind.per_word
+    beside = -(-slots * payload_bits(config)[Target.INDICES] // bench.bits)
     for _ in range(times):
         bench.move(0, groups, groups, config.rows, 0)
-        bench.fill(Target.VALUES, 0, words * kind.per_beat // kind.per_word, size // 2, words)
+        bench.fill(Target.VALUES, 0, slots, size // 2, words, size // 2, beside)
     began = len(bench.row_writes)
     cycles = 0
     while bench.row_writes:

@@ -33,7 +33,10 @@ WORDS = {
     ),
     Opcode.WRITE: ("address", "address_high", "count", "count_high"),
     Opcode.READ: ("address", "address_high", "count", "count_high"),
-    Opcode.FILL: ("target", "address", "count", "source", "source_high", "words", "words_high"),
+    Opcode.FILL: (
+        *("target", "address", "count", "source", "source_high", "words", "words_high"),
+        *("indices", "indices_high", "index_words", "index_words_high"),
+    ),
     Opcode.ROWS: ("source", "source_high", "pitch", "groups", "rows", "address"),
 }
 """A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
@@ -265,6 +268,11 @@ class Bench(Engines):
             size = fields["words"] | fields["words_high"] << 16
             names, at = ("target", "address", "count"), (0, 2, 18)
             expected = source << 34 | size << 34 + bits
+            indices = fields["indices"] | fields["indices_high"] << 16
+            beside = fields["index_words"] | fields["index_words_high"] << 16
+            # A word's address, and a number of words, which may be all.
+            first = 34 + bits + (bits + 1)
+            expected |= (indices & (1 << bits) - 1) << first | beside << first + bits
         else:
             rows = config.rows.bit_length()
             names, at = ("pitch", "groups", "rows", "address"), (0, 16, 32, 32 + rows)

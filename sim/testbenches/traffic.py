@@ -148,20 +148,29 @@ def _fill(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
         "source": int(rng.choice([0, size - words, int(rng.integers(size - words + 1))])),
         "words": words,
     }
+    if target is Target.VALUES and rng.random() < 0.6:
+        beside = -(-count * payload_bits(config)[Target.INDICES] // (8 * config.stream_bytes))
+        fields |= {"indices": int(rng.integers(size - beside + 1)), "index_words": beside}
     if wrong:
-        fields |= [
-            {"target": 0},
-            {"target": 4},
-            {"target": 0xFFFF, "words": 0},
-            {"target": 0, "address": 0xFFFF},
-            {"address": 2 * depth},
-            {"count": 0},
-            {"count": depth + 1},
-            {"source": size - words + 1},
-            {"source": 1 << 31},
-            {"words": 0},
-            {"words": (1 << 32) - 1},
-        ][rng.integers(11)]
+        fields |= _one_of(
+            rng,
+            [
+                {"target": int(Target.VALUES), "indices": size, "index_words": 1},
+                {"target": int(Target.VALUES), "indices": 0, "index_words": (1 << 32) - 1},
+                {"target": int(Target.INDICES), "index_words": 1},
+                {"target": 0},
+                {"target": 4},
+                {"target": 0xFFFF, "words": 0},
+                {"target": 0, "address": 0xFFFF},
+                {"address": 2 * depth},
+                {"count": 0},
+                {"count": depth + 1},
+                {"source": size - words + 1},
+                {"source": 1 << 31},
+                {"words": 0},
+                {"words": (1 << 32) - 1},
+            ],
+        )
     return packet_of(config, Fill(**fields, waits=waits))
 
 
@@ -177,17 +186,20 @@ def _rows(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
         "address": int(rng.integers(2)) * depth + int(rng.integers(depth - groups + 1)),
     }
     if wrong:
-        fields |= [
-            {"source": room + 1},
-            {"source": 1 << 31},
-            {"pitch": 0xFFFF, "groups": room + 2} if windows < 2 else {"pitch": 0xFFFF},
-            {"groups": 0},
-            {"groups": depth + 1},
-            {"rows": 0},
-            {"rows": config.rows + 1},
-            {"address": 2 * depth},
-            {"address": fields["address"] // depth * depth + depth - groups + 1},
-        ][rng.integers(9)]
+        fields |= _one_of(
+            rng,
+            [
+                {"source": room + 1},
+                {"source": 1 << 31},
+                {"pitch": 0xFFFF, "groups": room + 2} if windows < 2 else {"pitch": 0xFFFF},
+                {"groups": 0},
+                {"groups": depth + 1},
+                {"rows": 0},
+                {"rows": config.rows + 1},
+                {"address": 2 * depth},
+                {"address": fields["address"] // depth * depth + depth - groups + 1},
+            ],
+        )
     return packet_of(config, Rows(**fields, waits=waits))
 
 
@@ -225,20 +237,23 @@ def _run(
     elif silent:
         fields |= {"finish": 0, "row_blocks": 1}
     if wrong and fields.get("store") and rng.random() < 0.5:
-        fields |= _stored_wrongly(config, fields)[rng.integers(7)]
+        fields |= _one_of(rng, _stored_wrongly(config, fields))
     elif wrong:
         above = config.settings_pages
         limit = 11 - above.bit_length()
-        name, value = [
-            ("settings_page", fields["settings_page"] | above << int(rng.integers(limit))),
-            ("output", 3),
-            ("activation_base", 2 * config.activation_groups),
-            ("row_blocks", 0 if finish else 2),
-            ("slot_base", 2 * config.weight_slots),
-            ("schedule_base", 2 * depth),
-            ("schedule_base", fields["schedule_base"] // depth * depth + depth - count + 1),
-            ("schedule_count", 0),
-        ][rng.integers(8)]
+        name, value = _one_of(
+            rng,
+            [
+                ("settings_page", fields["settings_page"] | above << int(rng.integers(limit))),
+                ("output", 3),
+                ("activation_base", 2 * config.activation_groups),
+                ("row_blocks", 0 if finish else 2),
+                ("slot_base", 2 * config.weight_slots),
+                ("schedule_base", 2 * depth),
+                ("schedule_base", fields["schedule_base"] // depth * depth + depth - count + 1),
+                ("schedule_count", 0),
+            ],
+        )
         fields[name] = value
     return packet_of(config, Run(**fields, waits=waits))
 
@@ -272,6 +287,10 @@ def _stored_wrongly(config: Config, fields: dict[str, int]) -> list[dict[str, in
         {"words": groups - 1},
         {"destination": config.tensor_words - fields["words"] + 1},
     ]
+
+
+def _one_of(rng: np.random.Generator, choices: list):
+    return choices[rng.integers(len(choices))]
 
 
 def _damaged(config: Config, rng: np.random.Generator, packet: bytes) -> bytes:

@@ -113,36 +113,39 @@ class _Pages:
     def activations(self, phase: Phase, page: Page, key: object, words: np.ndarray) -> None:
         """Fill a page with words [words, R, M]."""
         again = self._again(page, key)
-        self._pieces(phase, page, Target.ACTIVATIONS, words, again)
+        self._pieces(phase, page, {Target.ACTIVATIONS: words}, again)
 
     def weights(self, phase: Phase, page: Page, key: object, blocks: list[ColumnBlock]) -> None:
         """Fill a page with column blocks, but for records and indices that are there."""
         again = self._again(page, key)
-        loaded = {
-            Target.SCHEDULE: np.concatenate([block.records for block in blocks]),
+        records = np.concatenate([block.records for block in blocks])
+        self._pieces(phase, page, {Target.SCHEDULE: records}, again)
+        slots = {
             Target.INDICES: np.concatenate([block.indices for block in blocks]),
             Target.VALUES: np.concatenate([block.values for block in blocks]),
         }
-        for target, words in loaded.items():
-            self._pieces(phase, page, target, words, again)
+        self._pieces(phase, page, slots, again)
 
     def _again(self, page: Page, key: object) -> bool:
         again = (page.buffer, key) in self._had
         self._had.add((page.buffer, key))
         return again
 
-    def _pieces(self, phase: Phase, page: Page, target: Target, words, again: bool) -> None:
-        base = page.number << (address_bits(self.config)[target] - 1)
-        step = max(1, PIECE // chunks(self.config)[target].per_word)
-        there = self._there.get(target)
-        for start in range(0, len(words), step):
-            piece = words[start : start + step]
-            if there is not None:
-                place = there[base + start : base + start + len(piece)]
-                if np.array_equal(place, piece):
-                    continue
-                place[:] = piece
-            phase.loads.append(Load(page, target, base + start, piece, again))
+    def _pieces(self, phase: Phase, page: Page, content: dict, again: bool) -> None:
+        """Load words of some buffers, which have their parts at the same addresses, in turn."""
+        kinds, bits = chunks(self.config), address_bits(self.config)
+        step = max(1, PIECE // max(kinds[target].per_word for target in content))
+        for start in range(0, max(map(len, content.values())), step):
+            for target, words in content.items():
+                base = page.number << (bits[target] - 1)
+                piece = words[start : start + step]
+                there = self._there.get(target)
+                if there is not None:
+                    place = there[base + start : base + start + len(piece)]
+                    if np.array_equal(place, piece):
+                        continue
+                    place[:] = piece
+                phase.loads.append(Load(page, target, base + start, piece, again))
 
     def run(self, rows: range, column: int, block: ColumnBlock, at: dict, finish=True) -> Run:
         """A RUN of `rows` that finds its activations, weights and records `at` those places: pages
@@ -158,9 +161,16 @@ class _Pages:
             "schedule_count": len(block.records),
             "row_blocks": len(rows),
         }
+        passed = int((block.records >> config.count_bits).sum()) + len(block.records)
+        reads = {
+            Target.ACTIVATIONS: (fields["activation_base"], passed),
+            Target.SCHEDULE: (fields["schedule_base"], len(block.records)),
+            Target.VALUES: (fields["slot_base"], len(block.values)),
+        }
+        ranges = {target: range(first, first + count) for target, (first, count) in reads.items()}
         slots = max(len(block.values), config.interleave)
-        each = self.product.tile_cycles(slots) if finish else slots
-        return Run(rows, column, (activations, weights), fields, finish, len(rows) * each)
+        cycles = len(rows) * (self.product.tile_cycles(slots) if finish else slots)
+        return Run(rows, column, (activations, weights), fields, ranges, finish, cycles)
 
 
 def _ranges(count: int, most: int) -> list[range]:

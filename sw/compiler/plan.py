@@ -86,9 +86,22 @@ def planned(
     `words` [row blocks, groups, ...] are the words of the activations' buffer, whatever stands for
     them: they are dealt to pages, and looked at no further.
     """
-    product = orders.Product(config, words, weights, output)
-    sequences = (_sequence(product, settings.uniform, order()) for order in orders.orders(product))
-    return min(sequences, key=lambda sequence: sequence[1])[0]
+    return _best(orders.Product(config, words, weights, output), settings)[1]
+
+
+def phases_of(product: orders.Product, settings: Settings) -> list[Phase]:
+    """The phases of the order that is done first if it comes through the host's stream."""
+    return _best(product, settings)[0]
+
+
+def _best(product: orders.Product, settings: Settings) -> tuple[list[Phase], list[Step]]:
+    found = []
+    for order in orders.orders(product):
+        phases = order()
+        steps, cycles = _sequence(product, settings.uniform, phases)
+        found.append((cycles, phases, steps))
+    _, phases, steps = min(found, key=lambda each: each[0])
+    return phases, steps
 
 
 def _sequence(

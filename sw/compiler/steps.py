@@ -37,6 +37,9 @@ class Run:
     """Which it reads."""
     fields: dict[str, int]
     """Those of the command that say where it reads."""
+    reads: dict[Target, range]
+    """Addresses of what it reads; of the activations those of its first row block, the next ones
+    lie `fields["activation_stride"]` further each."""
     finish: bool
     cycles: int
     """How long the array works on it, about."""

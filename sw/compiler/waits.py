@@ -1,14 +1,17 @@
-"""Who must wait for whom in a program: the last that touched a page, and each word of memory."""
+"""Who must wait for whom in a program: the last that touched each word of the buffers and of tensor
+memory."""
 
 from collections.abc import Iterable
 
 import numpy as np
 
 from ...hw.config import Config
+from ...hw.isa.commands import Target
 from ...hw.isa.engines import MOST_LEFT, Engine, after
-from .steps import Page
+from ...hw.isa.maps import address_bits
 
 NOBODY = -1
+MOVERS = Engine.FILL, Engine.ROWS
 
 
 class Waits:
@@ -20,39 +23,50 @@ class Waits:
 
     def __init__(self, config: Config):
         self._issued = dict.fromkeys(Engine, 0)
-        self._filled: dict[Page, int] = {}
-        """The FILL or ROWS that last filled a page."""
-        self._used: dict[Page, int] = {}
-        """The RUN that last used it."""
+        sizes = {target: 1 << bits for target, bits in address_bits(config).items()}
+        self._filled = {target: np.full(size, NOBODY) for target, size in sizes.items()}
+        """For each word of a buffer the FILL or ROWS that last filled it."""
+        self._used = {target: np.full(size, NOBODY) for target, size in sizes.items()}
+        """The RUN that last read it."""
         words = config.tensor_words
         self._stored = np.full(words, NOBODY)
-        """For each word the RUN, counted among those that store, that last wrote to it."""
-        self._read = {mover: np.full(words, NOBODY) for mover in (Engine.FILL, Engine.ROWS)}
+        """For each word of tensor memory the RUN, of those that store, that last wrote to it."""
+        self._read = {mover: np.full(words, NOBODY) for mover in MOVERS}
 
-    def move(self, mover: Engine, page: Page, words: Iterable[slice]) -> int:
-        """Of a FILL or ROWS that reads some words and fills (a part of) a page."""
-        needs = {Engine.ARRAY: self._used.get(page, NOBODY)}
-        for part in words:
-            stored = int(self._stored[part].max(initial=NOBODY))
-            needs[Engine.STORE] = max(needs.get(Engine.STORE, NOBODY), stored)
+    def move(
+        self, mover: Engine, fills: Iterable[tuple[Target, range]], reads: Iterable[range]
+    ) -> int:
+        """Of a FILL or ROWS that fills some words of buffers with words of tensor memory."""
+        needs = dict.fromkeys(Engine, NOBODY)
+        for target, words in fills:
+            part = slice(words.start, words.stop)
+            needs[Engine.ARRAY] = max(needs[Engine.ARRAY], _last(self._used[target][part]))
+            self._filled[target][part] = self._issued[mover]
+        for words in reads:
+            part = slice(words.start, words.stop)
+            needs[Engine.STORE] = max(needs[Engine.STORE], _last(self._stored[part]))
             self._read[mover][part] = self._issued[mover]
-        self._filled[page] = self._issued[mover]
         return self._of(needs, mover)
 
-    def run(self, pages: Iterable[Page], stores: slice | None) -> int:
-        """Of a RUN that uses pages, and stores to some words or none."""
+    def run(self, uses: Iterable[tuple[Target, range]], stores: range | None = None) -> int:
+        """Of a RUN that uses some words of buffers, and stores to words of tensor memory or none.
+
+        Indices lie where their values do.
+        """
         needs = dict.fromkeys(Engine, NOBODY)
-        for page in pages:
-            mover = Engine.ROWS if page.buffer == "activations" else Engine.FILL
-            needs[mover] = max(needs[mover], self._filled.get(page, NOBODY))
-            self._used[page] = self._issued[Engine.ARRAY]
-        also = []
-        if stores is not None:
-            for mover, read in self._read.items():
-                needs[mover] = max(needs[mover], int(read[stores].max(initial=NOBODY)))
-            self._stored[stores] = self._issued[Engine.STORE]
-            also = [Engine.STORE]
-        return self._of(needs, Engine.ARRAY, *also)
+        for target, words in uses:
+            part = slice(words.start, words.stop)
+            mover = Engine.ROWS if target is Target.ACTIVATIONS else Engine.FILL
+            for each in (target, Target.INDICES) if target is Target.VALUES else (target,):
+                needs[mover] = max(needs[mover], _last(self._filled[each][part]))
+                self._used[each][part] = self._issued[Engine.ARRAY]
+        if stores is None:
+            return self._of(needs, Engine.ARRAY)
+        part = slice(stores.start, stores.stop)
+        for mover in MOVERS:
+            needs[mover] = max(needs[mover], _last(self._read[mover][part]))
+        self._stored[part] = self._issued[Engine.STORE]
+        return self._of(needs, Engine.ARRAY, Engine.STORE)
 
     def _of(self, needs: dict[Engine, int], *engines: Engine) -> int:
         """The field, for what needs the descriptors of these numbers; and one more is issued."""
@@ -64,3 +78,7 @@ class Waits:
         for engine in engines:
             self._issued[engine] += 1
         return after(left)
+
+
+def _last(numbers: np.ndarray) -> int:
+    return int(numbers.max(initial=NOBODY))

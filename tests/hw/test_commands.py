@@ -59,8 +59,15 @@ CASES = {
     "write": (Write(0x04030201, 0x08070605), "055a 0102 0304 0506 0708"),
     # What it waits for lies in bytes 26 to 29: five bits for each engine, one more than its number.
     "fill": (
-        Fill(3, 0x0201, 0x0403, 0x08070605, 0x0C0B0A09, after({Engine.FILL: 0, Engine.ARRAY: 30})),
+        Fill(
+            *(3, 0x0201, 0x0403, 0x08070605, 0x0C0B0A09),
+            waits=after({Engine.FILL: 0, Engine.ARRAY: 30}),
+        ),
         "075a 0300 0102 0304 0506 0708 090a 0b0c" + 10 * "00" + "017c 0000",
+    ),
+    "fill with indices": (
+        Fill(3, 1, 2, 3, 4, indices=0x04030201, index_words=0x08070605),
+        "075a 0300 0100 0200 0300 0000 0400 0000 0102 0304 0506 0708",
     ),
     "rows": (
         Rows(0x04030201, 0x0605, 0x0807, 0x0A09, 0x0C0B, after({Engine.ROWS: 2})),
