@@ -297,4 +297,14 @@ def preset(name: str, **changes) -> Config:
         config = PRESETS[name]
     except KeyError:
         raise ConfigError(f"no preset {name!r}; there are {', '.join(PRESETS)}") from None
-    return replace(config, **changes) if changes else config
+    return changed(config, **changes) if changes else config
+
+
+def changed(config: Config, **changes) -> Config:
+    """`config` with fields changed; without a tensor memory that nobody asked for, if it cannot have
+    one any more."""
+    if "tensor_words" not in changes and (
+        changes.get("compact") or changes.get("interleave", 1) > 1
+    ):
+        changes["tensor_words"] = 0
+    return replace(config, **changes)

@@ -175,12 +175,13 @@ class Sequencer(wiring.Component):
         ]
         # The product takes a cycle, and is ready before the answer is sent.
         rows = Signal.like(responses.i.payload.rows)
-        m.d.sync += rows.eq(times(run.row_blocks, self.config.tile_rows))
-        runs = (self._opcode == Opcode.RUN) & self._asked.finish & ~self._asked.store
-        with m.If(runs & (self.status == Status.OK)):
+        m.d.sync += rows.eq(0)
+        with m.If((self._opcode == Opcode.RUN) & self._asked.finish & ~self._asked.store):
+            m.d.sync += rows.eq(times(run.row_blocks, self.config.tile_rows))
+        with m.If(self.status == Status.OK):
             m.d.comb += responses.i.payload.rows.eq(rows)
         if self.tensors:
-            self._tensors(m, self.tensors)
+            self._tensors(m, self.tensors, rows)
         else:
             m.submodules.runs = runs = self.runs
             connect_checked(m, runs.o, wiring.flipped(self.run))
@@ -195,7 +196,7 @@ class Sequencer(wiring.Component):
             self._finish(m, crc)
         return m
 
-    def _tensors(self, m: Module, tensors: TensorCommands):
+    def _tensors(self, m: Module, tensors: TensorCommands, rows: Signal):
         """Commands of tensor memory, and their answers."""
         m.submodules.tensors = tensors
         for name in ("memory", "fill", "row", "run", "output"):
@@ -213,8 +214,8 @@ class Sequencer(wiring.Component):
             answer.payload.memory.eq(reads),
             answer.payload.address.eq(read.address),
         ]
-        with m.If(reads):
-            m.d.comb += answer.payload.rows.eq(read.count)
+        with m.If(self._opcode == Opcode.READ):
+            m.d.sync += rows.eq(read.count)
 
     def _pages(self, m: Module, run):
         """Whether what a command needs is free, and what a RUN will hold."""

@@ -65,7 +65,7 @@ REGISTERS = (
     Register("stall_schedule", Access.READ, "cycles the array waited for group records"),
     Register("stall_host", Access.READ, "cycles between tiles without a RUN to execute"),
     Register("overlap", Access.READ, "cycles in which a tile drained while another was issued"),
-    Register("settings_pages", Access.CONSTANT, "pages of column settings; 0 means 2"),
+    Register("settings_pages", Access.CONSTANT, "pages of column settings"),
     Register("tensor_words", Access.CONSTANT, "words of tensor memory, each a beat"),
 )
 """In address order, four bytes each."""

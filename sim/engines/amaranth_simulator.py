@@ -1,5 +1,6 @@
 """The accelerator in Amaranth's own simulator: for machines without a C++ compiler."""
 
+import sys
 from collections.abc import Callable, Sequence
 
 from amaranth.lib import wiring
@@ -11,6 +12,8 @@ from .packets import Inbox, Outbox, hang, longest_silence
 
 LARGEST = 64
 """Processing elements above which it is hopeless (8 x 8 runs some 50 cycles a second)."""
+DEPTH = 10_000
+"""Of Python's stack, for Amaranth's simulator."""
 REGISTER_TIMEOUT = 1000
 """Cycles that an AXI4-Lite transfer may take."""
 
@@ -59,6 +62,8 @@ class AmaranthTransport:
         else:
             self._device = self._chosen
         self._job = None
+        # A header's CRC over a whole beat is an expression as deep as a beat has bits.
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), DEPTH))
         simulator = Simulator(self._device)
         simulator.add_clock(1e-8)
         simulator.add_testbench(self._serve)

@@ -47,7 +47,7 @@ VIEW = {
     ),
     "response": (
         "core.response.fsm_state",
-        "core.response.row_taken",
+        "core.rows.row_taken",
         "m_axis_tvalid",
         "m_axis_tready",
         "m_axis_tlast",

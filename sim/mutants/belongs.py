@@ -87,6 +87,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/verilog.py": [("tests/hw",)],
     "hw/lib/library.py": [("tests/hw/test_library.py",)],
     "hw/control/response.py": [TOP, DEVICE],
+    "hw/output/row_reader.py": [(str(BENCHES), "-k", "[response-"), TOP, DEVICE],
     "hw/output/epilogue.py": [(str(BENCHES), "-k", "[lane_group-"), DEVICE],
     "hw/platforms/": [
         BOARDS,
@@ -169,6 +170,10 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     ],
     "sw/flow/toolchain.py": [("tests/sw/test_bitstream.py",)],
     "sw/host/memory.py": [WORDS],
+    "sw/host/programs.py": [("tests/sw/test_program.py",)],
+    "sw/compiler/tensors.py": [("tests/sw/test_program.py",)],
+    "sw/compiler/waits.py": [("tests/sw/test_program.py",)],
+    "sw/nn/programs.py": [("tests/sw/test_program.py",)],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
     "sw/flow/vendor.py": [("tests/hw/test_vendor_boards.py",)],
 }

@@ -4,7 +4,7 @@ import inspect
 import re
 import tomllib
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from ...hw.config import PRESETS, Accumulation, Config, ConfigError, preset
+from ...hw.config import changed as changed_config
 from ...hw.formats import FORMATS
 from ...hw.platforms import BOARDS
 from ...hw.platforms import board as open_board
@@ -113,10 +114,8 @@ def choose(
     changed = {name: value for name, value in (changes or {}).items() if value is not None}
     named = {"name": file.stem if file else "custom"} if file or changed else {}
     chosen = parsed(named | (read(file) if file else {}) | changed)
-    if "tensor_words" not in chosen and (chosen.get("compact") or chosen.get("interleave", 1) > 1):
-        chosen["tensor_words"] = 0  # they have none, and nobody asked for one
     given = bool(board or preset_name or file or changed)
-    return Chosen(replace(base, **chosen), build.mhz if build else None, given)
+    return Chosen(changed_config(base, **chosen), build.mhz if build else None, given)
 
 
 def carried(text: str) -> Build:

@@ -63,8 +63,6 @@ class Device:
                 f"{VERSION >> 16}: load a bitstream of this release, or install the release "
                 "that made the bitstream"
             )
-        # A device of an interface before 1.3 has no such register, and two pages.
-        read["settings_pages"] = read["settings_pages"] or 2
         try:
             config = config_from(read, name)
         except ValueError as reason:

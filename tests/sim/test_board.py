@@ -9,7 +9,6 @@ from typer.testing import CliRunner
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.link_protocol import PROTOCOL_VERSION
-from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.engines.board import serve
 from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.link_model import ModelPort
@@ -115,18 +114,6 @@ class Broken(ModelTransport):
         if self.unit == "decoders":
             self._indices[:, 0] &= ~np.uint8(1)
         return super()._run(field)
-
-
-def test_a_device_of_before_there_were_more_pages_of_settings():
-    class Older(ModelTransport):
-        """Of interface 1.2, whose registers end before that of the pages."""
-
-        def read_register(self, address):
-            if address == ADDRESS["settings_pages"]:
-                return 0
-            return 0x0001_0002 if address == ADDRESS["version"] else super().read_register(address)
-
-    assert Device(Older(TINY)).config.settings_pages == 2
 
 
 @pytest.mark.parametrize("unit", ["decoders", "processing elements", "counters"])

@@ -94,7 +94,7 @@ BENCHES = [
                 "a RUN's address before its fields",
                 "two_faults_in_one_command",
                 Judge,
-                (('m.If(found["field"])', 'm.If(found["field"] & ~(this & found["run"]))'),),
+                (('m.If(found["field"] |', 'm.If(~(this & found["run"]) & found["field"] |'),),
             ),
             Mutant(
                 "a LOAD's address before its length",
