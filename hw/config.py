@@ -301,10 +301,9 @@ def preset(name: str, **changes) -> Config:
 
 
 def changed(config: Config, **changes) -> Config:
-    """`config` with fields changed; without a tensor memory that nobody asked for, if it cannot have
-    one any more."""
-    if "tensor_words" not in changes and (
-        changes.get("compact") or changes.get("interleave", 1) > 1
-    ):
+    """`config` with fields changed; without a tensor memory if it can have none any more and nobody
+    asked for one."""
+    cannot = changes.get("compact") or changes.get("interleave", 1) > 1
+    if cannot and "tensor_words" not in changes:
         changes["tensor_words"] = 0
     return replace(config, **changes)

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.link_protocol import PROTOCOL_VERSION
+from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.engines.board import serve
 from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.link_model import ModelPort
@@ -106,7 +107,8 @@ class Broken(ModelTransport):
         self.unit = unit
 
     def read_register(self, address):
-        return 0 if self.unit == "counters" and address >= 44 else super().read_register(address)
+        counts = 44 <= address < ADDRESS["settings_pages"]
+        return 0 if self.unit == "counters" and counts else super().read_register(address)
 
     def _run(self, field):
         if self.unit == "processing elements":
