@@ -173,6 +173,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/host/programs.py": [("tests/sw/test_program.py",)],
     "sw/compiler/tensors.py": [("tests/sw/test_program.py",)],
     "sw/compiler/waits.py": [("tests/sw/test_program.py",)],
+    "sw/compiler/sequence.py": [("tests/sw/test_program.py",)],
     "sw/nn/programs.py": [("tests/sw/test_program.py",)],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
     "sw/flow/vendor.py": [("tests/hw/test_vendor_boards.py",)],

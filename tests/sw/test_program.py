@@ -90,6 +90,26 @@ def test_three_layers(device, sizes, n):
     assert (tensor.from_words(device.read_memory(tensor.address, tensor.words)) == got).all()
 
 
+def test_weights_without_any_in_the_last_groups():
+    """Half of the activations are loaded, and read by no RUN."""
+    config, rng = preset("small"), np.random.default_rng(6)
+    w = np.where(rng.random((256, 20)) < 0.3, rng.choice([-1.0, 1.0], (256, 20)), 0)
+    w[100:] = 0
+    w[:, 16:] = 0  # and a column block without any
+    x = rng.integers(-3, 4, (20, 256)).astype(float)
+    builder = Builder(config)
+    left, right = builder.tensor(20, 256), builder.tensor(20, 20)
+    weights = packing.pack(w, config.format)
+    builder.product(left, weights, settings_of(config, 20), False, OutputFormat.FP16, right)
+    for kind in (ModelTransport, SimulatedTransport):
+        with Device(kind(config)) as device:
+            programs.load(device, builder.program())
+            device.write_memory(left.address, left.to_words(to_raw(x, config.format, "x")))
+            programs.run(device, builder.program())
+            got = right.from_words(device.read_memory(right.address, right.words))
+            assert (got.view("<f2") == x @ w).all() and not device.flags()
+
+
 @pytest.mark.parametrize("output", list(OutputFormat))
 def test_every_output(device, output):
     config, rng = device.config, np.random.default_rng(int(output))

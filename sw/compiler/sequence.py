@@ -1,0 +1,188 @@
+"""The commands of a program in the order in which they are sent.
+
+The engines work beside each other, each through its queue, so that order matters little: a load
+stands some places before the RUN that needs it, also before RUNs of the product before, but never
+before what it waits for.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ...hw.config import Config
+from ...hw.isa.commands import Command, Fill, Rows, Target
+from ...hw.isa.engines import Engine
+from .encoding import Encoder
+from .steps import Load, Run, Sent, Setting
+from .tensors import Tensor
+from .waits import Waits
+
+AHEAD = 6
+"""Loads of an engine that are sent before they are needed: fewer than its queue holds."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the commands of one product need to know of it."""
+
+    encoder: Encoder
+    x: Tensor
+    y: Tensor
+
+
+@dataclass(frozen=True)
+class Move:
+    """A load, which may come after RUN `after` has been sent, and must before RUN `before`."""
+
+    load: Load
+    indices: Load | None
+    """Of the same slots, where the load is of values."""
+    part: Part
+    after: int
+    before: int
+
+    @property
+    def engine(self) -> Engine:
+        return Engine.ROWS if self.load.target is Target.ACTIVATIONS else Engine.FILL
+
+
+class Sequence:
+    """Sends RUNs and moves; `constant` gives the place in tensor memory of some content."""
+
+    def __init__(self, config: Config, constant: Callable[[bytes], tuple[int, int]]):
+        self.config, self._constant = config, constant
+        self._waits = Waits(config)
+        self._settings = _SettingsRing(config.settings_pages)
+        self._commands: list[Command] = []
+
+    def commands(self, runs: list[tuple[Part, Run]], moves: Iterable[Move]) -> list[Command]:
+        """All commands, the RUNs in their order, and the moves of each engine in theirs."""
+        queues = {engine: _in_time(moves, engine) for engine in (Engine.FILL, Engine.ROWS)}
+        sent = {engine: deque() for engine in queues}  # RUNs that need what was sent early
+        for number, (part, run) in enumerate(runs):
+            for engine, queue in queues.items():
+                early = sent[engine]
+                while early and early[0] <= number:
+                    early.popleft()
+                while queue and (
+                    queue[0].before <= number or (queue[0].after < number and len(early) < AHEAD)
+                ):
+                    move = queue.popleft()
+                    early.append(move.before)
+                    self._move(move)
+            self._send(part, run)
+        return self._commands
+
+    def _move(self, move: Move) -> None:
+        if move.engine is Engine.ROWS:
+            self._commands += self._rows(move.load, move.part.x)
+        else:
+            self._commands.append(self._fill(move.part.encoder, move.load, move.indices))
+
+    def _fill(self, encoder: Encoder, load: Load, indices: Load | None) -> Fill:
+        source, words = self._constant(encoder.payload(load))
+        beside, more = self._constant(encoder.payload(indices)) if indices else (0, 0)
+        filled = range(load.address, load.address + len(load.words))
+        targets = [load.target, *([Target.INDICES] if indices else [])]
+        return Fill(
+            target=load.target,
+            address=load.address,
+            count=len(load.words),
+            source=source,
+            words=words,
+            indices=beside,
+            index_words=more,
+            waits=self._waits.move(
+                Engine.FILL,
+                [(target, filled) for target in targets],
+                [range(source, source + words), range(beside, beside + more)],
+            ),
+        )
+
+    def _rows(self, load: Load, x: Tensor) -> Iterator[Rows]:
+        config, windows = self.config, self.config.rows // self.config.lanes
+        codes = load.words.ravel()
+        # Words that follow each other in one row block are one descriptor.
+        cuts = np.flatnonzero((np.diff(codes) != 1) | (codes[1:] % x.groups == 0)) + 1
+        for first, stop in zip([0, *cuts], [*cuts, len(codes)], strict=True):
+            block, group = divmod(int(codes[first]), x.groups)
+            count, address = int(stop - first), load.address + int(first)
+            source = x.address + block * windows * x.groups + group
+            reads = [
+                range(source + window * x.groups, source + window * x.groups + count)
+                for window in range(windows)
+            ]
+            filled = [(Target.ACTIVATIONS, range(address, address + count))]
+            yield Rows(
+                source=source,
+                pitch=x.groups,
+                groups=count,
+                rows=min(config.rows, x.rows - block * config.rows),
+                address=address,
+                waits=self._waits.move(Engine.ROWS, filled, reads),
+            )
+
+    def _send(self, part: Part, run: Run) -> None:
+        """A RUN, and its settings before it if they are not on the device."""
+        encoder, y, config = part.encoder, part.y, self.config
+        uses = list(run.reads.items())
+        base, stride = run.reads[Target.ACTIVATIONS], run.fields["activation_stride"]
+        for block in range(1, len(run.row_blocks)):
+            further = range(base.start + block * stride, base.stop + block * stride)
+            uses.append((Target.ACTIVATIONS, further))
+        if not run.finish:
+            command = replace(encoder.run(Sent(run, 0)), waits=self._waits.run(uses))
+            self._commands.append(command)
+            return
+        block = 0 if encoder.settings.uniform else run.column_block
+        page, fresh = self._settings.place((part, block))
+        if fresh:
+            wide = min(config.columns, y.columns - block * config.columns)
+            count = 1 if encoder.settings.uniform else wide
+            self._commands += encoder.settings_of(Setting(block, page, count))
+        windows = config.rows // config.lanes
+        first = run.row_blocks.start * windows
+        stop = min(run.row_blocks.stop * windows, y.windows)
+        destination, words = y.address + first * y.groups, (stop - first) * y.groups
+        column = run.column_block * config.columns
+        self._commands.append(
+            replace(
+                encoder.run(Sent(run, page)),
+                store=1,
+                pad=int(column + config.columns >= y.columns),
+                destination=destination,
+                words=words,
+                pitch=y.groups,
+                groups=y.groups,
+                offset=column * y.bits // 8,
+                waits=self._waits.run(uses, range(destination, destination + words)),
+            )
+        )
+
+
+class _SettingsRing:
+    """Which settings each page of them holds: the page that was set the longest ago is next."""
+
+    def __init__(self, pages: int):
+        self._held: dict[object, int] = {}
+        self._pages, self._next = pages, 0
+
+    def place(self, settings: object) -> tuple[int, bool]:
+        """Their page, and whether they must be sent."""
+        if settings in self._held:
+            return self._held[settings], False
+        page, self._next = self._next, (self._next + 1) % self._pages
+        self._held = {key: held for key, held in self._held.items() if held != page}
+        self._held[settings] = page
+        return page, True
+
+
+def _in_time(moves: Iterable[Move], engine: Engine) -> deque[Move]:
+    """An engine's moves in their order, each before all that a later one must come before."""
+    queue: deque[Move] = deque()
+    for move in reversed([move for move in moves if move.engine is engine]):
+        before = min(move.before, queue[0].before) if queue else move.before
+        queue.appendleft(replace(move, before=before))
+    return queue
