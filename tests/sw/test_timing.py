@@ -17,7 +17,7 @@ def load(page: Page, words: int, again: bool = False) -> Load:
 
 
 def run(page: Page, cycles: int) -> Sent:
-    return Sent(Run(range(1), 0, (page,), {}, True, cycles), 0)
+    return Sent(Run(range(1), 0, (page,), {}, {}, True, cycles), 0)
 
 
 def clock(*steps, **options) -> Clock:
