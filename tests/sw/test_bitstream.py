@@ -98,7 +98,10 @@ def test_seeds_are_tried_until_timing_is_met(tmp_path, monkeypatch, highest, tri
     """The first one that meets 100 MHz is kept; the best one if none does, and that is told."""
     found = tmp_path / "found"
     found.mkdir()
-    used = {"utilization": {}, "critical_paths": []}
+    # The last one is a cell that nextpnr places and counts none of: no table can show its share.
+    cells = {"LUT4": (7, 20), "DSP": (0, 4), "DUMMY_CELL": (12, 0)}
+    counted = {kind: {"used": u, "available": a} for kind, (u, a) in cells.items()}
+    used = {"utilization": counted, "critical_paths": []}
     seeds = []
 
     def route(tools, board, build, work, mhz, seed):
@@ -124,6 +127,7 @@ def test_seeds_are_tried_until_timing_is_met(tmp_path, monkeypatch, highest, tri
     report = bitstream.make(chosen, build, tmp_path / "out", (1, 2, 3))
     assert tuple(seeds) == tried and report.seed == best
     assert report.met == (highest[best - 1] >= 100) and report.fmax == highest[best - 1]
+    assert report.used == {"LUT4": (7, 20)}
 
 
 def test_missed_timing_is_an_exit_status(tmp_path, monkeypatch):
