@@ -8,14 +8,14 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import FP16, INT8, Format, OutputFormat
+from ...hw.isa.registers import STALLS
 from ...sw.compiler import nm, packing
 from ...sw.compiler.elements import to_raw
 from ...sw.compiler.program import Builder
 from ...sw.compiler.settings import settings_of
 from ...sw.host import programs
-from ...sw.host.driver import check_fits
 from ...sw.host.open import open_device
-from .util import PATTERNS, REASONS, SHAPES, configuration
+from .util import PATTERNS, REASONS, SHAPES, configuration, row
 
 TARGETS = {
     "8x8.gemm64.dense": 0.97,
@@ -41,16 +41,16 @@ def rows(only: str) -> Iterator[dict]:
                 dense, utilisation = 0, 0.0
                 for n in (8, *PATTERNS):
                     share, counters = _product(opened, config, format, shape, n)
-                    stalls = sum(counters[k] for k in counters if k.startswith("stall_"))
+                    stalls = sum(counters[stall] for stall in STALLS)
                     why = REASONS.get(name, ""), f"{stalls} cycles waited" * bool(stalls)
                     note = "; ".join(filter(None, why))
                     if n == 8:
                         dense, utilisation = counters["cycles"], share
-                        yield _row(prefix, name, "dense", share, note)
+                        yield row(prefix, "dense", share, TARGETS.get(f"{name}.dense"), note)
                     else:
-                        gain = dense / counters["cycles"]
-                        yield _row(prefix, name, f"{n}of8.speedup", gain, note)
-                        yield _row(prefix, name, f"{n}of8.dense_utilisation", utilisation, "")
+                        what, gain = f"{n}of8.speedup", dense / counters["cycles"]
+                        yield row(prefix, what, gain, TARGETS.get(f"{name}.{what}"), note)
+                        yield row(prefix, f"{n}of8.dense_utilisation", utilisation)
 
 
 def _configuration(array: str, format: Format, shape: tuple[int, int, int]) -> Config:
@@ -66,8 +66,8 @@ def _product(opened, config: Config, format: Format, shape, n: int) -> tuple[flo
     """Share of the multipliers' cycles that multiplied by a kept weight, and the counters; the
     result is compared with what it must be."""
     rng, (rows, inner, outputs) = np.random.default_rng(1), shape
-    weights = packing.pack(nm.prune(_whole(rng, (inner, outputs)), n, 8), format, n, 8)
-    check_fits(weights, config)
+    w = nm.prune(_whole(rng, (inner, outputs)), n, 8)
+    weights = packing.pack(w, format, n, 8)
     x = _whole(rng, (rows, inner))
     output = OutputFormat.FP16 if format == FP16 else OutputFormat.INT8
     builder = Builder(config)
@@ -80,7 +80,7 @@ def _product(opened, config: Config, format: Format, shape, n: int) -> tuple[flo
     opened.write_memory(left.address, left.to_words(to_raw(x, format, "activations")))
     counters = programs.run(opened, program)
     got = right.from_words(opened.read_memory(right.address, right.words))
-    exact = x @ nm.prune(_whole(np.random.default_rng(1), (inner, outputs)), n, 8) * scale
+    exact = x @ w * scale
     expected = exact.astype("<f2") if format == FP16 else np.rint(exact).clip(-128, 127)
     assert (got.view("<f2" if format == FP16 else "i1") == expected).all()
     useful = rows * len(weights.values)
@@ -90,14 +90,3 @@ def _product(opened, config: Config, format: Format, shape, n: int) -> tuple[flo
 def _whole(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Whole numbers, none of them zero, whose products add up without rounding in float64."""
     return rng.integers(1, 64, shape) * rng.choice([-1.0, 1.0], shape)
-
-
-def _row(prefix: str, name: str, what: str, value: float, note: str) -> dict:
-    return {
-        "name": f"{prefix}.{what}",
-        "value": value,
-        "unit": "x" if what.endswith("speedup") else "share",
-        "target": TARGETS.get(f"{name}.{what}"),
-        "better": "higher",
-        "note": note,
-    }

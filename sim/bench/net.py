@@ -6,10 +6,12 @@ import numpy as np
 
 from ...hw.config import preset
 from ...hw.formats import FP16, INT8
+from ...hw.isa.registers import STALLS
 from ...sw.host.open import open_device
 from ...sw.nn import data
 from ...sw.nn.network import SHIPPED, Network, golden
 from ...sw.nn.programs import compiled
+from .util import row
 
 IMAGES = 16
 ROOM = 1 << 14
@@ -40,21 +42,10 @@ def rows(only: str) -> Iterator[dict]:
         dense, sparse = counted
         work = sum(layer.weights.shape[0] * layer.weights.shape[1] for layer in network.layers)
         utilisation = IMAGES * work / (config.macs_per_cycle * dense["cycles"])
-        stalls = sum(sparse[k] for k in sparse if k.startswith("stall_"))
-        yield {
-            "name": f"{prefix}.speedup",
-            "value": dense["cycles"] / sparse["cycles"],
-            "unit": "x",
-            "target": target,
-            "better": "higher",
-            "note": f"{sparse['cycles']:,} cycles on {name}, of which the array waited {stalls:,}; "
-            f"dense {dense['cycles']:,}",
-        }
-        yield {
-            "name": f"{prefix}.dense_utilisation",
-            "value": utilisation,
-            "unit": "share",
-            "target": None,
-            "better": "higher",
-            "note": "",
-        }
+        stalls = sum(sparse[stall] for stall in STALLS)
+        note = (
+            f"{sparse['cycles']:,} cycles on {name}, of which the array waited {stalls:,}; "
+            f"dense {dense['cycles']:,}"
+        )
+        yield row(prefix, "speedup", dense["cycles"] / sparse["cycles"], target, note)
+        yield row(prefix, "dense_utilisation", utilisation)

@@ -60,11 +60,13 @@ def rows(only: str) -> Iterator[dict]:
                     _, stats = driver.matmul(opened, x, weights, output=output, scale=2.0**-12)
                     if n == 8:
                         dense = stats.utilisation, stats.cycles
-                        yield _row(prefix, name, "dense", stats.utilisation, _note(name, stats))
+                        target, note = _target(name, "dense"), _note(name, stats)
+                        yield row(prefix, "dense", stats.utilisation, target, note)
                         continue
                     what, gain = f"{n}of8.speedup", dense[1] / stats.cycles
-                    yield _row(prefix, name, what, gain, _note(name, stats, gain > 8 / n))
-                    yield _row(prefix, name, f"{n}of8.dense_utilisation", dense[0], "")
+                    note = _note(name, stats, gain > 8 / n)
+                    yield row(prefix, what, gain, _target(name, what), note)
+                    yield row(prefix, f"{n}of8.dense_utilisation", dense[0])
 
 
 def _note(name: str, stats: driver.Stats, beyond: bool = False) -> str:
@@ -77,12 +79,17 @@ def _note(name: str, stats: driver.Stats, beyond: bool = False) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _row(prefix: str, name: str, what: str, value: float, note: str) -> dict:
+def _target(name: str, what: str) -> float | None:
+    return TARGETS.get(f"{name}.{what}")
+
+
+def row(prefix: str, what: str, value: float, target: float | None = None, note: str = "") -> dict:
+    """A speed-up, or a share; more is better."""
     return {
         "name": f"{prefix}.{what}",
         "value": value,
         "unit": "x" if what.endswith("speedup") else "share",
-        "target": TARGETS.get(f"{name}.{what}"),
+        "target": target,
         "better": "higher",
         "note": note,
     }

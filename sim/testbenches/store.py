@@ -4,44 +4,11 @@ import random
 from collections import deque
 
 import cocotb
-from amaranth import Module
-from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
-from ...hw.layouts import OUTPUT, ROW, WRITE_PORT, connect_checked
-from ...hw.tensor.store import Store
 from .common import configuration, generator, start, until
-
-
-class Stored(wiring.Component):
-    """The device under test: the store with plain ports."""
-
-    def __init__(self, config: Config):
-        self.config = config
-        super().__init__(
-            {
-                "row": In(ROW(config)),
-                "run": In(OUTPUT(config)),
-                "port": Out(WRITE_PORT(config)),
-                "finished": Out(1),
-                "writing": Out(1),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.store = store = Store(self.config)
-        connect_checked(m, wiring.flipped(self.row), store.row)
-        connect_checked(m, store.port, wiring.flipped(self.port))
-        m.d.comb += [
-            store.run.eq(self.run),
-            self.finished.eq(store.finished),
-            self.writing.eq(store.writing),
-        ]
-        return m
 
 
 class Bench:

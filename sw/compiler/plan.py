@@ -61,8 +61,9 @@ class Plan:
         padded[: x.shape[0], : x.shape[1]] = x
         blocks = padded.reshape(self.row_blocks, config.rows, groups, config.group)
         words = np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
-        self.padded_columns = -(-weights.shape[1] // config.tile_columns) * config.tile_columns
-        self.steps: list[Step] = planned(config, words, weights, settings, output)
+        product = orders.Product(config, words, weights, output)
+        self.padded_columns = product.column_blocks * config.tile_columns
+        _, self.steps, _ = _best(product, settings)
 
     def waits(self) -> dict[str, int]:
         """Cycles that the array is expected to wait for its commands, by cause (`timing.waits`)."""
@@ -74,34 +75,18 @@ class Plan:
         return encoder.packets(merged(self.steps))
 
 
-def planned(
-    config: Config,
-    words: np.ndarray,
-    weights: PackedWeights,
-    settings: Settings,
-    output: OutputFormat,
-) -> list[Step]:
-    """The steps of a product in the order that is done first.
-
-    `words` [row blocks, groups, ...] are the words of the activations' buffer, whatever stands for
-    them: they are dealt to pages, and looked at no further.
-    """
-    return _best(orders.Product(config, words, weights, output), settings)[1]
-
-
 def phases_of(product: orders.Product, settings: Settings) -> list[Phase]:
     """The phases of the order that is done first if it comes through the host's stream."""
     return _best(product, settings)[0]
 
 
-def _best(product: orders.Product, settings: Settings) -> tuple[list[Phase], list[Step]]:
-    found = []
-    for order in orders.orders(product):
-        phases = order()
-        steps, cycles = _sequence(product, settings.uniform, phases)
-        found.append((cycles, phases, steps))
-    _, phases, steps = min(found, key=lambda each: each[0])
-    return phases, steps
+def _best(product: orders.Product, settings: Settings) -> tuple[list[Phase], list[Step], int]:
+    """Phases and steps of the order that is done first, and when it is."""
+    found = (
+        (phases, *_sequence(product, settings.uniform, phases))
+        for phases in (order() for order in orders.orders(product))
+    )
+    return min(found, key=lambda each: each[2])
 
 
 def _sequence(
@@ -150,7 +135,8 @@ def _early(
             if run.finish:
                 page, fresh = held.place(run.column_block)
                 if fresh:
-                    commands = _commands(product, uniform, run.column_block)
+                    outputs = product.weights.shape[1]
+                    commands = commands_for(product.config, outputs, uniform, run.column_block)
                     setting = Setting(run.column_block, page, commands)
                     settings.append(_Early(setting, last_use.get(page, -1), len(runs)))
                 last_use[page] = len(runs)
@@ -159,12 +145,12 @@ def _early(
     return runs, loads, settings
 
 
-def _commands(product: orders.Product, uniform: bool, column_block: int) -> int:
-    """How many commands bring the block its settings."""
+def commands_for(config: Config, outputs: int, uniform: bool, column_block: int) -> int:
+    """How many commands bring a column block of so many outputs its settings."""
     if uniform:
-        return product.config.interleave
-    wide = product.config.tile_columns
-    return min(wide, product.weights.shape[1] - column_block * wide)
+        return config.interleave
+    wide = config.tile_columns
+    return min(wide, outputs - column_block * wide)
 
 
 class _SettingsPages:

@@ -153,26 +153,22 @@ class Builder:
 
 def _uses(run: Run, load: Load) -> bool:
     """Whether the RUN reads some of what is loaded; of a panel, any of its row blocks."""
-    target = Target.VALUES if load.target is Target.INDICES else load.target
-    reads, stride = run.reads[target], 0
-    if target is Target.ACTIVATIONS:
-        stride = run.fields["activation_stride"] * (len(run.row_blocks) - 1)
-    loaded = range(load.address, load.address + len(load.words))
-    return reads.start < loaded.stop and loaded.start < reads.stop + stride
+    if load.target is Target.ACTIVATIONS:
+        blocks = run.activations()
+        reads = range(blocks[0].start, blocks[-1].stop)
+    else:
+        reads = run.reads[Target.VALUES if load.target is Target.INDICES else load.target]
+    return reads.start < load.address + len(load.words) and load.address < reads.stop
 
 
 def _row_by_row(run: Run) -> Iterator[Run]:
     """The RUN as one for each of its row blocks: it need not wait for the last one's rows."""
-    stride, reads = run.fields["activation_stride"], run.reads[Target.ACTIVATIONS]
-    for number, block in enumerate(run.row_blocks):
-        first = reads.start + number * stride
-        fields = run.fields | {"activation_base": first, "row_blocks": 1}
-        ranges = run.reads | {Target.ACTIVATIONS: range(first, first + len(reads))}
+    for block, activations in zip(run.row_blocks, run.activations(), strict=True):
         yield replace(
             run,
             row_blocks=range(block, block + 1),
-            fields=fields,
-            reads=ranges,
+            fields=run.fields | {"activation_base": activations.start, "row_blocks": 1},
+            reads=run.reads | {Target.ACTIVATIONS: activations},
             cycles=run.cycles // len(run.row_blocks),
         )
 

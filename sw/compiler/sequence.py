@@ -15,6 +15,7 @@ from ...hw.config import Config
 from ...hw.isa.commands import Command, Fill, Rows, Target
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
+from .plan import commands_for
 from .steps import Load, Run, Sent, Setting
 from .tensors import Tensor
 from .waits import Waits
@@ -127,11 +128,8 @@ class Sequence:
     def _send(self, part: Part, run: Run) -> None:
         """A RUN, and its settings before it if they are not on the device."""
         encoder, y, config = part.encoder, part.y, self.config
-        uses = list(run.reads.items())
-        base, stride = run.reads[Target.ACTIVATIONS], run.fields["activation_stride"]
-        for block in range(1, len(run.row_blocks)):
-            further = range(base.start + block * stride, base.stop + block * stride)
-            uses.append((Target.ACTIVATIONS, further))
+        further = run.activations()[1:]
+        uses = [*run.reads.items(), *((Target.ACTIVATIONS, block) for block in further)]
         if not run.finish:
             command = replace(encoder.run(Sent(run, 0)), waits=self._waits.run(uses))
             self._commands.append(command)
@@ -139,8 +137,7 @@ class Sequence:
         block = 0 if encoder.settings.uniform else run.column_block
         page, fresh = self._settings.place((part, block))
         if fresh:
-            wide = min(config.columns, y.columns - block * config.columns)
-            count = 1 if encoder.settings.uniform else wide
+            count = commands_for(config, y.columns, encoder.settings.uniform, block)
             self._commands += encoder.settings_of(Setting(block, page, count))
         windows = config.rows // config.lanes
         first = run.row_blocks.start * windows

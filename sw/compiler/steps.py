@@ -44,6 +44,12 @@ class Run:
     cycles: int
     """How long the array works on it, about."""
 
+    def activations(self) -> list[range]:
+        """Addresses of the activations that it reads, by row block."""
+        first, stride = self.reads[Target.ACTIVATIONS], self.fields["activation_stride"]
+        blocks = range(len(self.row_blocks))
+        return [range(first.start + n * stride, first.stop + n * stride) for n in blocks]
+
 
 @dataclass
 class Phase:

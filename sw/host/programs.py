@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from ...hw.isa.commands import Sync
+from ...hw.isa.host_stream import packet_of
 from ..compiler.program import Program
 from .answers import answer_of, in_shares
 from .device import Device
@@ -24,13 +26,12 @@ def run(
 
     Raises `DeviceError` if a command is refused.
     """
-    packets = program.packets()
+    # The last rows are in memory when the SYNC is answered.
+    packets = [*program.packets(), packet_of(device.config, Sync())]
     with device.turn():
         device.clear()
         answers = device.transport.exchange(packets, in_shares(on_progress, len(packets)))
         header = device.config.header_beats * device.config.stream_bytes
         for packet, answer in zip(packets, answers, strict=True):
             answer_of(device.config, answer).check(packet[-header:])
-        # The last rows are in memory when a READ, which waits for them, is answered.
-        device.read_memory(0, 1)
         return device.counters()

@@ -142,7 +142,7 @@ class SimulatedTransport:
             output_beats=ROOM,
             packets=len(packets),
         )
-        limit, issued = longest_silence(self.config), self._slots()
+        limit, issued = longest_silence(self.config), None
         while state.packets or state.sent < state.input_beats:
             self._library.heddle_exchange(self._device, ctypes.byref(state), SLICE)
             count = state.received

@@ -7,22 +7,16 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import Config, preset
-from heddle.hw.formats import FP16, INT8, OutputFormat
+from heddle.hw.formats import INT8, OutputFormat
 from heddle.hw.isa.commands import Fill, Flag, Load, Rows, Run, Sync, Target
 from heddle.hw.isa.engines import Engine, after
 from heddle.hw.isa.host_stream import elements_payload, indices_payload, packet_of
-from heddle.sim.golden.device import ModelTransport
 from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
-from heddle.sw.transports.simulated import SimulatedTransport, Stalls
+
+from .devices import DEVICES, LANES
 
 TINY = replace(preset("tiny"), name="tensors", tensor_words=4096)
-LANES = Config("lanes", 4, 4, FP16, lanes=2, tensor_words=2048, activation_groups=64)
-DEVICES = {
-    "model": ModelTransport,
-    "simulated": SimulatedTransport,
-    "stalled": lambda config: SimulatedTransport(config, stalls=Stalls(0.3, 0.3, seed=3)),
-}
 
 
 @pytest.fixture(params=[TINY, LANES], ids=lambda c: c.name)

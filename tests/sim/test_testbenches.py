@@ -78,7 +78,7 @@ RUNS = [
     ("reset", "hw.top:Accelerator", RESETS),
     ("counters", "hw.top:Accelerator", RESETS[:1]),
     ("tensor", "sim.testbenches.tensor:Tensors", TENSORS),
-    ("store", "sim.testbenches.store:Stored", [TENSORS[0], WINDOWS, WIDE]),
+    ("store", "hw.tensor.store:Store", [TENSORS[0], WINDOWS, WIDE]),
     ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),

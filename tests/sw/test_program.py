@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heddle.hw.config import Config, preset
-from heddle.hw.formats import FP16, INT4, INT8, OutputFormat
+from heddle.hw.config import preset
+from heddle.hw.formats import INT4, INT8, OutputFormat
 from heddle.hw.isa.commands import Fill, Rows, Run, Target
 from heddle.hw.isa.engines import Engine
 from heddle.sim.golden.device import ModelTransport
@@ -20,19 +20,13 @@ from heddle.sw.compiler.waits import Waits
 from heddle.sw.errors import DeviceError, FormatError
 from heddle.sw.host import programs
 from heddle.sw.host.device import Device
-from heddle.sw.transports.simulated import SimulatedTransport, Stalls
+
+from ..sim.devices import DEVICES, LANES
 
 TINY = replace(
     preset("tiny"), name="program", tensor_words=2048, activation_groups=16, weight_slots=64
 )
 """With pages that the products below do not fit into."""
-LANES = Config("lanes", 4, 4, FP16, lanes=2, tensor_words=2048, activation_groups=64)
-"""As in tests/sim/test_programs.py, so that one is built for both."""
-DEVICES = {
-    "model": ModelTransport,
-    "simulated": SimulatedTransport,
-    "stalled": lambda config: SimulatedTransport(config, stalls=Stalls(0.3, 0.3, seed=3)),
-}
 
 
 @pytest.fixture(params=[TINY, LANES], ids=lambda c: c.name)
