@@ -157,13 +157,14 @@ def WORDS(config: Config) -> data.StructLayout:
 
 
 def READ_PORT(config: Config) -> wiring.Signature:
-    """Reads of tensor memory: one where both are `valid` and `ready`; its word is `there` some
-    cycles later (`TensorMemory.LATENCY`), whether it is waited for or not."""
+    """Reads of tensor memory: one where both are `valid` and `ready`, of each lane from an address
+    of its own; what it gives is `there` some cycles later (`TensorMemory.LATENCY`), whether it is
+    waited for or not."""
     return wiring.Signature(
         {
             "valid": Out(1),
             "ready": In(1),
-            "address": Out(range(config.tensor_words)),
+            "address": Out(data.ArrayLayout(range(config.tensor_words), config.lanes)),
             "there": In(1),
             "data": In(8 * config.stream_bytes),
         }

@@ -49,7 +49,7 @@ class BeatReader(wiring.Component):
         active, taken = Signal(), Signal()
         m.d.comb += [
             port.valid.eq(active & (self.room != 0)),
-            port.address.eq(words.address),
+            *(address.eq(words.address) for address in port.address),
             taken.eq(port.valid & port.ready),
             self.asked.eq(taken & (words.count == 1)),
             self.words.ready.eq(~active),

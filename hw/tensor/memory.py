@@ -23,10 +23,10 @@ class TensorMemory(wiring.Component):
     """`config.tensor_words` words; the top bit of an address tells which half.
 
     Latency: `LATENCY` cycles from a read that is taken to its word; a word that is written may be
-    read from the next cycle on. Throughput: two reads and a write a cycle if the reads are of
-    different halves. Stall rule: of two reads of one half one waits, and is the next to be taken;
-    writes never wait. To read and write one word in one cycle is not allowed: whoever sends
-    commands sees to that.
+    read from the next cycle on. Throughput: two reads and a write a cycle if no lane is read twice
+    in one half. Stall rule: of two reads of one lane in one half one waits, and is the next to be
+    taken; writes never wait. To read and write one lane's group in one cycle gives any value:
+    whoever sends commands sees to it that nobody looks at that.
 
     Members
     -------
@@ -45,8 +45,9 @@ class TensorMemory(wiring.Component):
         one, two = self.reads
         # Whose turn it is where both want one half.
         turn, clash = Signal(), Signal()
+        same = (a[-1] == b[-1] for a, b in zip(one.address, two.address, strict=True))
         m.d.comb += [
-            clash.eq(one.valid & two.valid & (one.address[-1] == two.address[-1])),
+            clash.eq(one.valid & two.valid & Cat(same).any()),
             one.ready.eq(~clash | ~turn),
             two.ready.eq(~clash | turn),
         ]
@@ -55,32 +56,37 @@ class TensorMemory(wiring.Component):
         words = [self._half(m, h) for h in range(2)]
         for number, port in enumerate(self.reads):
             # A block RAM answers late in its cycle, so its word goes into a register.
-            asked, upper = Signal(name=f"asked_{number}"), Signal(name=f"upper_{number}")
+            asked = Signal(name=f"asked_{number}")
+            upper = Signal(self.config.lanes, name=f"upper_{number}")
             m.d.sync += [
                 asked.eq(port.valid & port.ready),
-                upper.eq(port.address[-1]),
+                upper.eq(Cat(address[-1] for address in port.address)),
                 port.there.eq(asked),
-                port.data.eq(Mux(upper, words[1], words[0])),
+                port.data.eq(Cat(map(Mux, upper, words[1], words[0]))),
             ]
         return m
 
-    def _half(self, m: Module, h: int):
-        """The banks of a half; returns the word that was read."""
+    def _half(self, m: Module, h: int) -> list:
+        """The banks of a half; returns what was read, by lane."""
         config, write = self.config, self.write
-        one, two = self.reads
-        first, second = (p.valid & p.ready & (p.address[-1] == h) for p in self.reads)
         width, per_lane = 8 * config.store_bytes, config.group_bytes // config.store_bytes
         word = []
-        for unit in range(config.lanes * per_lane):
-            size = width, config.tensor_words // 2
-            bank = instantiate(m, f"half_{h}_{unit}", Bank, *size, library=self.library)
-            address = write.address[unit // per_lane]
-            m.d.comb += [
-                bank.read_en.eq(first | second),
-                bank.read_address.eq(Mux(second, two.address[:-1], one.address[:-1])),
-                bank.write_en.eq(write.enable[unit] & (address[-1] == h)),
-                bank.write_address.eq(address[:-1]),
-                bank.write_data.eq(write.data.word_select(unit, width)),
-            ]
-            word.append(bank.read_data)
-        return Cat(word)
+        for lane in range(config.lanes):
+            one, two = (port.address[lane] for port in self.reads)
+            first, second = (
+                port.valid & port.ready & (port.address[lane][-1] == h) for port in self.reads
+            )
+            address, group = write.address[lane], []
+            for unit in range(lane * per_lane, (lane + 1) * per_lane):
+                size = width, config.tensor_words // 2
+                bank = instantiate(m, f"half_{h}_{unit}", Bank, *size, library=self.library)
+                m.d.comb += [
+                    bank.read_en.eq(first | second),
+                    bank.read_address.eq(Mux(second, two[:-1], one[:-1])),
+                    bank.write_en.eq(write.enable[unit] & (address[-1] == h)),
+                    bank.write_address.eq(address[:-1]),
+                    bank.write_data.eq(write.data.word_select(unit, width)),
+                ]
+                group.append(bank.read_data)
+            word.append(Cat(group))
+        return word

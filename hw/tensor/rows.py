@@ -42,12 +42,12 @@ class RowMover(wiring.Component):
         lanes, windows = config.lanes, config.rows // config.lanes
         asked, active = Signal(ROWS(config), reset_less=True), Signal()
         # `asked.source` is the next group's word of the first window.
-        address, window = Signal.like(port.address), Signal(range(windows))
+        address, window = Signal.like(port.address[0]), Signal(range(windows))
         taken = port.valid & port.ready
         last_window, last_group = window == windows - 1, asked.groups == 1
         m.d.comb += [
             port.valid.eq(active),
-            port.address.eq(address),
+            *(each.eq(address) for each in port.address),
             self.rows.ready.eq(~active | (taken & last_window & last_group)),
         ]
         with m.If(taken):

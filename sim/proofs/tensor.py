@@ -1,8 +1,8 @@
 """Tensor memory, and what reads it word after word."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
@@ -25,7 +25,7 @@ class TensorMemoryProof(wiring.Component):
         super().__init__(
             {
                 "valid": In(1).array(2),
-                "address": In(words).array(2),
+                "address": In(data.ArrayLayout(words, config.lanes)).array(2),
                 "write": In(WRITE_PORT(config)),
                 "watched": In(words),
                 "unit": In(range(config.stream_bytes // config.store_bytes)),
@@ -37,12 +37,15 @@ class TensorMemoryProof(wiring.Component):
         m.submodules.memory = memory = TensorMemory(self.config)
         wiring.connect(m, wiring.flipped(self.write), memory.write)
         constant(m, self.watched, self.unit)
-        size, units = 8 * self.config.store_bytes, len(self.write.enable)
-        written, word = Signal(), Signal(size)
+        size, units, lanes = 8 * self.config.store_bytes, len(self.write.enable), self.config.lanes
+        written, word, writes = Signal(), Signal(size), Signal()
+        """Of the unit that is watched."""
+        lane = Signal(range(lanes))
+        m.d.comb += lane.eq(self.unit // (units // lanes))
         for unit in range(units):
-            address = self.write.address[unit * self.config.lanes // units]
-            writes = self.write.enable[unit] & (address == self.watched)
-            with m.If(writes & (self.unit == unit)):
+            mine = self.write.enable[unit] & (self.unit == unit)
+            with m.If(mine & (self.write.address[unit * lanes // units] == self.watched)):
+                m.d.comb += writes.eq(1)
                 m.d.sync += [written.eq(1), word.eq(self.write.data.word_select(unit, size))]
         taken = Signal(2)
         for n, port in enumerate(memory.reads):
@@ -50,18 +53,19 @@ class TensorMemoryProof(wiring.Component):
                 port.valid.eq(self.valid[n]),
                 port.address.eq(self.address[n]),
                 taken[n].eq(port.valid & port.ready),
-                *(
-                    Assume(~taken[n] | ~self.write.enable.any() | (port.address != address))
-                    for address in self.write.address
-                ),
+            ]
+            reads = Signal(name=f"reads_{n}")
+            m.d.comb += [
+                reads.eq(taken[n] & (port.address[lane] == self.watched)),
+                # Who reads what is written in the same cycle must not look at it.
+                Assume(~(reads & writes)),
             ]
             # Two cycles later the word is there, and it is what was last written.
             asked, known = Signal(2, name=f"asked_{n}"), Signal(2, name=f"known_{n}")
             early, late = Signal.like(word, name=f"early_{n}"), Signal.like(word, name=f"late_{n}")
-            watches = taken[n] & written & (port.address == self.watched)
             m.d.sync += [
                 asked.eq(asked << 1 | taken[n]),
-                known.eq(known << 1 | watches),
+                known.eq(known << 1 | (reads & written)),
                 early.eq(word),
                 late.eq(early),
             ]
@@ -75,11 +79,13 @@ class TensorMemoryProof(wiring.Component):
             ends_within(m, port.valid & ~port.ready, 1)
         one, two = memory.reads
         # A port waits for nothing but the other one's read of the same half.
-        clash = self.valid[0] & self.valid[1] & (one.address[-1] == two.address[-1])
+        same = (a[-1] == b[-1] for a, b in zip(one.address, two.address, strict=True))
+        clash = self.valid[0] & self.valid[1] & Cat(same).any()
         m.d.comb += [
             Assert((one.ready & two.ready) | clash),
             Assert(~clash | (one.ready ^ two.ready)),
             Cover(taken == 3),
+            *(Cover((taken == 3) & (a[-1] != one.address[0][-1])) for a in one.address[1:]),
         ]
         return m
 
@@ -113,7 +119,7 @@ class BeatReaderProof(wiring.Component):
             reader.o.ready.eq(self.ready),
         ]
         # What is asked for, in order; and how many beats must come, some of them with `last`.
-        active, next_word, left = Signal(), Signal.like(port.address), Signal(16)
+        active, next_word, left = Signal(), Signal.like(port.address[0]), Signal(16)
         begun = self.words.valid & self.words.ready
         with m.If(begun):
             m.d.comb += [Assume(self.words.payload.count != 0), Assert(~active)]
@@ -123,7 +129,10 @@ class BeatReaderProof(wiring.Component):
                 left.eq(self.words.payload.count),
             ]
         with m.If(taken):
-            m.d.comb += [Assert(active), Assert(port.address == next_word)]
+            m.d.comb += [
+                Assert(active),
+                *(Assert(address == next_word) for address in port.address),
+            ]
             m.d.sync += [next_word.eq(next_word + 1), left.eq(left - 1), active.eq(left != 1)]
         m.d.comb += [
             Assert(reader.asked == (taken & (left == 1))),
@@ -158,7 +167,7 @@ class PortShareProof(wiring.Component):
         super().__init__(
             {
                 "valid": In(1).array(2),
-                "address": In(range(config.tensor_words)).array(2),
+                "address": In(data.ArrayLayout(range(config.tensor_words), config.lanes)).array(2),
                 "granted": In(1),
                 "data": In(8 * config.stream_bytes),
             }

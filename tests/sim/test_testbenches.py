@@ -51,7 +51,7 @@ TOPS = [
 TENSORS = [config(4, 4, INT8, tensor_words=64), config(4, 4, lanes=2, tensor_words=256)]
 """With tensor memory."""
 WINDOWS = config(8, 3, lanes=4, tensor_words=64)
-WIDE = config(12, 12, INT8, lanes=4, tensor_words=64)
+BROAD = config(12, 12, INT8, lanes=4, tensor_words=64)
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -78,7 +78,7 @@ RUNS = [
     ("reset", "hw.top:Accelerator", RESETS),
     ("counters", "hw.top:Accelerator", RESETS[:1]),
     ("tensor", "sim.testbenches.tensor:Tensors", TENSORS),
-    ("store", "hw.tensor.store:Store", [TENSORS[0], WINDOWS, WIDE]),
+    ("store", "hw.tensor.store:Store", [TENSORS[0], WINDOWS, BROAD]),
     ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),

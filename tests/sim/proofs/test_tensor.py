@@ -13,10 +13,11 @@ from .common import TENSORS, mutate, refuted
 
 NARROW = replace(TENSORS, format=INT4)
 """With words of few bits."""
+DEALT = replace(NARROW, lanes=2)
 
 
 def test_tensor_memory():
-    prove(lambda: TensorMemoryProof(NARROW), bounded=7, cover=7)
+    prove(lambda: TensorMemoryProof(DEALT), bounded=7, cover=7)
 
 
 def test_beat_reader():
@@ -61,7 +62,7 @@ def the_other_half(m, store):
 @pytest.mark.parametrize("wrong", [always_the_first, both_at_once, the_other_half])
 def test_wrong_memory_fails(wrong, monkeypatch):
     mutate(monkeypatch, memory.TensorMemory, wrong)
-    refuted(TensorMemoryProof(NARROW), 7)
+    refuted(TensorMemoryProof(DEALT), 7)
 
 
 def counts_no_room(m, reader):
