@@ -13,11 +13,11 @@ from .common import TENSORS, mutate, refuted
 
 NARROW = replace(TENSORS, format=INT4)
 """With words of few bits."""
-DEALT = replace(NARROW, lanes=2)
+DEALT = replace(NARROW, lanes=2, columns=2)
 
 
 def test_tensor_memory():
-    prove(lambda: TensorMemoryProof(DEALT), bounded=7, cover=7)
+    prove(lambda: TensorMemoryProof(DEALT), bounded=6, cover=6)
 
 
 def test_beat_reader():
