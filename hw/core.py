@@ -187,7 +187,7 @@ class Core(wiring.Component):
             sequencer.finished[Engine.ROWS].eq(mover.finished),
             sequencer.finished[Engine.ARRAY].eq(sequencer.release.valid),
             sequencer.finished[Engine.STORE].eq(store.finished),
-            self.events.flag_set[Flag.FAULT].eq(filler.fault),
+            self.events.flag_set[Flag.FAULT].eq(filler.fault | mover.fault),
         ]
 
     @staticmethod

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from .config import Config
 from .formats import Format, OutputFormat
-from .isa.commands import Header, Target
+from .isa.commands import Header, Image, Rows, Target
 from .isa.engines import Engine
 from .isa.maps import chunks
 
@@ -21,10 +21,16 @@ def beat(config: Config) -> data.StructLayout:
     return data.StructLayout({"data": 8 * config.stream_bytes, "last": 1})
 
 
+def FIELDS(kind: type[Header]) -> data.StructLayout:
+    """A command's fields, but for what it waits for."""
+    return data.StructLayout(
+        {name: Shape(bits, signed) for name, (bits, signed) in kind.layout().items()}
+    )
+
+
 def HEADER(kind: type[Header]) -> data.StructLayout:
     """A command's header but for its check, field by field."""
-    fields = {name: Shape(bits, signed) for name, (bits, signed) in kind.layout().items()}
-    return data.StructLayout({"opcode": 8, "tag": 8, **fields})
+    return data.StructLayout({"opcode": 8, "tag": 8, **FIELDS(kind).members})
 
 
 def group_signature(config: Config) -> wiring.Signature:
@@ -137,15 +143,59 @@ def DEAL(config: Config) -> data.StructLayout:
     return data.StructLayout({"target": Target, "address": 16, "count": 16, "words": WORDS(config)})
 
 
-def ROWS(config: Config) -> data.StructLayout:
-    """A ROWS command, checked, on its way to the row mover."""
+def WALK(config: Config) -> data.StructLayout:
+    """A ROWS command, checked, on its way to the row mover, or an IMAGE."""
+    fields = data.UnionLayout({"rows": FIELDS(Rows), "image": FIELDS(Image)})
+    return data.StructLayout({"is_image": 1, "fields": fields})
+
+
+LIMITS = data.StructLayout(
+    {
+        name: Image.layout()[name][0]
+        for name in ("out_width", "out_height", "kernel_width", "kernel_height", "groups")
+    }
+)
+"""Of an IMAGE, what the places that a ROWS names are within."""
+
+
+def PIXEL(config: Config) -> data.StructLayout:
+    """Where the first tap of an output pixel lies: its place, from a ROWS' source on, and its
+    coordinates in the image. Rows that are not `there` are zeros."""
     return data.StructLayout(
         {
-            "source": range(config.tensor_words),
-            "pitch": 16,
-            "groups": 16,
-            "rows": range(config.rows + 1),
+            "word": 16,
+            "lane": range(config.lanes),
+            "x": signed(13),
+            "y": signed(13),
+            "there": 1,
+        }
+    )
+
+
+def WINDOW(config: Config) -> data.StructLayout:
+    """The output pixels that the lanes of a window are for, and the ROWS that asks for them: it
+    begins with its `first` window."""
+    return data.StructLayout(
+        {
+            "pixels": data.ArrayLayout(PIXEL(config), config.lanes),
+            "first": 1,
+            "rows": FIELDS(Rows),
+        }
+    )
+
+
+def GATHERED(config: Config) -> data.StructLayout:
+    """A group for each lane of a window, to be read wherever they lie: those that are not `needed`
+    are zeros. They go to a chunk of a word of the activations' buffer; `end` with a ROWS' last."""
+    group = data.StructLayout(
+        {"needed": 1, "address": range(config.tensor_words), "lane": range(config.lanes)}
+    )
+    return data.StructLayout(
+        {
+            "groups": data.ArrayLayout(group, config.lanes),
             "address": 16,
+            "chunk": 8,
+            "end": 1,
         }
     )
 

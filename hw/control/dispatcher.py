@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.engines import WAITS_BITS, Engine
-from ..layouts import FILL, ROWS, RUN, connect_checked
+from ..layouts import FILL, RUN, WALK, connect_checked
 from .scoreboard import Gate, Scoreboard
 
 MOVES_AHEAD = 8
@@ -22,7 +22,7 @@ class Dispatcher(wiring.Component):
     Members
     -------
     waits : In(30), of the descriptor that is offered; one is at a time
-    fills, rows, runs : In streams of layouts.FILL, ROWS, RUN
+    fills, rows, runs : In streams of layouts.FILL, WALK, RUN
     stores : In(1), the RUN that is offered stores
     fill, row, run : Out streams of the same
     finished : In(1) for each engine, pulses
@@ -33,7 +33,7 @@ class Dispatcher(wiring.Component):
         self.config = config
         self.gates = {
             Engine.FILL: Gate(FILL(config), MOVES_AHEAD),
-            Engine.ROWS: Gate(ROWS(config), MOVES_AHEAD),
+            Engine.ROWS: Gate(WALK(config), MOVES_AHEAD),
             Engine.ARRAY: Gate(RUN(config), config.runs_ahead),
         }
         self.scoreboard = Scoreboard()
@@ -41,11 +41,11 @@ class Dispatcher(wiring.Component):
             {
                 "waits": In(WAITS_BITS),
                 "fills": In(stream.Signature(FILL(config))),
-                "rows": In(stream.Signature(ROWS(config))),
+                "rows": In(stream.Signature(WALK(config))),
                 "runs": In(stream.Signature(RUN(config))),
                 "stores": In(1),
                 "fill": Out(stream.Signature(FILL(config))),
-                "row": Out(stream.Signature(ROWS(config))),
+                "row": Out(stream.Signature(WALK(config))),
                 "run": Out(stream.Signature(RUN(config))),
                 "finished": In(len(Engine)),
                 "working": Out(len(Engine)),

@@ -1,6 +1,6 @@
 """Whether a command can be executed: what is wrong with a header, if anything is."""
 
-from amaranth import Const, Module, Signal
+from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,6 +10,7 @@ from ..isa.commands import (
     ALL_COLUMNS,
     ColumnSettings,
     Fill,
+    Image,
     Load,
     Opcode,
     Read,
@@ -20,8 +21,8 @@ from ..isa.commands import (
     Write,
 )
 from ..isa.maps import address_bits
-from ..layouts import HEADER
-from ..lib.pipeline import register, times
+from ..layouts import HEADER, LIMITS
+from ..lib.pipeline import register
 
 
 def view(kind, header):
@@ -45,6 +46,7 @@ class Judge(wiring.Component):
     header : In(256)
     ended : In(1), the packet ended with the header
     bad_check : In(1), its CRC is wrong
+    limits : In(layouts.LIMITS), with tensor memory: of the last IMAGE
     problem : Out(Status)
     """
 
@@ -57,6 +59,7 @@ class Judge(wiring.Component):
                 "bad_check": In(1),
                 "problem": Out(Status),
             }
+            | ({"limits": In(LIMITS)} if config.tensor_words else {})
         )
 
     def elaborate(self, platform):
@@ -72,7 +75,7 @@ class Judge(wiring.Component):
                 "run": self._run_outside(run),
                 "field": self._run_wrong(run),
                 "store": self._store_wrong(run),
-                **(self._words_outside() if self.config.tensor_words else {}),
+                **(self._words_outside() | self._walks_wrong() if self.config.tensor_words else {}),
             },
         )
         problem, ended = self.problem, self.ended
@@ -111,9 +114,15 @@ class Judge(wiring.Component):
                         known = (load.target <= max(Target)) & (load.target != Target.ACTIVATIONS)
                         with m.If(~known):
                             m.d.comb += problem.eq(Status.BAD_TARGET)
+                    if kind is Rows:
+                        with m.If(found["walk"]):
+                            m.d.comb += problem.eq(Status.BAD_FIELD)
                     if kind in (Read, Write):
                         with m.If(ended if kind is Write else ~ended):
                             m.d.comb += problem.eq(Status.BAD_LENGTH)
+            if self.config.tensor_words:
+                with m.Case(Opcode.IMAGE), m.If(found["image"]):
+                    m.d.comb += problem.eq(Status.BAD_FIELD)
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
         return m
@@ -139,11 +148,11 @@ class Judge(wiring.Component):
             settings.entry >= self.config.settings_entries
         )
 
-    def _words_outside(self) -> dict:
+    def _words_outside(self) -> dict[str, Value]:
         """By the command's name: it asks for no word, or for some that tensor memory has not; a
         ROWS also for no row or too many, or for groups that leave their page. And whether a FILL
         brings indices beside what is no value."""
-        config, wrong = self.config, {}
+        config, wrong = self.config, dict[str, Value]()
         for kind in (Write, Read, Fill):
             words = view(kind, self.header)
             first, count = (
@@ -156,9 +165,9 @@ class Judge(wiring.Component):
         wrong[Fill.__name__] |= some & self._beyond(fill.indices, fill.index_words)
         rows, depth = view(Rows, self.header), config.activation_groups
         inside = rows.address[: depth.bit_length() - 1]
-        last_window = times(rows.pitch, config.rows // config.lanes - 1)
         wrong[Rows.__name__] = (
-            self._beyond(rows.source, last_window + rows.groups)
+            self._beyond(rows.source, rows.words)
+            | (rows.words == 0)
             | (rows.groups == 0)
             | (rows.rows == 0)
             | (rows.rows > config.rows)
@@ -166,6 +175,23 @@ class Judge(wiring.Component):
             | (inside + rows.groups > depth)
         )
         return wrong
+
+    def _walks_wrong(self) -> dict[str, Value]:
+        """Whether an IMAGE has no pixels, taps or groups, a ROWS begins where its IMAGE has none,
+        or a step goes over more lanes than there are."""
+        image, rows, limits = view(Image, self.header), view(Rows, self.header), self.limits
+        steps = "column", "line", "image", "tap", "tap_line"
+        return {
+            "image": Cat(image[name] == 0 for name in LIMITS.members).any()
+            | Cat(image[f"{step}_lanes"] >= self.config.lanes for step in steps).any(),
+            "walk": (rows.column >= limits.out_width)
+            | (rows.line >= limits.out_height)
+            | (rows.tap_x >= limits.kernel_width)
+            | (rows.tap_y >= limits.kernel_height)
+            | (rows.group >= limits.groups)
+            | (rows.start_lanes >= self.config.lanes)
+            | (rows.offset_lanes >= self.config.lanes),
+        }
 
     def _beyond(self, first, count):
         """`count` words from `first` on are not all in tensor memory."""

@@ -38,8 +38,8 @@ from ..layouts import (
     RELEASE,
     RELEASE_SETTINGS,
     RESPONSE,
-    ROWS,
     RUN,
+    WALK,
     WRITE_PORT,
     beat,
     connect_checked,
@@ -82,7 +82,7 @@ class Sequencer(wiring.Component):
 
     memory : Out(layouts.WRITE_PORT)
     read_done : In(1), a READ's last word has been asked for
-    fill, row : Out streams of layouts.FILL and ROWS
+    fill, row : Out streams of layouts.FILL and WALK
     output : Out stream of layouts.OUTPUT, where each RUN's rows go
     finished : In(1) for each engine, pulses
     """
@@ -121,7 +121,7 @@ class Sequencer(wiring.Component):
             "memory": Out(WRITE_PORT(config)),
             "read_done": In(1),
             "fill": Out(stream.Signature(FILL(config))),
-            "row": Out(stream.Signature(ROWS(config))),
+            "row": Out(stream.Signature(WALK(config))),
             "output": Out(stream.Signature(OUTPUT(config))),
             "finished": In(len(Engine)),
         }
@@ -209,6 +209,7 @@ class Sequencer(wiring.Component):
             tensors.answered.eq(answer.valid & answer.ready & reads),
             tensors.read.eq(self.read_done),
             tensors.finished.eq(self.finished),
+            self.judge.limits.eq(tensors.limits),
             self.working.eq(tensors.working),
             self.filling.eq(tensors.filling),
             answer.payload.memory.eq(reads),

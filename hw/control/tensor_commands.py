@@ -1,14 +1,25 @@
-"""What commands want of tensor memory: WRITE, READ, FILL, ROWS, RUNs that store; and the queues of
-all engines."""
+"""What commands want of tensor memory: WRITE, READ, FILL, ROWS, IMAGE, RUNs that store; and the
+queues of all engines."""
 
 from amaranth import Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, Config
-from ..isa.commands import WAITS_AT, Fill, Opcode, Read, Rows, Run, Write
+from ..isa.commands import WAITS_AT, Fill, Image, Opcode, Read, Rows, Run, Write
 from ..isa.engines import WAITS_BITS, Engine
-from ..layouts import FILL, OUTPUT, PLACE, ROWS, RUN, WRITE_PORT, beat, connect_checked
+from ..layouts import (
+    FIELDS,
+    FILL,
+    LIMITS,
+    OUTPUT,
+    PLACE,
+    RUN,
+    WALK,
+    WRITE_PORT,
+    beat,
+    connect_checked,
+)
 from ..lib.fifo import Fifo
 from ..lib.pipeline import times
 from ..tensor.beats import BeatWriter
@@ -23,8 +34,8 @@ class TensorCommands(wiring.Component):
     """Begin a good command when its turn has come; and queue RUNs, which wait as FILLs and ROWS do.
 
     Latency: none from `begin` to `begun`; `header` must be there a cycle before. Stall rule: FILL,
-    ROWS and RUN wait while their queue is full, a WRITE while anything before it has tensor memory
-    to read or to write, a READ while anything has to write.
+    ROWS, IMAGE and RUN wait while their queue is full, a WRITE while anything before it has tensor
+    memory to read or to write, a READ while anything has to write.
 
     Members
     -------
@@ -34,8 +45,9 @@ class TensorCommands(wiring.Component):
     memory : Out(layouts.WRITE_PORT)
     done, ended, bad_length : Out(1), of a WRITE (`tensor.beats.BeatWriter`)
     answered, read : In(1), a READ's answer is on its way; its last word has been asked for
+    limits : Out(layouts.LIMITS), of the last IMAGE
     runs : In stream of layouts.RUN, with the header's `waits`
-    fill, row, run : Out streams of layouts.FILL, ROWS, RUN
+    fill, row, run : Out streams of layouts.FILL, WALK, RUN
     output : Out stream of layouts.OUTPUT, of each RUN that finishes
     finished : In(1) for each engine, pulses
     working : Out(1), as it was a cycle ago: something is in a queue or at work
@@ -62,9 +74,10 @@ class TensorCommands(wiring.Component):
                 "bad_length": Out(1),
                 "answered": In(1),
                 "read": In(1),
+                "limits": Out(LIMITS),
                 "runs": In(stream.Signature(RUN(config))),
                 "fill": Out(stream.Signature(FILL(config))),
-                "row": Out(stream.Signature(ROWS(config))),
+                "row": Out(stream.Signature(WALK(config))),
                 "run": Out(stream.Signature(RUN(config))),
                 "output": Out(stream.Signature(OUTPUT(config))),
                 "finished": In(len(Engine)),
@@ -77,7 +90,8 @@ class TensorCommands(wiring.Component):
         m = Module()
         m.submodules.dispatcher = dispatcher = self.dispatcher
         m.submodules.writer = writer = self.writer
-        write, read, fill, rows = (view(kind, self.header) for kind in (Write, Read, Fill, Rows))
+        write, read, fill, image = (view(kind, self.header) for kind in (Write, Read, Fill, Image))
+        rows, is_image = view(Rows, self.header), self.header[:8] == Opcode.IMAGE
         m.submodules.outputs = outputs = self.outputs
         connect_checked(m, outputs.o, wiring.flipped(self.output))
         for name in ("fill", "row", "run"):
@@ -85,29 +99,37 @@ class TensorCommands(wiring.Component):
         self._runs(m)
         connect_checked(m, wiring.flipped(self.i), writer.i)
         connect_checked(m, writer.port, wiring.flipped(self.memory))
-        wanted = dispatcher.fills.payload
+        wanted, walk = dispatcher.fills.payload, dispatcher.rows.payload
         m.d.comb += [
             writer.words.address.eq(write.address),
             writer.words.count.eq(write.count),
             *(getattr(self, name).eq(getattr(writer, name)) for name in ("done", "ended")),
             self.bad_length.eq(writer.bad_length),
-            dispatcher.waits.eq(self.header[WAITS_AT:][:WAITS_BITS]),
+            # An IMAGE has other fields there.
+            dispatcher.waits.eq(Mux(is_image, 0, self.header[WAITS_AT:][:WAITS_BITS])),
             dispatcher.finished.eq(self.finished),
             *(wanted[name].eq(fill[name]) for name in ("target", "address", "count")),
             wanted.words.address.eq(fill.source),
             wanted.words.count.eq(fill.words),
             wanted.indices.address.eq(fill.indices),
             wanted.indices.count.eq(fill.index_words),
-            *(dispatcher.rows.payload[name].eq(rows[name]) for name in ROWS(self.config).members),
+            walk.is_image.eq(is_image),
             self.working.eq(dispatcher.working.any()),
             self.filling.eq(dispatcher.working[Engine.FILL] | dispatcher.working[Engine.ROWS]),
         ]
+        with m.If(is_image):
+            m.d.comb += _same(walk.fields.image, image, FIELDS(Image))
+            with m.If(self.begin & self.begun):
+                m.d.sync += _same(self.limits, image, LIMITS)
+        with m.Else():
+            m.d.comb += _same(walk.fields.rows, rows, FIELDS(Rows))
         storing = dispatcher.working[Engine.STORE]
         m.d.sync += self.reads.eq(self.reads + self.answered - self.read)
         with m.Switch(self.header[:8]):
             for opcode, queue in (
                 (Opcode.FILL, dispatcher.fills),
                 (Opcode.ROWS, dispatcher.rows),
+                (Opcode.IMAGE, dispatcher.rows),
             ):
                 with m.Case(opcode):
                     m.d.comb += [queue.valid.eq(self.begin), self.begun.eq(queue.ready)]
@@ -148,3 +170,8 @@ class TensorCommands(wiring.Component):
             outputs.i.payload.store.eq(run.store),
             outputs.i.payload.place.eq(place),
         ]
+
+
+def _same(to, of, layout: data.StructLayout) -> list:
+    """Those fields of a command that a layout has."""
+    return [to[name].eq(of[name]) for name in layout.members]

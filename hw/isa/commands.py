@@ -47,6 +47,8 @@ class Opcode(IntEnum):
     """Fill a buffer with words of tensor memory, as a LOAD does with its payload."""
     ROWS = 8
     """Fill a block of rows of the activations' buffer from a tensor in tensor memory."""
+    IMAGE = 9
+    """Set how the ROWS that follow walk over their tensor."""
 
 
 class Target(IntEnum):
@@ -92,7 +94,8 @@ class Flag(IntEnum):
     SATURATED = 3
     """An INT8 output was clipped."""
     FAULT = 4
-    """A FILL's words were not as many as its buffer's took, or had a bad group record."""
+    """A FILL's words were not as many as its buffer's took, or had a bad group record; a ROWS came
+    to a word that is not one of its own."""
 
 
 class Refused(ValueError):
@@ -272,27 +275,89 @@ class Fill(_Command):
     waits: int = _waits()
 
 
-@dataclass(frozen=True)
-class Rows(_Command):
-    """Fill words `address` to ``address + groups - 1`` of the activations' buffer.
+@dataclass(frozen=True, kw_only=True)
+class Image(_Command):
+    """How the ROWS after it walk over a tensor whose rows are pixels of images, line by line.
 
-    Rows lie in tensor memory in windows of one row for each lane, `pitch` words from one window to
-    the next; a window's word g holds group g of its rows. Word `source` is group 0 of rows 0 to
-    lanes - 1. Rows from `rows` on are zeros.
+    A tensor's rows lie in windows of one row for each lane, `pitch` words from one window to the
+    next; a window's word g holds group g of its rows. So a row's place is a word and a lane, and a
+    step from one to another so many `words` (modulo 2^16) and `lanes` (less than there are): where
+    the lanes' sum reaches their number, it goes on in the next window.
+
+    ROWS makes rows for output pixels, `out_width` in a line and `out_height` lines in an image. The
+    row of one is `kernel_height` x `kernel_width` taps, line by line, of `groups` groups each; a
+    tap outside the image's `height` x `width` pixels is zeros. Output pixel (line, column) has its
+    first tap at y = first_y + line * stride_y, x = first_x + column * stride_x; a tap's neighbours
+    are `dilation_y` and `dilation_x` further.
+    """
+
+    opcode = Opcode.IMAGE
+    width: int = _bits(12)
+    height: int = _bits(12)
+    out_width: int = _bits(12)
+    out_height: int = _bits(12)
+    first_x: int = _bits(9, signed=True)
+    first_y: int = _bits(9, signed=True)
+    stride_x: int = _bits(3)
+    stride_y: int = _bits(3)
+    kernel_width: int = _bits(4)
+    kernel_height: int = _bits(4)
+    dilation_x: int = _bits(4)
+    dilation_y: int = _bits(4)
+    groups: int = _bits(14)
+    pitch: int = _bits(16)
+    column_words: int = _bits(16)
+    """The step from an output pixel's first tap to that of the next one in its line."""
+    column_lanes: int = _bits(4)
+    line_words: int = _bits(16)
+    """From the last one of a line to the first one of the next."""
+    line_lanes: int = _bits(4)
+    image_words: int = _bits(16)
+    """From the last one of an image to the first one of the next."""
+    image_lanes: int = _bits(4)
+    tap_words: int = _bits(16)
+    """From a tap to the next one in its line."""
+    tap_lanes: int = _bits(4)
+    tap_line_words: int = _bits(16)
+    """From the last tap of a line to the first one of the next."""
+    tap_line_lanes: int = _bits(4)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(_Command):
+    """Fill words `address` to ``address + groups - 1`` of the activations' buffer, for R output
+    pixels that follow each other (`Image`): their groups in order, from group `group` of tap
+    (`tap_y`, `tap_x`) on. Rows from `rows` on are zeros.
     """
 
     opcode = Opcode.ROWS
-    source: int = _bits(32)
-    pitch: int = _bits(16)
-    groups: int = _bits(16)
-    rows: int = _bits(16)
+    source: int = _bits(16)
+    """The first of the `words` that it may read."""
+    words: int = _bits(16)
     address: int = _bits(16)
+    groups: int = _bits(16)
+    rows: int = _bits(8)
+    column: int = _bits(12, default=0)
+    """Of the first output pixel, as `line`, and `x` and `y` of its first tap."""
+    line: int = _bits(12, default=0)
+    x: int = _bits(13, signed=True, default=0)
+    y: int = _bits(13, signed=True, default=0)
+    start_words: int = _bits(16, default=0)
+    """The step from word `source`, lane 0, to group 0 of the first pixel's first tap: as `Image`
+    has steps."""
+    start_lanes: int = _bits(4, default=0)
+    tap_x: int = _bits(4, default=0)
+    tap_y: int = _bits(4, default=0)
+    group: int = _bits(14, default=0)
+    offset_words: int = _bits(16, default=0)
+    """The step from a pixel's first tap to tap (`tap_y`, `tap_x`)."""
+    offset_lanes: int = _bits(4, default=0)
     waits: int = _waits()
 
 
-Command = Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows
+Command = Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows | Image
 COMMANDS: dict[Opcode, type[Command]] = {
-    kind.opcode: kind for kind in (Load, ColumnSettings, Run, Sync, Write, Read, Fill, Rows)
+    kind.opcode: kind for kind in (Load, ColumnSettings, Run, Sync, Write, Read, Fill, Rows, Image)
 }
 WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 """Commands that a payload follows."""

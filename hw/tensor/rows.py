@@ -1,97 +1,171 @@
-"""The row mover: activations from tensor memory into the banks of the array's rows."""
+"""The row mover: activations from tensor memory into the banks of the array's rows.
+
+    ROWS ─► RowWalk ─► a window's pixels ─► each tap's groups ─► Gatherer ─► banks
+
+Rows are made as a convolution needs them, tap after tap; a matrix is one of single pixels.
+"""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import Target
-from ..layouts import READ_PORT, ROWS, write_signature
-from ..lib.pipeline import delay
-from .memory import TensorMemory
+from ..isa.commands import Rows
+from ..layouts import FIELDS, PIXEL, READ_PORT, WALK, connect_checked, write_signature
+from .gather import Gatherer
+from .walk import RowWalk, moved
 
 
 class RowMover(wiring.Component):
-    """Take one ROWS after another: group after group, window after window of `lanes` rows.
+    """Take one ROWS after another: window after window of `lanes` rows, group after group.
 
-    Latency: 3 cycles from a ROWS to its first group. Throughput: a word a cycle, also from one
-    ROWS to the next. Stall rule: waits for the memory alone.
+    Latency: `lanes` + 8 cycles from a ROWS to its first group. Throughput: a group of each lane a
+    cycle, also from one ROWS to the next, if a row has more groups than there are lanes, and a
+    window's groups lie in different lanes of the memory (`Gatherer`). Stall rule: waits for the
+    memory alone.
 
     Members
     -------
-    rows : In stream of layouts.ROWS
+    rows : In stream of layouts.WALK
     port : Out(layouts.READ_PORT)
     write : Out, the write bus: a chunk is a window
-    finished : Out(1), with the last group of a ROWS
+    finished : Out(1), with the last group of a ROWS, or with an IMAGE
+    fault : Out(1), a group would have been read that is not in the ROWS' words; it is zeros
     """
 
     def __init__(self, config: Config):
         self.config = config
+        self.walk, self.gatherer = RowWalk(config), Gatherer(config)
+        self.step = data.StructLayout(
+            {
+                "pixels": data.ArrayLayout(PIXEL(config), config.lanes),
+                "word": 16,
+                "lane": range(config.lanes),
+                "dx": 8,
+                "dy": 8,
+                "source": range(config.tensor_words),
+                "words": 16,
+                "address": 16,
+                "chunk": 8,
+                "end": 1,
+            }
+        )
+        """A tap's group, which is a step from where each pixel lies."""
         super().__init__(
             {
-                "rows": In(stream.Signature(ROWS(config))),
+                "rows": In(stream.Signature(WALK(config))),
                 "port": Out(READ_PORT(config)),
                 "write": Out(write_signature(config)),
                 "finished": Out(1),
+                "fault": Out(1),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
-        config, port = self.config, self.port
-        lanes, windows = config.lanes, config.rows // config.lanes
-        asked, active = Signal(ROWS(config), reset_less=True), Signal()
-        # `asked.source` is the next group's word of the first window.
-        address, window = Signal.like(port.address[0]), Signal(range(windows))
-        taken = port.valid & port.ready
-        last_window, last_group = window == windows - 1, asked.groups == 1
+        m.submodules.walk = walk = self.walk
+        m.submodules.gatherer = gatherer = self.gatherer
+        connect_checked(m, wiring.flipped(self.rows), walk.i)
+        connect_checked(m, gatherer.port, wiring.flipped(self.port))
+        connect_checked(m, gatherer.write, wiring.flipped(self.write))
+        # Steps go through three registers, all at once.
+        go, active = Signal(), Signal()
+        step = self._taps(m, go, active)
+        there = [active]
+        for name in ("summed", "placed"):
+            valid = Signal(name=name)
+            with m.If(go):
+                m.d.sync += valid.eq(there[-1])
+            there.append(valid)
+        summed = Signal(self.step, reset_less=True)
+        with m.If(go):
+            m.d.sync += summed.eq(step)
+        placed, outside = self._place(m, go, summed)
         m.d.comb += [
-            port.valid.eq(active),
-            *(each.eq(address) for each in port.address),
-            self.rows.ready.eq(~active | (taken & last_window & last_group)),
-        ]
-        with m.If(taken):
-            m.d.sync += [
-                address.eq(Mux(last_window, asked.source, address + asked.pitch)),
-                window.eq(Mux(last_window, 0, window + 1)),
-            ]
-            with m.If(last_window):
-                m.d.sync += [
-                    asked.source.eq(asked.source + 1),
-                    asked.groups.eq(asked.groups - 1),
-                    asked.address.eq(asked.address + 1),
-                ]
-        with m.If(self.rows.ready):
-            m.d.sync += [
-                active.eq(self.rows.valid),
-                asked.eq(self.rows.payload),
-                asked.source.eq(self.rows.payload.source + 1),
-                address.eq(self.rows.payload.source),
-            ]
-
-        token = Signal(
-            data.StructLayout({"valid": 1, "address": 16, "chunk": 8, "there": lanes, "end": 1})
-        )
-        first = window * lanes
-        m.d.comb += [
-            token.valid.eq(taken),
-            token.address.eq(asked.address),
-            token.chunk.eq(window),
-            token.there.eq(Cat(first + lane < asked.rows for lane in range(lanes))),
-            token.end.eq(last_window & last_group),
-        ]
-        here = delay(m, "fetched", token, TensorMemory.LATENCY)
-        size = len(port.data) // lanes
-        groups = (
-            Mux(there, port.data.word_select(lane, size), 0)
-            for lane, there in enumerate(here.there)
-        )
-        m.d.comb += [
-            self.write.valid.eq(here.valid),
-            self.write.target.eq(Target.ACTIVATIONS),
-            self.write.address.eq(here.address),
-            self.write.chunk.eq(here.chunk),
-            self.write.data.eq(Cat(groups)),
-            self.finished.eq(here.valid & here.end),
+            go.eq(~there[-1] | gatherer.i.ready),
+            gatherer.i.valid.eq(there[-1]),
+            gatherer.i.payload.eq(placed),
+            self.fault.eq(there[-1] & gatherer.i.ready & outside),
+            walk.busy.eq(Cat(there).any() | gatherer.busy),
+            self.finished.eq(gatherer.finished | walk.changed),
         ]
         return m
+
+    def _taps(self, m: Module, go, active):
+        """The step at hand: taps line by line, each with its groups, once for each window."""
+        config, image, windows = self.config, self.walk.image, self.walk.o
+        rows, pixels = Signal(FIELDS(Rows)), Signal.like(windows.payload.pixels)
+        window, group, left = Signal(range(config.rows // config.lanes)), Signal(14), Signal(16)
+        tap_x, tap_y = Signal(4), Signal(4)
+        word, lane = Signal(16), Signal(range(config.lanes))
+        last, step = Signal(), Signal(self.step)
+        m.d.comb += [
+            last.eq(left == 1),
+            step.pixels.eq(pixels),
+            step.word.eq(word + group),
+            step.lane.eq(lane),
+            step.dx.eq(tap_x * image.dilation_x),
+            step.dy.eq(tap_y * image.dilation_y),
+            step.source.eq(rows.source),
+            step.words.eq(rows.words),
+            step.address.eq(rows.address + (rows.groups - left)),
+            step.chunk.eq(window),
+            step.end.eq(last & (window == config.rows // config.lanes - 1)),
+            windows.ready.eq(~active | (go & last)),
+        ]
+        last_group, last_tap = group == image.groups - 1, tap_x == image.kernel_width - 1
+        to_line = (image.tap_line_words, image.tap_line_lanes)
+        to_tap = (image.tap_words, image.tap_lanes)
+        words, lanes = map(Mux, (last_tap, last_tap), to_line, to_tap)
+        next_word, next_lane = moved(word, lane, words, lanes[: len(lane)], image.pitch)
+        with m.If(active & go):
+            m.d.sync += [left.eq(left - 1), group.eq(Mux(last_group, 0, group + 1))]
+            with m.If(last_group):
+                m.d.sync += [
+                    tap_x.eq(Mux(last_tap, 0, tap_x + 1)),
+                    tap_y.eq(tap_y + last_tap),
+                    word.eq(next_word),
+                    lane.eq(next_lane),
+                ]
+        with m.If(windows.ready):
+            m.d.sync += active.eq(windows.valid)
+        with m.If(windows.ready & windows.valid):
+            asked = windows.payload.rows
+            m.d.sync += [
+                rows.eq(asked),
+                pixels.eq(windows.payload.pixels),
+                window.eq(Mux(windows.payload.first, 0, window + 1)),
+                left.eq(asked.groups),
+                group.eq(asked.group),
+                tap_x.eq(asked.tap_x),
+                tap_y.eq(asked.tap_y),
+                word.eq(asked.offset_words),
+                lane.eq(asked.offset_lanes),
+            ]
+        return step
+
+    def _place(self, m: Module, go, step):
+        """Where each pixel's group lies, and whether one of them is outside the ROWS' words."""
+        config, image = self.config, self.walk.image
+        placed = Signal(self.gatherer.i.payload.shape(), reset_less=True)
+        outside = Signal(config.lanes)
+        for n, (pixel, group) in enumerate(zip(step.pixels, placed.groups, strict=True)):
+            word, lane = moved(pixel.word, pixel.lane, step.word, step.lane, image.pitch)
+            at, inside = Signal(16, name=f"at_{n}"), Signal(name=f"inside_{n}")
+            x, y = pixel.x + step.dx, pixel.y + step.dy
+            m.d.comb += [
+                at.eq(word),
+                inside.eq(
+                    pixel.there & (x >= 0) & (x < image.width) & (y >= 0) & (y < image.height)
+                ),
+            ]
+            with m.If(go):
+                m.d.sync += [
+                    group.needed.eq(inside & (at < step.words)),
+                    outside[n].eq(inside & (at >= step.words)),
+                    group.address.eq(step.source + at),
+                    group.lane.eq(lane),
+                ]
+        with m.If(go):
+            m.d.sync += [placed[name].eq(step[name]) for name in ("address", "chunk", "end")]
+        return placed, outside.any()

@@ -17,6 +17,7 @@ from ...hw.isa.commands import (
     ColumnSettings,
     Fill,
     Flag,
+    Image,
     Load,
     Read,
     Refused,
@@ -37,7 +38,7 @@ from ...hw.isa.registers import (
     constants,
     kept,
 )
-from . import epilogue, numbers
+from . import epilogue, gather, numbers
 from .accumulation import ARITHMETIC
 
 COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")
@@ -61,6 +62,7 @@ class ModelTransport:
         plain = (0, 1 << 15, config.format.product_unit_log2 - 15)
         self._settings = [[plain] * config.columns for _ in range(config.settings_entries)]
         self._memory = np.zeros((config.tensor_words, config.stream_bytes), np.uint8)
+        self._image: Image | None = None
         self._flags = 0
         self._counters = dict.fromkeys(COUNTED, 0)
         self._sums = self._zeros()
@@ -83,6 +85,7 @@ class ModelTransport:
             self._flags = 0
         if value & CONTROL_RESET:
             self._sums = self._zeros()
+            self._image = None
 
     def exchange(
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
@@ -155,6 +158,8 @@ class ModelTransport:
                 return self._fill(command), 0, b""
             case Rows():
                 return self._rows(command), 0, b""
+            case Image():
+                return self._set_image(command), 0, b""
             case _:
                 return Status.OK, 0, b""
 
@@ -246,19 +251,27 @@ class ModelTransport:
                 return status
         return Status.OK
 
+    def _set_image(self, image: Image) -> Status:
+        if gather.wrong(self.config, image):
+            return Status.BAD_FIELD
+        self._image = image
+        return Status.OK
+
     def _rows(self, rows: Rows) -> Status:
-        config = self.config
-        windows = config.rows // config.lanes
-        inside = self._inside(rows.source, (windows - 1) * rows.pitch + rows.groups)
-        if not inside or rows.groups == 0 or not 0 < rows.rows <= config.rows:
+        config, depth = self.config, self.config.activation_groups
+        if self._image is None or gather.misplaced(config, self._image, rows):
+            return Status.BAD_FIELD
+        if (
+            not self._inside(rows.source, rows.words)
+            or not 0 < rows.rows <= config.rows
+            or rows.address >= 2 * depth
+            or not 0 < rows.groups <= depth - rows.address % depth
+        ):
             return Status.BAD_ADDRESS
-        first = rows.source + np.arange(windows)[:, None] * rows.pitch
-        words = self._memory[first + np.arange(rows.groups)]
-        lanes = words.reshape(windows, rows.groups, config.lanes, -1).swapaxes(1, 2)
-        data = lanes.reshape(config.rows, rows.groups, -1).swapaxes(0, 1).copy()
-        data[:, rows.rows :] = 0
+        groups, outside = gather.rows(config, self._image, rows, self._memory)
+        self._flags |= outside << Flag.FAULT
         # As the payload of a LOAD of the same groups would have it.
-        return self._load(Load(Target.ACTIVATIONS, rows.address, rows.groups), data.tobytes())
+        return self._load(Load(Target.ACTIVATIONS, rows.address, rows.groups), groups.tobytes())
 
     def _inside(self, first: int, count: int) -> bool:
         """There are words, and all of them are in tensor memory."""

@@ -29,7 +29,7 @@ from .sequencer import surround, surroundings
 STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "EXECUTE", "JUDGE", "CHECK")
 """A command's way through the states, from its end: it only ever goes down this list. Only a
 compact device has a CHECK."""
-TENSOR_COMMANDS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.ROWS)
+TENSOR_COMMANDS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.ROWS, Opcode.IMAGE)
 HELD_AS = {
     Target.ACTIVATIONS: "activations",
     Target.SCHEDULE: "schedule",
@@ -136,22 +136,22 @@ class SequencerSteps(wiring.Component):
             m.d.comb += Assert(s.tensors.reads == (before + begun - ended)[: len(before)])
 
     def _moves(self, m: Module):
-        """FILLs and ROWS are queued once, and nobody works beside them who must not."""
+        """FILLs, ROWS and IMAGEs are queued once, and nobody works beside them who must not."""
         s, t = self.sequencer, self.sequencer.tensors
         opcode, working = s.header[:8], t.dispatcher.working
         good = self.during("EXECUTE") & (s.judge.problem == Status.OK)
         moved, moves = Signal(2), Signal(2)
         m.d.comb += s.finished.eq(self.finished)
-        for number, (kind, queue) in enumerate(
-            ((Opcode.FILL, t.dispatcher.fills), (Opcode.ROWS, t.dispatcher.rows))
+        walks = (opcode == Opcode.ROWS) | (opcode == Opcode.IMAGE)
+        for number, (mine, queue) in enumerate(
+            ((opcode == Opcode.FILL, t.dispatcher.fills), (walks, t.dispatcher.rows))
         ):
             m.d.comb += [
                 moves[number].eq(queue.valid & queue.ready),
-                Assert(~queue.valid | (good & (opcode == kind) & ~moved[number])),
+                Assert(~queue.valid | (good & mine & ~moved[number])),
             ]
             with m.If(self.during("RESPOND")):
-                did = (s.status == Status.OK) & (opcode == kind)
-                m.d.comb += Assert(moved[number] == did)
+                m.d.comb += Assert(moved[number] == ((s.status == Status.OK) & mine))
             with m.Elif(~self.during("HEADER")):
                 m.d.comb += Assert(~moved[number])
         m.d.sync += moved.eq(Mux(self.during("HEADER"), 0, moved | moves))

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from dataclasses import replace
 
 import cocotb
 from amaranth import Module
@@ -10,11 +11,11 @@ from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
 from ...hw.config import Config
-from ...hw.isa.commands import Target
+from ...hw.isa.commands import Image, Rows, Target
 from ...hw.isa.maps import address_bits, chunks
 from ...hw.layouts import (
     FILL,
-    ROWS,
+    WALK,
     WORDS,
     WRITE_PORT,
     beat,
@@ -26,6 +27,9 @@ from ...hw.tensor.filler import Filler
 from ...hw.tensor.memory import TensorMemory
 from ...hw.tensor.rows import RowMover
 from ...hw.tensor.share import PortShare
+from ...sw.compiler.tensors import Tensor
+from ...sw.compiler.walks import Images, Kernel, Walk
+from ...sw.errors import FormatError
 from .common import Sink, Source, configuration, generator, join, start, until
 from .traffic import payload_bits
 
@@ -39,7 +43,7 @@ class Movers(wiring.Component):
             {
                 "store": In(WRITE_PORT(config)),
                 "fills": In(stream.Signature(FILL(config))),
-                "rows": In(stream.Signature(ROWS(config))),
+                "rows": In(stream.Signature(WALK(config))),
                 "words": In(stream.Signature(WORDS(config))),
                 "o": Out(stream.Signature(beat(config))),
                 "write": Out(write_signature(config)),
@@ -47,6 +51,7 @@ class Movers(wiring.Component):
                 "index_write": Out(write_signature(config)),
                 "finished": Out(2),
                 "fault": Out(1),
+                "outside": Out(1),
             }
         )
 
@@ -73,6 +78,7 @@ class Movers(wiring.Component):
         m.d.comb += [
             self.finished.eq(filler.finished | mover.finished << 1),
             self.fault.eq(filler.fault),
+            self.outside.eq(mover.fault),
         ]
         return m
 
@@ -84,6 +90,7 @@ class Bench:
         self.dut, self.config = dut, config
         self.bits = 8 * config.stream_bytes
         self.size = (config.tensor_words - 1).bit_length()
+        self.group = self.bits // config.lanes
         self.held = [random.getrandbits(self.bits) for _ in range(config.tensor_words)]
         self.fills, self.rows = Source(dut, "fills"), Source(dut, "rows")
         self.words, self.o = Source(dut, "words"), Sink(dut, "o")
@@ -93,6 +100,7 @@ class Bench:
         self.row_writes: deque = deque()
         self.index_writes: deque = deque()
         self.faults = 0
+        self._image: Image | None = None
         cocotb.start_soon(self._watch())
 
     async def stored(self):
@@ -131,22 +139,49 @@ class Bench:
         if due is self.index_writes:
             due.append(None)
 
-    def move(self, source: int, pitch: int, groups: int, rows: int, address: int):
-        config = self.config
-        size, lanes = (config.tensor_words - 1).bit_length(), config.lanes
-        fields = ((pitch, 16), (groups, 16), (rows, config.rows.bit_length()), (address, 16))
-        descriptor, at = source, size
-        for value, width in fields:
-            descriptor, at = descriptor | value << at, at + width
-        self.rows.queue.append(descriptor)
-        lane = self.bits // lanes
-        for group in range(groups):
-            for window in range(config.rows // lanes):
-                word = self.held[source + window * pitch + group]
-                there = max(0, min(lanes, rows - window * lanes))
-                word &= (1 << there * lane) - 1
-                self.row_writes.append((address + group, window, word))
+    def move(self, walk: Walk, block: int, first: int, count: int, address: int) -> int:
+        """A ROWS, after an IMAGE if another one is in force; returns how many cycles it takes at
+        least."""
+        config, lanes = self.config, self.config.lanes
+        if self._image != walk.image:
+            self._image = walk.image
+            self.rows.queue.append(1 | _fields(walk.image) << 1)
+            self.row_writes.append(None)
+        self.rows.queue.append(_fields(walk.rows(block, first, count, address)) << 1)
+        cycles = 0
+        for window in range(config.rows // lanes):
+            numbers = [block * config.rows + window * lanes + lane for lane in range(lanes)]
+            for group in range(first, first + count):
+                pixels = [
+                    self._pixel(walk, number, group // walk.tensor.groups) for number in numbers
+                ]
+                word = 0
+                for lane, pixel in enumerate(pixels):
+                    if pixel is not None:
+                        place = pixel // lanes * walk.tensor.groups + group % walk.tensor.groups
+                        held = self.held[walk.tensor.address + place]
+                        held = held >> pixel % lanes * self.group & (1 << self.group) - 1
+                        word |= held << lane * self.group
+                self.row_writes.append((address + group - first, window, word))
+                # Pixels in one lane of the memory come one after another.
+                there = [pixel % lanes for pixel in pixels if pixel is not None]
+                cycles += max([1, *map(there.count, there)])
         self.row_writes.append(None)
+        return cycles
+
+    def _pixel(self, walk: Walk, number: int, tap: int) -> int | None:
+        """The number of the tensor's row that a tap of an output pixel is, or None for zeros."""
+        images, kernel, (height, width) = walk.images, walk.kernel, walk.out
+        image, at = divmod(number, height * width)
+        if image >= images.count:
+            return None
+        y = at // width * kernel.stride[0] - kernel.padding[0]
+        x = at % width * kernel.stride[1] - kernel.padding[1]
+        y += tap // kernel.size[1] * kernel.dilation[0]
+        x += tap % kernel.size[1] * kernel.dilation[1]
+        if not (0 <= y < images.height and 0 <= x < images.width):
+            return None
+        return (image * images.height + y) * images.width + x
 
     async def _watch(self):
         dut = self.dut
@@ -174,6 +209,7 @@ class Bench:
             if ended & 2:
                 assert self.row_writes.popleft() is None, "a ROWS ends before its last group"
             self.faults += int(dut.fault.value)
+            assert not int(dut.outside.value)
 
     async def done(self, cycles: int):
         await until(
@@ -182,6 +218,36 @@ class Bench:
             cycles,
             "the end of all moves",
         )
+
+
+def _fields(command: Image | Rows) -> int:
+    """A command's fields as they stand in its header."""
+    word, at = 0, 0
+    for name, (bits, _) in command.layout().items():
+        word |= (getattr(command, name) & (1 << bits) - 1) << at
+        at += bits
+    return word
+
+
+def some_walk(config: Config) -> Walk:
+    """Rows of a matrix or a convolution, of a tensor anywhere in the memory."""
+    while True:
+        height, width = random.randrange(1, 6), random.randrange(1, 8)
+        groups, count = random.randrange(1, 4), random.randrange(1, 4)
+        tensor = Tensor(
+            config, 0, count * height * width, groups * config.group, config.format.bits
+        )
+        if tensor.words > config.tensor_words:
+            continue
+        address = random.choice((0, random.randrange(config.tensor_words - tensor.words + 1)))
+        images = Images(replace(tensor, address=address), height, width)
+        if random.random() < 0.3:
+            return Walk.matrix(config, images.tensor)
+        two = [(random.randrange(least, 4), random.randrange(least, 4)) for least in (1, 1, 0, 1)]
+        try:
+            return Walk.convolution(config, images, Kernel(two[0], two[1], two[2], None, two[3]))
+        except FormatError:
+            continue  # The window is larger than the image.
 
 
 async def opened(dut) -> Bench:
@@ -196,8 +262,8 @@ async def opened(dut) -> Bench:
 @cocotb.test()
 async def random_moves(dut):
     bench = await opened(dut)
-    config, size = bench.config, bench.config.tensor_words
-    windows, faults, asked = config.rows // config.lanes, 0, 0
+    config, size, walk = bench.config, bench.config.tensor_words, None
+    faults, asked, page = 0, 0, 2 * config.activation_groups
     for _ in range(120):
         bench.fills.pause, bench.rows.pause = random.choice(((0, 0), (0.5, 0.5), (0, 0.9)))
         target = random.choice(list(Target)[1:])
@@ -225,10 +291,12 @@ async def random_moves(dut):
             records = [r & (1 << config.count_bits) - 1 for r in content[:count]]
         needed = -(-count * payload_bits(config)[target] // bench.bits)
         faults += words != needed or any(r > config.group for r in records)
-        groups, pitch = random.randrange(1, 9), random.randrange(9)
-        room = size - (windows - 1) * pitch - groups
-        rows, page = random.randrange(1, config.rows + 1), 2 * config.activation_groups
-        bench.move(random.randrange(room + 1), pitch, groups, rows, random.randrange(page - groups))
+        if random.random() < 0.3 or walk is None:
+            walk = some_walk(config)
+        blocks = -(-walk.images.count * walk.out[0] * walk.out[1] // config.rows)
+        first = random.randrange(walk.groups)
+        count = random.randrange(1, min(walk.groups - first, 12) + 1)
+        bench.move(walk, random.randrange(blocks), first, count, random.randrange(page - count))
         if random.random() < 0.3:
             count = random.randrange(1, 9)
             bench.words.queue.append(count << (size - 1).bit_length())
@@ -242,24 +310,38 @@ async def random_moves(dut):
 
 @cocotb.test()
 async def at_full_speed(dut):
-    """A group of each lane a cycle, from one ROWS to the next; the other half is filled from."""
+    """A group of each lane a cycle, from one ROWS to the next, if there are more groups than lanes
+    and none of them in one lane of the memory: with stride 1 and "same" padding, and in rows of a
+    matrix. The other half is filled from."""
     bench = await opened(dut)
     config, size = bench.config, bench.config.tensor_words
     bench.fills.pause = bench.rows.pause = 0
-    windows = config.rows // config.lanes
-    groups, times = 16 // windows, 6
+    times = 6
     kind = chunks(config)[Target.VALUES]
     words = 8
     slots = words * kind.per_beat // kind.per_word
     beside = -(-slots * payload_bits(config)[Target.INDICES] // bench.bits)
-    for _ in range(times):
-        bench.move(0, groups, groups, config.rows, 0)
-        bench.fill(Target.VALUES, 0, slots, size // 2, words, size // 2, beside)
-    began = len(bench.row_writes)
-    cycles = 0
-    while bench.row_writes:
-        await RisingEdge(dut.clk)
-        cycles += 1
-    assert cycles <= began + 8
-    await bench.done(2000)
+    groups = config.lanes + 1
+    tensor = Tensor(config, 0, 3 * config.rows, groups * config.group, config.format.bits)
+    square = Images(replace(tensor, rows=9, columns=config.group), 3, 3)
+    wide = Images(replace(tensor, rows=20, columns=config.group), 2, 5)
+    for walk, tight in (
+        (Walk.matrix(config, tensor), True),
+        (Walk.convolution(config, square, Kernel((3, 3), padding=(1, 1))), True),
+        (Walk.convolution(config, wide, Kernel((2, 3), (1, 2))), config.lanes == 1),
+    ):
+        least = 0
+        for n in range(times):
+            blocks = -(-walk.images.count * walk.out[0] * walk.out[1] // config.rows)
+            least += bench.move(walk, n % blocks, 0, walk.groups, 0)
+            bench.fill(Target.VALUES, 0, slots, size // 2, words, size // 2, beside)
+        steps = sum(write is not None for write in bench.row_writes)
+        assert (least == steps) == tight
+        cycles = 0
+        while bench.row_writes:
+            await RisingEdge(dut.clk)
+            cycles += 1
+        # The first window of a ROWS is made while the last one of that before it is read.
+        assert cycles <= least + 12 + config.lanes
+        await bench.done(2000)
     assert not bench.faults

@@ -37,10 +37,11 @@ WORDS = {
         *("target", "address", "count", "source", "source_high", "words", "words_high"),
         *("indices", "indices_high", "index_words", "index_words_high"),
     ),
-    Opcode.ROWS: ("source", "source_high", "pitch", "groups", "rows", "address"),
 }
 """A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
 of output format, store, pad, and above them the page of settings."""
+ROWS_BITS, IMAGE_BITS = 184, 218
+"""Of their fields."""
 TILE = WORDS[Opcode.RUN][1:7]
 """What the array wants to know of a RUN, beside its mode."""
 
@@ -92,7 +93,7 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
                 word = payload[number * config.stream_bytes :][: config.stream_bytes]
                 command.writes.append((fields["address"] + number, int.from_bytes(word, "little")))
             command.pages = {"memory": 0} if command.writes else {}
-    elif command.opcode in ENGINES[:2] and command.good:
+    elif command.engine in ENGINES[:2] and command.good:
         command.pages = {"moved": 0}
     elif command.opcode == Opcode.READ and command.good:
         command.memory = fields["address"], fields["count"]
@@ -175,7 +176,7 @@ class Bench(Engines):
             if command.answered:
                 self._unanswered.append(command)
             if command.pages:
-                self._due[command.opcode].append(command)
+                self._due[command.engine].append(command)
             if self.config.tensor_words and "settings" in command.pages:
                 if command.opcode == Opcode.RUN:
                     self._outputs.append(command)
@@ -217,7 +218,7 @@ class Bench(Engines):
             for earlier in self._before(command):
                 if earlier.opcode == Opcode.RUN and earlier.good:
                     assert earlier.accepted and earlier.settings_released
-                if earlier.opcode in ENGINES and earlier.good:
+                if earlier.engine in ENGINES and earlier.good:
                     assert earlier.released
         if command.opcode in (Opcode.SYNC, Opcode.READ) and command.good:
             assert all(c.stored for c in self._before(command) if c.stores)
@@ -263,8 +264,8 @@ class Bench(Engines):
     def _move_taken(self, opcode: Opcode, payload: int):
         command, config = self._due[opcode].popleft(), self.config
         fields, bits = command.fields, (config.tensor_words - 1).bit_length()
-        source = fields["source"] | fields["source_high"] << 16
         if opcode == Opcode.FILL:
+            source = fields["source"] | fields["source_high"] << 16
             size = fields["words"] | fields["words_high"] << 16
             names, at = ("target", "address", "count"), (0, 2, 18)
             expected = source << 34 | size << 34 + bits
@@ -273,25 +274,27 @@ class Bench(Engines):
             # A word's address, and a number of words, which may be all.
             first = 34 + bits + (bits + 1)
             expected |= (indices & (1 << bits) - 1) << first | beside << first + bits
+            for name, place in zip(names, at, strict=True):
+                expected |= fields[name] << place
+            assert payload == expected, fields
         else:
-            rows = config.rows.bit_length()
-            names, at = ("pitch", "groups", "rows", "address"), (0, 16, 32, 32 + rows)
-            at, expected = tuple(bits + place for place in at), source
-        for name, place in zip(names, at, strict=True):
-            expected |= fields[name] << place
-        assert payload == expected, fields
+            # All of its fields, as they stand in the header.
+            image = command.opcode == Opcode.IMAGE
+            header = int.from_bytes(command.packet[2:HEADER_BYTES], "little")
+            size = 1 + (IMAGE_BITS if image else ROWS_BITS)
+            assert (payload ^ (image | header << 1)) & (1 << size) - 1 == 0
         self._waited(command)
         self.moving[opcode].append(command)
 
     def _waited(self, command: Command):
         """All that it waits for has been finished."""
-        if not self.config.tensor_words:
+        if not self.config.tensor_words or command.opcode == Opcode.IMAGE:
             return
         word = int.from_bytes(command.packet[26:30], "little")
         before = list(self._before(command))
         for number, opcode in enumerate(ENGINES):
             if wait := word >> 5 * number & 31:
-                own = [c for c in before if c.opcode == opcode and c.good]
+                own = [c for c in before if c.engine == opcode and c.good]
                 waited = own[: len(own) - (wait - 1)] if wait - 1 < len(own) else []
                 assert all(c.released for c in waited), f"{opcode.name} not waited for"
         if wait := word >> 15 & 31:
@@ -308,7 +311,7 @@ class Bench(Engines):
         """The hazard rule: no RUN before `command` still holds a page that it changes."""
         (kind, page), *_ = command.pages.items()
         if command.opcode in (Opcode.LOAD, Opcode.WRITE):
-            moves = [c for c in self._before(command) if c.opcode in ENGINES[:2] and c.good]
+            moves = [c for c in self._before(command) if c.engine in ENGINES[:2] and c.good]
             assert all(move.released for move in moves), "written beside a mover"
         if kind == "memory":
             assert all(c.stored for c in self._before(command) if c.stores), "written beside rows"

@@ -53,6 +53,11 @@ class Command:
     def good(self) -> bool:
         return self.status is Status.OK
 
+    @property
+    def engine(self) -> int:
+        """The opcode that its engine is known by, if it is of one."""
+        return Opcode.ROWS if self.opcode == Opcode.IMAGE else self.opcode
+
 
 class Engines:
     """The array, the movers and the memory. `_run_taken` and the like hand them what they do."""
@@ -70,7 +75,7 @@ class Engines:
         self.reading: deque[Command] = deque()
         """READs whose words have not been read."""
         self.moving: dict[int, deque[Command]] = {op: deque() for op in ENGINES[:2]}
-        """FILLs and ROWS that their engines have taken."""
+        """FILLs and ROWS, and IMAGEs among these, that their engines have taken."""
         self.held = False
         """No RUN makes progress."""
         self._finished = 0

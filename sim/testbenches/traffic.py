@@ -9,6 +9,7 @@ from ...hw.isa.commands import (
     HEADER_BYTES,
     ColumnSettings,
     Fill,
+    Image,
     Load,
     Opcode,
     Read,
@@ -33,11 +34,13 @@ def command(
     one after another.
     """
     packet = _command(config, rng, faults, ordered)
+    if packet[0] == Opcode.ROWS and rng.random() < 0.7:
+        packet = _image(config, rng, False, 0) + packet
     while rng.random() < 0.3:
         # Its answer must not have more to say.
         first = tagged(packet_of(config, Sync()), int(rng.integers(256)))
         if config.tensor_words and rng.random() < 0.8:
-            kind, *more = ((_fill,), (_rows,), (_run, True))[rng.integers(3)]
+            kind, *more = ((_fill,), (_rows,), (_image,), (_run, True))[rng.integers(4)]
             wrong = rng.random() < faults / 4
             first = kind(config, rng, wrong, _waits(config, rng, ordered), *more)
         packet = first + packet
@@ -174,30 +177,78 @@ def _fill(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
     return packet_of(config, Fill(**fields, waits=waits))
 
 
+def _image(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
+    """An IMAGE, which waits for nothing: small steps of any kind over any few pixels."""
+    del waits
+
+    def few(least: int, most: int) -> int:
+        return int(rng.integers(least, most + 1))
+
+    fields = {name: few(1, 4) for name in ("width", "height", "out_width", "out_height", "groups")}
+    fields |= {name: few(1, 3) for name in ("kernel_width", "kernel_height")}
+    fields |= {name: few(0, 2) for name in ("stride_x", "stride_y", "dilation_x", "dilation_y")}
+    fields |= {"first_x": few(-2, 1), "first_y": few(-2, 1), "pitch": few(0, 6)}
+    for step in ("column", "line", "image", "tap", "tap_line"):
+        fields[f"{step}_words"] = few(-3, 6) % (1 << 16)
+        fields[f"{step}_lanes"] = few(0, config.lanes - 1)
+    if wrong:
+        fields |= _one_of(
+            rng,
+            [
+                {"out_width": 0},
+                {"out_height": 0},
+                {"kernel_width": 0},
+                {"kernel_height": 0},
+                {"groups": 0},
+                {"line_lanes": config.lanes},
+                {"tap_lanes": 15} if config.lanes < 16 else {"groups": 0},
+            ],
+        )
+    return packet_of(config, Image(**fields))
+
+
 def _rows(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
-    depth, windows = config.activation_groups, config.rows // config.lanes
-    groups, pitch = (int(n) for n in rng.integers(1, 6, 2))
-    room = config.tensor_words - (windows - 1) * pitch - groups
+    """A ROWS; a right one may still leave its words, or begin where the last IMAGE has nothing."""
+    depth, groups = config.activation_groups, int(rng.integers(1, 6))
+    words = min(int(rng.integers(8, 60)), config.tensor_words - 1)
+    room = config.tensor_words - words
     fields = {
         "source": int(rng.choice([0, room, int(rng.integers(room + 1))])),
-        "pitch": pitch,
+        "words": words,
         "groups": groups,
         "rows": int(rng.integers(1, config.rows + 1)),
         "address": int(rng.integers(2)) * depth + int(rng.integers(depth - groups + 1)),
+        "start_words": int(rng.integers(words)),
+        "start_lanes": int(rng.integers(config.lanes)),
     }
+    if rng.random() < 0.5:
+        fields |= {"x": int(rng.integers(-2, 3)), "y": int(rng.integers(-2, 3))}
+    for name, most in (("column", 2), ("line", 2), ("tap_x", 2), ("tap_y", 2), ("group", 2)):
+        if rng.random() < 0.15:
+            fields[name] = int(rng.integers(most + 1))
+    if rng.random() < 0.2:
+        fields["offset_words"] = int(rng.integers(-2, 3)) % (1 << 16)
+        fields["offset_lanes"] = int(rng.integers(config.lanes))
     if wrong:
         fields |= _one_of(
             rng,
             [
                 {"source": room + 1},
-                {"source": 1 << 31},
-                {"pitch": 0xFFFF, "groups": room + 2} if windows < 2 else {"pitch": 0xFFFF},
+                {"words": 0},
+                {"source": 0, "words": config.tensor_words + 1},
                 {"groups": 0},
                 {"groups": depth + 1},
                 {"rows": 0},
                 {"rows": config.rows + 1},
                 {"address": 2 * depth},
                 {"address": fields["address"] // depth * depth + depth - groups + 1},
+                {"column": 9},
+                {"line": 9},
+                {"tap_x": 9},
+                {"tap_y": 9},
+                {"group": 9},
+                {"start_lanes": config.lanes} if config.lanes < 16 else {"rows": 0},
+                {"offset_lanes": config.lanes} if config.lanes < 16 else {"rows": 0},
             ],
         )
     return packet_of(config, Rows(**fields, waits=waits))

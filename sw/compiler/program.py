@@ -23,6 +23,7 @@ from .sequence import Move, Part, Sequence
 from .settings import Settings
 from .steps import Load, Page, Phase, Run
 from .tensors import Tensor
+from .walks import Images, Kernel, Walk
 
 TOGETHER = 64
 """Commands in a packet, at most."""
@@ -87,19 +88,54 @@ class Builder:
 
         Raises `FormatError` for tensors of other shapes or elements, and if the memory is full.
         """
-        config = self.config
         if (x.columns, y.columns) != weights.shape or x.rows != y.rows:
             raise FormatError(
                 f"[{x.rows}, {x.columns}] times {list(weights.shape)} is no [{y.rows}, {y.columns}]"
             )
-        if x.bits != config.format.bits or y.bits != 8 * output.bytes:
+        self._multiply(Walk.matrix(self.config, x), weights, settings, relu, output, y)
+
+    def convolution(
+        self,
+        x: Images,
+        kernel: Kernel,
+        weights: PackedWeights,
+        settings: Settings,
+        relu: bool,
+        output: OutputFormat,
+        y: Images,
+    ) -> None:
+        """The same for the rows that `kernel` makes of images (`walks.as_matrix` has the weights).
+
+        Raises `FormatError` for images of other shapes or elements, for what the device has no
+        counters for, and if the memory is full.
+        """
+        walk = Walk.convolution(self.config, x, kernel)
+        shape = walk.groups * self.config.group, y.tensor.columns
+        if weights.shape != shape or (y.count, y.height, y.width) != (x.count, *kernel.out(x)):
             raise FormatError(
-                f"elements of {x.bits} bits cannot be multiplied in {config.format.name}, or "
-                f"results in {output.name} be stored in {y.bits} bits"
+                f"{x} under {kernel} needs weights of {list(shape)}, not {list(weights.shape)}, "
+                f"and makes images of {list(kernel.out(x))} pixels, not {y}"
+            )
+        self._multiply(walk, weights, settings, relu, output, y.tensor)
+
+    def _multiply(
+        self,
+        x: Walk,
+        weights: PackedWeights,
+        settings: Settings,
+        relu: bool,
+        output: OutputFormat,
+        y: Tensor,
+    ) -> None:
+        config = self.config
+        if x.tensor.bits != config.format.bits or y.bits != 8 * output.bytes:
+            raise FormatError(
+                f"elements of {x.tensor.bits} bits cannot be multiplied in {config.format.name}, "
+                f"or results in {output.name} be stored in {y.bits} bits"
             )
         part = Part(Encoder(config, settings, relu, output), x, y)
-        blocks = -(-x.rows // config.rows)
-        # A word of the activations' buffer is known by where it lies in the tensor.
+        blocks = -(-y.rows // config.rows)
+        # A word of the activations' buffer is known by its place among all rows' groups.
         codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
         for phase in phases_of(orders.Product(config, codes, weights, output), settings):
             self._phase(part, phase)
@@ -121,7 +157,7 @@ class Builder:
         for load, indices in _paired(phase.loads):
             after = self._last_use.get(load.page, -1)
             if load.target is Target.ACTIVATIONS:
-                after = max(after, self._last_store.get(part.x.address, -1))
+                after = max(after, self._last_store.get(part.x.tensor.address, -1))
             # What no RUN of this phase reads, one of a later phase may.
             using = (number for number, run in enumerate(runs) if _uses(run, load))
             needed = first + next(using, len(runs) - 1)

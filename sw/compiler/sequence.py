@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Command, Fill, Rows, Target
+from ...hw.isa.commands import Command, Fill, Image, Rows, Target
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
 from .plan import commands_for
 from .steps import Load, Run, Sent, Setting
 from .tensors import Tensor
 from .waits import Waits
+from .walks import Walk
 
 AHEAD = 6
 """Loads of an engine that are sent before they are needed: fewer than its queue holds."""
@@ -29,7 +30,7 @@ class Part:
     """What the commands of one product need to know of it."""
 
     encoder: Encoder
-    x: Tensor
+    x: Walk
     y: Tensor
 
 
@@ -56,6 +57,8 @@ class Sequence:
         self.config, self._constant = config, constant
         self._waits = Waits(config)
         self._settings = _SettingsRing(config.settings_pages)
+        self._image: Image | None = None
+        """That is in force."""
         self._commands: list[Command] = []
 
     def commands(self, runs: list[tuple[Part, Run]], moves: Iterable[Move]) -> list[Command]:
@@ -102,28 +105,22 @@ class Sequence:
             ),
         )
 
-    def _rows(self, load: Load, x: Tensor) -> Iterator[Rows]:
-        config, windows = self.config, self.config.rows // self.config.lanes
+    def _rows(self, load: Load, x: Walk) -> Iterator[Image | Rows]:
+        if self._image != x.image:
+            self._image = x.image
+            # It goes through the movers' queue, where it is counted.
+            self._waits.move(Engine.ROWS, (), ())
+            yield x.image
         codes = load.words.ravel()
         # Words that follow each other in one row block are one descriptor.
         cuts = np.flatnonzero((np.diff(codes) != 1) | (codes[1:] % x.groups == 0)) + 1
         for first, stop in zip([0, *cuts], [*cuts, len(codes)], strict=True):
             block, group = divmod(int(codes[first]), x.groups)
             count, address = int(stop - first), load.address + int(first)
-            source = x.address + block * windows * x.groups + group
-            reads = [
-                range(source + window * x.groups, source + window * x.groups + count)
-                for window in range(windows)
-            ]
+            rows = x.rows(block, group, count, address)
+            reads = range(rows.source, rows.source + rows.words)
             filled = [(Target.ACTIVATIONS, range(address, address + count))]
-            yield Rows(
-                source=source,
-                pitch=x.groups,
-                groups=count,
-                rows=min(config.rows, x.rows - block * config.rows),
-                address=address,
-                waits=self._waits.move(Engine.ROWS, filled, reads),
-            )
+            yield replace(rows, waits=self._waits.move(Engine.ROWS, filled, [reads]))
 
     def _send(self, part: Part, run: Run) -> None:
         """A RUN, and its settings before it if they are not on the device."""

@@ -51,11 +51,27 @@ NOTES = {
     "memory from `source` on, as a LOAD does with its payload; not the activations'. Answered when "
     "it has been queued: what is wrong with the words themselves sets the flag FAULT. Waits for "
     "what `waits` names, and for nothing else. Only a device with tensor memory knows it.",
-    Opcode.ROWS: "Fill words `address` to `address + groups - 1` of the activations' buffer from a "
-    "tensor. Its rows lie in windows of one row for each lane, `pitch` words from one window to "
-    "the next; word g of a window holds group g of its rows. Word `source` is group 0 of the "
-    "block's first rows; rows from `rows` on are zeros. Queued and waited for as a FILL is. Only a "
-    "device with tensor memory knows it.",
+    Opcode.ROWS: "Fill words `address` to `address + groups - 1` of the activations' buffer with "
+    "groups of a tensor, for R output pixels that follow each other as the last IMAGE says. The "
+    "first one is at (`line`, `column`) of its image; its first tap is at (`y`, `x`), and lies "
+    "`start_words` and `start_lanes` from word `source`, lane 0. A row's groups are those of tap "
+    "after tap, line by line, from group `group` of tap (`tap_y`, `tap_x`) on, which lies "
+    "`offset_words` and `offset_lanes` from the first one. Rows from `rows` on are zeros, and so "
+    "are taps outside the image. What lies outside the `words` words from `source` on is not read: "
+    "it is zeros, and sets the flag FAULT. Queued and waited for as a FILL is. Only a device with "
+    "tensor memory knows it.",
+    Opcode.IMAGE: "Set how the ROWS that follow walk over their tensor. A tensor's rows lie in "
+    "windows of one row for each lane, `pitch` words from one window to the next; word g of a "
+    "window holds group g of its rows. A step from one row to another is so many words (modulo "
+    "2^16) and lanes: where the lanes' sum reaches their number, it goes on in the next window. "
+    "ROWS makes a row for each output pixel, of `out_height` × `out_width` in an image: "
+    "`kernel_height` × `kernel_width` taps of `groups` groups each. Pixel (line, column) has its "
+    "first tap at y = `first_y` + line × `stride_y`, x = `first_x` + column × `stride_x`, taps are "
+    "`dilation_y` and `dilation_x` apart, and those outside `height` × `width` are zeros. Steps: "
+    "`column` to the next output pixel, `line` from the last one of a line to the next line's "
+    "first, `image` from an image's last one to the next image's first; `tap` to the next tap, "
+    "`tap_line` from the last one of a line to the next line's first. Queued with ROWS and counted "
+    "as one; waits for nothing. Only a device with tensor memory knows it.",
     Opcode.READ: "Answered with `count` words of tensor memory from `address` on, a beat each, as "
     "they are when its turn to be answered comes: after the WRITEs before it and the RUNs that "
     "store. Only a device with tensor memory knows it.",

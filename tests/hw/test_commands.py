@@ -8,6 +8,7 @@ from heddle.hw.isa import commands
 from heddle.hw.isa.commands import (
     ColumnSettings,
     Fill,
+    Image,
     Load,
     Read,
     Refused,
@@ -41,6 +42,38 @@ STORE = {
     "groups": 0x1413,
     "offset": 0x1615,
 }
+ROWS = {
+    **{"source": (16, 0xFEDC), "words": (32, 0xA987), "address": (48, 0x6543)},
+    **{"groups": (64, 0x210F), "rows": (80, 0x81), "column": (88, 0xABC), "line": (100, 0xDEF)},
+    **{"x": (112, -3), "y": (125, -4000), "start_words": (138, 0xFF01), "start_lanes": (154, 9)},
+    **{"tap_x": (158, 5), "tap_y": (162, 10), "group": (166, 0x3A5A)},
+    **{"offset_words": (180, 0x8765), "offset_lanes": (196, 12)},
+}
+IMAGE = {
+    **{"width": (16, 0xABC), "height": (28, 0xDEF), "out_width": (40, 0x123)},
+    **{"out_height": (52, 0x456), "first_x": (64, -200), "first_y": (73, -1)},
+    **{"stride_x": (82, 5), "stride_y": (85, 2), "kernel_width": (88, 9)},
+    **{"kernel_height": (92, 6), "dilation_x": (96, 13), "dilation_y": (100, 3)},
+    **{"groups": (104, 0x2BCD), "pitch": (118, 0x8001)},
+    **{"column_words": (134, 0xFFFE), "column_lanes": (150, 7), "line_words": (154, 0x1234)},
+    **{"line_lanes": (170, 11), "image_words": (174, 0x8765), "image_lanes": (190, 4)},
+    **{"tap_words": (194, 0x0F0F), "tap_lanes": (210, 1)},
+    **{"tap_line_words": (214, 0xC3C3), "tap_line_lanes": (230, 14)},
+}
+"""First bit and value of each field: what does not fit into two's complement is negative."""
+
+
+def placed(start: int, fields: dict[str, tuple[int, int]], more: int = 0) -> str:
+    """The thirty bytes of a header that ends with no field: sums of values at their places, where a
+    negative one borrows from the next field, which has it added again."""
+    word = start | more
+    places = sorted(at for at, _ in fields.values())
+    for at, value in fields.values():
+        after = places[places.index(at) + 1] if at != places[-1] else 0
+        word += (value << at) + (1 << after if value < 0 else 0)
+    return word.to_bytes(30, "little").hex()
+
+
 CASES = {
     "load": (Load(3, 0x0201, 0x8003), "015a 0300 0102 0380"),
     "settings": (
@@ -70,8 +103,12 @@ CASES = {
         "075a 0300 0100 0200 0300 0000 0400 0000 0102 0304 0506 0708",
     ),
     "rows": (
-        Rows(0x04030201, 0x0605, 0x0807, 0x0A09, 0x0C0B, after({Engine.ROWS: 2})),
-        "085a 0102 0304 0506 0708 090a 0b0c" + 12 * "00" + "6000 0000",
+        Rows(**{name: value for name, (_, value) in ROWS.items()}, waits=after({Engine.ROWS: 2})),
+        placed(0x5A08, ROWS, 3 << 208 + 5),
+    ),
+    "image": (
+        Image(**{name: value for name, (_, value) in IMAGE.items()}),
+        placed(0x5A09, IMAGE),
     ),
     "read": (Read(0x04030201, 0x08070605), "065a 0102 0304 0506 0708"),
 }
@@ -108,7 +145,7 @@ def test_a_flipped_bit_is_refused(bit):
     assert refused.value.status is Status.BAD_CHECK
 
 
-@pytest.mark.parametrize("opcode", [0, 9, 255])
+@pytest.mark.parametrize("opcode", [0, 99, 255])
 def test_an_opcode_that_there_is_not_is_refused(opcode):
     with pytest.raises(Refused) as refused:
         commands.decode(whole(f"{opcode:02x}5a"))

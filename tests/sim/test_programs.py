@@ -8,7 +8,7 @@ import pytest
 
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import INT8, OutputFormat
-from heddle.hw.isa.commands import Fill, Flag, Load, Rows, Run, Sync, Target
+from heddle.hw.isa.commands import Fill, Flag, Image, Load, Rows, Run, Sync, Target
 from heddle.hw.isa.engines import Engine, after
 from heddle.hw.isa.host_stream import elements_payload, indices_payload, packet_of
 from heddle.sw.host.answers import answer_of
@@ -101,7 +101,25 @@ class Product:
         config = self.config
         first, values = self.fills[:3], self.fills[3:]
         blocks = -(-self.x.shape[0] // config.rows)
-        commands = [*first, values[0]]
+        # Each row is an image of one pixel, which is `groups` words or a lane from the next one.
+        steps = {
+            f"{step}_{unit}": n
+            for step in ("column", "line", "image", "tap", "tap_line")
+            for unit, n in (
+                ("words", self.groups if config.lanes == 1 else 0),
+                ("lanes", int(config.lanes > 1)),
+            )
+        }
+        sizes = ("width", "height", "out_width", "out_height", "kernel_width", "kernel_height")
+        none = ("first_x", "first_y", "stride_x", "stride_y", "dilation_x", "dilation_y")
+        image = Image(
+            **dict.fromkeys(sizes, 1),
+            **dict.fromkeys(none, 0),
+            **steps,
+            groups=self.groups,
+            pitch=self.groups,
+        )
+        commands = [image, *first, values[0]]
         filled, moved = 4, 0
         window = config.rows // config.lanes
         for column in range(len(values)):
@@ -115,7 +133,7 @@ class Product:
                 commands.append(
                     Rows(
                         source=self.source + block * window * self.groups,
-                        pitch=self.groups,
+                        words=window * self.groups,
                         groups=self.groups,
                         rows=min(config.rows, self.x.shape[0] - block * config.rows),
                         address=page * config.activation_groups,
@@ -215,7 +233,7 @@ def test_a_product_of_a_product(device, shape):
     # What the second loads is in memory, and nobody reads what was there before it in the buffers.
     done = after({Engine.STORE: 0, Engine.ARRAY: 0})
     later = (
-        c if isinstance(c, Run) else replace(c, waits=c.waits & ~after({Engine.ARRAY: 30}) | done)
+        c if isinstance(c, Run | Image) else replace(c, waits=c.waits & ~after({Engine.ARRAY: 30}) | done)
         for c in second.commands()
     )
     packets = joined(config, first.commands()) + [packet_of(config, c) for c in later]

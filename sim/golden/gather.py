@@ -1,0 +1,92 @@
+"""What a ROWS fills the activations' buffer with, as `hw/isa/commands.py` defines it."""
+
+import numpy as np
+
+from ...hw.config import Config
+from ...hw.isa.commands import Image, Rows
+
+WORDS = 1 << 16
+"""Steps are modulo so many words."""
+COORDINATES, TAPS = 1 << 13, 1 << 4
+"""Coordinates are of so many values, half of them negative; a tap's line is modulo so many."""
+STEPS = ("column", "line", "image", "tap", "tap_line")
+
+
+def wrong(config: Config, image: Image) -> bool:
+    """Whether there is nothing to walk over, or a step over more lanes than there are."""
+    some = image.out_width, image.out_height, image.kernel_width, image.kernel_height, image.groups
+    return 0 in some or any(getattr(image, f"{step}_lanes") >= config.lanes for step in STEPS)
+
+
+def misplaced(config: Config, image: Image, rows: Rows) -> bool:
+    """Whether a ROWS begins where its IMAGE has no pixel, tap or group."""
+    return (
+        rows.column >= image.out_width
+        or rows.line >= image.out_height
+        or rows.tap_x >= image.kernel_width
+        or rows.tap_y >= image.kernel_height
+        or rows.group >= image.groups
+        or max(rows.start_lanes, rows.offset_lanes) >= config.lanes
+    )
+
+
+def rows(config: Config, image: Image, rows: Rows, memory: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The groups [groups, R, bytes of a group] out of `memory` [words, bytes of a word], and
+    whether one of them would have been read outside the ROWS' words: it is zeros."""
+    word, lane, x, y = _pixels(config, image, rows)
+    step_word, step_lane, dx, dy = _taps(image, rows, config.lanes)
+    lane = lane + step_lane[:, None]
+    word = (word + step_word[:, None] + lane // config.lanes * image.pitch) % WORDS
+    x, y = x + dx[:, None], y + dy[:, None]
+    wanted = (x >= 0) & (x < image.width) & (y >= 0) & (y < image.height)
+    wanted &= np.arange(config.rows) < rows.rows
+    inside = word < rows.words
+    lanes = memory.reshape(len(memory), config.lanes, -1)
+    address = np.where(wanted & inside, rows.source + word, 0)
+    groups = lanes[address, lane % config.lanes].copy()
+    groups[~(wanted & inside)] = 0
+    return groups, bool((wanted & ~inside).any())
+
+
+def _pixels(config: Config, image: Image, rows: Rows) -> np.ndarray:
+    """Word, lane, x and y of each output pixel's first tap, [4, R]."""
+    column, line, x, y = rows.column, rows.line, rows.x, rows.y
+    word, lane, pixels = rows.start_words, rows.start_lanes, []
+    for _ in range(config.rows):
+        pixels.append((word, lane, x, y))
+        step, column, x = "column", column + 1, _coordinate(x + image.stride_x)
+        if column == image.out_width:
+            step, column, x = "line", 0, image.first_x
+            line, y = line + 1, _coordinate(y + image.stride_y)
+            if line == image.out_height:
+                step, line, y = "image", 0, image.first_y
+        word, lane = _moved(config.lanes, image, word, lane, step)
+    return np.array(pixels).T
+
+
+def _taps(image: Image, rows: Rows, lanes: int) -> np.ndarray:
+    """For each group of a row how far it lies from the row's first tap: words, lanes, pixels along
+    x and along y, [4, groups]."""
+    group, tap_x, tap_y = rows.group, rows.tap_x, rows.tap_y
+    word, lane, taps = rows.offset_words, rows.offset_lanes, []
+    for _ in range(rows.groups):
+        taps.append((word + group, lane, tap_x * image.dilation_x, tap_y * image.dilation_y))
+        group += 1
+        if group < image.groups:
+            continue
+        group, tap_x, step = 0, tap_x + 1, "tap"
+        if tap_x == image.kernel_width:
+            tap_x, tap_y, step = 0, (tap_y + 1) % TAPS, "tap_line"
+        word, lane = _moved(lanes, image, word, lane, step)
+    return np.array(taps).T
+
+
+def _coordinate(value: int) -> int:
+    return (value + COORDINATES // 2) % COORDINATES - COORDINATES // 2
+
+
+def _moved(lanes: int, image: Image, word: int, lane: int, step: str) -> tuple[int, int]:
+    """The place that lies a step further."""
+    lane += getattr(image, f"{step}_lanes")
+    word += getattr(image, f"{step}_words") + lane // lanes * image.pitch
+    return word % WORDS, lane % lanes
