@@ -17,7 +17,13 @@ from .control.sequencer import Sequencer
 from .isa.commands import Flag, Target
 from .isa.engines import Engine
 from .isa.maps import address_bits
-from .layouts import PAGE_NUMBERS, beat, connect_checked, write_signature
+from .layouts import (
+    PAGE_NUMBERS,
+    beat,
+    connect_checked,
+    settings_signature,
+    write_signature,
+)
 from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
 from .output.lane_group import LaneGroup
@@ -99,8 +105,9 @@ class Core(wiring.Component):
         connect_checked(m, sequencer.response, response.response)
         connect_checked(m, rows.host, response.row)
         connect_checked(m, response.o, wiring.flipped(self.o))
+        bus = sequencer.settings
         if config.tensor_words:
-            self._tensors(m, sequencer, rows, response, activations, weights, schedule)
+            bus = self._tensors(m, sequencer, rows, response, activations, weights, schedule)
         else:
             connect_checked(m, response.wanted, rows.wanted)
             connect_checked(m, sequencer.write, activations.write, weights.write, schedule.write)
@@ -119,7 +126,6 @@ class Core(wiring.Component):
             connect_checked(m, link, array.north[c])
         # The bus reaches all columns. RUNs that use what it sets come many cycles later, so it may
         # take one more.
-        bus = sequencer.settings
         settings = {name: getattr(bus, name) for name in bus.signature.members}
         settings = register_unless(config.compact, m, "settings", settings)
         for g, group in enumerate(groups):
@@ -152,7 +158,8 @@ class Core(wiring.Component):
         return m
 
     def _tensors(self, m: Module, sequencer, rows, response, activations, weights, schedule):
-        """Tensor memory, what moves words from it to the buffers and rows into it, and READs."""
+        """Tensor memory, what moves words from it to the buffers and rows into it, and READs;
+        returns the bus that sets columns."""
         config = self.config
         m.submodules.memory = memory = TensorMemory(config, self.library)
         m.submodules.reader = reader = BeatReader(config)
@@ -180,6 +187,8 @@ class Core(wiring.Component):
         self._either(m, write, filler.write.valid, filler.write, sequencer.write)
         self._either(m, activations.write, mover.write.valid, mover.write, write)
         self._either(m, weights.indices, filler.indices.valid, filler.indices, write)
+        settings = settings_signature(config).create(path=("setting",))
+        self._either(m, settings, filler.settings.valid, filler.settings, sequencer.settings)
         connect_checked(m, write, weights.write, schedule.write)
         m.d.comb += [
             sequencer.read_done.eq(reader.asked),
@@ -187,8 +196,9 @@ class Core(wiring.Component):
             sequencer.finished[Engine.ROWS].eq(mover.finished),
             sequencer.finished[Engine.ARRAY].eq(sequencer.release.valid),
             sequencer.finished[Engine.STORE].eq(store.finished),
-            self.events.flag_set[Flag.FAULT].eq(filler.fault | mover.fault),
+            self.events.flag_set[Flag.FAULT].eq(filler.faults.any() | mover.fault),
         ]
+        return settings
 
     @staticmethod
     def _either(m: Module, bus, writes, first, second):

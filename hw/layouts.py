@@ -4,7 +4,7 @@ from amaranth import Module, Shape, ShapeCastable, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .config import Config
+from .config import BIAS_BITS, Config
 from .formats import Format, OutputFormat
 from .isa.commands import Header, Image, Rows, Target
 from .isa.engines import Engine
@@ -126,7 +126,7 @@ def COUNTS(bits: int) -> data.ArrayLayout:
 
 
 def FILL(config: Config) -> data.StructLayout:
-    """A FILL command, checked, on its way to the filler."""
+    """A FILL command, checked, on its way to the filler; of `settings` or to its target."""
     return data.StructLayout(
         {
             "target": Target,
@@ -134,8 +134,13 @@ def FILL(config: Config) -> data.StructLayout:
             "count": 16,
             "words": WORDS(config),
             "indices": WORDS(config),
+            "settings": 1,
         }
     )
+
+
+SETTING = data.StructLayout({"scale": 16, "exponent": signed(16), "bias": signed(BIAS_BITS)})
+"""A column's settings as they lie in tensor memory: `commands.SETTING_BYTES`."""
 
 
 def DEAL(config: Config) -> data.StructLayout:

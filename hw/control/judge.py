@@ -8,6 +8,7 @@ from ..config import HEADER_BYTES, Config
 from ..formats import OutputFormat
 from ..isa.commands import (
     ALL_COLUMNS,
+    FILL_SETTINGS,
     ColumnSettings,
     Fill,
     Image,
@@ -111,8 +112,10 @@ class Judge(wiring.Component):
                             m.d.comb += problem.eq(Status.BAD_ADDRESS)
                         with m.If(found["indices"]):
                             m.d.comb += problem.eq(Status.BAD_FIELD)
-                        known = (load.target <= max(Target)) & (load.target != Target.ACTIVATIONS)
-                        with m.If(~known):
+                        with m.If(found["settings_fill"]):
+                            m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                        known = (load.target != Target.ACTIVATIONS) & (load.target <= max(Target))
+                        with m.If(~known & (load.target != FILL_SETTINGS)):
                             m.d.comb += problem.eq(Status.BAD_TARGET)
                     if kind is Rows:
                         with m.If(found["walk"]):
@@ -160,6 +163,11 @@ class Judge(wiring.Component):
             )
             wrong[kind.__name__] = self._beyond(first, count) | (count == 0)
         fill = view(Fill, self.header)
+        wrong["settings_fill"] = (fill.target == FILL_SETTINGS) & (
+            (fill.address >= config.settings_entries)
+            | (fill.count == 0)
+            | (fill.count > config.columns)
+        )
         some = fill.index_words != 0
         wrong["indices"] = some & (fill.target != Target.VALUES)
         wrong[Fill.__name__] |= some & self._beyond(fill.indices, fill.index_words)

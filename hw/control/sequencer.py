@@ -98,8 +98,9 @@ class Sequencer(wiring.Component):
         else:
             self.runs = Fifo(RUN(config), config.queue(config.runs_ahead))
             self.queued = self.runs.i
-        self.working, self.filling = Signal(), Signal()
-        """A RUN has not begun, or an engine has something to do; one that fills buffers has."""
+        self.working, self.filling, self.setting = Signal(), Signal(), Signal()
+        """A RUN has not begun, or an engine has something to do; one that fills buffers has; one
+        that may set columns has."""
         self.crc = HeaderCrc(16 if config.compact else min(8 * config.stream_bytes, HEADER_BITS))
         self.responses = Fifo(RESPONSE(config), config.queue(ANSWERS_AHEAD))
         self.header = Signal(HEADER_BITS, reset_less=True)
@@ -212,6 +213,7 @@ class Sequencer(wiring.Component):
             self.judge.limits.eq(tensors.limits),
             self.working.eq(tensors.working),
             self.filling.eq(tensors.filling),
+            self.setting.eq(tensors.setting),
             answer.payload.memory.eq(reads),
             answer.payload.address.eq(read.address),
         ]
@@ -306,7 +308,7 @@ class Sequencer(wiring.Component):
                 with m.Case(Opcode.LOAD), m.If(~self.page_busy & ~self.filling):
                     m.d.comb += unpacker.start.eq(1)
                     m.next = "PAYLOAD"
-                with m.Case(Opcode.SETTINGS), m.If(~self.settings_busy):
+                with m.Case(Opcode.SETTINGS), m.If(~self.settings_busy & ~self.setting):
                     # An epilogue's columns share a memory: one of them a cycle.
                     last = self.place == self.config.columns_per_epilogue - 1
                     m.d.comb += [self.settings.valid.eq(1), done.eq(~self._every_column | last)]

@@ -6,7 +6,17 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, Config
-from ..isa.commands import WAITS_AT, Fill, Image, Opcode, Read, Rows, Run, Write
+from ..isa.commands import (
+    FILL_SETTINGS,
+    WAITS_AT,
+    Fill,
+    Image,
+    Opcode,
+    Read,
+    Rows,
+    Run,
+    Write,
+)
 from ..isa.engines import WAITS_BITS, Engine
 from ..layouts import (
     FIELDS,
@@ -52,6 +62,7 @@ class TensorCommands(wiring.Component):
     finished : In(1) for each engine, pulses
     working : Out(1), as it was a cycle ago: something is in a queue or at work
     filling : Out(1), likewise: a FILL or ROWS is
+    setting : Out(1), likewise: a FILL is, which may set columns
     """
 
     def __init__(self, config: Config, answers: int):
@@ -83,6 +94,7 @@ class TensorCommands(wiring.Component):
                 "finished": In(len(Engine)),
                 "working": Out(1),
                 "filling": Out(1),
+                "setting": Out(1),
             }
         )
 
@@ -113,8 +125,10 @@ class TensorCommands(wiring.Component):
             wanted.words.count.eq(fill.words),
             wanted.indices.address.eq(fill.indices),
             wanted.indices.count.eq(fill.index_words),
+            wanted.settings.eq(fill.target == FILL_SETTINGS),
             walk.is_image.eq(is_image),
             self.working.eq(dispatcher.working.any()),
+            self.setting.eq(dispatcher.working[Engine.FILL]),
             self.filling.eq(dispatcher.working[Engine.FILL] | dispatcher.working[Engine.ROWS]),
         ]
         with m.If(is_image):

@@ -94,7 +94,7 @@ class Flag(IntEnum):
     SATURATED = 3
     """An INT8 output was clipped."""
     FAULT = 4
-    """A FILL's words were not as many as its buffer's took, or had a bad group record; a ROWS came
+    """A FILL's words were not as many as it could use, or had a bad group record; a ROWS came
     to a word that is not one of its own."""
 
 
@@ -106,6 +106,11 @@ class Refused(ValueError):
         self.status = status
 
 
+FILL_SETTINGS = 4
+"""The target of a FILL that sets bias and scale of columns 0 to ``count - 1`` in entry `address`.
+What it brings is for each column its scale, exponent and bias, as `ColumnSettings` has them."""
+SETTING_BYTES = 16
+"""Of such a column."""
 WAITS_AT = 8 * CHECKED_BYTES - 32
 """First bit of the field `waits`, which lies at the end of a header."""
 
@@ -262,7 +267,7 @@ class Fill(_Command):
 
     opcode = Opcode.FILL
     target: int = _bits(16)
-    """A `Target`, but not the activations."""
+    """A `Target`, but not the activations; or `FILL_SETTINGS`."""
     address: int = _bits(16)
     count: int = _bits(16)
     source: int = _bits(32)

@@ -1,22 +1,37 @@
-"""The filler: weights, their indices and group records from tensor memory into their buffers."""
+"""The filler: weights, their indices, group records and column settings from tensor memory to
+where the array finds them."""
 
-from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..buffers.payload import PayloadUnpacker
 from ..config import Config
 from ..isa.commands import Target
-from ..layouts import DEAL, FILL, READ_PORT, connect_checked, write_signature
+from ..layouts import (
+    DEAL,
+    FILL,
+    READ_PORT,
+    connect_checked,
+    settings_signature,
+    write_signature,
+)
+from ..lib.fifo import Fifo
 from .beats import BeatReader
+from .settings import SettingsDealer
 from .share import PortShare
+
+DEALS_AHEAD = 2
+"""Of a buffer, whose words are read while another one's are dealt out."""
+FILLS_INSIDE = 4
+"""That have begun and not ended."""
 
 
 class Dealer(wiring.Component):
     """Deal words out to one buffer after another, as a LOAD's payload is.
 
-    Latency: 5 cycles from `deals` to the first chunk. Throughput: a chunk a cycle. Stall rule:
-    waits for the memory alone.
+    Latency: 6 cycles from `deals` to the first chunk. Throughput: a chunk a cycle, and two cycles
+    more for each of `deals`, whose words are read ahead. Stall rule: waits for the memory alone.
 
     Members
     -------
@@ -44,25 +59,25 @@ class Dealer(wiring.Component):
         m = Module()
         m.submodules.reader = reader = BeatReader(self.config)
         m.submodules.unpacker = unpacker = PayloadUnpacker(self.config)
+        m.submodules.queue = queue = Fifo(DEAL(self.config), DEALS_AHEAD)
         connect_checked(m, reader.port, wiring.flipped(self.port))
         connect_checked(m, unpacker.write, wiring.flipped(self.write))
-        fill = self.deals.payload
+        deal = queue.o.payload
         m.d.comb += [
-            reader.words.payload.eq(fill.words),
-            unpacker.target.eq(fill.target),
-            unpacker.address.eq(fill.address),
-            unpacker.count.eq(fill.count),
+            reader.words.payload.eq(self.deals.payload.words),
+            reader.words.valid.eq(self.deals.valid & queue.i.ready),
+            queue.i.payload.eq(self.deals.payload),
+            queue.i.valid.eq(self.deals.valid & reader.words.ready),
+            self.deals.ready.eq(reader.words.ready & queue.i.ready),
+            unpacker.target.eq(deal.target),
+            unpacker.address.eq(deal.address),
+            unpacker.count.eq(deal.count),
             unpacker.i.payload.eq(reader.o.payload),
         ]
         with m.FSM():
             with m.State("IDLE"):
-                # The reader has given all that it was asked for before.
-                m.d.comb += [
-                    self.deals.ready.eq(1),
-                    reader.words.valid.eq(self.deals.valid),
-                    unpacker.start.eq(self.deals.valid),
-                ]
-                with m.If(self.deals.valid):
+                m.d.comb += [queue.o.ready.eq(1), unpacker.start.eq(queue.o.valid)]
+                with m.If(queue.o.valid):
                     m.next = "DEAL"
             with m.State("DEAL"):
                 m.d.comb += [
@@ -86,18 +101,20 @@ class Dealer(wiring.Component):
 
 
 class Filler(wiring.Component):
-    """Take one FILL after another: values with their indices, or one kind of word.
+    """Take one FILL after another: values with their indices, one kind of word, or settings.
 
-    Latency: 6 cycles from a FILL to its first chunk. Throughput: a chunk of each bus a cycle; both
-    read through one port, a word a cycle. Stall rule: waits for the memory alone.
+    Latency: 7 cycles from a FILL to its first chunk. Throughput: a chunk of each bus a cycle, and
+    two cycles more for each FILL; all read through one port, a word a cycle. Stall rule: waits for
+    the memory alone.
 
     Members
     -------
     fills : In stream of layouts.FILL
     port : Out(layouts.READ_PORT)
     write, indices : Out, write buses: indices that come beside their values have one of their own
+    settings : Out, the settings bus
     finished : Out(1), a FILL's last chunk is on its bus, or its words have run out
-    fault : Out(1), a FILL's words were not as they should be (`Dealer`)
+    faults : Out(3), of values, indices or settings: their words were not as they should be
     """
 
     def __init__(self, config: Config):
@@ -108,41 +125,55 @@ class Filler(wiring.Component):
                 "port": Out(READ_PORT(config)),
                 "write": Out(write_signature(config)),
                 "indices": Out(write_signature(config)),
+                "settings": Out(settings_signature(config)),
                 "finished": Out(1),
-                "fault": Out(1),
+                "faults": Out(3),
             }
         )
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.share = share = PortShare(self.config)
+        m.submodules.share_words = share_words = PortShare(self.config)
+        m.submodules.values = values = Dealer(self.config)
+        m.submodules.indices = indices = Dealer(self.config)
+        m.submodules.settings = settings = SettingsDealer(self.config)
         connect_checked(m, share.port, wiring.flipped(self.port))
-        fill, wanted = self.fills.payload, Signal(2)
-        m.d.comb += wanted.eq(Cat(1, fill.indices.count != 0))
-        # What the FILL at work still waits for.
-        left, over, ready = Signal(2), Signal(2), Signal(2)
-        dealers = []
-        for n, (name, bus) in enumerate((("values", self.write), ("indices", self.indices))):
-            m.submodules[name] = dealer = Dealer(self.config)
-            connect_checked(m, dealer.port, share.readers[n])
-            connect_checked(m, dealer.write, wiring.flipped(bus))
-            deal = dealer.deals
+        connect_checked(m, share_words.port, share.readers[0])
+        connect_checked(m, settings.port, share.readers[1])
+        connect_checked(m, values.port, share_words.readers[0])
+        connect_checked(m, indices.port, share_words.readers[1])
+        connect_checked(m, values.write, wiring.flipped(self.write))
+        connect_checked(m, indices.write, wiring.flipped(self.indices))
+        connect_checked(m, settings.settings, wiring.flipped(self.settings))
+        fill, dealers = self.fills.payload, (values, indices, settings)
+        # All indices go one way, or they would overtake each other.
+        alone, beside = fill.target == Target.INDICES, fill.indices.count != 0
+        wanted = Cat(~fill.settings & ~alone, ~fill.settings & (alone | beside), fill.settings)
+        m.submodules.begun = begun = Fifo(data.ArrayLayout(1, len(dealers)), FILLS_INSIDE)
+        ready = Cat(~wants | d.deals.ready for wants, d in zip(wanted, dealers, strict=True)).all()
+        takes = self.fills.valid & self.fills.ready
+        # What each of the FILLs that have begun waits for, and what has ended of the later ones.
+        m.d.comb += [
+            self.fills.ready.eq(ready & begun.i.ready),
+            begun.i.valid.eq(self.fills.valid & ready),
+            begun.i.payload.eq(wanted),
+            begun.o.ready.eq(self.finished),
+            self.faults.eq(Cat(dealer.fault for dealer in dealers)),
+        ]
+        waits = Signal(len(dealers))
+        for n, dealer in enumerate(dealers):
+            deal, over = dealer.deals, Signal(range(2 * FILLS_INSIDE), name=f"over_{n}")
+            first = Mux(alone | (dealer is not indices), fill.words, fill.indices)
             m.d.comb += [
-                deal.valid.eq(self.fills.valid & self.fills.ready & wanted[n]),
-                deal.payload.target.eq(Target.INDICES if n else fill.target),
+                deal.valid.eq(takes & wanted[n]),
+                deal.payload.target.eq(Target.INDICES if dealer is indices else fill.target),
                 deal.payload.address.eq(fill.address),
                 deal.payload.count.eq(fill.count),
-                deal.payload.words.eq(fill.indices if n else fill.words),
-                ready[n].eq(deal.ready),
-                over[n].eq(dealer.finished),
+                Value.cast(deal.payload.words).eq(first),
+                waits[n].eq(begun.o.payload[n] & (over == 0)),
             ]
-            dealers.append(dealer)
-        m.d.comb += [
-            # The next one begins when nothing of this one is left.
-            self.fills.ready.eq(ready.all()),
-            self.fault.eq(dealers[0].fault | dealers[1].fault),
-            self.finished.eq((left != 0) & ((left & ~over) == 0)),
-        ]
-        begun = self.fills.valid & self.fills.ready
-        m.d.sync += left.eq(Mux(begun, wanted, left & ~over))
+            ended = self.finished & begun.o.payload[n]
+            m.d.sync += over.eq(over + dealer.finished - ended)
+        m.d.comb += self.finished.eq(begun.o.valid & (waits == 0))
         return m

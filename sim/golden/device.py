@@ -5,6 +5,7 @@ command after another. It is the scoreboard of the whole chip, and a device to t
 against without a simulator. Time is not modelled: `cycles` counts issued slots.
 """
 
+import struct
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,6 +14,8 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
     ALL_COLUMNS,
+    FILL_SETTINGS,
+    SETTING_BYTES,
     WITH_PAYLOAD,
     ColumnSettings,
     Fill,
@@ -232,10 +235,12 @@ class ModelTransport:
         return Status.OK, read.count, words.tobytes()
 
     def _fill(self, fill: Fill) -> Status:
-        if fill.target not in list(Target) or fill.target == Target.ACTIVATIONS:
+        if fill.target == Target.ACTIVATIONS or fill.target not in (*Target, FILL_SETTINGS):
             return Status.BAD_TARGET
         if fill.index_words and fill.target != Target.VALUES:
             return Status.BAD_FIELD
+        if fill.target == FILL_SETTINGS:
+            return self._fill_settings(fill)
         parts = [(fill.target, fill.source, fill.words)]
         if fill.index_words:
             parts.append((Target.INDICES, fill.indices, fill.index_words))
@@ -249,6 +254,24 @@ class ModelTransport:
                 self._flags |= 1 << Flag.FAULT
             elif status != Status.OK:
                 return status
+        return Status.OK
+
+    def _fill_settings(self, fill: Fill) -> Status:
+        config = self.config
+        if (
+            not self._inside(fill.source, fill.words)
+            or fill.address >= config.settings_entries
+            or not 0 < fill.count <= config.columns
+        ):
+            return Status.BAD_ADDRESS
+        content = self._memory[fill.source : fill.source + fill.words].tobytes()
+        for column in range(min(fill.count, len(content) // SETTING_BYTES)):
+            scale, exponent, low, high = struct.unpack_from(
+                "<HhQi", content, SETTING_BYTES * column
+            )
+            self._set(ColumnSettings(column, fill.address, scale, exponent, high << 64 | low))
+        if fill.words != -(-fill.count * SETTING_BYTES // config.stream_bytes):
+            self._flags |= 1 << Flag.FAULT
         return Status.OK
 
     def _set_image(self, image: Image) -> Status:

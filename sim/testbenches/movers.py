@@ -1,6 +1,7 @@
 """The filler and the row mover on one memory: every word to its buffer, once, at full speed."""
 
 import random
+import struct
 from collections import deque
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from ...hw.layouts import (
     WRITE_PORT,
     beat,
     connect_checked,
+    settings_signature,
     write_signature,
 )
 from ...hw.tensor.beats import BeatReader
@@ -49,8 +51,9 @@ class Movers(wiring.Component):
                 "write": Out(write_signature(config)),
                 "row_write": Out(write_signature(config)),
                 "index_write": Out(write_signature(config)),
+                "settings": Out(settings_signature(config)),
                 "finished": Out(2),
-                "fault": Out(1),
+                "faults": Out(3),
                 "outside": Out(1),
             }
         )
@@ -75,9 +78,10 @@ class Movers(wiring.Component):
         connect_checked(m, filler.write, wiring.flipped(self.write))
         connect_checked(m, mover.write, wiring.flipped(self.row_write))
         connect_checked(m, filler.indices, wiring.flipped(self.index_write))
+        connect_checked(m, filler.settings, wiring.flipped(self.settings))
         m.d.comb += [
             self.finished.eq(filler.finished | mover.finished << 1),
-            self.fault.eq(filler.fault),
+            self.faults.eq(filler.faults),
             self.outside.eq(mover.fault),
         ]
         return m
@@ -95,10 +99,14 @@ class Bench:
         self.fills, self.rows = Source(dut, "fills"), Source(dut, "rows")
         self.words, self.o = Source(dut, "words"), Sink(dut, "o")
         self.writes: deque = deque()
-        """(target, address, chunk, data) of the filler, True or False where a FILL ends: it had
-        indices beside its values, or not."""
+        """(target, address, chunk, data) of the filler."""
         self.row_writes: deque = deque()
         self.index_writes: deque = deque()
+        self.settings: deque = deque()
+        """(entry, column, scale, exponent, bias) of each column that is to be set."""
+        self.fill_ends: deque = deque()
+        """For each FILL how many of these three must have come by its end."""
+        self._due, self._came = [0, 0, 0], [0, 0, 0]
         self.faults = 0
         self._image: Image | None = None
         cocotb.start_soon(self._watch())
@@ -122,22 +130,44 @@ class Bench:
         at = 34 + self.size
         descriptor |= words << at | first << at + self.size + 1 | beside << at + 2 * self.size + 1
         self.fills.queue.append(descriptor)
-        self._deal(self.writes, target, address, count, source, words)
+        alone = target is Target.INDICES
+        own = self.index_writes if alone else self.writes
+        self._due[alone] += self._deal(own, target, address, count, source, words)
         if indices:
-            self._deal(self.index_writes, Target.INDICES, address, count, first, beside)
-        self.writes.append(bool(indices))
+            place = self.index_writes, Target.INDICES, address, count
+            self._due[1] += self._deal(*place, first, beside)
+        self.fill_ends.append(tuple(self._due))
 
-    def _deal(self, due: deque, target: Target, address: int, count: int, source: int, words: int):
+    def fill_settings(self, entry: int, count: int, source: int, words: int):
+        descriptor = entry << 2 | count << 18 | source << 34 | words << 34 + self.size
+        # Behind the indices' words, of which there are none.
+        self.fills.queue.append(descriptor | 1 << 34 + 2 * (2 * self.size + 1))
+        content = b"".join(
+            word.to_bytes(self.config.stream_bytes, "little")
+            for word in self.held[source : source + words]
+        )
+        columns = range(min(count, len(content) // 16))
+        for column in columns:
+            scale, exponent = struct.unpack_from("<Hh", content, 16 * column)
+            bias = int.from_bytes(content[16 * column + 4 :][:12], "little")
+            bias &= (1 << self.config.accumulator_bits) - 1
+            self.settings.append((entry, column, scale, exponent, bias))
+        self._due[2] += len(columns)
+        self.fill_ends.append(tuple(self._due))
+
+    def _deal(
+        self, due: deque, target: Target, address: int, count: int, source: int, words: int
+    ) -> int:
         kind = chunks(self.config)[target]
         data = 0
         for word in reversed(self.held[source : source + words]):
             data = data << self.bits | word
-        for i in range(min(count * kind.per_word, words * kind.per_beat)):
+        dealt = min(count * kind.per_word, words * kind.per_beat)
+        for i in range(dealt):
             piece = data >> i * kind.bits & (1 << kind.bits) - 1
             place = address + i // kind.per_word, i % kind.per_word
             due.append((int(target), *place, piece))
-        if due is self.index_writes:
-            due.append(None)
+        return dealt
 
     def move(self, walk: Walk, block: int, first: int, count: int, address: int) -> int:
         """A ROWS, after an IMAGE if another one is in force; returns how many cycles it takes at
@@ -187,12 +217,14 @@ class Bench:
         dut = self.dut
         while True:
             await RisingEdge(dut.clk)
-            for bus, due in (("write", self.writes), ("index_write", self.index_writes)):
+            buses = ("write", self.writes), ("index_write", self.index_writes)
+            for number, (bus, due) in enumerate(buses):
                 valid, *place, data = (
                     int(getattr(dut, f"{bus}__{name}").value)
                     for name in ("valid", "target", "address", "chunk", "data")
                 )
                 if valid:
+                    self._came[number] += 1
                     target, address, chunk, wanted = due.popleft()
                     mask = (1 << chunks(self.config)[target].bits) - 1
                     assert (place, data & mask) == ([target, address, chunk], wanted)
@@ -200,21 +232,26 @@ class Bench:
                 assert int(dut.row_write__target.value) == Target.ACTIVATIONS
                 bus = dut.row_write__address, dut.row_write__chunk, dut.row_write__data
                 assert tuple(int(b.value) for b in bus) == self.row_writes.popleft()
+            if int(dut.settings__valid.value):
+                bus = [dut.settings__entry, dut.settings__column, dut.settings__scale]
+                got = (*(int(b.value) for b in bus), dut.settings__exponent.value.to_signed())
+                bias = dut.settings__bias.value.to_unsigned()
+                assert (*got, int(bias)) == self.settings.popleft()
+                self._came[2] += 1
+                assert not int(dut.settings__all.value)
             ended = int(dut.finished.value)
             if ended & 1:
-                beside = self.writes.popleft()
-                assert isinstance(beside, bool), "a FILL ends before its last chunk"
-                if beside:
-                    assert self.index_writes.popleft() is None, "a FILL ends before its last index"
+                due = zip(self._came, self.fill_ends.popleft(), strict=True)
+                assert all(came >= wanted for came, wanted in due), "a FILL ends too early"
             if ended & 2:
                 assert self.row_writes.popleft() is None, "a ROWS ends before its last group"
-            self.faults += int(dut.fault.value)
+            self.faults += int(dut.faults.value).bit_count()
             assert not int(dut.outside.value)
 
     async def done(self, cycles: int):
         await until(
             self.dut.clk,
-            lambda: not (self.writes or self.row_writes or self.index_writes),
+            lambda: not (self.fill_ends or self.row_writes),
             cycles,
             "the end of all moves",
         )
@@ -298,12 +335,20 @@ async def random_moves(dut):
         count = random.randrange(1, min(walk.groups - first, 12) + 1)
         bench.move(walk, random.randrange(blocks), first, count, random.randrange(page - count))
         if random.random() < 0.3:
+            count = random.randrange(1, config.columns + 1)
+            needed = -(-16 * count // config.stream_bytes)
+            words = max(1, needed + random.choice((-1, 0, 0, 0, 1)))
+            faults += words != needed
+            entry = random.randrange(config.settings_pages)
+            bench.fill_settings(entry, count, random.randrange(size - words + 1), words)
+        if random.random() < 0.3:
             count = random.randrange(1, 9)
             bench.words.queue.append(count << (size - 1).bit_length())
             asked += count
     await bench.done(40_000)
     assert bench.faults == faults
     await until(dut.clk, lambda: len(bench.o.received) == asked, 5_000, "what was read beside")
+    assert not (bench.writes or bench.index_writes or bench.settings)
     mask = (1 << bench.bits) - 1
     assert {word & mask for word in bench.o.received} <= set(bench.held[:8])
 

@@ -274,6 +274,10 @@ class Bench(Engines):
             # A word's address, and a number of words, which may be all.
             first = 34 + bits + (bits + 1)
             expected |= (indices & (1 << bits) - 1) << first | beside << first + bits
+            settings = fields["target"] == 4
+            expected |= settings << first + bits + (bits + 1)
+            # Who sets columns looks at no target.
+            payload, fields["target"] = payload & ~(3 * settings), fields["target"] & 3
             for name, place in zip(names, at, strict=True):
                 expected |= fields[name] << place
             assert payload == expected, fields
@@ -310,6 +314,9 @@ class Bench(Engines):
     def _free(self, command: Command):
         """The hazard rule: no RUN before `command` still holds a page that it changes."""
         (kind, page), *_ = command.pages.items()
+        if kind == "settings":
+            moves = [c for c in self._before(command) if c.opcode == Opcode.FILL and c.good]
+            assert all(move.released for move in moves), "set beside a FILL"
         if command.opcode in (Opcode.LOAD, Opcode.WRITE):
             moves = [c for c in self._before(command) if c.engine in ENGINES[:2] and c.good]
             assert all(move.released for move in moves), "written beside a mover"

@@ -6,7 +6,9 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
     ALL_COLUMNS,
+    FILL_SETTINGS,
     HEADER_BYTES,
+    SETTING_BYTES,
     ColumnSettings,
     Fill,
     Image,
@@ -154,7 +156,29 @@ def _fill(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
     if target is Target.VALUES and rng.random() < 0.6:
         beside = -(-count * payload_bits(config)[Target.INDICES] // (8 * config.stream_bytes))
         fields |= {"indices": int(rng.integers(size - beside + 1)), "index_words": beside}
-    if wrong:
+    if rng.random() < 0.2:
+        columns = int(rng.integers(1, config.columns + 1))
+        needed = -(-SETTING_BYTES * columns // config.stream_bytes)
+        fields = {
+            "target": FILL_SETTINGS,
+            "address": int(rng.integers(config.settings_entries)),
+            "count": columns,
+            "source": int(rng.integers(size - needed + 1)),
+            "words": needed,
+        }
+        if wrong:
+            fields |= _one_of(
+                rng,
+                [
+                    {"address": config.settings_entries},
+                    {"count": 0},
+                    {"count": config.columns + 1},
+                    {"source": size - needed + 1},
+                    {"words": 0},
+                    {"indices": 0, "index_words": 1},
+                ],
+            )
+    elif wrong:
         fields |= _one_of(
             rng,
             [
@@ -162,7 +186,7 @@ def _fill(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
                 {"target": int(Target.VALUES), "indices": 0, "index_words": (1 << 32) - 1},
                 {"target": int(Target.INDICES), "index_words": 1},
                 {"target": 0},
-                {"target": 4},
+                {"target": 5},
                 {"target": 0xFFFF, "words": 0},
                 {"target": 0, "address": 0xFFFF},
                 {"address": 2 * depth},

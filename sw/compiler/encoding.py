@@ -1,14 +1,23 @@
 """The steps of a plan as command packets, and where the outputs of each belong."""
 
+import struct
 from collections.abc import Iterable, Iterator
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa import commands
-from ...hw.isa.commands import ALL_COLUMNS, Target
+from ...hw.isa.commands import ALL_COLUMNS, SETTING_BYTES, Target
 from ...hw.isa.host_stream import elements_payload, indices_payload, packet_of
 from .settings import Settings
 from .steps import Load, Run, Sent, Setting, Step
+
+
+def commands_for(config: Config, outputs: int, uniform: bool, column_block: int) -> int:
+    """How many commands bring a column block of so many outputs its settings."""
+    if uniform:
+        return config.interleave
+    wide = config.tile_columns
+    return min(wide, outputs - column_block * wide)
 
 
 class Encoder:
@@ -63,6 +72,22 @@ class Encoder:
                 exponent=settings.exponent[at],
                 bias=settings.bias[at],
             )
+
+    def setting(self, block: int, page: int) -> Setting:
+        """A column block's settings, for a page of them."""
+        settings = self.settings
+        count = commands_for(self.config, len(settings.bias), settings.uniform, block)
+        return Setting(block, page, count)
+
+    def settings_payload(self, setting: Setting) -> bytes:
+        """A column block's settings as they lie in tensor memory; zeros for columns beyond it."""
+        made = [
+            struct.pack("<HhQi", s.scale, s.exponent, s.bias & (1 << 64) - 1, s.bias >> 64)
+            for s in self.settings_of(setting)
+        ]
+        if self.settings.uniform:
+            made *= self.config.columns
+        return b"".join(made).ljust(self.config.columns * SETTING_BYTES, b"\0")
 
     def run(self, sent: Sent) -> commands.Run:
         return commands.Run(

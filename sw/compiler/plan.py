@@ -18,7 +18,7 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import Target
 from . import orders, timing
-from .encoding import Encoder
+from .encoding import Encoder, commands_for
 from .packing import PackedWeights
 from .settings import Settings
 from .steps import Load, Page, Phase, Run, Sent, Setting, Step
@@ -143,14 +143,6 @@ def _early(
             last_use |= dict.fromkeys(run.pages, len(runs))
             runs.append(Sent(run, page))
     return runs, loads, settings
-
-
-def commands_for(config: Config, outputs: int, uniform: bool, column_block: int) -> int:
-    """How many commands bring a column block of so many outputs its settings."""
-    if uniform:
-        return config.interleave
-    wide = config.tile_columns
-    return min(wide, outputs - column_block * wide)
 
 
 class _SettingsPages:

@@ -14,6 +14,7 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import Command, Target
 from ...hw.isa.host_stream import packet_of
+from ...hw.isa.maps import chunks
 from ..errors import FormatError
 from . import orders
 from .encoding import Encoder
@@ -21,7 +22,7 @@ from .packing import PackedWeights
 from .plan import phases_of
 from .sequence import Move, Part, Sequence
 from .settings import Settings
-from .steps import Load, Page, Phase, Run
+from .steps import Load, Page, Phase, Run, Sent, Setting
 from .tensors import Tensor
 from .walks import Images, Kernel, Walk
 
@@ -54,9 +55,12 @@ class Builder:
                 "tensor_words"
             )
         self.config = config
-        self._runs: list[tuple[Part, Run]] = []
+        self._runs: list[tuple[Part, Sent]] = []
         self._moves: list[Move] = []
-        self._last_use: dict[Page, int] = {}
+        self._last_use: dict[Page | int, int] = {}
+        """By a page, of buffers or of settings."""
+        self._settings = SettingsRing(config.settings_pages)
+        self._slot_cycles = chunks(config)[Target.VALUES].per_word
         self._last_store: dict[int, int] = {}
         """By a tensor's address, the RUN that was the last to store in it."""
         self._constants: dict[bytes, int] = {}
@@ -147,13 +151,9 @@ class Builder:
         return Program(self.config, commands, list(self._image))
 
     def _phase(self, part: Part, phase: Phase) -> None:
-        """Its RUNs, each row block by itself the first time, and what they must find loaded."""
-        runs, begun = [], set()
-        for run in phase.runs:
-            fresh = run.pages[0] not in begun
-            begun.add(run.pages[0])
-            runs += _row_by_row(run) if fresh else [run]
-        first = len(self._runs)
+        """Its RUNs, and what they must find loaded."""
+        runs = self._ordered(phase)
+        first, moves = len(self._runs), []
         for load, indices in _paired(phase.loads):
             after = self._last_use.get(load.page, -1)
             if load.target is Target.ACTIVATIONS:
@@ -161,10 +161,45 @@ class Builder:
             # What no RUN of this phase reads, one of a later phase may.
             using = (number for number, run in enumerate(runs) if _uses(run, load))
             needed = first + next(using, len(runs) - 1)
-            self._moves.append(Move(load, indices, part, after, needed))
-        self._runs += [(part, run) for run in runs]
-        for number, run in enumerate(runs):
-            self._last_use |= dict.fromkeys(run.pages, first + number)
+            moves.append(Move(load, indices, part, after, needed))
+        for number, run in enumerate(runs, first):
+            page = 0
+            if run.finish:
+                page, setting = self._settings.place(part.encoder, run.column_block)
+                if setting:
+                    last = self._last_use.get(page, -1)
+                    moves.append(Move(setting, None, part, last, number))
+                self._last_use[page] = number
+            self._last_use |= dict.fromkeys(run.pages, number)
+            self._runs.append((part, Sent(run, page)))
+        # Of those that are needed at once, weights come before settings, which are needed later.
+        self._moves += sorted(moves, key=lambda move: move.before)
+
+    def _ordered(self, phase: Phase) -> list[Run]:
+        """A phase's RUNs in the order in which they wait the least: tiles of row blocks that are
+        to be loaded as their rows and weights come, if all columns' settings are on the device."""
+        pages = {load.page for load in phase.loads if load.target is Target.ACTIVATIONS}
+        columns = {run.column_block for run in phase.runs}
+        if not all(run.finish for run in phase.runs) or len(columns) > self.config.settings_pages:
+            pages = set()
+        fresh = [run for run in phase.runs if run.pages[0] in pages]
+        held = [run for run in phase.runs if run.pages[0] not in pages]
+        if not fresh:
+            return held
+        first_row = min(run.row_blocks.start for run in fresh)
+        first_column = min(columns)
+        brings = {load.page for load in phase.loads}
+
+        def there(run: Run) -> tuple[int, int]:
+            """About when its rows and its weights are, from the first ones on, in cycles."""
+            rows = len(run.reads[Target.ACTIVATIONS]) * self.config.rows // self.config.lanes
+            weights = (
+                len(run.reads[Target.VALUES]) * self._slot_cycles if run.pages[1] in brings else 0
+            )
+            row, column = run.row_blocks.start - first_row, run.column_block - first_column
+            return max(row * rows, column * weights), row
+
+        return held + sorted((each for run in fresh for each in _row_by_row(run)), key=there)
 
     def _constant(self, content: bytes) -> tuple[int, int]:
         """The first of the words that have this content, and how many they are."""
@@ -185,6 +220,24 @@ class Builder:
                 f"{self.config.tensor_words:,} words, the program needs {missing:,} more; build "
                 "one with more tensor_words"
             )
+
+
+class SettingsRing:
+    """Which column block's settings each page of them holds: the page that was set the longest ago
+    is next."""
+
+    def __init__(self, pages: int):
+        self._held: dict[tuple[Encoder, int], int] = {}
+        self._pages, self._next = pages, 0
+
+    def place(self, encoder: Encoder, block: int) -> tuple[int, Setting | None]:
+        """Their page, and what must be brought there if they are not."""
+        key = encoder, 0 if encoder.settings.uniform else block
+        if key in self._held:
+            return self._held[key], None
+        page, self._next = self._next, (self._next + 1) % self._pages
+        self._held = {held: n for held, n in self._held.items() if n != page} | {key: page}
+        return page, encoder.setting(block, page)
 
 
 def _uses(run: Run, load: Load) -> bool:

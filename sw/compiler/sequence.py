@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Command, Fill, Image, Rows, Target
+from ...hw.isa.commands import FILL_SETTINGS, Command, Fill, Image, Rows, Target
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
-from .plan import commands_for
-from .steps import Load, Run, Sent, Setting
+from .steps import Load, Sent, Setting
 from .tensors import Tensor
 from .waits import Waits
 from .walks import Walk
@@ -36,9 +35,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Move:
-    """A load, which may come after RUN `after` has been sent, and must before RUN `before`."""
+    """A load, or a page of column settings, which may come after RUN `after` has been sent, and
+    must before RUN `before`."""
 
-    load: Load
+    load: Load | Setting
     indices: Load | None
     """Of the same slots, where the load is of values."""
     part: Part
@@ -47,7 +47,8 @@ class Move:
 
     @property
     def engine(self) -> Engine:
-        return Engine.ROWS if self.load.target is Target.ACTIVATIONS else Engine.FILL
+        rows = isinstance(self.load, Load) and self.load.target is Target.ACTIVATIONS
+        return Engine.ROWS if rows else Engine.FILL
 
 
 class Sequence:
@@ -56,16 +57,15 @@ class Sequence:
     def __init__(self, config: Config, constant: Callable[[bytes], tuple[int, int]]):
         self.config, self._constant = config, constant
         self._waits = Waits(config)
-        self._settings = _SettingsRing(config.settings_pages)
         self._image: Image | None = None
         """That is in force."""
         self._commands: list[Command] = []
 
-    def commands(self, runs: list[tuple[Part, Run]], moves: Iterable[Move]) -> list[Command]:
+    def commands(self, runs: list[tuple[Part, Sent]], moves: Iterable[Move]) -> list[Command]:
         """All commands, the RUNs in their order, and the moves of each engine in theirs."""
         queues = {engine: _in_time(moves, engine) for engine in (Engine.FILL, Engine.ROWS)}
         sent = {engine: deque() for engine in queues}  # RUNs that need what was sent early
-        for number, (part, run) in enumerate(runs):
+        for number, (part, sent_run) in enumerate(runs):
             for engine, queue in queues.items():
                 early = sent[engine]
                 while early and early[0] <= number:
@@ -76,14 +76,29 @@ class Sequence:
                     move = queue.popleft()
                     early.append(move.before)
                     self._move(move)
-            self._send(part, run)
+            self._send(part, sent_run)
         return self._commands
 
     def _move(self, move: Move) -> None:
-        if move.engine is Engine.ROWS:
+        if isinstance(move.load, Setting):
+            self._commands.append(self._fill_settings(move.part.encoder, move.load))
+        elif move.engine is Engine.ROWS:
             self._commands += self._rows(move.load, move.part.x)
         else:
             self._commands.append(self._fill(move.part.encoder, move.load, move.indices))
+
+    def _fill_settings(self, encoder: Encoder, setting: Setting) -> Fill:
+        source, words = self._constant(encoder.settings_payload(setting))
+        return Fill(
+            target=FILL_SETTINGS,
+            address=setting.page,
+            count=self.config.columns,
+            source=source,
+            words=words,
+            waits=self._waits.move(
+                Engine.FILL, (), [range(source, source + words)], settings=setting.page
+            ),
+        )
 
     def _fill(self, encoder: Encoder, load: Load, indices: Load | None) -> Fill:
         source, words = self._constant(encoder.payload(load))
@@ -122,20 +137,13 @@ class Sequence:
             filled = [(Target.ACTIVATIONS, range(address, address + count))]
             yield replace(rows, waits=self._waits.move(Engine.ROWS, filled, [reads]))
 
-    def _send(self, part: Part, run: Run) -> None:
-        """A RUN, and its settings before it if they are not on the device."""
-        encoder, y, config = part.encoder, part.y, self.config
+    def _send(self, part: Part, sent: Sent) -> None:
+        encoder, y, config, run = part.encoder, part.y, self.config, sent.run
         further = run.activations()[1:]
         uses = [*run.reads.items(), *((Target.ACTIVATIONS, block) for block in further)]
         if not run.finish:
-            command = replace(encoder.run(Sent(run, 0)), waits=self._waits.run(uses))
-            self._commands.append(command)
+            self._commands.append(replace(encoder.run(sent), waits=self._waits.run(uses)))
             return
-        block = 0 if encoder.settings.uniform else run.column_block
-        page, fresh = self._settings.place((part, block))
-        if fresh:
-            count = commands_for(config, y.columns, encoder.settings.uniform, block)
-            self._commands += encoder.settings_of(Setting(block, page, count))
         windows = config.rows // config.lanes
         first = run.row_blocks.start * windows
         stop = min(run.row_blocks.stop * windows, y.windows)
@@ -143,7 +151,7 @@ class Sequence:
         column = run.column_block * config.columns
         self._commands.append(
             replace(
-                encoder.run(Sent(run, page)),
+                encoder.run(sent),
                 store=1,
                 pad=int(column + config.columns >= y.columns),
                 destination=destination,
@@ -151,26 +159,11 @@ class Sequence:
                 pitch=y.groups,
                 groups=y.groups,
                 offset=column * y.bits // 8,
-                waits=self._waits.run(uses, range(destination, destination + words)),
+                waits=self._waits.run(
+                    uses, range(destination, destination + words), sent.settings_page
+                ),
             )
         )
-
-
-class _SettingsRing:
-    """Which settings each page of them holds: the page that was set the longest ago is next."""
-
-    def __init__(self, pages: int):
-        self._held: dict[object, int] = {}
-        self._pages, self._next = pages, 0
-
-    def place(self, settings: object) -> tuple[int, bool]:
-        """Their page, and whether they must be sent."""
-        if settings in self._held:
-            return self._held[settings], False
-        page, self._next = self._next, (self._next + 1) % self._pages
-        self._held = {key: held for key, held in self._held.items() if held != page}
-        self._held[settings] = page
-        return page, True
 
 
 def _in_time(moves: Iterable[Move], engine: Engine) -> deque[Move]:

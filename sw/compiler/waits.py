@@ -32,12 +32,24 @@ class Waits:
         self._stored = np.full(words, NOBODY)
         """For each word of tensor memory the RUN, of those that store, that last wrote to it."""
         self._read = {mover: np.full(words, NOBODY) for mover in MOVERS}
+        self._set = [NOBODY] * config.settings_pages
+        """For each page of column settings the FILL that last filled it."""
+        self._settled = [NOBODY] * config.settings_pages
+        """The RUN, of those that store, that last used it: it is free when that has stored."""
 
     def move(
-        self, mover: Engine, fills: Iterable[tuple[Target, range]], reads: Iterable[range]
+        self,
+        mover: Engine,
+        fills: Iterable[tuple[Target, range]],
+        reads: Iterable[range],
+        settings: int = NOBODY,
     ) -> int:
-        """Of a FILL or ROWS that fills some words of buffers with words of tensor memory."""
+        """Of a FILL or ROWS that fills some words of buffers, or a page of column settings, with
+        words of tensor memory."""
         needs = dict.fromkeys(Engine, NOBODY)
+        if settings != NOBODY:
+            needs[Engine.STORE] = self._settled[settings]
+            self._set[settings] = self._issued[mover]
         for target, words in fills:
             part = slice(words.start, words.stop)
             needs[Engine.ARRAY] = max(needs[Engine.ARRAY], _last(self._used[target][part]))
@@ -48,8 +60,14 @@ class Waits:
             self._read[mover][part] = self._issued[mover]
         return self._of(needs, mover)
 
-    def run(self, uses: Iterable[tuple[Target, range]], stores: range | None = None) -> int:
-        """Of a RUN that uses some words of buffers, and stores to words of tensor memory or none.
+    def run(
+        self,
+        uses: Iterable[tuple[Target, range]],
+        stores: range | None = None,
+        settings: int = NOBODY,
+    ) -> int:
+        """Of a RUN that uses some words of buffers, and stores to words of tensor memory, with a
+        page of column settings, or does not.
 
         Indices lie where their values do.
         """
@@ -62,6 +80,9 @@ class Waits:
                 self._used[each][part] = self._issued[Engine.ARRAY]
         if stores is None:
             return self._of(needs, Engine.ARRAY)
+        if settings != NOBODY:
+            needs[Engine.FILL] = max(needs[Engine.FILL], self._set[settings])
+            self._settled[settings] = self._issued[Engine.STORE]
         part = slice(stores.start, stores.stop)
         for mover in MOVERS:
             needs[mover] = max(needs[mover], _last(self._read[mover][part]))

@@ -233,7 +233,9 @@ def test_a_product_of_a_product(device, shape):
     # What the second loads is in memory, and nobody reads what was there before it in the buffers.
     done = after({Engine.STORE: 0, Engine.ARRAY: 0})
     later = (
-        c if isinstance(c, Run | Image) else replace(c, waits=c.waits & ~after({Engine.ARRAY: 30}) | done)
+        c
+        if isinstance(c, Run | Image)
+        else replace(c, waits=c.waits & ~after({Engine.ARRAY: 30}) | done)
         for c in second.commands()
     )
     packets = joined(config, first.commands()) + [packet_of(config, c) for c in later]
