@@ -6,6 +6,7 @@ each with all channels in whole groups.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,16 @@ from .tensors import Tensor
 
 STEP = 1 << 16
 """Words of a step are modulo this."""
+
+
+class Sized(Protocol):
+    """Has pixels."""
+
+    @property
+    def height(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Kernel:
     far_padding: tuple[int, int] | None = None
     dilation: tuple[int, int] = (1, 1)
 
-    def out(self, images: Images) -> tuple[int, int]:
+    def out(self, images: "Sized") -> tuple[int, int]:
         """Height and width of what it makes of an image.
 
         Raises `FormatError` if an image is smaller than the window.

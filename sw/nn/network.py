@@ -14,11 +14,13 @@ from ..compiler.elements import as_array, to_raw
 from ..compiler.packing import PackedWeights, pack, to_dense
 from ..compiler.scaling import divided
 from ..compiler.settings import settings_of
+from ..compiler.walks import as_matrix
 from ..errors import FormatError
 from ..host.device import Device
 from ..host.driver import VALUES, Stats, check_fits, matmul
 from ..lib.contents import Contents
-from . import container
+from . import container, stages
+from .stages import Stage
 from .trainer import Layer
 
 SHIPPED = {
@@ -33,18 +35,20 @@ HIDDEN = {FP16: OutputFormat.FP16, INT8: OutputFormat.INT8}
 
 @dataclass(frozen=True, eq=False)
 class PackedLayer(Contents):
-    """``relu?((x @ weights + bias) * scale)``, bias and scale by output channel."""
+    """``relu?((rows @ weights + bias) * scale)``, bias and scale by output channel; `stage` says
+    what the rows are, and what else is done."""
 
     weights: PackedWeights
     bias: np.ndarray
     relu: bool
     scale: np.ndarray | float = 1.0
+    stage: Stage = Stage()
 
 
 @dataclass(eq=False)
 class Network(Contents):
-    """A multi-layer perceptron; activations between layers are in the weights' format. Two are
-    equal if all that they hold is."""
+    """A perceptron or a network of convolutions, layer by layer (`Stage`); activations between
+    layers are in the weights' format. Two are equal if all that they hold is."""
 
     __hash__ = None  # type: ignore[assignment]  # it can be changed
 
@@ -60,6 +64,12 @@ class Network(Contents):
         """Of weights and activations."""
         return self.layers[0].weights.format
 
+    @property
+    def plain(self) -> bool:
+        """Every layer takes vectors, and does nothing but to multiply: a host can send them one by
+        one. Others need a program."""
+        return all(layer.stage.plain for layer in self.layers)
+
     def check_fits(self, config: Config) -> None:
         """Raise `FormatError` unless a device of `config` can run it."""
         if self.format != config.format:
@@ -70,6 +80,11 @@ class Network(Contents):
             )
         for layer in self.layers:
             check_fits(layer.weights, config)
+        if not self.plain and not config.tensor_words:
+            raise FormatError(
+                f"a network of convolutions runs as a program in tensor memory, of which "
+                f"{config.name!r} has none: build a device with tensor_words"
+            )
 
     def save(self, path: str | Path) -> None:
         """Write the network (see `container.save`). Raises `FormatError` for one that could not be
@@ -83,7 +98,9 @@ class Network(Contents):
         notes = {"data": self.data, "relu": [bool(layer.relu) for layer in self.layers]}
         if self.step != 1:
             notes["step"] = float(self.step)
-        if taken := sorted({"data", "relu", "step"} & self.notes.keys()):
+        if not self.plain:
+            notes["stages"] = [layer.stage.to_notes() for layer in self.layers]
+        if taken := sorted({"data", "relu", "step", "stages"} & self.notes.keys()):
             raise FormatError(f"notes of a network cannot be called {', '.join(taken)}")
         _check_chain(self.layers)
         container.save(path, matrices, arrays, notes | self.notes)
@@ -93,10 +110,16 @@ class Network(Contents):
         """Raises `FormatError` if the file is no network (see also `container.load`)."""
         matrices, arrays, notes = container.load(path)
         data, relu, step = notes.pop("data", None), notes.pop("relu", None), notes.pop("step", 1.0)
+        made = notes.pop("stages", None)
         for name, value, fits in (
             ("data", data, isinstance(data, str)),
             ("relu", relu, _is_relu(relu) and len(relu) == len(matrices) > 0),
             ("step", step, type(step) in (int, float) and 0 < step < sys.float_info.max),
+            (
+                "stages",
+                made,
+                made is None or (isinstance(made, list) and len(made) == len(matrices)),
+            ),
         ):
             if not fits:
                 raise FormatError(
@@ -110,6 +133,7 @@ class Network(Contents):
                     arrays[f"layer{i}.bias"],
                     r,
                     arrays.get(f"layer{i}.scale", 1.0),
+                    Stage.from_notes(made[i]) if made else Stage(),
                 )
                 for i, r in enumerate(relu)
             ]
@@ -122,8 +146,11 @@ class Network(Contents):
         """Outputs of every layer as numbers: elements of the format, the last float32.
 
         `product(x, layer, output, number)` does one layer: `hardware`, `golden` below. Inputs of an
-        INT8 network are rounded and clipped as its layers' results are.
+        INT8 network are rounded and clipped as its layers' results are. Raises `FormatError` for a
+        network that needs a program (`sw.nn.programs`).
         """
+        if not self.plain:
+            raise FormatError("a network of convolutions runs as a program, not layer by layer")
         outputs = [divided(as_array(x, "activations"), self.step, self.format)]
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
@@ -133,12 +160,25 @@ class Network(Contents):
 
     def float32(self, x: np.ndarray) -> np.ndarray:
         """Scores by plain float32 NumPy with the same weights."""
-        value = x.astype(np.float32) / np.float32(self.step)
+        values = [x.astype(np.float32) / np.float32(self.step)]
         for layer in self.layers:
-            value = value @ to_dense(layer.weights).astype(np.float32) + layer.bias
-            value = value * layer.scale
+            stage = layer.stage
+            images = values[-1].reshape(len(x), stage.height, stage.width, -1)
+            if not stage.plain:
+                images = _whole_groups(images, layer.weights.group)
+            taken = stages.rows(images, stage.kernel)
+            value = (taken @ to_dense(layer.weights).astype(np.float32) + layer.bias) * layer.scale
+            value = value.reshape(len(x), *stage.out, -1)
+            if stage.add is not None:
+                value = value + values[stage.add + 1]
             value = np.maximum(value, 0) if layer.relu else value
-        return value
+            values.append(stages.pooled(value, stage.pool))
+        return values[-1].reshape(len(x), -1)
+
+
+def _whole_groups(images: np.ndarray, group: int) -> np.ndarray:
+    """Images whose channels are filled with zeros to a multiple of a group."""
+    return np.pad(images, ((0, 0), (0, 0), (0, 0), (0, -images.shape[3] % group)))
 
 
 def _is_relu(value) -> bool:
@@ -155,8 +195,8 @@ def _check_chain(layers: list[PackedLayer]) -> None:
         weights = layer.weights
         if (weights.format, weights.group) != (first.format, first.group):
             raise FormatError(f"layer {i} has another format or group than the first one")
-        if i and weights.shape[0] != (before := layers[i - 1].weights.shape[1]):
-            raise FormatError(f"layer {i} takes {weights.shape[0]} inputs, but there are {before}")
+        if i:
+            _check_stage(i, layers)
         for name in ("bias", "scale"):
             value = np.asarray(getattr(layer, name))
             fits = value.shape in ((), (weights.shape[1],))
@@ -166,6 +206,36 @@ def _check_chain(layers: list[PackedLayer]) -> None:
                 )
             if name == "scale" and (value < 0).any():
                 raise FormatError(f"a scale of layer {i} is negative")
+
+
+def _check_stage(number: int, layers: list[PackedLayer]) -> None:
+    """Raise `FormatError` unless a layer takes what the one before it gives, and adds what is of
+    its own shape."""
+    layer, before = layers[number], layers[number - 1]
+    stage, channels = layer.stage, before.weights.shape[1]
+    inputs = channels
+    if not stage.plain:
+        group = layer.weights.group
+        inputs = stage.kernel.size[0] * stage.kernel.size[1] * -(-channels // group) * group
+    if layer.weights.shape[0] != inputs:
+        raise FormatError(
+            f"layer {number} takes {layer.weights.shape[0]} inputs, but there are {inputs}"
+        )
+    if (stage.height, stage.width) != before.stage.pooled:
+        raise FormatError(
+            f"layer {number} takes images of {stage.height} x {stage.width} pixels, and is given "
+            f"{' x '.join(map(str, before.stage.pooled))}"
+        )
+    if stage.add is not None:
+        added = layers[stage.add] if 0 <= stage.add < number else None
+        if not added or (added.stage.pooled, added.weights.shape[1]) != (
+            stage.out,
+            layer.weights.shape[1],
+        ):
+            raise FormatError(
+                f"layer {number} cannot add the result of layer {stage.add}: it is not there yet, "
+                "or of another shape"
+            )
 
 
 def shipped(format: Format) -> Path:
@@ -186,12 +256,19 @@ def check_trainable(name: str) -> None:
 def from_trained(layers: list[Layer], data: str, notes: dict | None = None) -> Network:
     """Pack trained layers as FP16 (`sw.nn.quantise`: as INT8)."""
     packed = [
-        PackedLayer(
-            pack(layer.used(), FP16, layer.n, layer.m), layer.bias, relu=i < len(layers) - 1
-        )
+        PackedLayer(_packed(layer), layer.bias, relu=i < len(layers) - 1, stage=layer.stage)
         for i, layer in enumerate(layers)
     ]
     return Network(packed, data, notes or {})
+
+
+def _packed(layer: Layer) -> PackedWeights:
+    """A layer's weights in FP16, the channels of each tap in whole groups."""
+    used, size = layer.used(), layer.stage.kernel.size
+    filled = as_matrix(used.reshape(*size, -1, used.shape[1]), group=layer.m)
+    if layer.stage.plain or len(filled) == len(used):
+        return pack(used, FP16, layer.n, layer.m)
+    return pack(filled, FP16)  # zeros that are kept would cost as much as weights
 
 
 def hardware(

@@ -1,4 +1,4 @@
-"""A small trainer for N:M-sparse perceptrons in NumPy: SR-STE and BDWP.
+"""A small trainer for N:M-sparse networks in NumPy: SR-STE and BDWP.
 
 Forward, each layer uses its weights pruned to N:M along the inputs. SR-STE (Zhou et al., ICLR
 2021) passes gradients straight to the dense weights and pulls the pruned ones to zero. BDWP
@@ -6,6 +6,7 @@ Forward, each layer uses its weights pruned to N:M along the inputs. SR-STE (Zho
 along the outputs, from the same dense weights.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,10 +14,14 @@ import numpy as np
 
 from ..compiler import nm
 from ..compiler.validity import check_pattern
+from ..compiler.walks import Kernel
 from ..errors import FormatError
+from . import stages
 from .data import Dataset
+from .stages import Stage
 
 METHODS = ("bdwp", "sr-ste", "dense")
+ARCHITECTURES = ("mlp", "cnn")
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,12 @@ class Recipe:
     could not be packed.
     """
 
+    architecture: str = "mlp"
+    """A perceptron, or a small residual network of convolutions without normalisation."""
     hidden: tuple[int, ...] = (256, 256)
+    """Of a perceptron, the widths of its hidden layers."""
+    channels: tuple[int, int, int] = (16, 64, 64)
+    """Of a network of convolutions: of its first layer, of the next two, of its hidden vector."""
     n: int = 2
     m: int = 8
     method: str = "bdwp"
@@ -43,8 +53,12 @@ class Recipe:
     seed: int = 1
 
     def __post_init__(self):
-        if self.method not in METHODS:
-            raise FormatError(f"no method {self.method!r}; there are {', '.join(METHODS)}")
+        for name, value, known in (
+            ("method", self.method, METHODS),
+            ("architecture", self.architecture, ARCHITECTURES),
+        ):
+            if value not in known:
+                raise FormatError(f"no {name} {value!r}; there are {', '.join(known)}")
         check_pattern(self.n, self.m)
         if self.n == 0:
             raise FormatError(f"{self.n}:{self.m} keeps no weight: training needs N of at least 1")
@@ -52,12 +66,16 @@ class Recipe:
 
 @dataclass
 class Layer:
-    """Dense master weights [K, C] and biases [C]; `n` of `m` are used."""
+    """Dense master weights [K, C] and biases [C]; `n` of `m` are used.
+
+    K is the taps of the stage's window, line by line, each with all its channels.
+    """
 
     weights: np.ndarray
     bias: np.ndarray
     n: int
     m: int
+    stage: Stage = Stage()
 
     def mask(self, axis: int) -> np.ndarray:
         if self.n == self.m:
@@ -74,7 +92,10 @@ def train(
     recipe: Recipe | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> list[Layer]:
-    """Train on `data`; `on_epoch` is told the epoch and the mean loss. Deterministic by seed."""
+    """Train on `data`; `on_epoch` is told the epoch and the mean loss. Deterministic by seed.
+
+    Raises `FormatError` for images that the architecture is not for.
+    """
     recipe = recipe or Recipe()
     rng = np.random.default_rng(recipe.seed)
     layers = _initial(data, recipe, rng)
@@ -93,27 +114,63 @@ def train(
 
 
 def _initial(data: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[Layer]:
-    widths = (data.train_x.shape[1], *recipe.hidden, int(data.train_y.max()) + 1)
+    pixels, classes = data.train_x.shape[1], int(data.train_y.max()) + 1
+    if recipe.architecture == "mlp":
+        widths = (pixels, *recipe.hidden, classes)
+        shapes = [(*pair, Stage()) for pair in zip(widths, widths[1:], strict=False)]
+    else:
+        shapes = _convolutions(pixels, recipe.channels, classes)
     layers = []
-    for i, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False)):
-        last = i == len(widths) - 2
-        dense = recipe.method == "dense" or (last and recipe.dense_last)
+    for i, (inputs, outputs, stage) in enumerate(shapes):
+        last = i == len(shapes) - 1
+        # What has less channels than a group is too small to be pruned.
+        dense = recipe.method == "dense" or (last and recipe.dense_last) or inputs % recipe.m
         n = recipe.m if dense else recipe.n
-        # He initialisation for the inputs that are kept.
-        spread = np.sqrt(2 / max(1, inputs * n / recipe.m))
+        # He initialisation for the inputs that are kept, less where another layer's are added.
+        spread = np.sqrt(2 / max(1, inputs * n / recipe.m)) * (1 if stage.add is None else 0.5)
         weights = rng.standard_normal((inputs, outputs)).astype(np.float32) * np.float32(spread)
-        layers.append(Layer(weights, np.zeros(outputs, np.float32), n, recipe.m))
+        layers.append(Layer(weights, np.zeros(outputs, np.float32), n, recipe.m, stage))
     return layers
+
+
+def _convolutions(
+    pixels: int, channels: tuple[int, int, int], classes: int
+) -> list[tuple[int, int, Stage]]:
+    """Inputs, outputs and stage of each layer: three convolutions of 3 x 3, the second of stride 2,
+    the third with what it is given added; then the largest of 2 x 2, and two layers of vectors."""
+    side, (first, wide, hidden) = math.isqrt(pixels), channels
+    if side * side != pixels or side % 4:
+        raise FormatError(
+            f"a network of convolutions takes square images whose side 4 divides, not {pixels} "
+            "pixels"
+        )
+    half, quarter = side // 2, side // 4
+    same = {"padding": (1, 1)}
+    return [
+        (9, first, Stage(side, side, Kernel((3, 3), **same))),
+        (9 * first, wide, Stage(side, side, Kernel((3, 3), (2, 2), **same))),
+        (9 * wide, wide, Stage(half, half, Kernel((3, 3), **same), add=1, pool=2)),
+        (quarter**2 * wide, hidden, Stage(quarter, quarter, Kernel((quarter, quarter)))),
+        (hidden, classes, Stage()),
+    ]
 
 
 def _step(layers: list[Layer], speeds, x, y, recipe: Recipe, rate: float) -> float:
     """One step of momentum SGD on the cross-entropy; returns the loss before it."""
     forward = [layer.mask(0) for layer in layers]
-    inputs = [x]
+    values, taken, full = [x], [], []
+    """Each layer's images, the rows of them that it multiplies, and what it pools."""
     for i, layer in enumerate(layers):
-        out = inputs[-1] @ (layer.weights * forward[i]) + layer.bias
-        inputs.append(np.maximum(out, 0) if i < len(layers) - 1 else out)
-    scores = inputs.pop()
+        stage = layer.stage
+        images = values[-1].reshape(len(x), stage.height, stage.width, -1)
+        taken.append(stages.rows(images, stage.kernel))
+        out = taken[-1] @ (layer.weights * forward[i]) + layer.bias
+        out = out.reshape(len(x), *stage.out, -1)
+        if stage.add is not None:
+            out += values[stage.add + 1]
+        full.append(np.maximum(out, 0) if i < len(layers) - 1 else out)
+        values.append(stages.pooled(full[-1], stage.pool))
+    scores = values[-1].reshape(len(x), -1)
     scores = scores - scores.max(axis=1, keepdims=True)
     chance = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     loss = -np.log(chance[np.arange(len(y)), y] + 1e-12).mean()
@@ -121,11 +178,22 @@ def _step(layers: list[Layer], speeds, x, y, recipe: Recipe, rate: float) -> flo
     gradient = chance
     gradient[np.arange(len(y)), y] -= 1
     gradient /= len(y)
+    onward: list = [*[0.0] * len(layers), gradient]
+    """The gradient of each layer's images: of those that are added to another layer's, a sum."""
     for i in reversed(range(len(layers))):
-        layer, (speed_w, speed_b) = layers[i], speeds[i]
+        layer, stage, (speed_w, speed_b) = layers[i], layers[i].stage, speeds[i]
+        gradient = stages.unpooled(onward[i + 1].reshape(values[i + 1].shape), full[i], stage.pool)
+        if i < len(layers) - 1:
+            gradient = gradient * (full[i] > 0)
+        if stage.add is not None:
+            onward[stage.add + 1] = onward[stage.add + 1] + gradient
+        gradient = gradient.reshape(-1, gradient.shape[-1])
         back = layer.mask(1) if recipe.method == "bdwp" else forward[i]
-        onward = gradient @ (layer.weights * back).T * (inputs[i] > 0)
-        step = inputs[i].T @ gradient + recipe.decay * layer.weights
+        if i:
+            images = values[i].reshape(len(x), stage.height, stage.width, -1)
+            taps = gradient @ (layer.weights * back).T
+            onward[i] = onward[i] + stages.images_of(taps, stage.kernel, images.shape)
+        step = taken[i].T @ gradient + recipe.decay * layer.weights
         step += recipe.pull * ~forward[i] * layer.weights
         speed_w *= recipe.momentum
         speed_w += step
@@ -133,5 +201,4 @@ def _step(layers: list[Layer], speeds, x, y, recipe: Recipe, rate: float) -> flo
         speed_b += gradient.sum(axis=0)
         layer.weights -= np.float32(rate) * speed_w
         layer.bias -= np.float32(rate) * speed_b
-        gradient = onward
     return float(loss)
