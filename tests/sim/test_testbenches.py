@@ -81,6 +81,7 @@ RUNS = [
     ("store", "hw.tensor.store:Store", [TENSORS[0], WINDOWS, BROAD]),
     ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
+    ("vector_lane", "sim.testbenches.vector_lane:lane", [STREAMS[0]]),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link_bench:link", [STREAMS[0], STREAMS[2]]),
     (
