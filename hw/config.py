@@ -28,6 +28,8 @@ HEADER_BYTES = 32
 """Of a command's header and of a response's."""
 BIAS_BITS = 96
 """Of the bias that a command brings, so no sum is wider."""
+INSTRUCTION_BYTES = 8
+"""Of an instruction of the vector unit."""
 FP32_ADDER_STAGES = 5
 """Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""
 
@@ -79,6 +81,9 @@ class Config:
     tensor_words: int = 0
     """Words of tensor memory, each a beat of the host stream (one group for each lane); 0: there
     is none. A power of two."""
+    vector_lanes: int = 0
+    """V: binary32 operations that the vector unit does in a cycle, a power of two to M; 0: there is
+    no vector unit."""
     compact: bool = False
     """For the smallest devices, with a slow clock behind a slow line: no counters but those of
     commands and errors (they read as zero), no queues where there need not be any, an epilogue of
@@ -161,6 +166,19 @@ class Config:
         )
         check("tensor_words", not (words and self.compact), "0 if the device is compact")
         check("tensor_words", not (words and self.interleave > 1), "0 if interleave is not 1")
+        width = self.vector_lanes
+        check(
+            "vector_lanes",
+            width == 0 or (1 <= width <= self.group and width & (width - 1) == 0),
+            f"0 or a power of two to {self.group}, the elements of a group",
+        )
+        check("vector_lanes", not width or words > 0, "0 without tensor_words")
+        check(
+            "vector_lanes",
+            not width or self.stream_bytes >= INSTRUCTION_BYTES,
+            f"0 if a beat has less than {INSTRUCTION_BYTES} bytes, an instruction's "
+            "(more lanes make it longer)",
+        )
         check("runs_ahead", 2 <= self.runs_ahead <= 16, "from 2 to 16")
 
     @property
@@ -260,6 +278,7 @@ class Config:
             "settings_pages": self.settings_pages,
             "runs_ahead": self.runs_ahead,
             "tensor_words": self.tensor_words,
+            "vector_lanes": self.vector_lanes,
             "compact": self.compact,
             "accumulator_bits": self.accumulator_bits,
             "stream_bytes": self.stream_bytes,
@@ -301,9 +320,11 @@ def preset(name: str, **changes) -> Config:
 
 
 def changed(config: Config, **changes) -> Config:
-    """`config` with fields changed; without a tensor memory if it can have none any more and nobody
-    asked for one."""
+    """`config` with fields changed; without a tensor memory or a vector unit if it can have none
+    any more and nobody asked for one."""
     cannot = changes.get("compact") or changes.get("interleave", 1) > 1
     if cannot and "tensor_words" not in changes:
         changes["tensor_words"] = 0
+    if changes.get("tensor_words") == 0 and "vector_lanes" not in changes:
+        changes["vector_lanes"] = 0
     return replace(config, **changes)

@@ -9,6 +9,7 @@ from .formats import Format, OutputFormat
 from .isa.commands import Header, Image, Rows, Target
 from .isa.engines import Engine
 from .isa.maps import chunks
+from .isa.vector import MOST_INSTRUCTIONS, STREAMS
 
 
 def operand(format: Format) -> data.StructLayout:
@@ -201,6 +202,20 @@ def GATHERED(config: Config) -> data.StructLayout:
             "address": 16,
             "chunk": 8,
             "end": 1,
+        }
+    )
+
+
+def VECTOR(config: Config) -> data.StructLayout:
+    """A VECTOR command, checked, on its way to the vector unit: where its program lies and how many
+    instructions it has, the spans of a row and the rows, and the words of each stream."""
+    return data.StructLayout(
+        {
+            "program": range(config.tensor_words),
+            "instructions": range(MOST_INSTRUCTIONS + 1),
+            "spans": 16,
+            "rows": 16,
+            "streams": data.ArrayLayout(WORDS(config), STREAMS),
         }
     )
 

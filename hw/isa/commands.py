@@ -49,6 +49,8 @@ class Opcode(IntEnum):
     """Fill a block of rows of the activations' buffer from a tensor in tensor memory."""
     IMAGE = 9
     """Set how the ROWS that follow walk over their tensor."""
+    VECTOR = 11
+    """Run a program of the vector unit over tensors in tensor memory."""
 
 
 class Target(IntEnum):
@@ -360,9 +362,45 @@ class Rows(_Command):
     waits: int = _waits()
 
 
-Command = Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows | Image
+@dataclass(frozen=True, kw_only=True)
+class Vector(_Command):
+    """Run a program of the vector unit (`vector`) over `rows` rows of `spans` spans.
+
+    Its streams are words of tensor memory: neither does it read others, but for its instructions,
+    nor write any.
+    """
+
+    opcode = Opcode.VECTOR
+    program: int = _bits(16)
+    """The first word of its `instructions` instructions."""
+    instructions: int = _bits(16)
+    spans: int = _bits(16)
+    rows: int = _bits(16)
+    base_0: int = _bits(16, default=0)
+    words_0: int = _bits(16, default=0)
+    base_1: int = _bits(16, default=0)
+    words_1: int = _bits(16, default=0)
+    base_2: int = _bits(16, default=0)
+    words_2: int = _bits(16, default=0)
+    base_3: int = _bits(16, default=0)
+    words_3: int = _bits(16, default=0)
+    waits: int = _waits()
+
+    @property
+    def streams(self) -> tuple[tuple[int, int], ...]:
+        """The first word of each stream, and how many words it has; none, if it is not used."""
+        return (
+            (self.base_0, self.words_0),
+            (self.base_1, self.words_1),
+            (self.base_2, self.words_2),
+            (self.base_3, self.words_3),
+        )
+
+
+Command = Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows | Image | Vector
 COMMANDS: dict[Opcode, type[Command]] = {
-    kind.opcode: kind for kind in (Load, ColumnSettings, Run, Sync, Write, Read, Fill, Rows, Image)
+    kind.opcode: kind
+    for kind in (Load, ColumnSettings, Run, Sync, Write, Read, Fill, Rows, Image, Vector)
 }
 WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 """Commands that a payload follows."""
@@ -370,7 +408,12 @@ WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 
 def opcodes(config: Config) -> tuple[Opcode, ...]:
     """The commands that a device of `config` knows."""
-    return tuple(code for code in Opcode if config.tensor_words or code < Opcode.WRITE)
+    return tuple(
+        code
+        for code in Opcode
+        if code < Opcode.WRITE
+        or (config.vector_lanes if code == Opcode.VECTOR else config.tensor_words)
+    )
 
 
 @dataclass(frozen=True)

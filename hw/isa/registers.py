@@ -67,6 +67,7 @@ REGISTERS = (
     Register("overlap", Access.READ, "cycles in which a tile drained while another was issued"),
     Register("settings_pages", Access.CONSTANT, "pages of column settings"),
     Register("tensor_words", Access.CONSTANT, "words of tensor memory, each a beat"),
+    Register("vector_lanes", Access.CONSTANT, "lanes of the vector unit; 0: there is none"),
 )
 """In address order, four bytes each."""
 
@@ -110,6 +111,7 @@ def constants(config: Config) -> dict[str, int]:
         "schedule_records": config.schedule_records,
         "settings_pages": config.settings_pages,
         "tensor_words": config.tensor_words,
+        "vector_lanes": config.vector_lanes,
     }
 
 
@@ -142,5 +144,6 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         settings_pages=read["settings_pages"],
         runs_ahead=read["stream"] >> 24 & 0x7F,
         tensor_words=read["tensor_words"],
+        vector_lanes=read["vector_lanes"],
         compact=not read["stream"] >> 31,
     )

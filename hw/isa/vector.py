@@ -8,13 +8,12 @@ before it takes the next. An element is a word of 32 bits in a register, mostly 
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ..config import Config
+from ..config import INSTRUCTION_BYTES, Config
 
 REGISTERS = 32
 BEATS = 16
 """Beats of V elements that a register holds: more than an operation takes cycles."""
 STREAMS = 4
-INSTRUCTION_BYTES = 8
 MOST_INSTRUCTIONS = 256
 """Of a program."""
 MOST_SPANS, MOST_ROWS = (1 << 16) - 1, (1 << 16) - 1
@@ -135,6 +134,7 @@ FIELDS = {
 }
 """Of an encoded instruction: widths in bits, the lowest first."""
 SERVES_ALL = 1 << 16
+AXES = 3
 
 
 class UnknownInstruction(ValueError):
@@ -151,8 +151,7 @@ def decode(config: Config, content: bytes) -> Instruction:
     if op not in list(Op):
         raise UnknownInstruction(f"there is no operation {op}")
     made = Instruction(Op(op), **values)
-    axes = 3 if op == Op.STEP else config.group.bit_length()
-    if made.exchange >= (axes if op == Op.STEP else axes + 1):
+    if made.exchange >= (AXES if op == Op.STEP else config.group.bit_length()):
         raise UnknownInstruction(f"{made.op.name}: nothing has the number {made.exchange}")
     if op == Op.SIZE and made.value % SERVES_ALL not in sizes(config):
         raise UnknownInstruction(f"an element cannot have {made.value % SERVES_ALL} bytes")

@@ -1,9 +1,9 @@
 """One lane of the vector unit: two words in, one out, every operation of `hw.isa.vector`.
 
-    a, b ─► unpack, compare ─┬─► order ─► align ─► add or subtract ─┬─► Rounder ─► data
-                             ├─► partial products ──► multiply ─────┤
-                             ├─► magnitude of an integer ───────────┘
-                             └─► bits, comparisons: as they are ─────────────────►
+a, b ─► unpack, compare ─┬─► order ─► align ─► add or subtract ─┬─► Rounder ─► data
+                         ├─► partial products ──► multiply ─────┤
+                         ├─► magnitude of an integer ───────────┘
+                         └─► bits, comparisons: as they are ─────────────────►
 """
 
 from amaranth import Cat, Const, Module, Mux, Signal
@@ -242,21 +242,14 @@ class Lane(wiring.Component):
         wide, near = Cat(Const(0, MANTISSA + GRS - 1), s.pop("small")), s.pop("distance")
         aligned = wide >> Mux(near > MANTISSA + 2, MANTISSA + 2, near)[:5]
         kept = Cat(aligned[:MANTISSA].any(), aligned[MANTISSA:])
-        s = register(
-            m,
-            "aligned",
-            {
-                **s,
-                "small": kept,
-                "middle": s.pop("middle_a") + s.pop("middle_b"),
-            },
-        )
+        middle = s.pop("middle_a") + s.pop("middle_b")
+        s = register(m, "aligned", {**s, "small": kept, "middle": middle})
         large, small = Cat(Const(0, GRS), s.pop("large")), s.pop("small")
         total = Mux(s["subtract"], large - small, large + small)[: MANTISSA + GRS + 1]
         product = Cat(s.pop("low"), s.pop("high")) + (s.pop("middle") << LIMB)
-        magnitude = Mux(
-            s.pop("adds"), total, Mux(s.pop("multiplies"), product, s.pop("integer"))
-        )[:BITS]
+        magnitude = Mux(s.pop("adds"), total, Mux(s.pop("multiplies"), product, s.pop("integer")))[
+            :BITS
+        ]
         return register(
             m,
             "made",

@@ -1,6 +1,6 @@
 """The vector lane's way out: a sign, an integer and an exponent, rounded once to what is wanted.
 
-    leading one ─► exponents ─► how far ─► limit ─► shift, shift ─► round ─► encode
+leading one ─► exponents ─► how far ─► limit ─► shift, shift ─► round ─► encode
 """
 
 from amaranth import Cat, Module, Mux, Signal
@@ -109,7 +109,7 @@ class Rounder(wiring.Component):
         shift, field, high = s.pop("shift"), s.pop("field"), s.pop("high")
         limit = Mux(s["half"], 31, 255)
         field = Mux(s["nonzero"] & (field > 0), Mux(field > limit, limit, field), 0)
-        of_exponent, nonzero = s.pop("of_exponent"), s.pop("nonzero")
+        of_exponent, of_mantissa, nonzero = map(s.pop, ("of_exponent", "of_mantissa", "nonzero"))
         found = Mux(nonzero, high, -(1 << 31))[:32]
         s = stage(
             **s
@@ -118,7 +118,7 @@ class Rounder(wiring.Component):
                 "value": Mux(of_exponent & ~s["direct"], found, s["value"]),
             },
             amount=Mux(shift < 0, 0, Mux(shift > MOST, MOST, shift))[: MOST.bit_length()],
-            field=Mux(s.pop("of_mantissa"), Mux(nonzero, 126, 0), field)[:8],
+            field=Mux(of_mantissa, Mux(nonzero, 126, 0), field)[:8],
         )
 
         value, sticky = Cat(*[0] * GUARD, s.pop("magnitude")), Cat(0)

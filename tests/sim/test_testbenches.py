@@ -52,6 +52,12 @@ TENSORS = [config(4, 4, INT8, tensor_words=64), config(4, 4, lanes=2, tensor_wor
 """With tensor memory."""
 WINDOWS = config(8, 3, lanes=4, tensor_words=64)
 BROAD = config(12, 12, INT8, lanes=4, tensor_words=64)
+VECTORS = [
+    config(4, 4, INT8, tensor_words=256, vector_lanes=2),
+    config(4, 4, lanes=2, tensor_words=512, vector_lanes=8),
+    config(4, 5, INT8, group=16, tensor_words=256, vector_lanes=1),
+]
+"""With a vector unit."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -82,6 +88,7 @@ RUNS = [
     ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("vector_lane", "sim.testbenches.vector_lane:lane", [STREAMS[0]]),
+    ("vector", "hw.vector.unit:VectorUnit", VECTORS),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link_bench:link", [STREAMS[0], STREAMS[2]]),
     (

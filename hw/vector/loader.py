@@ -1,0 +1,132 @@
+"""The loader: a strip of a stream from tensor memory, as beats of V words.
+
+Addresses ─► read port ─► [queue of groups] ─► [span] ─► V elements a beat
+"""
+
+from amaranth import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..isa.vector import BEATS
+from ..layouts import READ_PORT
+from ..lib.fifo import Fifo
+from ..lib.pipeline import delay
+from ..tensor.memory import TensorMemory
+from .addresses import GROUP, SIZES
+
+AHEAD = 8
+"""Groups that are read ahead: more than there are on their way when nobody waits."""
+
+
+class Loader(wiring.Component):
+    """Read the groups that are asked for, and deal their elements out: always a whole register's
+    beats, of which those beyond the last span hold anything.
+
+    Latency: 5 cycles from a group to its first beat. Throughput: a group a cycle, a beat a cycle.
+    Stall rule: waits for the memory and for `o`.
+
+    Members
+    -------
+    size : In(2), log2 of the elements' bytes, as long as `busy`
+    start : In(1), a strip begins; only if not `busy`
+    groups : In stream of addresses.GROUP
+    port : Out(layouts.READ_PORT)
+    o : Out stream of V words, elements without change: unsigned, but of 8 bits signed
+    busy : Out(1), not all beats have been taken
+    outside : Out(1), a group is not inside the stream's words: it reads as zeros
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.queue = Fifo(
+            data.StructLayout({"data": 8 * config.group_bytes, "last": 1, "end": 1}), AHEAD
+        )
+        super().__init__(
+            {
+                "size": In(range(SIZES)),
+                "start": In(1),
+                "groups": In(stream.Signature(GROUP(config))),
+                "port": Out(READ_PORT(config)),
+                "o": Out(stream.Signature(data.ArrayLayout(32, config.vector_lanes))),
+                "busy": Out(1),
+                "outside": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = self.queue
+        self._read(m, queue)
+        self._deal(m, queue)
+        return m
+
+    def _read(self, m: Module, queue: Fifo):
+        """Groups from the memory into the queue, in order; none that it might have no room for."""
+        groups, port, size = self.groups, self.port, 8 * self.config.group_bytes
+        asked, room = groups.payload, Signal(range(AHEAD + 1), init=AHEAD)
+        taken, wanted = Signal(), groups.valid & (room != 0)
+        m.d.comb += [
+            port.valid.eq(wanted & asked.inside),
+            *(address.eq(asked.address) for address in port.address),
+            taken.eq(wanted & (port.ready | ~asked.inside)),
+            groups.ready.eq(taken),
+            self.outside.eq(taken & ~asked.inside),
+        ]
+        token = Signal(data.StructLayout({"valid": 1, "group": GROUP(self.config)}))
+        m.d.comb += [token.valid.eq(taken), token.group.eq(asked)]
+        here = delay(m, "fetched", token, TensorMemory.LATENCY)
+        word = port.data.word_select(here.group.lane, size)
+        m.d.comb += [
+            queue.i.valid.eq(here.valid),
+            queue.i.payload.data.eq(Mux(here.group.inside, word, 0)),
+            queue.i.payload.last.eq(here.group.last),
+            queue.i.payload.end.eq(here.group.end),
+        ]
+        m.d.sync += room.eq(room - taken + (queue.o.valid & queue.o.ready))
+
+    def _deal(self, m: Module, queue: Fifo):
+        """Groups to a span, and its elements to beats."""
+        config, o = self.config, self.o
+        width, beats = config.vector_lanes, config.group // config.vector_lanes
+        size, most = 8 * config.group_bytes, 32 * config.group
+        held, full, end = Signal(most, reset_less=True), Signal(), Signal()
+        slot, beat = Signal(range(most // size)), Signal(range(beats))
+        left = Signal(range(BEATS + 1))
+        last_beat = Signal()
+        m.d.comb += [
+            self.busy.eq(left != 0),
+            o.valid.eq(full),
+            last_beat.eq(o.valid & o.ready & (beat == beats - 1)),
+            # What lies beyond the last span comes from it again.
+            queue.o.ready.eq(~full | (last_beat & ~end)),
+        ]
+        with m.If(o.valid & o.ready):
+            m.d.sync += [beat.eq(Mux(last_beat, 0, beat + 1)), left.eq(left - 1)]
+        with m.If(last_beat & (~end | (left == 1))):
+            m.d.sync += full.eq(0)
+        with m.If(queue.o.valid & queue.o.ready):
+            group = queue.o.payload
+            m.d.sync += [
+                held.word_select(slot, size).eq(group.data),
+                slot.eq(Mux(group.last, 0, slot + 1)),
+                full.eq(group.last),
+                end.eq(group.end),
+            ]
+        with m.If(self.start):
+            m.d.sync += left.eq(BEATS)
+        words = Signal(32 * width)
+        with m.Switch(self.size):
+            for log2 in range(SIZES):
+                bits = 8 << log2
+                part = held[: bits * config.group].word_select(beat, bits * width)
+                elements = [part.word_select(n, bits) for n in range(width)]
+                with m.Case(log2):
+                    m.d.comb += words.eq(Cat(_word(e, signed=log2 == 0) for e in elements))
+        m.d.comb += o.payload.eq(words)
+
+
+def _word(element, signed: bool):
+    """An element as 32 bits."""
+    top = element[-1] if signed else 0
+    return Cat(element, *[top] * (32 - len(element)))

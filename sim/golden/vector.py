@@ -1,0 +1,167 @@
+"""The vector unit's programs over the words of tensor memory, strip by strip, with NumPy."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...hw.config import Config
+from ...hw.isa.commands import Flag, Vector
+from ...hw.isa.vector import (
+    COMPARISONS,
+    INSTRUCTION_BYTES,
+    MOST_ROWS,
+    REGISTERS,
+    SERVES_ALL,
+    SETUP,
+    STREAMS,
+    Instruction,
+    Op,
+    UnknownInstruction,
+    decode,
+    program_words,
+    sizes,
+    span_groups,
+    strip_spans,
+)
+from . import vector_ops
+
+COUNT = 1 << 16
+"""Rows and spans count modulo this."""
+
+
+@dataclass
+class Stream:
+    """What a program says of a stream."""
+
+    size: int
+    pitch: int = 0
+    serves_all: bool = False
+    steps: list[int] = field(default_factory=lambda: [1, 1, 1])
+
+
+def run(config: Config, memory: np.ndarray, command: Vector) -> set[Flag]:
+    """Carry out a command that is right on `memory`, uint8 [words, bytes of a word]; returns the
+    flags that it sets."""
+    words = program_words(config, command.instructions)
+    content = memory[command.program : command.program + words].tobytes()
+    try:
+        instructions = [
+            decode(config, content[n * INSTRUCTION_BYTES : (n + 1) * INSTRUCTION_BYTES])
+            for n in range(command.instructions)
+        ]
+    except UnknownInstruction:
+        return {Flag.FAULT}
+    return _Run(config, memory, command, instructions).flags
+
+
+class _Run:
+    def __init__(self, config: Config, memory, command: Vector, instructions: list[Instruction]):
+        self.config, self.memory, self.command = config, memory, command
+        self.flags: set[Flag] = set()
+        self.streams = [Stream(sizes(config)[0]) for _ in range(STREAMS)]
+        self.columns = self.lines = MOST_ROWS
+        for instruction in instructions:
+            self._set_up(instruction)
+        program = [i for i in instructions if i.op not in SETUP]
+        spans = strip_spans(config)
+        self.registers = np.zeros((REGISTERS, spans, config.group), np.uint32)
+        self.mask = np.zeros((spans, config.group), bool)
+        total = command.spans * command.rows
+        for first in range(0, total, spans):
+            self._strip(program, np.arange(first, min(first + spans, total)))
+
+    def _set_up(self, i: Instruction) -> None:
+        stream, number = self.streams[i.stream], i.value % COUNT
+        match i.op:
+            case Op.COLUMNS:
+                self.columns = number or COUNT
+            case Op.LINES:
+                self.lines = number or COUNT
+            case Op.PITCH:
+                stream.pitch = number
+            case Op.SIZE:
+                stream.size, stream.serves_all = number, bool(i.value & SERVES_ALL)
+            case Op.STEP:
+                stream.steps[i.exchange] = number
+
+    def _strip(self, program: list[Instruction], numbers: np.ndarray) -> None:
+        """All instructions, for the spans of these numbers."""
+        cursors = [[0, 0] for _ in range(STREAMS)]
+        at = start = count = 0
+        while at < len(program):
+            i = program[at]
+            at += 1
+            rows, spans = i.value % COUNT, i.value // COUNT
+            match i.op:
+                case Op.SEEK:
+                    cursors[i.stream] = [rows, spans]
+                case Op.LOOP:
+                    start, count = at, rows
+                case Op.END:
+                    if count > 1:
+                        at, count = start, count - 1
+                case Op.LOAD | Op.STORE:
+                    cursor = cursors[i.stream]
+                    (self._load if i.op == Op.LOAD else self._store)(i, numbers, *cursor)
+                    cursors[i.stream] = [(cursor[0] + rows) % COUNT, (cursor[1] + spans) % COUNT]
+                case _:
+                    self._work(i)
+
+    def _work(self, i: Instruction) -> None:
+        a = self.registers[i.a]
+        if i.constant:
+            b = np.full_like(a, i.value)
+        elif i.exchange:
+            b = self.registers[i.b][:, np.arange(self.config.group) ^ 1 << i.exchange - 1]
+        else:
+            b = self.registers[i.b].copy()
+        result = vector_ops.result(i.op, a, b, self.mask)
+        if i.op in COMPARISONS:
+            self.mask = vector_ops.holds(i.op, a, b)
+        self.registers[i.target] = result
+
+    def _load(self, i: Instruction, numbers: np.ndarray, rows: int, spans: int) -> None:
+        stream = self.streams[i.stream]
+        words, lanes, inside = self._groups(i.stream, numbers, rows, spans)
+        size = self.config.group_bytes
+        by_lane = self.memory.reshape(len(self.memory), self.config.lanes, size)
+        groups = np.where(inside[..., None], by_lane[np.where(inside, words, 0), lanes], 0)
+        elements = np.ascontiguousarray(groups, np.uint8).reshape(len(numbers), -1)
+        elements = elements.view(f"<u{stream.size}")
+        self.registers[i.target, : len(numbers)] = vector_ops.loaded(stream.size, elements)
+
+    def _store(self, i: Instruction, numbers: np.ndarray, rows: int, spans: int) -> None:
+        stream = self.streams[i.stream]
+        words, lanes, inside = self._groups(i.stream, numbers, rows, spans)
+        made, over, clipped = vector_ops.stored(stream.size, self.registers[i.a, : len(numbers)])
+        self.flags |= {flag for flag, set_ in _flags(over, clipped) if set_}
+        elements = np.ascontiguousarray(made).astype(f"<u{stream.size}").view(np.uint8)
+        size = self.config.group_bytes
+        groups = elements.reshape(*words.shape, size)
+        by_lane = self.memory.reshape(len(self.memory), self.config.lanes, size)
+        # One after another: what is written twice holds what came last.
+        for place in np.argwhere(inside):
+            word, lane = words[tuple(place)], lanes[tuple(place)]
+            by_lane[word, lane] = groups[tuple(place)]
+
+    def _groups(self, number: int, numbers: np.ndarray, rows: int, spans: int):
+        """Words and lanes [spans, groups of one], and which are inside the stream's words."""
+        stream, (base, count) = self.streams[number], self.command.streams[number]
+        row, span = numbers // self.command.spans, numbers % self.command.spans
+        images = row // (self.columns * self.lines)
+        lines = row // self.columns - images
+        steps = np.array([row - lines - images, lines, images])
+        row = (np.array(stream.steps) @ steps + rows) % COUNT
+        span = (spans + (0 if stream.serves_all else span)) % COUNT
+        each = span_groups(self.config, stream.size)
+        offset = row // self.config.lanes * stream.pitch + span * each
+        offset = offset[:, None] + np.arange(each)
+        inside = offset < count
+        if not inside.all():
+            self.flags.add(Flag.FAULT)
+        lanes = np.broadcast_to((row % self.config.lanes)[:, None], offset.shape)
+        return base + offset, lanes, inside
+
+
+def _flags(overflow: bool, saturated: bool):
+    return (Flag.OVERFLOW, overflow), (Flag.SATURATED, saturated)
