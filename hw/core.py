@@ -19,6 +19,7 @@ from .isa.engines import Engine
 from .isa.maps import address_bits
 from .layouts import (
     PAGE_NUMBERS,
+    WRITE_PORT,
     beat,
     connect_checked,
     settings_signature,
@@ -34,6 +35,7 @@ from .tensor.memory import TensorMemory
 from .tensor.rows import RowMover
 from .tensor.share import PortShare
 from .tensor.store import Store
+from .vector.unit import VectorUnit
 
 
 class Core(wiring.Component):
@@ -71,6 +73,8 @@ class Core(wiring.Component):
         self.library = library
         self.storing = Signal()
         """Results go into tensor memory in this cycle."""
+        self.flagged: dict[Flag, list[Value]] = {flag: [] for flag in Flag}
+        """What sets each flag."""
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
@@ -149,12 +153,12 @@ class Core(wiring.Component):
         m.d.comb += rows.row_there.eq(groups[-1].row_there)
         self._release_pages(m, sequencer, issuer)
         self._count(m, sequencer, schedule, issuer, weights, drain, response)
-        m.d.comb += [
-            self.events.flag_set[Flag.NONFINITE_ACTIVATION].eq(activations.nonfinite),
-            self.events.flag_set[Flag.NONFINITE_WEIGHT].eq(weights.nonfinite),
-            self.events.flag_set[Flag.OVERFLOW].eq(Cat(g.overflow for g in groups).any()),
-            self.events.flag_set[Flag.SATURATED].eq(Cat(g.saturated for g in groups).any()),
-        ]
+        self.flagged[Flag.NONFINITE_ACTIVATION].append(activations.nonfinite)
+        self.flagged[Flag.NONFINITE_WEIGHT].append(weights.nonfinite)
+        self.flagged[Flag.OVERFLOW] += [g.overflow for g in groups]
+        self.flagged[Flag.SATURATED] += [g.saturated for g in groups]
+        for flag, causes in self.flagged.items():
+            m.d.comb += self.events.flag_set[flag].eq(Cat(causes).any())
         return m
 
     def _tensors(self, m: Module, sequencer, rows, response, activations, weights, schedule):
@@ -167,10 +171,13 @@ class Core(wiring.Component):
         m.submodules.mover = mover = RowMover(config)
         m.submodules.share = share = PortShare(config)
         m.submodules.store = store = Store(config)
-        # Only one of them writes: a WRITE waits for all RUNs that store.
-        storing = self.storing
-        m.d.comb += storing.eq(store.writing)
-        self._either(m, memory.write, storing, store.port, sequencer.memory)
+        # A WRITE waits for all that stores; the vector unit, in each cycle, for the store.
+        others, filling = sequencer.memory, filler.port
+        if config.vector_lanes:
+            others, filling = self._vector(m, sequencer, store, filler)
+        else:
+            m.d.comb += self.storing.eq(store.writing)
+        self._either(m, memory.write, store.writing, store.port, others)
         connect_checked(m, sequencer.output, rows.wanted)
         connect_checked(m, rows.memory, store.row)
         m.d.comb += store.run.eq(rows.run)
@@ -181,7 +188,7 @@ class Core(wiring.Component):
         connect_checked(m, reader.port, share.readers[0])
         connect_checked(m, mover.port, share.readers[1])
         connect_checked(m, share.port, memory.reads[0])
-        connect_checked(m, filler.port, memory.reads[1])
+        connect_checked(m, filling, memory.reads[1])
         # Only one of them writes to a buffer: a LOAD waits until no mover is at work.
         write = write_signature(config).create(path=("write",))
         self._either(m, write, filler.write.valid, filler.write, sequencer.write)
@@ -196,9 +203,30 @@ class Core(wiring.Component):
             sequencer.finished[Engine.ROWS].eq(mover.finished),
             sequencer.finished[Engine.ARRAY].eq(sequencer.release.valid),
             sequencer.finished[Engine.STORE].eq(store.finished),
-            self.events.flag_set[Flag.FAULT].eq(filler.faults.any() | mover.fault),
         ]
+        self.flagged[Flag.FAULT] += [filler.faults.any(), mover.fault]
         return settings
+
+    def _vector(self, m: Module, sequencer, store: Store, filler: Filler):
+        """The vector unit; returns who writes to tensor memory beside the store, and the read port
+        that it shares with the filler."""
+        config = self.config
+        m.submodules.vector = vector = VectorUnit(config, self.library)
+        m.submodules.vector_share = share = PortShare(config)
+        connect_checked(m, sequencer.vector, vector.vectors)
+        connect_checked(m, filler.port, share.readers[0])
+        connect_checked(m, vector.port, share.readers[1])
+        writes = vector.write.enable.any()
+        write = WRITE_PORT(config).create(path=("write_beside",))
+        self._either(m, write, writes, vector.write, sequencer.memory)
+        m.d.comb += [
+            vector.grant.eq(~store.writing),
+            sequencer.finished[Engine.VECTOR].eq(vector.finished),
+            self.storing.eq(store.writing | writes),
+        ]
+        for flag in (Flag.OVERFLOW, Flag.SATURATED, Flag.FAULT):
+            self.flagged[flag].append(getattr(vector, flag.name.lower()))
+        return write, share.port
 
     @staticmethod
     def _either(m: Module, bus, writes, first, second):

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.engines import WAITS_BITS, Engine
-from ..layouts import FILL, RUN, WALK, connect_checked
+from ..layouts import FILL, RUN, VECTOR, WALK, connect_checked
 from .scoreboard import Gate, Scoreboard
 
 MOVES_AHEAD = 8
@@ -14,7 +14,7 @@ MOVES_AHEAD = 8
 
 
 class Dispatcher(wiring.Component):
-    """Queue FILLs, ROWS and RUNs, and let each go when what it waits for has been finished.
+    """Queue FILLs, ROWS, RUNs, VECTORs, and let each go when what it waits for has been finished.
 
     Latency: 1 cycle if it waits for nothing. Throughput: one a cycle. Stall rule: takes nothing
     while the descriptor's queue is full.
@@ -25,6 +25,7 @@ class Dispatcher(wiring.Component):
     fills, rows, runs : In streams of layouts.FILL, WALK, RUN
     stores : In(1), the RUN that is offered stores
     fill, row, run : Out streams of the same
+    vectors, vector : In and Out stream of layouts.VECTOR, with a vector unit
     finished : In(1) for each engine, pulses
     working : Out(1) for each engine, not all that it was given was finished a cycle ago
     """
@@ -36,7 +37,14 @@ class Dispatcher(wiring.Component):
             Engine.ROWS: Gate(WALK(config), MOVES_AHEAD),
             Engine.ARRAY: Gate(RUN(config), config.runs_ahead),
         }
+        self.vectors_too = bool(config.vector_lanes)
+        if self.vectors_too:
+            self.gates[Engine.VECTOR] = Gate(VECTOR(config), MOVES_AHEAD)
         self.scoreboard = Scoreboard()
+        vectors = {
+            "vectors": In(stream.Signature(VECTOR(config))),
+            "vector": Out(stream.Signature(VECTOR(config))),
+        }
         super().__init__(
             {
                 "waits": In(WAITS_BITS),
@@ -50,6 +58,7 @@ class Dispatcher(wiring.Component):
                 "finished": In(len(Engine)),
                 "working": Out(len(Engine)),
             }
+            | (vectors if self.vectors_too else {})
         )
 
     def elaborate(self, platform):
@@ -62,11 +71,13 @@ class Dispatcher(wiring.Component):
             scoreboard.empty.eq(Cat(gate.empty for gate in self.gates.values()).all()),
             self.working.eq(scoreboard.working),
         ]
-        ways = (
+        ways = [
             (Engine.FILL, self.fills, self.fill),
             (Engine.ROWS, self.rows, self.row),
             (Engine.ARRAY, self.runs, self.run),
-        )
+        ]
+        if self.vectors_too:
+            ways.append((Engine.VECTOR, self.vectors, self.vector))
         for engine, offered, leaving in ways:
             m.submodules[f"gate_{engine.name.lower()}"] = gate = self.gates[engine]
             connect_checked(m, gate.o, wiring.flipped(leaving))

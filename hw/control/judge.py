@@ -4,7 +4,7 @@ from amaranth import Cat, Const, Module, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import HEADER_BYTES, Config
+from ..config import HEADER_BYTES, INSTRUCTION_BYTES, Config
 from ..formats import OutputFormat
 from ..isa.commands import (
     ALL_COLUMNS,
@@ -19,9 +19,11 @@ from ..isa.commands import (
     Run,
     Status,
     Target,
+    Vector,
     Write,
 )
 from ..isa.maps import address_bits
+from ..isa.vector import MOST_INSTRUCTIONS, STREAMS
 from ..layouts import HEADER, LIMITS
 from ..lib.pipeline import register
 
@@ -77,6 +79,7 @@ class Judge(wiring.Component):
                 "field": self._run_wrong(run),
                 "store": self._store_wrong(run),
                 **(self._words_outside() | self._walks_wrong() if self.config.tensor_words else {}),
+                **(self._vector_wrong() if self.config.vector_lanes else {}),
             },
         )
         problem, ended = self.problem, self.ended
@@ -126,6 +129,12 @@ class Judge(wiring.Component):
             if self.config.tensor_words:
                 with m.Case(Opcode.IMAGE), m.If(found["image"]):
                     m.d.comb += problem.eq(Status.BAD_FIELD)
+            if self.config.vector_lanes:
+                with m.Case(Opcode.VECTOR):
+                    with m.If(found["vector"]):
+                        m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                    with m.If(found["program"]):
+                        m.d.comb += problem.eq(Status.BAD_FIELD)
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
         return m
@@ -200,6 +209,23 @@ class Judge(wiring.Component):
             | (rows.start_lanes >= self.config.lanes)
             | (rows.offset_lanes >= self.config.lanes),
         }
+
+    def _vector_wrong(self) -> dict:
+        """A VECTOR's program or a stream is not all in tensor memory (`vector`); it has no
+        instructions or too many, or nothing to go through (`program`)."""
+        vector, places = view(Vector, self.header), self.config.stream_bytes // INSTRUCTION_BYTES
+        words = (vector.instructions + (places - 1)) >> places.bit_length() - 1
+        outside = self._beyond(vector.program, words)
+        for number in range(STREAMS):
+            words = vector[f"words_{number}"]
+            outside |= (words != 0) & self._beyond(vector[f"base_{number}"], words)
+        wrong = (
+            (vector.instructions == 0)
+            | (vector.instructions > MOST_INSTRUCTIONS)
+            | (vector.spans == 0)
+            | (vector.rows == 0)
+        )
+        return {"vector": outside, "program": wrong}
 
     def _beyond(self, first, count):
         """`count` words from `first` on are not all in tensor memory."""

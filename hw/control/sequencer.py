@@ -39,6 +39,7 @@ from ..layouts import (
     RELEASE_SETTINGS,
     RESPONSE,
     RUN,
+    VECTOR,
     WALK,
     WRITE_PORT,
     beat,
@@ -85,6 +86,7 @@ class Sequencer(wiring.Component):
     fill, row : Out streams of layouts.FILL and WALK
     output : Out stream of layouts.OUTPUT, where each RUN's rows go
     finished : In(1) for each engine, pulses
+    vector : Out stream of layouts.VECTOR, with a vector unit
     """
 
     def __init__(self, config: Config, unpacker: PayloadUnpacker | None = None):
@@ -126,6 +128,8 @@ class Sequencer(wiring.Component):
             "output": Out(stream.Signature(OUTPUT(config))),
             "finished": In(len(Engine)),
         }
+        if config.vector_lanes:
+            memory["vector"] = Out(stream.Signature(VECTOR(config)))
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
@@ -200,7 +204,9 @@ class Sequencer(wiring.Component):
     def _tensors(self, m: Module, tensors: TensorCommands, rows: Signal):
         """Commands of tensor memory, and their answers."""
         m.submodules.tensors = tensors
-        for name in ("memory", "fill", "row", "run", "output"):
+        for name in ("memory", "fill", "row", "run", "output", "vector"):
+            if name == "vector" and not self.config.vector_lanes:
+                continue
             connect_checked(m, getattr(tensors, name), wiring.flipped(getattr(self, name)))
         read, answer = view(Read, self.header), self.responses.i
         reads = (self._opcode == Opcode.READ) & (self.status == Status.OK)

@@ -1,5 +1,5 @@
-"""What commands want of tensor memory: WRITE, READ, FILL, ROWS, IMAGE, RUNs that store; and the
-queues of all engines."""
+"""What commands want of tensor memory: WRITE, READ, FILL, ROWS, IMAGE, VECTOR, RUNs that store; and
+the queues of all engines."""
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -15,6 +15,7 @@ from ..isa.commands import (
     Read,
     Rows,
     Run,
+    Vector,
     Write,
 )
 from ..isa.engines import WAITS_BITS, Engine
@@ -25,6 +26,7 @@ from ..layouts import (
     OUTPUT,
     PLACE,
     RUN,
+    VECTOR,
     WALK,
     WRITE_PORT,
     beat,
@@ -44,8 +46,8 @@ class TensorCommands(wiring.Component):
     """Begin a good command when its turn has come; and queue RUNs, which wait as FILLs and ROWS do.
 
     Latency: none from `begin` to `begun`; `header` must be there a cycle before. Stall rule: FILL,
-    ROWS, IMAGE and RUN wait while their queue is full, a WRITE while anything before it has tensor
-    memory to read or to write, a READ while anything has to write.
+    ROWS, IMAGE, VECTOR and RUN wait while their queue is full, a WRITE while anything before it has
+    tensor memory to read or to write, a READ while anything has to write.
 
     Members
     -------
@@ -58,6 +60,7 @@ class TensorCommands(wiring.Component):
     limits : Out(layouts.LIMITS), of the last IMAGE
     runs : In stream of layouts.RUN, with the header's `waits`
     fill, row, run : Out streams of layouts.FILL, WALK, RUN
+    vector : Out stream of layouts.VECTOR, with a vector unit
     output : Out stream of layouts.OUTPUT, of each RUN that finishes
     finished : In(1) for each engine, pulses
     working : Out(1), as it was a cycle ago: something is in a queue or at work
@@ -73,6 +76,7 @@ class TensorCommands(wiring.Component):
         self.outputs = Fifo(OUTPUT(config), config.runs_ahead + RUNS_INSIDE, block_ram=1 << 16)
         self.reads = Signal(range(2 * answers))
         """READs that have not read: no more than `answers` wait, but for some on their way."""
+        vectors = {"vector": Out(stream.Signature(VECTOR(config)))}
         super().__init__(
             {
                 "header": In(8 * HEADER_BYTES),
@@ -96,6 +100,7 @@ class TensorCommands(wiring.Component):
                 "filling": Out(1),
                 "setting": Out(1),
             }
+            | (vectors if config.vector_lanes else {})
         )
 
     def elaborate(self, platform):
@@ -137,14 +142,17 @@ class TensorCommands(wiring.Component):
                 m.d.sync += _same(self.limits, image, LIMITS)
         with m.Else():
             m.d.comb += _same(walk.fields.rows, rows, FIELDS(Rows))
-        storing = dispatcher.working[Engine.STORE]
+        queues = [
+            (Opcode.FILL, dispatcher.fills),
+            (Opcode.ROWS, dispatcher.rows),
+            (Opcode.IMAGE, dispatcher.rows),
+        ]
+        if self.config.vector_lanes:
+            queues.append((Opcode.VECTOR, self._vectors(m)))
+        storing = dispatcher.working[Engine.STORE] | dispatcher.working[Engine.VECTOR]
         m.d.sync += self.reads.eq(self.reads + self.answered - self.read)
         with m.Switch(self.header[:8]):
-            for opcode, queue in (
-                (Opcode.FILL, dispatcher.fills),
-                (Opcode.ROWS, dispatcher.rows),
-                (Opcode.IMAGE, dispatcher.rows),
-            ):
+            for opcode, queue in queues:
                 with m.Case(opcode):
                     m.d.comb += [queue.valid.eq(self.begin), self.begun.eq(queue.ready)]
             with m.Case(Opcode.WRITE):
@@ -155,6 +163,20 @@ class TensorCommands(wiring.Component):
             with m.Case(Opcode.READ):
                 m.d.comb += self.begun.eq(~storing)
         return m
+
+    def _vectors(self, m: Module):
+        """A VECTOR's way to its queue, which is returned."""
+        vector, queue = view(Vector, self.header), self.dispatcher.vectors
+        connect_checked(m, self.dispatcher.vector, wiring.flipped(self.vector))
+        wanted = queue.payload
+        names = ("program", "instructions", "spans", "rows")
+        m.d.comb += [wanted[name].eq(vector[name]) for name in names]
+        for number, words in enumerate(wanted.streams):
+            m.d.comb += [
+                words.address.eq(vector[f"base_{number}"]),
+                words.count.eq(vector[f"words_{number}"]),
+            ]
+        return queue
 
     def _runs(self, m: Module):
         """A RUN goes to its queue; where its rows go, to another one."""

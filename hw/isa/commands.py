@@ -92,12 +92,13 @@ class Flag(IntEnum):
     NONFINITE_ACTIVATION = 0
     NONFINITE_WEIGHT = 1
     OVERFLOW = 2
-    """A floating-point output became infinite."""
+    """A floating-point output became infinite; of the vector unit, also no number."""
     SATURATED = 3
     """An INT8 output was clipped."""
     FAULT = 4
     """A FILL's words were not as many as it could use, or had a bad group record; a ROWS came
-    to a word that is not one of its own."""
+    to a word that is not one of its own; a program of the vector unit had an unknown instruction,
+    or went beyond its streams' words."""
 
 
 class Refused(ValueError):

@@ -20,6 +20,8 @@ class Engine(IntEnum):
     """RUNs: finished when the buffers have been read."""
     STORE = 3
     """RUNs that store: finished when their rows are in tensor memory."""
+    VECTOR = 4
+    """Programs of the vector unit (`commands.Vector`): finished when all is written."""
 
 
 WAIT_BITS = 5

@@ -136,7 +136,7 @@ class Program(wiring.Component):
                 with m.Case(Op.SIZE):
                     m.d.sync += [
                         setup.size.eq(came.value[1:3]),
-                        setup.serves_all.eq(came.value[16]),
+                        setup.serves_all.eq(came.value[SERVES_ALL.bit_length() - 1]),
                     ]
                 with m.Case(Op.STEP):
                     for axis, step in enumerate(setup.steps):

@@ -29,6 +29,7 @@ from ...hw.isa.commands import (
     Run,
     Status,
     Target,
+    Vector,
     Write,
     decode,
     opcodes,
@@ -41,7 +42,8 @@ from ...hw.isa.registers import (
     constants,
     kept,
 )
-from . import epilogue, gather, numbers
+from ...hw.isa.vector import MOST_INSTRUCTIONS, program_words
+from . import epilogue, gather, numbers, vector
 from .accumulation import ARITHMETIC
 
 COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")
@@ -163,6 +165,8 @@ class ModelTransport:
                 return self._rows(command), 0, b""
             case Image():
                 return self._set_image(command), 0, b""
+            case Vector():
+                return self._vector(command), 0, b""
             case _:
                 return Status.OK, 0, b""
 
@@ -295,6 +299,16 @@ class ModelTransport:
         self._flags |= outside << Flag.FAULT
         # As the payload of a LOAD of the same groups would have it.
         return self._load(Load(Target.ACTIVATIONS, rows.address, rows.groups), groups.tobytes())
+
+    def _vector(self, command: Vector) -> Status:
+        if not 0 < command.instructions <= MOST_INSTRUCTIONS or 0 in (command.spans, command.rows):
+            return Status.BAD_FIELD
+        program = command.program, program_words(self.config, command.instructions)
+        if not all(self._inside(*words) for words in (program, *command.streams) if words[1]):
+            return Status.BAD_ADDRESS
+        for flag in vector.run(self.config, self._memory, command):
+            self._flags |= 1 << flag
+        return Status.OK
 
     def _inside(self, first: int, count: int) -> bool:
         """There are words, and all of them are in tensor memory."""

@@ -19,11 +19,13 @@ from ...hw.isa.commands import (
     Run,
     Sync,
     Target,
+    Vector,
     Write,
 )
 from ...hw.isa.engines import MOST_LEFT, Engine, after
 from ...hw.isa.host_stream import packet_of, tagged
 from ...hw.isa.maps import address_bits
+from ...hw.isa.vector import MOST_INSTRUCTIONS, STREAMS, program_words
 
 
 def command(
@@ -42,7 +44,8 @@ def command(
         # Its answer must not have more to say.
         first = tagged(packet_of(config, Sync()), int(rng.integers(256)))
         if config.tensor_words and rng.random() < 0.8:
-            kind, *more = ((_fill,), (_rows,), (_image,), (_run, True))[rng.integers(4)]
+            ways = ((_fill,), (_rows,), (_image,), (_run, True), (_vector,))
+            kind, *more = ways[rng.integers(5 if config.vector_lanes else 4)]
             wrong = rng.random() < faults / 4
             first = kind(config, rng, wrong, _waits(config, rng, ordered), *more)
         packet = first + packet
@@ -52,8 +55,10 @@ def command(
 def _command(config: Config, rng: np.random.Generator, faults: float, ordered: bool) -> bytes:
     waits = _waits(config, rng, ordered)
     wrong = rng.random() < faults
-    kind = rng.integers(16 if config.tensor_words else 10)
-    if kind > 13:
+    kind = rng.integers(16 + bool(config.vector_lanes) if config.tensor_words else 10)
+    if kind > 15:
+        packet = _vector(config, rng, wrong, waits)
+    elif kind > 13:
         packet = _rows(config, rng, wrong, waits)
     elif kind > 11:
         packet = _fill(config, rng, wrong, waits)
@@ -276,6 +281,37 @@ def _rows(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
             ],
         )
     return packet_of(config, Rows(**fields, waits=waits))
+
+
+def _vector(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
+    """A VECTOR whose program is whatever lies there: most are none."""
+    size, count = config.tensor_words, int(rng.integers(1, 20))
+    words = program_words(config, count)
+    fields = {
+        "program": int(rng.choice([0, size - words, int(rng.integers(size - words + 1))])),
+        "instructions": count,
+        "spans": int(rng.integers(1, 4)),
+        "rows": int(rng.integers(1, 20)),
+    }
+    for stream in range(int(rng.integers(STREAMS + 1))):
+        words = int(rng.integers(9))
+        fields |= {f"base_{stream}": int(rng.integers(size - words + 1)), f"words_{stream}": words}
+    if wrong:
+        fields |= _one_of(
+            rng,
+            [
+                {"program": size - program_words(config, count) + 1},
+                {"program": 0xFFFF},
+                {"instructions": 0},
+                {"instructions": MOST_INSTRUCTIONS + 1},
+                {"spans": 0},
+                {"rows": 0},
+                {"base_0": size - 3, "words_0": 4},
+                {"base_3": 0, "words_3": size + 1},
+                {"base_2": min(size, 0xFFFF), "words_2": 1 if size < 1 << 16 else 2},
+            ],
+        )
+    return packet_of(config, Vector(**fields, waits=waits))
 
 
 def _waits(config: Config, rng: np.random.Generator, ordered: bool) -> int:

@@ -39,6 +39,7 @@ TEXTS = {
     "settings_pages": "Pages of bias and scale, each a column block's.",
     "runs_ahead": "RUNs that wait for the array.",
     "tensor_words": "Beats that tensor memory holds; 0: none.",
+    "vector_lanes": "binary32 operations of the vector unit a cycle; 0: none.",
     "compact": "Smallest hardware: no counters, no queues.",
 }
 """The fields of a `Config`, each an option and a key of a file."""

@@ -12,6 +12,10 @@ from ...hw.isa.maps import address_bits
 
 NOBODY = -1
 MOVERS = Engine.FILL, Engine.ROWS
+READERS = *MOVERS, Engine.VECTOR
+"""Engines that read tensor memory."""
+WRITERS = Engine.STORE, Engine.VECTOR
+"""Engines that write to it."""
 
 
 class Waits:
@@ -29,9 +33,10 @@ class Waits:
         self._used = {target: np.full(size, NOBODY) for target, size in sizes.items()}
         """The RUN that last read it."""
         words = config.tensor_words
-        self._stored = np.full(words, NOBODY)
-        """For each word of tensor memory the RUN, of those that store, that last wrote to it."""
-        self._read = {mover: np.full(words, NOBODY) for mover in MOVERS}
+        self._written = {writer: np.full(words, NOBODY) for writer in WRITERS}
+        """For each word of tensor memory which of an engine's descriptors last wrote to it; a RUN
+        counts among those that store."""
+        self._read = {reader: np.full(words, NOBODY) for reader in READERS}
         self._set = [NOBODY] * config.settings_pages
         """For each page of column settings the FILL that last filled it."""
         self._settled = [NOBODY] * config.settings_pages
@@ -54,11 +59,17 @@ class Waits:
             part = slice(words.start, words.stop)
             needs[Engine.ARRAY] = max(needs[Engine.ARRAY], _last(self._used[target][part]))
             self._filled[target][part] = self._issued[mover]
-        for words in reads:
-            part = slice(words.start, words.stop)
-            needs[Engine.STORE] = max(needs[Engine.STORE], _last(self._stored[part]))
-            self._read[mover][part] = self._issued[mover]
+        self._reads(needs, mover, reads)
         return self._of(needs, mover)
+
+    def vector(self, reads: Iterable[range], writes: Iterable[range]) -> int:
+        """Of a VECTOR that reads, its program included, and writes some words."""
+        needs = dict.fromkeys(Engine, NOBODY)
+        self._reads(needs, Engine.VECTOR, reads)
+        self._writes(needs, Engine.VECTOR, writes)
+        # What came to the unit before is done before.
+        needs[Engine.VECTOR] = NOBODY
+        return self._of(needs, Engine.VECTOR)
 
     def run(
         self,
@@ -83,11 +94,26 @@ class Waits:
         if settings != NOBODY:
             needs[Engine.FILL] = max(needs[Engine.FILL], self._set[settings])
             self._settled[settings] = self._issued[Engine.STORE]
-        part = slice(stores.start, stores.stop)
-        for mover in MOVERS:
-            needs[mover] = max(needs[mover], _last(self._read[mover][part]))
-        self._stored[part] = self._issued[Engine.STORE]
+        self._writes(needs, Engine.STORE, [stores])
+        # Rows are stored in the order of their RUNs.
+        needs[Engine.STORE] = NOBODY
         return self._of(needs, Engine.ARRAY, Engine.STORE)
+
+    def _reads(self, needs: dict[Engine, int], engine: Engine, reads: Iterable[range]) -> None:
+        """What is read must have been written."""
+        for words in reads:
+            part = slice(words.start, words.stop)
+            for writer, written in self._written.items():
+                needs[writer] = max(needs[writer], _last(written[part]))
+            self._read[engine][part] = self._issued[engine]
+
+    def _writes(self, needs: dict[Engine, int], engine: Engine, writes: Iterable[range]) -> None:
+        """What is written must have been read, and written before."""
+        for words in writes:
+            part = slice(words.start, words.stop)
+            for other, touched in (*self._read.items(), *self._written.items()):
+                needs[other] = max(needs[other], _last(touched[part]))
+            self._written[engine][part] = self._issued[engine]
 
     def _of(self, needs: dict[Engine, int], *engines: Engine) -> int:
         """The field, for what needs the descriptors of these numbers; and one more is issued."""

@@ -72,6 +72,12 @@ NOTES = {
     "first, `image` from an image's last one to the next image's first; `tap` to the next tap, "
     "`tap_line` from the last one of a line to the next line's first. Queued with ROWS and counted "
     "as one; waits for nothing. Only a device with tensor memory knows it.",
+    Opcode.VECTOR: "Run `instructions` instructions of the [vector unit](vector.md), from word "
+    "`program` on, over `rows` rows of `spans` spans of M elements. Stream n is the `words_n` "
+    "words from `base_n` on, or not used if these are 0; what lies outside a stream is neither "
+    "read nor written, and an attempt sets the flag FAULT, as does an instruction that nobody "
+    "knows: then nothing is done. Queued and waited for as a FILL is. Only a device with a vector "
+    "unit knows it.",
     Opcode.READ: "Answered with `count` words of tensor memory from `address` on, a beat each, as "
     "they are when its turn to be answered comes: after the WRITEs before it and the RUNs that "
     "store. Only a device with tensor memory knows it.",

@@ -4,12 +4,10 @@ The generated Verilog runs with random stalls on both streams; the golden model 
 commands is the scoreboard.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from heddle.hw.config import Config, preset
+from heddle.hw.config import Config
 from heddle.hw.formats import E4M3, INT8, OutputFormat
 from heddle.hw.isa.commands import Load, Status, Sync, Target
 from heddle.hw.isa.host_stream import packet_of
@@ -28,6 +26,8 @@ from heddle.sw.report import cross_coverage
 from heddle.sw.report.coverage import format_of
 from heddle.sw.report.cross_coverage import CONFIGS, compare, random_product
 from heddle.sw.transports.simulated import SimulatedTransport, Stalls
+
+from .devices import TINY
 
 
 def transport(kind, config):
@@ -152,10 +152,7 @@ def test_directed_products(config):
                     compare(device, Raw(x), weights, output=output, relu=relu)
 
 
-TENSORS = replace(preset("tiny"), name="tensors", tensor_words=4096)
-
-
-@pytest.mark.parametrize("config", [*CONFIGS, TENSORS], ids=lambda c: c.name)
+@pytest.mark.parametrize("config", [*CONFIGS, TINY], ids=lambda c: c.name)
 def test_packets_good_and_bad(config):
     """Every response equals the model's; the device goes on after each error."""
     rng = np.random.default_rng(9)

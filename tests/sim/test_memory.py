@@ -1,22 +1,20 @@
 """Tensor memory through the host's own way, on the simulated device and the golden model."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from heddle.hw.config import preset
+from heddle.hw.config import changed
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.errors import DeviceError, FormatError
 from heddle.sw.host.device import Device
 from heddle.sw.transports.simulated import SimulatedTransport
 
-CONFIG = replace(preset("tiny"), name="tensors", tensor_words=4096)
+from .devices import TINY
 
 
 @pytest.fixture(params=[ModelTransport, SimulatedTransport], ids=["model", "simulated"])
 def device(request):
-    with Device(request.param(CONFIG), "tensors") as device:
+    with Device(request.param(TINY), "tensors") as device:
         yield device
 
 
@@ -59,6 +57,6 @@ def test_what_does_not_fit(device):
 
 
 def test_a_device_without_it():
-    with Device(ModelTransport(replace(CONFIG, tensor_words=0))) as device:
+    with Device(ModelTransport(changed(TINY, tensor_words=0))) as device:
         with pytest.raises(DeviceError, match="has no tensor memory: build one with tensor_words"):
             device.read_memory(0, 1)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heddle.hw.config import Config, preset
+from heddle.hw.config import Config
 from heddle.hw.formats import INT8, OutputFormat
 from heddle.hw.isa.commands import Fill, Flag, Image, Load, Rows, Run, Sync, Target
 from heddle.hw.isa.engines import Engine, after
@@ -14,9 +14,7 @@ from heddle.hw.isa.host_stream import elements_payload, indices_payload, packet_
 from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
 
-from .devices import DEVICES, LANES
-
-TINY = replace(preset("tiny"), name="tensors", tensor_words=4096)
+from .devices import DEVICES, LANES, TINY
 
 
 @pytest.fixture(params=[TINY, LANES], ids=lambda c: c.name)
