@@ -1,0 +1,295 @@
+"""Programs of the vector unit against NumPy's float32, bit for bit, and against float64."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from heddle.hw.config import changed
+from heddle.hw.formats import FP16
+from heddle.hw.isa.commands import Flag, Sync
+from heddle.hw.isa.host_stream import packet_of
+from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler import vector_programs as programs
+from heddle.sw.compiler.tensors import Tensor
+from heddle.sw.errors import FormatError
+from heddle.sw.host.answers import answer_of
+from heddle.sw.host.device import Device
+from heddle.sw.transports.simulated import SimulatedTransport
+
+from .devices import TINY
+
+f32 = np.float32
+DTYPES = {8: np.int8, 16: np.float16, 32: np.float32}
+
+
+@pytest.fixture(params=[ModelTransport, SimulatedTransport], ids=["model", "simulated"])
+def device(request):
+    with Device(request.param(TINY), "vector") as device:
+        yield device
+
+
+class Memory:
+    """Tensors one behind the other, in a device's memory."""
+
+    def __init__(self, device: Device):
+        self.device, self.top = device, 0
+
+    def tensor(self, rows: int, columns: int, bits: int = 32) -> Tensor:
+        made = Tensor(self.device.config, self.top, rows, columns, bits)
+        self.top += made.space
+        return made
+
+    def put(self, values: np.ndarray) -> Tensor:
+        made = self.tensor(*values.shape, 8 * values.itemsize)
+        self.device.write_memory(made.address, made.to_words(values.view(f"u{values.itemsize}")))
+        return made
+
+    def get(self, tensor: Tensor) -> np.ndarray:
+        words = self.device.read_memory(tensor.address, tensor.words)
+        return tensor.from_words(words).view(DTYPES[tensor.bits])
+
+    def run(self, program: programs.VectorProgram) -> None:
+        device = self.device
+        device.write_memory(self.top, program.content)
+        packets = [
+            packet_of(device.config, command) for command in (program.command(self.top), Sync())
+        ]
+        for packet, answer in zip(packets, device.transport.exchange(packets), strict=True):
+            answer_of(device.config, answer).check(packet)
+
+
+def bits(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values).view(f"u{values.itemsize}")
+
+
+def stored(values: np.ndarray, width: int) -> np.ndarray:
+    """binary32 as elements of so many bits, rounded to nearest even."""
+    if width == 8:
+        return np.clip(np.rint(values), -128, 127).astype(np.int8)
+    with np.errstate(over="ignore"):
+        return values.astype(DTYPES[width])
+
+
+def numbers(rng, shape, width: int) -> np.ndarray:
+    if width == 8:
+        return rng.integers(-128, 128, shape).astype(np.int8)
+    return (rng.standard_normal(shape) * 8).astype(DTYPES[width])
+
+
+def test_element_by_element(device):
+    rng, memory = np.random.default_rng(1), Memory(device)
+    rows, columns = 11, 24
+    for width, made in product((8, 16, 32), (8, 16, 32)):
+        values = numbers(rng, (rows, columns), width)
+        x, y = memory.put(values), memory.tensor(rows, columns, made)
+        single = values.astype(f32)
+        memory.run(programs.convert(x, y))
+        assert (bits(memory.get(y)) == bits(stored(single, made))).all()
+        memory.run(programs.relu(x, y))
+        assert (bits(memory.get(y)) == bits(stored(np.maximum(single, f32(0)), made))).all()
+        if width == 32:
+            other = numbers(rng, (rows, columns), 16)
+            z = memory.put(other)
+            a, b = f32(0.1), f32(-1.7)
+            wanted = np.maximum(single * a + other.astype(f32) * b, f32(0))
+            memory.run(programs.residual(x, z, y, (float(a), float(b)), True))
+            assert (bits(memory.get(y)) == bits(stored(wanted, made))).all()
+            scale, shift = numbers(rng, (2, 1, columns), 32)
+            s, t = memory.put(scale), memory.put(shift)
+            memory.run(programs.affine(x, s, t, y, False))
+            assert (bits(memory.get(y)) == bits(stored(single * scale + shift, made))).all()
+        memory.top = 0
+    assert device.flags() == {Flag.SATURATED}
+
+
+@pytest.mark.parametrize(
+    ("image", "kernel", "stride"), [((6, 5), (2, 2), 2), ((4, 5), (3, 3), 1), ((5, 5), (5, 5), 3)]
+)
+def test_pooling(device, image, kernel, stride):
+    rng, memory = np.random.default_rng(2), Memory(device)
+    (lines, columns), (high, wide), channels = image, kernel, 16
+    values = numbers(rng, (3, lines, columns, channels), 16)
+    lines_out, columns_out = (lines - high) // stride + 1, (columns - wide) // stride + 1
+    x = memory.put(values.reshape(-1, channels))
+    y = memory.tensor(3 * lines_out * columns_out, channels, 32)
+    windows = [
+        values[:, j : j + (lines_out - 1) * stride + 1 : stride][
+            :, :, i : i + (columns_out - 1) * stride + 1 : stride
+        ].astype(f32)
+        for j in range(high)
+        for i in range(wide)
+    ]
+    memory.run(programs.max_pool(x, y, image, kernel, stride))
+    wanted = np.max(windows, axis=0).reshape(-1, channels)
+    assert (memory.get(y) == wanted).all()
+    memory.run(programs.average_pool(x, y, image, kernel, stride))
+    total = windows[0]
+    for window in windows[1:]:
+        total = total + window
+    wanted = (total * f32(1 / (high * wide))).reshape(-1, channels)
+    assert (bits(memory.get(y)) == bits(wanted)).all()
+
+
+@pytest.mark.parametrize(("images", "pixels"), [(5, 12), (1, 1), (2, 49)])
+def test_global_average(device, images, pixels):
+    rng, memory = np.random.default_rng(3), Memory(device)
+    values = numbers(rng, (images, pixels, 8), 16)
+    x, y = memory.put(values.reshape(-1, 8)), memory.tensor(images, 8)
+    memory.run(programs.global_average(x, y, pixels))
+    total = values[:, 0].astype(f32)
+    for pixel in range(1, pixels):
+        total = total + values[:, pixel].astype(f32)
+    assert (bits(memory.get(y)) == bits(total * f32(1 / pixels))).all()
+
+
+def exp(x: np.ndarray) -> np.ndarray:
+    """As the unit does it, in NumPy."""
+    x = np.minimum(np.maximum(x, f32(-104)), f32(89))
+    k = np.rint(x * f32(1.44269504088896341))
+    r = x - k * f32(0.693359375)
+    r = r - k * f32(-2.12194440e-4)
+    p = r * f32(1.9875691500e-4) + f32(1.3981999507e-3)
+    for c in (8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        p = p * r + f32(c)
+    y = (p * (r * r) + r) + f32(1)
+    with np.errstate(over="ignore"):
+        return np.ldexp(y, k.astype(int))
+
+
+def reciprocal(x: np.ndarray) -> np.ndarray:
+    """Of positive numbers."""
+    fraction, power = np.frexp(x)
+    y = fraction * f32(-32 / 17) + f32(48 / 17)
+    for _ in range(3):
+        y = y * (f32(2) - fraction * y)
+    return np.ldexp(y, -power)
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return reciprocal(exp(np.minimum(np.maximum(-x, f32(-88)), f32(88))) + f32(1))
+
+
+def softmax(x: np.ndarray, group: int) -> np.ndarray:
+    """Of all columns, in M interleaved sums."""
+    counted = -(-x.shape[1] // group) * group
+    padded = np.full((len(x), counted), -np.inf, f32)
+    padded[:, : x.shape[1]] = x
+    e = exp(padded - padded.max(axis=1, keepdims=True))
+    sums = np.zeros((len(x), group), f32)
+    for at in range(0, counted, group):
+        sums = sums + e[:, at : at + group]
+    while sums.shape[1] > 1:
+        half = sums.shape[1] // 2
+        sums = sums[:, :half] + sums[:, half:]
+    return (e * reciprocal(sums))[:, : x.shape[1]]
+
+
+def test_sigmoid(device):
+    rng, memory = np.random.default_rng(4), Memory(device)
+    values = np.concatenate(
+        [rng.uniform(-100, 100, (6, 8)), rng.standard_normal((12, 8)), [[0, -0.0, 88, -88] * 2]]
+    ).astype(f32)
+    values[0, :3] = np.inf, -np.inf, 1e30
+    x, y = memory.put(values), memory.tensor(*values.shape)
+    memory.run(programs.sigmoid(x, y))
+    assert (bits(memory.get(y)) == bits(sigmoid(values))).all()
+
+
+@pytest.mark.parametrize("classes", [10, 8, 3, 40])
+def test_softmax(device, classes):
+    rng, memory = np.random.default_rng(5), Memory(device)
+    whole = -(-classes // 8) * 8
+    values = np.zeros((7, whole), f32)
+    values[:, :classes] = rng.standard_normal((7, classes)) * 20
+    channels = np.where(np.arange(whole) < classes, 0, -np.inf).astype(f32)[None]
+    x, counts, y = memory.put(values), memory.put(channels), memory.tensor(7, whole)
+    memory.run(programs.softmax(x, counts, y))
+    got = memory.get(y)
+    assert (bits(got[:, :classes]) == bits(softmax(values[:, :classes], 8))).all()
+    assert (bits(got[:, classes:]) == 0).all()
+
+
+def test_how_far_off():
+    """The bounds of docs/vector.md, of the same operations."""
+    x = np.linspace(-103, 88.5, 300_001).astype(f32)
+    wide = x.astype(np.float64)
+    normal = wide > -87
+    error = np.abs(exp(x) / np.exp(wide) - 1)[normal]
+    assert error.max() < 1.5e-7
+    d = np.ldexp(np.linspace(1, 2, 200_001), 0).astype(f32)
+    assert np.abs(reciprocal(d) * d.astype(np.float64) - 1).max() < 1.5e-7
+    x = np.linspace(-88, 88, 300_001).astype(f32)
+    exact = 1 / (1 + np.exp(-x.astype(np.float64)))
+    assert np.abs(sigmoid(x) / exact - 1).max() < 3e-7
+    rng = np.random.default_rng(6)
+    rows = (rng.standard_normal((2000, 40)) * 10).astype(f32)
+    below = rows.astype(np.float64) - rows.max(axis=1, keepdims=True)
+    exact = np.exp(below) / np.exp(below).sum(axis=1, keepdims=True)
+    error = np.abs(softmax(rows, 8) - exact)
+    assert error.max() < 3e-7
+    # What is far below the maximum loses places when that is subtracted.
+    assert (error / exact < 4e-7 - below * 2.0**-24).all()
+
+
+def test_exact_sums(device):
+    """Integers of 128 bits, rounded once."""
+    rng, memory, unit = np.random.default_rng(7), Memory(device), -48
+    widths = rng.integers(0, 128, (9, 8))
+    sums = [
+        [int.from_bytes(rng.bytes(16), "little", signed=True) >> int(width) for width in row]
+        for row in widths
+    ]
+    edges = [0, 1, -1, 1 << 24, (1 << 24) + 1, (1 << 25) + 2, -(1 << 127), (1 << 127) - 1]
+    edges += [
+        (1 << 31),
+        1 << 63,
+        -(1 << 63),
+        -(1 << 31),
+        (1 << 95) + 1,
+        (1 << 87) + (1 << 63),
+        3,
+        -5,
+    ]
+    sums[0], sums[1] = edges[:8], edges[8:]
+    # Ties, and what lies just beside them, far below.
+    sums[2] = [s * ((1 << 25) + 1) << at for at in (0, 31, 40, 80) for s in (1, -1)]
+    sums[3] = [(((1 << 25) + 3) << at) + s for at in (40, 70, 90, 100) for s in (1, -1)]
+    limbs = np.array([[[s >> 32 * n & 0xFFFFFFFF for s in r] for r in sums] for n in range(4)])
+    planes = [memory.put(plane.astype(np.uint32)) for plane in limbs]
+    y = memory.tensor(9, 8)
+    memory.run(programs.from_raw(planes, y, unit))
+    wanted = [[np.ldexp(f32(_single(s)), unit) for s in r] for r in sums]
+    assert (bits(memory.get(y)) == bits(np.array(wanted, f32))).all()
+
+
+def _single(value: int) -> float:
+    """To 24 bits, ties to even, by integers."""
+    magnitude = abs(value)
+    shift = max(0, magnitude.bit_length() - 24)
+    whole, rest = divmod(magnitude, 1 << shift)
+    half = 1 << shift >> 1
+    whole += rest > half or (rest == half and shift > 0 and whole % 2)
+    return float(whole << shift) * (-1 if value < 0 else 1)
+
+
+def test_what_is_refused():
+    memory = Memory(Device(ModelTransport(TINY)))
+    x, y = memory.tensor(12, 10, 32), memory.tensor(12, 10, 32)
+    with pytest.raises(FormatError, match="end within a span of 8: give the tensor a multiple"):
+        programs.relu(x, y)
+    x, y = memory.tensor(20, 8), memory.tensor(12, 8)
+    with pytest.raises(FormatError, match="20 x 8 and 12 x 8 elements have not the same shape"):
+        programs.relu(x, y)
+    with pytest.raises(FormatError, match="an image of 4 x 5 is smaller than its kernel of 5 x 5"):
+        programs.max_pool(x, y, (4, 5), (5, 5), 1)
+    with pytest.raises(FormatError, match="makes 2 x 2 of each: 20 x 8 elements cannot become"):
+        programs.max_pool(x, y, (4, 5), (2, 2), 2)
+    with pytest.raises(FormatError, match="12 images of 3 pixels"):
+        programs.global_average(x, y, 3)
+    with pytest.raises(FormatError, match="four tensors of 32-bit limbs"):
+        programs.from_raw([x, x, x, x], x, 0)
+    half = changed(TINY, format=FP16)
+    x = Tensor(half, 0, 4, 8, 8)
+    with pytest.raises(FormatError, match="no elements of 1 bytes beside fp16"):
+        programs.relu(x, x)
