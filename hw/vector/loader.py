@@ -23,17 +23,17 @@ class Loader(wiring.Component):
     """Read the groups that are asked for, and deal their elements out: always a whole register's
     beats, of which those beyond the last span hold anything.
 
-    Latency: 5 cycles from a group to its first beat. Throughput: a group a cycle, a beat a cycle.
-    Stall rule: waits for the memory and for `o`.
+    Latency: 5 cycles from a group to its first beat. Throughput: a group a cycle, a beat a cycle,
+    also from one strip to the next. Stall rule: waits for the memory and for `o`.
 
     Members
     -------
-    size : In(2), log2 of the elements' bytes, as long as `busy`
-    start : In(1), a strip begins; only if not `busy`
+    size : In(2), with `start`, log2 of the elements' bytes
+    start : In(1), one more strip is asked for; only if `ready`
+    ready : Out(1), no strip waits for the one before
     groups : In stream of addresses.GROUP
     port : Out(layouts.READ_PORT)
     o : Out stream of V words, elements without change: unsigned, but of 8 bits signed
-    busy : Out(1), not all beats have been taken
     outside : Out(1), a group is not inside the stream's words: it reads as zeros
     """
 
@@ -46,10 +46,10 @@ class Loader(wiring.Component):
             {
                 "size": In(range(SIZES)),
                 "start": In(1),
+                "ready": Out(1, init=1),
                 "groups": In(stream.Signature(GROUP(config))),
                 "port": Out(READ_PORT(config)),
                 "o": Out(stream.Signature(data.ArrayLayout(32, config.vector_lanes))),
-                "busy": Out(1),
                 "outside": Out(1),
             }
         )
@@ -92,11 +92,10 @@ class Loader(wiring.Component):
         size, most = 8 * config.group_bytes, 32 * config.group
         held, full, end = Signal(most, reset_less=True), Signal(), Signal()
         slot, beat = Signal(range(most // size)), Signal(range(beats))
-        left = Signal(range(BEATS + 1))
-        last_beat = Signal()
+        left, coming = Signal(range(BEATS + 1)), Signal.like(self.size)
+        log2, last_beat = Signal.like(self.size), Signal()
         m.d.comb += [
-            self.busy.eq(left != 0),
-            o.valid.eq(full),
+            o.valid.eq(full & (left != 0)),
             last_beat.eq(o.valid & o.ready & (beat == beats - 1)),
             # What lies beyond the last span comes from it again.
             queue.o.ready.eq(~full | (last_beat & ~end)),
@@ -114,15 +113,18 @@ class Loader(wiring.Component):
                 end.eq(group.end),
             ]
         with m.If(self.start):
-            m.d.sync += left.eq(BEATS)
+            m.d.sync += [self.ready.eq(0), coming.eq(self.size)]
+        with m.If((left == 0) & ~self.ready):
+            m.d.sync += [left.eq(BEATS), log2.eq(coming), self.ready.eq(1)]
         words = Signal(32 * width)
-        with m.Switch(self.size):
-            for log2 in range(SIZES):
-                bits = 8 << log2
+        with m.Switch(log2):
+            for size_log2 in range(SIZES):
+                bits = 8 << size_log2
                 part = held[: bits * config.group].word_select(beat, bits * width)
                 elements = [part.word_select(n, bits) for n in range(width)]
-                with m.Case(log2):
-                    m.d.comb += words.eq(Cat(_word(e, signed=log2 == 0) for e in elements))
+                signed = size_log2 == 0
+                with m.Case(size_log2):
+                    m.d.comb += words.eq(Cat(_word(element, signed) for element in elements))
         m.d.comb += o.payload.eq(words)
 
 

@@ -1,8 +1,8 @@
 """The vector unit: microprograms over spans of tensors, strip by strip.
 
-    VECTOR ─► Program ─► control ─┬─► Addresses ─┬─► Loader ─► V words ─┐
-                                  │              └─► Writer ◄─┐         │
-                                  └─────────── beats ───────► Datapath ◄┘
+    VECTOR ─► Program ─► control ─┬─► Addresses ─► Loader ─► V words ─┐
+                                  ├───────── beats ─────────► Datapath ◄┘
+                                  └─► Addresses ─► Writer ◄─────┘
 
 One instruction is at work at a time, a beat of V elements a cycle. A register has more beats than
 an operation takes cycles, so the next instruction finds its operands there without looking.
@@ -21,7 +21,7 @@ from ..isa.vector import (
     Op,
     strip_spans,
 )
-from ..layouts import READ_PORT, VECTOR, WRITE_PORT, connect_checked
+from ..layouts import READ_PORT, VECTOR, WORDS, WRITE_PORT, connect_checked
 from ..lib.library import Library
 from ..tensor.share import PortShare
 from .addresses import CURSOR, SIZES, Addresses
@@ -42,8 +42,10 @@ class VectorUnit(wiring.Component):
     """Carry out one VECTOR after another.
 
     Latency: some 12 cycles and a program's instructions before its first strip. Throughput: an
-    instruction in 16 cycles, for 16 V elements; LOAD and STORE wait for each other's words, and
-    take some 8 and 20 cycles more. Stall rule: waits for the memory, and for `grant` to write.
+    instruction in 16 cycles, for 16 V elements, also from strip to strip; LOAD and STORE take as
+    many as they have groups, if these are more. Stall rule: waits for the memory, and for `grant`
+    to write; a LOAD waits until what was stored before has been written, if the two streams have
+    words in common, and a STORE for the STORE before it.
 
     Members
     -------
@@ -59,7 +61,7 @@ class VectorUnit(wiring.Component):
     def __init__(self, config: Config, library: Library | None = None):
         self.config, self.library = config, library
         self.program = Program(config)
-        self.addresses = Addresses(config)
+        self.from_memory, self.to_memory = Addresses(config), Addresses(config)
         self.loader, self.writer = Loader(config), Writer(config)
         self.asked = Signal(VECTOR(config), reset_less=True)
         where = data.StructLayout({"place": PLACE, "rows": data.ArrayLayout(16, STREAMS)})
@@ -74,10 +76,12 @@ class VectorUnit(wiring.Component):
         self.now, self.active = Signal(INSTRUCTION, reset_less=True), Signal()
         """The one that is at work, likewise."""
         self.beat, self.rest = Signal(range(BEATS)), Signal(range(config.group))
-        self.requested = Signal()
-        """What a LOAD that is looked at needs is on its way."""
+        self.requested, self.looked = Signal(), Signal()
+        """What a LOAD that is looked at needs is on its way; it has been looked at for a cycle."""
         self.size = Signal(range(SIZES))
-        """log2 of the bytes of the elements that are loaded or stored."""
+        """log2 of the bytes of the elements that the instruction at work loads or stores."""
+        self.written, self.apart = Signal(WORDS(config)), Signal()
+        """The words of the stream that was last stored to; the one looked at has none of them."""
         self._last_beat = Signal()
         self.begin, self.running, self.over = Signal(), Signal(), Signal()
         """A strip begins, is under way, and has nothing more to begin."""
@@ -98,7 +102,7 @@ class VectorUnit(wiring.Component):
         m = Module()
         config, loader, writer = self.config, self.loader, self.writer
         m.submodules.program = program = self.program
-        m.submodules.addresses = addresses = self.addresses
+        m.submodules.from_memory, m.submodules.to_memory = self.from_memory, self.to_memory
         m.submodules.loader, m.submodules.writer = loader, writer
         m.submodules.share = share = PortShare(config)
         m.submodules.datapath = datapath = Datapath(config, self.library)
@@ -107,18 +111,10 @@ class VectorUnit(wiring.Component):
         connect_checked(m, share.port, wiring.flipped(self.port))
         connect_checked(m, writer.port, wiring.flipped(self.write))
         connect_checked(m, datapath.stored, writer.i)
-        loads = loader.busy
+        connect_checked(m, self.from_memory.o, loader.groups)
+        connect_checked(m, self.to_memory.o, writer.groups)
         m.d.comb += [
-            addresses.shape.eq(program.shape),
-            loader.size.eq(self.size),
-            writer.size.eq(self.size),
             writer.grant.eq(self.grant),
-            # Of the two, one is busy; it takes the groups.
-            loader.groups.payload.eq(addresses.o.payload),
-            writer.groups.payload.eq(addresses.o.payload),
-            loader.groups.valid.eq(addresses.o.valid & loads),
-            writer.groups.valid.eq(addresses.o.valid & ~loads),
-            addresses.o.ready.eq(Mux(loads, loader.groups.ready, writer.groups.ready)),
             self.overflow.eq(writer.overflow),
             self.saturated.eq(writer.saturated),
         ]
@@ -167,7 +163,7 @@ class VectorUnit(wiring.Component):
                     with m.If(self.ahead.place.left == 0):
                         m.next = "WRITE"
             with m.State("WRITE"):
-                with m.If(~self.writer.busy):
+                with m.If(~self.active & ~self.writer.busy):
                     m.d.comb += self.finished.eq(1)
                     m.next = "IDLE"
 
@@ -176,7 +172,7 @@ class VectorUnit(wiring.Component):
         ahead, spans = self.ahead, strip_spans(self.config)
         later, step = next_place(m, "ahead", program.shape, ahead.place)
         m.d.comb += self.over.eq(
-            (self.counted == spans) & ~self.active & ~self.ready & (self.address == program.length)
+            (self.counted == spans) & ~self.ready & (self.address == program.length)
         )
         with m.If(self.begin):
             m.d.sync += [ahead.eq(self.here), self.counted.eq(0)]
@@ -189,22 +185,39 @@ class VectorUnit(wiring.Component):
 
     def _look(self, m: Module, program: Program):
         """The next instruction, and what can be done before the one at work is over."""
-        looked, walk = self.next, self.addresses.walk
-        cursor, busy = self.cursors[looked.stream], self.loader.busy | self.writer.busy
+        looked, loader, writer = self.next, self.loader, self.writer
+        setup, words = program.setup[looked.stream], self.asked.streams[looked.stream]
+        cursor, written = self.cursors[looked.stream], self.written
         count, start = Signal(16), Signal.like(self.address)
-        taken, moves, free = Signal(), Signal(), Signal()
+        taken, loads, stores, free = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             program.address.eq(self.address),
             free.eq(~self.active | self._last_beat),
-            walk.valid.eq(moves),
-            walk.payload.setup.eq(program.setup[looked.stream]),
-            walk.payload.words.eq(self.asked.streams[looked.stream]),
-            walk.payload.cursor.eq(cursor),
-            walk.payload.place.eq(self.here.place),
-            walk.payload.row.eq(self.here.rows[looked.stream]),
-            self.loader.start.eq(moves & (looked.op == Op.LOAD)),
-            self.writer.start.eq(moves & (looked.op == Op.STORE)),
+            loader.start.eq(loads),
+            writer.start.eq(stores),
+            loader.size.eq(setup.size),
+            writer.size.eq(setup.size),
         ]
+        for addresses, starts in ((self.from_memory, loads), (self.to_memory, stores)):
+            walk = addresses.walk
+            m.d.comb += [
+                addresses.shape.eq(program.shape),
+                walk.valid.eq(starts),
+                walk.payload.setup.eq(setup),
+                walk.payload.words.eq(words),
+                walk.payload.cursor.eq(cursor),
+                walk.payload.place.eq(self.here.place),
+                walk.payload.row.eq(self.here.rows[looked.stream]),
+            ]
+        m.d.sync += [
+            self.looked.eq(self.ready & ~taken),
+            self.apart.eq(
+                (words.address >= written.address + written.count)
+                | (written.address >= words.address + words.count)
+            ),
+        ]
+        with m.If(stores):
+            m.d.sync += written.eq(words)
         m.d.sync += self.there.eq(1)
         with m.If(self.running & self.there & ~self.ready & (self.address != program.length)):
             m.d.sync += [
@@ -213,13 +226,13 @@ class VectorUnit(wiring.Component):
                 self.address.eq(self.address + 1),
                 self.there.eq(0),
             ]
-        with m.If(moves):
+        with m.If(loads | stores):
             m.d.sync += [
-                self.size.eq(walk.payload.setup.size),
                 cursor.rows.eq(cursor.rows + looked.value[:16]),
                 cursor.spans.eq(cursor.spans + looked.value[16:]),
             ]
-        idle = walk.ready & ~busy
+        may_load = loader.ready & self.from_memory.walk.ready & (~writer.busy | self.apart)
+        may_store = self.to_memory.walk.ready & ~writer.busy
         with m.If(self.ready), m.Switch(looked.op):
             with m.Case(Op.SEEK):
                 m.d.comb += taken.eq(1)
@@ -236,10 +249,13 @@ class VectorUnit(wiring.Component):
                         self.there.eq(0),
                     ]
             with m.Case(Op.LOAD):
-                m.d.comb += [moves.eq(~self.requested & idle), taken.eq(self.requested & free)]
-                m.d.sync += self.requested.eq((self.requested | moves) & ~taken)
+                m.d.comb += [
+                    loads.eq(self.looked & ~self.requested & may_load),
+                    taken.eq(self.requested & free),
+                ]
+                m.d.sync += self.requested.eq((self.requested | loads) & ~taken)
             with m.Case(Op.STORE):
-                m.d.comb += [taken.eq(free & idle), moves.eq(taken)]
+                m.d.comb += [taken.eq(free & may_store), stores.eq(taken)]
             with m.Default():
                 m.d.comb += taken.eq(free)
         with m.If(taken):
@@ -267,6 +283,7 @@ class VectorUnit(wiring.Component):
             m.d.sync += [
                 self.now.eq(looked),
                 self.active.eq(1),
+                self.size.eq(self.program.setup[looked.stream].size),
                 self.rest.eq(Mux(far, self.config.group // (2 * width), 0)),
             ]
 

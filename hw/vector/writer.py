@@ -34,7 +34,7 @@ class Writer(wiring.Component):
 
     Members
     -------
-    size : In(2), log2 of the elements' bytes, as long as `busy`
+    size : In(2), with `start`, log2 of the elements' bytes
     start : In(1), a strip begins; only if not `busy`
     i : In({valid, beat}), never refused
     groups : In stream of addresses.GROUP
@@ -73,8 +73,8 @@ class Writer(wiring.Component):
         held, full, over = Signal(32 * config.group, reset_less=True), Signal(), Signal()
         slot, beat = Signal(range(len(held) // size)), Signal(range(beats))
         left = Signal(range(BEATS + 1))
-        group, goes = groups.payload, Signal()
-        last_group = Signal()
+        group, goes, last_group = groups.payload, Signal(), Signal()
+        log2 = Signal.like(self.size)
         came = queue.o.valid & queue.o.ready
         m.d.comb += [
             queue.i.valid.eq(self.i.valid),
@@ -107,12 +107,13 @@ class Writer(wiring.Component):
                     self.saturated.eq(result.saturated),
                 ]
         with m.If(self.start):
-            m.d.sync += [left.eq(BEATS), over.eq(0)]
+            m.d.sync += [left.eq(BEATS), over.eq(0), log2.eq(self.size)]
         span = Signal(len(held))
-        with m.Switch(self.size):
-            for log2 in range(SIZES):
-                words = (held.word_select(n, 32)[: 8 << log2] for n in range(config.group))
-                with m.Case(log2):
+        with m.Switch(log2):
+            for size_log2 in range(SIZES):
+                bits = 8 << size_log2
+                words = (held.word_select(n, 32)[:bits] for n in range(config.group))
+                with m.Case(size_log2):
                     m.d.comb += span.eq(Cat(words))
         content = span.word_select(slot, size)
         for lane in range(config.lanes):

@@ -15,6 +15,7 @@ MODULES = {
     "plan": ("plan",),
     "mem": ("mem",),
     "control": ("control",),
+    "vector": ("vector",),
     "net": ("net",),
     "area": ("area", "fmax", "error"),
     "simspeed": ("simspeed",),
