@@ -10,6 +10,7 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.rounding import shift_stage
 from ..isa.vector import CANONICAL_NAN, COMPARISONS, Op
 from ..lib.pipeline import delay, register
 from .rounder import BITS, EXPONENT_BITS, Rounder
@@ -23,6 +24,8 @@ PLACE = 150
 """An exponent field less this one is the exponent of a significand's last place."""
 GRS = 3
 """Places below the last one that an addition needs: guard, round, sticky."""
+TAKE_A, TAKE_B, AND, OR, XOR = 0b1010, 0b1100, 0b1000, 0b1110, 0b0110
+"""Functions of two bits: bit a + 2 b is their value."""
 ONE, HALF_NAN = 0x3F800000, 0x7E00
 SCALES = 1 << 9
 """Beyond such an exponent every number is 0 or infinite."""
@@ -115,58 +118,67 @@ class Lane(wiring.Component):
         same = s["equal"] & (negative_a == negative_b)
         equal = ~nan & (same | zeros)
         less = ~nan & before & ~zeros
-        value, direct, holds = Signal(32), Signal(init=1), Signal()
-        m.d.comb += direct.eq(1)
         flipped = negative_b ^ (op == Op.SUB)
+        direct, holds = Signal(), Signal()
+        # It is a function of the bits of a and b, or one of few constants, which share most bits.
+        table, constant, no_number = Signal(4), Signal(32), Signal()
+        infinite, sign = Signal(), Signal()
+        m.d.comb += direct.eq(1)
         with m.Switch(op):
             for which, found in zip(COMPARISONS, (less, less | equal, equal, same), strict=True):
                 with m.Case(which):
-                    m.d.comb += [holds.eq(found), value.eq(Mux(found, ONE, 0))]
+                    m.d.comb += [holds.eq(found), constant.eq(Mux(found, ONE, 0))]
             with m.Case(Op.MIN, Op.MAX):
-                least = op == Op.MIN
-                m.d.comb += value.eq(Mux(nan, CANONICAL_NAN, Mux(before == least, a, b)))
+                takes_a = before == (op == Op.MIN)
+                m.d.comb += [table.eq(Mux(takes_a, TAKE_A, TAKE_B)), no_number.eq(nan)]
             with m.Case(Op.SELECT):
-                m.d.comb += value.eq(Mux(s["mask"], a, b))
-            with m.Case(Op.COPY):
-                m.d.comb += value.eq(b)
-            with m.Case(Op.AND):
-                m.d.comb += value.eq(a & b)
-            with m.Case(Op.OR):
-                m.d.comb += value.eq(a | b)
-            with m.Case(Op.XOR):
-                m.d.comb += value.eq(a ^ b)
+                m.d.comb += table.eq(Mux(s["mask"], TAKE_A, TAKE_B))
+            for which, function in ((Op.COPY, TAKE_B), (Op.AND, AND), (Op.OR, OR), (Op.XOR, XOR)):
+                with m.Case(which):
+                    m.d.comb += table.eq(function)
             with m.Case(Op.ADD, Op.SUB):
-                lost = nan | (inf_a & inf_b & (negative_a ^ flipped))
-                sign = Mux(inf_a, negative_a, flipped)
-                infinite = Cat(Const(0, 23), Const(0xFF, 8), sign)
                 m.d.comb += [
                     direct.eq(nan | inf_a | inf_b),
-                    value.eq(Mux(lost, CANONICAL_NAN, infinite)),
+                    infinite.eq(1),
+                    sign.eq(Mux(inf_a, negative_a, flipped)),
+                    no_number.eq(nan | (inf_a & inf_b & (negative_a ^ flipped))),
                 ]
             with m.Case(Op.MUL):
-                lost = nan | (inf_a & zero_b) | (inf_b & zero_a)
-                infinite = Cat(Const(0, 23), Const(0xFF, 8), negative_a ^ negative_b)
                 m.d.comb += [
                     direct.eq(nan | inf_a | inf_b),
-                    value.eq(Mux(lost, CANONICAL_NAN, infinite)),
+                    infinite.eq(1),
+                    sign.eq(negative_a ^ negative_b),
+                    no_number.eq(nan | (inf_a & zero_b) | (inf_b & zero_a)),
                 ]
             with m.Case(Op.SCALE, Op.MANTISSA):
-                m.d.comb += [direct.eq(nan_a | inf_a), value.eq(Mux(nan_a, CANONICAL_NAN, a))]
+                m.d.comb += [direct.eq(nan_a | inf_a), table.eq(TAKE_A), no_number.eq(nan_a)]
             with m.Case(Op.EXPONENT):
-                m.d.comb += [direct.eq(nan_a | inf_a), value.eq((1 << 31) - 1)]
+                m.d.comb += [direct.eq(nan_a | inf_a), constant.eq((1 << 31) - 1)]
             with m.Case(Op.TO_HALF):
-                m.d.comb += [direct.eq(nan_a), value.eq(HALF_NAN)]
+                m.d.comb += [direct.eq(nan_a), constant.eq(HALF_NAN)]
             with m.Case(Op.TO_INT, Op.TO_BYTE):
-                m.d.comb += [direct.eq(nan_a), value.eq(0)]
+                m.d.comb += direct.eq(nan_a)
             with m.Case(Op.FROM_HALF):
                 half = data.View(HALF, a[:16])
-                infinite = Cat(Const(0, 23), Const(0xFF, 8), half.sign)
                 m.d.comb += [
                     direct.eq(half.exponent.all()),
-                    value.eq(Mux(half.fraction.any(), CANONICAL_NAN, infinite)),
+                    infinite.eq(1),
+                    sign.eq(half.sign),
+                    no_number.eq(half.fraction.any()),
                 ]
             with m.Default():  # FROM_INT: every integer is a number
                 m.d.comb += direct.eq(0)
+        with m.If(infinite):
+            m.d.comb += constant.eq(Cat(Const(0, 23), Const(0xFF, 8), sign))
+        with m.If(no_number):
+            m.d.comb += [table.eq(0), constant.eq(CANONICAL_NAN)]
+        made = (
+            (table[0].replicate(32) & ~a & ~b)
+            | (table[1].replicate(32) & a & ~b)
+            | (table[2].replicate(32) & ~a & b)
+            | (table[3].replicate(32) & a & b)
+        )
+        value = made | constant
         s = register(m, "direct", {"direct": direct, "value": value, "holds": holds})
         m.d.comb += self.holds.eq(s["holds"])
         return s["direct"], s["value"]
@@ -187,17 +199,13 @@ class Lane(wiring.Component):
         distance = Mux(swap, s["behind"], s["ahead"])[:8]
         # An integer, of a half or of 64 bits; what is scaled or converted, as it is.
         half = data.View(HALF, a[:16])
-        whole, negative = Cat(b, a), a[31] & (op == Op.FROM_INT)
         beyond = (b.as_signed() >= SCALES) | (b.as_signed() < -SCALES)
         scale = Mux(beyond, Mux(b[31], -SCALES, SCALES - 1), b.as_signed()[:10].as_signed())
         integer, exponent, sign = Signal(BITS), Signal(EXPONENT_BITS), Signal()
         m.d.comb += [integer.eq(s["significand_a"]), sign.eq(a[31])]
         with m.Switch(op):
             with m.Case(Op.FROM_INT):
-                m.d.comb += [
-                    integer.eq(Mux(negative, -whole, whole)),
-                    exponent.eq(-32),
-                ]
+                m.d.comb += [integer.eq(Cat(b, a)), exponent.eq(-32)]
             with m.Case(Op.FROM_HALF):
                 some = half.exponent.any()
                 m.d.comb += [
@@ -236,25 +244,37 @@ class Lane(wiring.Component):
                 "sign": sign,
                 "adds": adds,
                 "multiplies": op == Op.MUL,
+                "invert": a[31] & (op == Op.FROM_INT),
             },
         )
 
-        wide, near = Cat(Const(0, MANTISSA + GRS - 1), s.pop("small")), s.pop("distance")
-        aligned = wide >> Mux(near > MANTISSA + 2, MANTISSA + 2, near)[:5]
-        kept = Cat(aligned[:MANTISSA].any(), aligned[MANTISSA:])
-        middle = s.pop("middle_a") + s.pop("middle_b")
-        s = register(m, "aligned", {**s, "small": kept, "middle": middle})
-        large, small = Cat(Const(0, GRS), s.pop("large")), s.pop("small")
-        total = Mux(s["subtract"], large - small, large + small)[: MANTISSA + GRS + 1]
-        product = Cat(s.pop("low"), s.pop("high")) + (s.pop("middle") << LIMB)
-        magnitude = Mux(s.pop("adds"), total, Mux(s.pop("multiplies"), product, s.pop("integer")))[
-            :BITS
+        # One adder for all: what it adds is chosen before.
+        aligned, near = Cat(Const(0, GRS - 1), s.pop("small")), s.pop("distance")
+        sticky, amount = Const(0, 1), Mux(near > MANTISSA + 2, MANTISSA + 2, near)[:5]
+        for bit in reversed(range(5)):
+            aligned, sticky = shift_stage(aligned, sticky, amount, bit, MANTISSA + GRS - 1)
+        kept = Cat(sticky, aligned)
+        middle = (s.pop("middle_a") + s.pop("middle_b")) << LIMB
+        subtract, integer = s["subtract"], s.pop("integer")
+        left, right = Signal(BITS), Signal(BITS)
+        m.d.comb += [
+            left.eq(Mux(s["invert"], ~integer, integer)),
+            right.eq(0),
         ]
+        with m.If(s.pop("multiplies")):
+            m.d.comb += [left.eq(Cat(s.pop("low"), s.pop("high"))), right.eq(middle)]
+        with m.If(s.pop("adds")):
+            m.d.comb += [
+                left.eq(Cat(Const(0, GRS), s.pop("large"))),
+                right.eq(Cat(kept, Const(0, BITS - len(kept))) ^ subtract.replicate(BITS)),
+            ]
+        carry = subtract | s.pop("invert")
+        s = register(m, "chosen", {**s, "left": left, "right": right, "carry": carry})
         return register(
             m,
             "made",
             {
-                "magnitude": magnitude,
+                "magnitude": (s["left"] + s["right"] + s["carry"])[:BITS],
                 "exponent": s["exponent"],
                 "sign": s["sign"],
                 "positive_zero": s["subtract"],

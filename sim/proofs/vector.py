@@ -14,7 +14,7 @@ from ...hw.vector.loader import Loader
 from ...hw.vector.writer import RESULTS, Writer
 from .claims import constant, stays
 
-FEW = 3
+FEW = 2
 """Bits of the numbers that are multiplied, so that the solver is done soon."""
 
 
@@ -82,8 +82,8 @@ class AddressesProof(wiring.Component):
         )
         # Each where it belongs: span `number`, by division instead of counting.
         number, part = Signal(range(most + 1)), Signal(range(8))
-        row, line, image = (Signal(8, name=name) for name in ("row_", "line", "image"))
-        where, span, beside = Signal(12), Signal(8), Signal(12)
+        row, line, image = (Signal(3, name=name) for name in ("row_", "line", "image"))
+        where, span, beside = Signal(6), Signal(4), Signal(9)
         each = Signal(4)
         m.d.comb += [
             each.eq((1 << self.size) * 8 // config.format.bits),

@@ -11,12 +11,12 @@ from heddle.sim.proofs.vector import AddressesProof, LoaderProof, WriterProof
 
 from .common import TENSORS, mutate, refuted
 
-VECTOR = replace(TENSORS, vector_lanes=4, lanes=2)
+VECTOR = replace(TENSORS, vector_lanes=2, lanes=2)
 
 
 @pytest.mark.slow
 def test_addresses():
-    prove(lambda: AddressesProof(VECTOR), bounded=15, cover=15)
+    prove(lambda: AddressesProof(VECTOR), bounded=10, cover=12)
 
 
 def test_loader():
