@@ -14,9 +14,11 @@ from amaranth.lib import wiring
 from ...hw import verilog
 from ...hw.array.array import Array
 from ...hw.array.pe import ProcessingElement
-from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config
+from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config, preset
 from ...hw.formats import FORMATS, FP16, Format
 from ...hw.lib.library import Library
+from ...hw.vector.lane import Lane
+from ...hw.vector.unit import VectorUnit
 from ...sw.compiler.elements import to_raw
 from ...sw.flow import synthesis
 from ...sw.flow.synthesis import Family
@@ -31,6 +33,9 @@ SIDE = 3
 """Rows and columns of the array that is routed, and that edge effects are averaged over."""
 AREA_TARGETS = {"ecp5.pe.fp16.lut": 700, "ecp5.pe.int8.lut": 160}
 FMAX_TARGETS = {"fp16": 100, "int8": 125}
+VECTOR_LANES = (1, 8)
+"""Of the vector units that are measured, in the preset `small`."""
+VECTOR_FMAX = 80
 SELECT = "all that is added is the 8:1 selection of each bit of an activation"
 
 
@@ -79,6 +84,19 @@ def _measurements() -> dict[str, Callable[[], dict]]:
             "unit": "x",
             "target": 1.0,
         }
+    for lanes in VECTOR_LANES:
+        for what in ("lut", "ff", "dsp", "ram"):
+            rows[f"area.ecp5.vector.lanes{lanes}.{what}"] = lambda n=lanes, w=what: {
+                "value": getattr(_vector_area(n), w),
+                "unit": w.upper(),
+            }
+    rows["fmax.ecp5.vector.lane"] = lambda: {
+        "value": median(_lane_fmax()),
+        "unit": "MHz",
+        "target": VECTOR_FMAX,
+        "better": "higher",
+        "note": f"one lane between registers, routed, by seed: {_list(_lane_fmax())}",
+    }
     for name, config in CONFIGS.items():
         rows[f"fmax.ecp5.{name}"] = lambda c=config, n=name: _fmax_row(c, FMAX_TARGETS.get(n))
     for name in ("fp16", "int8"):
@@ -139,6 +157,18 @@ def _array_lut(kind: type[wiring.Component], config: Config, family: Family) -> 
 def _fmax(kind: type[wiring.Component], config: Config) -> list[float]:
     library = Library()
     text = verilog.convert(Isolated(kind(config, library)), "isolated", library)
+    return [synthesis.route(text, "isolated", seed).fmax for seed in SEEDS]
+
+
+@cache
+def _vector_area(lanes: int) -> synthesis.Area:
+    unit = VectorUnit(preset("small", vector_lanes=lanes))
+    return synthesis.area(verilog.convert(unit, "vector"), "vector")
+
+
+@cache
+def _lane_fmax() -> list[float]:
+    text = verilog.convert(Isolated(Lane()), "isolated")
     return [synthesis.route(text, "isolated", seed).fmax for seed in SEEDS]
 
 

@@ -28,6 +28,10 @@ MOVERS = (str(BENCHES), "-k", "[movers-")
 TENSOR_PROOF = ("tests/sim/proofs/test_tensor.py", "-k", "test_tensor_memory or test_beat")
 WORDS = ("tests/sim/test_memory.py",)
 PROGRAMS = ("tests/sim/test_programs.py", "-k", "tensors")
+VECTOR = (str(BENCHES), "-k", "[vector-")
+VECTOR_LANE = (str(BENCHES), "-k", "[vector_lane-")
+VECTOR_PROOF = ("tests/sim/proofs/test_vector.py", "-k", "test_loader or test_writer")
+VECTOR_PROGRAMS = ("tests/sim/test_vector_programs.py",)
 SEQUENCER = (str(BENCHES), "-k", "[sequencer-")
 
 MORE: dict[str, list[tuple[str, ...]]] = {
@@ -52,6 +56,10 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/control/scoreboard.py": [SEQUENCER, PROGRAMS],
     "hw/isa/engines.py": [SEQUENCER, PROGRAMS],
     "hw/tensor/": [TENSOR, MOVERS, TENSOR_PROOF, WORDS, PROGRAMS],
+    "hw/vector/": [VECTOR_PROOF, VECTOR, VECTOR_PROGRAMS],
+    "hw/vector/lane.py": [VECTOR_LANE],
+    "hw/vector/rounder.py": [VECTOR_LANE],
+    "hw/isa/vector.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
     "hw/bus/dma.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/isa/dma_registers.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/array/drain.py": [TOP, DEVICE],
@@ -100,6 +108,8 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/lib/verilog_lint.py": [("tests/hw/test_verilog.py",)],
     "hw/array/mac.py": [("tests/hw/test_extending.py",), PE],
     "hw/lib/verilog_names.py": [("tests/hw/test_verilog.py",)],
+    "sim/golden/vector.py": [VECTOR_PROGRAMS, ("tests/sim/test_vector.py",)],
+    "sim/golden/vector_ops.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
     "sim/golden/": [GOLDEN, ("tests/sw/test_driver.py",), COMMANDS],
     "sw/cli/": [
         CLI,
@@ -172,6 +182,9 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/host/memory.py": [WORDS],
     "sw/host/programs.py": [("tests/sw/test_program.py",)],
     "sw/compiler/tensors.py": [("tests/sw/test_program.py",)],
+    "sw/compiler/vector.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
+    "sw/compiler/vector_programs.py": [VECTOR_PROGRAMS],
+    "sw/compiler/vector_functions.py": [VECTOR_PROGRAMS],
     "sw/compiler/waits.py": [("tests/sw/test_program.py",)],
     "sw/compiler/sequence.py": [("tests/sw/test_program.py",)],
     "sw/nn/programs.py": [("tests/sw/test_program.py",)],
