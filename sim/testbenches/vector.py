@@ -119,9 +119,9 @@ async def opened(dut) -> tuple[Bench, np.random.Generator]:
 @cocotb.test()
 async def random_programs(dut):
     bench, rng = await opened(dut)
-    for number in range(30):
+    for number in range(16):
         bench.wait = random.choice((0, 0.3, 0.8))
-        command, content = program(bench.config, rng, wrong=number % 3 == 2)
+        command, content = program(bench.config, rng, most_rows=30, wrong=number % 3 == 2)
         bench.put(command, content)
         await bench.carried_out(command)
 

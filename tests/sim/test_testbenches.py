@@ -53,11 +53,13 @@ TENSORS = [config(4, 4, INT8, tensor_words=64), config(4, 4, lanes=2, tensor_wor
 WINDOWS = config(8, 3, lanes=4, tensor_words=64)
 BROAD = config(12, 12, INT8, lanes=4, tensor_words=64)
 VECTORS = [
-    config(4, 4, INT8, tensor_words=256, vector_lanes=2),
-    config(4, 4, lanes=2, tensor_words=512, vector_lanes=8),
+    config(4, 4, lanes=2, tensor_words=512, vector_lanes=4),
     config(4, 5, INT8, group=16, tensor_words=256, vector_lanes=1),
+    config(4, 4, lanes=4, tensor_words=512, vector_lanes=8),
 ]
 """With a vector unit."""
+SWEEPS = VECTORS[1:]
+"""What only `make test-full` runs."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -111,7 +113,11 @@ def identify(value) -> str:
 
 @pytest.mark.parametrize(
     ("bench", "component", "configuration"),
-    [(bench, component, c) for bench, component, configs in RUNS for c in configs],
+    [
+        pytest.param(bench, component, c, marks=[pytest.mark.slow] * (c in SWEEPS))
+        for bench, component, configs in RUNS
+        for c in configs
+    ],
     ids=identify,
 )
 def test_block(bench, component, configuration):
