@@ -10,12 +10,13 @@ import pytest
 
 from heddle.hw.config import Config, ConfigError
 from heddle.hw.formats import FP16, INT4
-from heddle.hw.isa.commands import Flag, Rows, Status, Sync, Vector, Write
+from heddle.hw.isa.commands import Fill, Flag, Status, Sync, Target, Vector, Write
 from heddle.hw.isa.engines import Engine, after
 from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.vector import MOST_INSTRUCTIONS, Op
 from heddle.sim.golden import vector_ops
 from heddle.sim.golden.device import ModelTransport
+from heddle.sim.testbenches.traffic import payload_bits
 from heddle.sim.testbenches.vector_lane import operands, small_integers
 from heddle.sim.testbenches.vector_traffic import program
 from heddle.sw.compiler.vector import Assembly
@@ -185,6 +186,7 @@ def test_programs_on_a_whole_device(config):
     """Random programs among commands of the movers, which share memory and ports with them."""
     rng = np.random.default_rng(4)
     everything = after(dict.fromkeys(Engine, 0))
+    count = 64 * config.stream_bytes // payload_bits(config)[Target.VALUES]
     memory = rng.integers(0, 256, (config.tensor_words, config.stream_bytes), np.uint8)
     packets = [
         packet_of(config, Write(at, 512), memory[at : at + 512].tobytes())
@@ -194,10 +196,10 @@ def test_programs_on_a_whole_device(config):
         command, content = program(config, rng, most_rows=24, wrong=number % 4 == 3)
         words = len(content) // config.stream_bytes
         packets.append(packet_of(config, Write(command.program, words), content))
-        rows = Rows(int(rng.integers(512)), 2, 3, config.rows, 0, waits=everything)
+        # The filler reads beside the unit, on its port; what it gets nobody looks at.
+        fill = Fill(Target.VALUES, 0, count, int(rng.integers(500)), words=8)
         vector = replace(command, waits=everything)
-        # The mover reads beside the unit; what it gets nobody looks at.
-        packets.append(packet_of(config, vector) + packet_of(config, replace(rows, waits=0)))
+        packets.append(packet_of(config, vector) + packet_of(config, fill))
     packets.append(packet_of(config, Sync()))
     answers, held, flags = [], [], []
     for transport in (
