@@ -24,6 +24,7 @@ from .sequence import Move, Part, Sequence
 from .settings import Settings
 from .steps import Load, Page, Phase, Run, Sent, Setting
 from .tensors import Tensor
+from .vector_programs import VectorProgram
 from .walks import Images, Kernel, Walk
 
 TOGETHER = 64
@@ -55,7 +56,8 @@ class Builder:
                 "tensor_words"
             )
         self.config = config
-        self._runs: list[tuple[Part, Sent]] = []
+        self._runs: list[tuple[Part, Sent] | VectorProgram] = []
+        """With the programs of the vector unit, each in its place among them."""
         self._moves: list[Move] = []
         self._last_use: dict[Page | int, int] = {}
         """By a page, of buffers or of settings."""
@@ -121,6 +123,20 @@ class Builder:
                 f"and makes images of {list(kernel.out(x))} pixels, not {y}"
             )
         self._multiply(walk, weights, settings, relu, output, y.tensor)
+
+    def vector(self, program: VectorProgram) -> None:
+        """A program of the vector unit, after all that came before.
+
+        Raises `FormatError` if the device has none.
+        """
+        if not self.config.vector_lanes:
+            raise FormatError(
+                f"the device {self.config.name!r} has no vector unit: build one with vector_lanes"
+            )
+        result = program.streams[-1]
+        if result is not None:
+            self._last_store[result.address] = len(self._runs)
+        self._runs.append(program)
 
     def _multiply(
         self,

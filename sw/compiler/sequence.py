@@ -17,6 +17,7 @@ from ...hw.isa.engines import Engine
 from .encoding import Encoder
 from .steps import Load, Sent, Setting
 from .tensors import Tensor
+from .vector_programs import VectorProgram
 from .waits import Waits
 from .walks import Walk
 
@@ -61,11 +62,14 @@ class Sequence:
         """That is in force."""
         self._commands: list[Command] = []
 
-    def commands(self, runs: list[tuple[Part, Sent]], moves: Iterable[Move]) -> list[Command]:
-        """All commands, the RUNs in their order, and the moves of each engine in theirs."""
+    def commands(
+        self, runs: list[tuple[Part, Sent] | VectorProgram], moves: Iterable[Move]
+    ) -> list[Command]:
+        """All commands: RUNs and programs of the vector unit, which count as one, in their order,
+        and the moves of each engine in theirs."""
         queues = {engine: _in_time(moves, engine) for engine in (Engine.FILL, Engine.ROWS)}
         sent = {engine: deque() for engine in queues}  # RUNs that need what was sent early
-        for number, (part, sent_run) in enumerate(runs):
+        for number, run in enumerate(runs):
             for engine, queue in queues.items():
                 early = sent[engine]
                 while early and early[0] <= number:
@@ -76,7 +80,10 @@ class Sequence:
                     move = queue.popleft()
                     early.append(move.before)
                     self._move(move)
-            self._send(part, sent_run)
+            if isinstance(run, VectorProgram):
+                self._vector(run)
+            else:
+                self._send(*run)
         return self._commands
 
     def _move(self, move: Move) -> None:
@@ -136,6 +143,12 @@ class Sequence:
             reads = range(rows.source, rows.source + rows.words)
             filled = [(Target.ACTIVATIONS, range(address, address + count))]
             yield replace(rows, waits=self._waits.move(Engine.ROWS, filled, [reads]))
+
+    def _vector(self, program: VectorProgram) -> None:
+        address, _ = self._constant(program.content)
+        reads = [program.program(address), *program.reads]
+        waits = self._waits.vector(reads, program.writes)
+        self._commands.append(program.command(address, waits))
 
     def _send(self, part: Part, sent: Sent) -> None:
         encoder, y, config, run = part.encoder, part.y, self.config, sent.run

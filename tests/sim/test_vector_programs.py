@@ -6,18 +6,22 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import changed
-from heddle.hw.formats import FP16
+from heddle.hw.formats import FP16, OutputFormat
 from heddle.hw.isa.commands import Flag, Sync
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.compiler import vector_programs as programs
+from heddle.sw.compiler.packing import pack
+from heddle.sw.compiler.program import Builder
+from heddle.sw.compiler.settings import settings_of
 from heddle.sw.compiler.tensors import Tensor
 from heddle.sw.errors import FormatError
+from heddle.sw.host import programs as host_programs
 from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
 from heddle.sw.transports.simulated import SimulatedTransport
 
-from .devices import TINY
+from .devices import DEVICES, TINY
 
 f32 = np.float32
 DTYPES = {8: np.int8, 16: np.float16, 32: np.float32}
@@ -271,6 +275,53 @@ def _single(value: int) -> float:
     half = 1 << shift >> 1
     whole += rest > half or (rest == half and shift > 0 and whole % 2)
     return float(whole << shift) * (-1 if value < 0 else 1)
+
+
+@pytest.mark.parametrize("kind", DEVICES)
+def test_between_products(kind):
+    """A residual block as one program: two products, a weighted sum, and a product of that."""
+    rng, shape = np.random.default_rng(8), (21, 24)
+    x = rng.integers(-9, 10, shape).astype(np.int8)
+    first, second = (rng.integers(-9, 10, (24, 16)).astype(np.int8) for _ in range(2))
+    last = rng.integers(-9, 10, (16, 8)).astype(np.int8)
+    builder = Builder(TINY)
+    tensors = [builder.tensor(21, columns) for columns in (24, 16, 16, 16, 8)]
+    given, a, b, joined, y = tensors
+    settings = {n: settings_of(TINY, n, scale=2.0**-4) for n in (8, 16)}
+
+    def times(left: Tensor, weights: np.ndarray, right: Tensor):
+        packed = pack(weights, TINY.format, 8, TINY.group)
+        builder.product(left, packed, settings[right.columns], False, OutputFormat.INT8, right)
+
+    times(given, first, a)
+    times(given, second, b)
+    builder.vector(programs.residual(a, b, joined, (0.5, 0.3), True))
+    times(joined, last, y)
+    # In place, after the product has read it.
+    builder.vector(programs.relu(y, y))
+    program = builder.program()
+    with Device(DEVICES[kind](TINY), "vector") as device:
+        host_programs.load(device, program)
+        device.write_memory(given.address, given.to_words(x.view(np.uint8)))
+        host_programs.run(device, program)
+        got = {
+            t: t.from_words(device.read_memory(t.address, t.words)).view(np.int8) for t in tensors
+        }
+
+    def product(left, right):
+        return np.clip(np.rint(left.astype(int) @ right / 16), -128, 127).astype(f32)
+
+    total = product(x, first) * f32(0.5) + product(x, second) * f32(0.3)
+    wanted = stored(np.maximum(total, f32(0)), 8)
+    assert (got[joined].view(np.int8) == wanted).all()
+    assert (got[y].view(np.int8) == np.maximum(product(wanted, last), 0)).all()
+
+
+def test_a_device_without_a_vector_unit():
+    builder = Builder(changed(TINY, vector_lanes=0))
+    x = builder.tensor(8, 8)
+    with pytest.raises(FormatError, match="has no vector unit: build one with vector_lanes"):
+        builder.vector(programs.relu(x, x))
 
 
 def test_what_is_refused():
