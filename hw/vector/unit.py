@@ -8,7 +8,7 @@ One instruction is at work at a time, a beat of V elements a cycle. A register h
 an operation takes cycles, so the next instruction finds its operands there without looking.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -78,6 +78,9 @@ class VectorUnit(wiring.Component):
         self.beat, self.rest = Signal(range(BEATS)), Signal(range(config.group))
         self.requested, self.looked = Signal(), Signal()
         """What a LOAD that is looked at needs is on its way; it has been looked at for a cycle."""
+        self.loads, self.stores = Signal(), Signal()
+        """What is looked at begins to move a strip; whether it may."""
+        self.may_load, self.may_store = Signal(), Signal()
         self.size = Signal(range(SIZES))
         """log2 of the bytes of the elements that the instruction at work loads or stores."""
         self.written, self.apart = Signal(WORDS(config)), Signal()
@@ -120,7 +123,9 @@ class VectorUnit(wiring.Component):
         ]
         self._vectors(m, program)
         self._strips(m, program)
-        self._look(m, program)
+        self._fetch(m, program)
+        self._walk(m, program)
+        self._look(m)
         self._work(m, datapath)
         return m
 
@@ -183,103 +188,105 @@ class VectorUnit(wiring.Component):
                 for row, setup in zip(ahead.rows, program.setup, strict=True):
                     m.d.sync += row.eq(next_row(row, setup.steps, step))
 
-    def _look(self, m: Module, program: Program):
-        """The next instruction, and what can be done before the one at work is over."""
-        looked, loader, writer = self.next, self.loader, self.writer
-        setup, words = program.setup[looked.stream], self.asked.streams[looked.stream]
-        cursor, written = self.cursors[looked.stream], self.written
-        count, start = Signal(16), Signal.like(self.address)
-        taken, loads, stores, free = Signal(), Signal(), Signal(), Signal()
-        m.d.comb += [
-            program.address.eq(self.address),
-            free.eq(~self.active | self._last_beat),
-            loader.start.eq(loads),
-            writer.start.eq(stores),
-            loader.size.eq(setup.size),
-            writer.size.eq(setup.size),
-        ]
-        for addresses, starts in ((self.from_memory, loads), (self.to_memory, stores)):
+    def _fetch(self, m: Module, program: Program):
+        """The next instruction out of the program's memory, as soon as the last one is gone."""
+        m.d.comb += program.address.eq(self.address)
+        m.d.sync += self.there.eq(1)
+        left = self.address != program.length
+        with m.If(self.running & self.there & ~self.ready & left):
+            m.d.sync += [
+                self.next.eq(program.instruction),
+                self.ready.eq(1),
+                self.address.eq(self.address + 1),
+                self.there.eq(0),
+            ]
+        with m.If(self.begin):
+            m.d.sync += [self.address.eq(0), self.there.eq(0)]
+
+    def _walk(self, m: Module, program: Program):
+        """What a LOAD or STORE needs of its stream, and whether it may have it."""
+        stream, loader, writer = self.next.stream, self.loader, self.writer
+        setup, words = program.setup[stream], self.asked.streams[stream]
+        cursor, written = self.cursors[stream], self.written
+        for addresses, mover, starts in (
+            (self.from_memory, loader, self.loads),
+            (self.to_memory, writer, self.stores),
+        ):
             walk = addresses.walk
             m.d.comb += [
                 addresses.shape.eq(program.shape),
+                mover.start.eq(starts),
+                mover.size.eq(setup.size),
                 walk.valid.eq(starts),
                 walk.payload.setup.eq(setup),
                 walk.payload.words.eq(words),
                 walk.payload.cursor.eq(cursor),
                 walk.payload.place.eq(self.here.place),
-                walk.payload.row.eq(self.here.rows[looked.stream]),
+                walk.payload.row.eq(self.here.rows[stream]),
             ]
-        m.d.sync += [
-            self.looked.eq(self.ready & ~taken),
-            self.apart.eq(
-                (words.address >= written.address + written.count)
-                | (written.address >= words.address + words.count)
+        m.d.comb += [
+            self.may_load.eq(
+                loader.ready & self.from_memory.walk.ready & (~writer.busy | self.apart)
             ),
+            self.may_store.eq(self.to_memory.walk.ready & ~writer.busy),
         ]
-        with m.If(stores):
+        m.d.sync += self.apart.eq(
+            (words.address >= written.address + written.count)
+            | (written.address >= words.address + words.count)
+        )
+        with m.If(self.stores):
             m.d.sync += written.eq(words)
-        m.d.sync += self.there.eq(1)
-        with m.If(self.running & self.there & ~self.ready & (self.address != program.length)):
+        with m.If(self.loads | self.stores):
             m.d.sync += [
-                looked.eq(program.instruction),
-                self.ready.eq(1),
-                self.address.eq(self.address + 1),
-                self.there.eq(0),
+                cursor.rows.eq(cursor.rows + self.next.value[:16]),
+                cursor.spans.eq(cursor.spans + self.next.value[16:]),
             ]
-        with m.If(loads | stores):
-            m.d.sync += [
-                cursor.rows.eq(cursor.rows + looked.value[:16]),
-                cursor.spans.eq(cursor.spans + looked.value[16:]),
-            ]
-        may_load = loader.ready & self.from_memory.walk.ready & (~writer.busy | self.apart)
-        may_store = self.to_memory.walk.ready & ~writer.busy
+
+    def _look(self, m: Module):
+        """The next instruction: what can be done before the one at work is over, and its turn."""
+        looked, count, start = self.next, Signal(16), Signal.like(self.address)
+        taken, works, free = Signal(), Signal(), Signal()
+        m.d.comb += free.eq(~self.active | self._last_beat)
+        m.d.sync += self.looked.eq(self.ready & ~taken)
         with m.If(self.ready), m.Switch(looked.op):
             with m.Case(Op.SEEK):
                 m.d.comb += taken.eq(1)
-                m.d.sync += cursor.eq(looked.value)
+                m.d.sync += self.cursors[looked.stream].eq(looked.value)
             with m.Case(Op.LOOP):
                 m.d.comb += taken.eq(1)
                 m.d.sync += [count.eq(looked.value), start.eq(self.address)]
             with m.Case(Op.END):
                 m.d.comb += taken.eq(1)
                 with m.If(count > 1):
-                    m.d.sync += [
-                        count.eq(count - 1),
-                        self.address.eq(start),
-                        self.there.eq(0),
-                    ]
+                    m.d.sync += [count.eq(count - 1), self.address.eq(start), self.there.eq(0)]
             with m.Case(Op.LOAD):
                 m.d.comb += [
-                    loads.eq(self.looked & ~self.requested & may_load),
-                    taken.eq(self.requested & free),
+                    self.loads.eq(self.looked & ~self.requested & self.may_load),
+                    works.eq(self.requested & free),
                 ]
-                m.d.sync += self.requested.eq((self.requested | loads) & ~taken)
+                m.d.sync += self.requested.eq((self.requested | self.loads) & ~works)
             with m.Case(Op.STORE):
-                m.d.comb += [taken.eq(free & may_store), stores.eq(taken)]
+                m.d.comb += [works.eq(free & self.may_store), self.stores.eq(works)]
             with m.Default():
-                m.d.comb += taken.eq(free)
+                m.d.comb += works.eq(free)
+        with m.If(works):
+            m.d.comb += taken.eq(1)
         with m.If(taken):
             m.d.sync += self.ready.eq(0)
         with m.If(self.begin):
-            m.d.sync += [
-                self.address.eq(0),
-                self.there.eq(0),
-                self.cursors.eq(0),
-                count.eq(0),
-            ]
-        self._take(m, taken)
+            m.d.sync += [self.cursors.eq(0), count.eq(0)]
+        self._take(m, works)
 
-    def _take(self, m: Module, taken: Signal):
-        """An instruction comes to work, if it has beats."""
+    def _take(self, m: Module, works: Signal):
+        """An instruction comes to work."""
         looked, width = self.next, self.config.vector_lanes
-        waits = ~Cat(looked.op == op for op in (Op.SEEK, Op.LOOP, Op.END)).any() & taken
         # What changes places with other beats needs some that have come last.
         far = looked.exchange > width.bit_length() - 1
         with m.If(self._last_beat):
             m.d.sync += self.active.eq(0)
         with m.Elif(self.rest != 0):
             m.d.sync += self.rest.eq(self.rest - 1)
-        with m.If(waits):
+        with m.If(works):
             m.d.sync += [
                 self.now.eq(looked),
                 self.active.eq(1),
