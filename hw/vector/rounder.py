@@ -42,7 +42,7 @@ class Rounder(wiring.Component):
     saturated : Out(1), an integer was clipped, or it is a `direct` result: of no number
     """
 
-    latency = 8
+    latency = 9
 
     def __init__(self):
         super().__init__(
@@ -134,14 +134,24 @@ class Rounder(wiring.Component):
         s = stage(**s, rounded=value[1:] + (value[0] & (sticky | value[1])))
 
         # A carry out of the fraction runs into the exponent, as it should.
-        rounded, field, sign = s["rounded"], s["field"], s["sign"]
-        single, half = rounded + (field << 23), rounded[:12] + (field[:5] << 10)
-        single_over, half_over = single >= 0xFF << 23, half >= 0x1F << 10
-        most = Mux(s["byte"], 127, (1 << INT_BITS - 1) - 1)
-        clipped = s["huge"] | (rounded > most + sign)
-        whole = Mux(clipped, most + sign, rounded)[:INT_BITS]
-        integer = Signal(32)
-        m.d.comb += integer.eq(Mux(sign, -whole, whole))
+        rounded, field, huge, byte = s.pop("rounded"), s.pop("field"), s.pop("huge"), s["byte"]
+        clipped = huge | Mux(byte, self._beyond(s, rounded, 8), self._beyond(s, rounded, INT_BITS))
+        s = stage(
+            **s,
+            single=rounded + (field << 23),
+            half_code=rounded[:12] + (field[:5] << 10),
+            whole=rounded[:INT_BITS],
+            clipped=clipped,
+        )
+
+        single, half, sign, clipped = s["single"], s["half_code"], s["sign"], s["clipped"]
+        single_over = single[31:].any() | single[23:31].all()
+        half_over = half[15:].any() | half[10:15].all()
+        integer, limit = Signal(32), Mux(s["byte"], 1 << 7, 1 << INT_BITS - 1)
+        m.d.comb += integer.eq(Mux(sign, -s["whole"], s["whole"]))
+        with m.If(clipped):
+            # The largest one, and its complement.
+            m.d.comb += integer.eq((limit - 1) ^ sign.replicate(32))
         made = Mux(
             s["integer"],
             integer,
@@ -159,3 +169,9 @@ class Rounder(wiring.Component):
         m.d.comb += [getattr(self, name).eq(value) for name, value in s.items()]
         assert stages == self.latency
         return m
+
+    @staticmethod
+    def _beyond(s: dict[str, Signal], magnitude: Signal, bits: int):
+        """A magnitude, and its sign, are no integer of so many bits."""
+        least = s["sign"] & ~magnitude[: bits - 1].any()
+        return magnitude[bits:].any() | (magnitude[bits - 1] & ~least)
