@@ -22,6 +22,8 @@ from ..lib import cache as store
 log = logging.getLogger(__name__)
 
 HERE = Path(__file__).resolve().parent
+MULTIPLEXERS = HERE / "cells" / "ecp5_multiplexers.v"
+"""What wide multiplexers are mapped to on ECP5."""
 TAIL = 20
 """Lines of a failed tool's output that its error shows."""
 DERIVED = ("LUT4", "CCU2C", "PFUMX", "L6MUX21", "SB_CARRY", "ALU", "MUX2")
@@ -120,7 +122,7 @@ def synthesise(
         "proc",
         "flatten",
         "rename -hide w:*[[]*",
-        " ".join((command, f"-top {top}", *options)),
+        *_mapped(command, top, options),
         "delete t:$scopeinfo",
         # Names made up of the names of neighbours are most of a large netlist's text.
         "rename -hide c:* " + " ".join(f"w:*_{kind}_*" for kind in DERIVED),
@@ -129,13 +131,7 @@ def synthesise(
         "write_verilog -noattr -noexpr netlist.v",
     ]
 
-    def make(work: Path):
-        log.info("synthesising %s: %s", top, command)
-        (work / "design.v").write_text(verilog, encoding="utf-8")
-        _run("yosys", YOSYS, script, work)
-
-    key = store.digest(verilog, repr(script), _version("pyosys"))
-    return store.cached(f"synthesis-{top}", key, make)
+    return _made(f"synthesis-{top}", script, verilog)
 
 
 def area(verilog: str, top: str, family: Family = Family.ECP5, options: Sequence[str] = ()) -> Area:
@@ -156,20 +152,41 @@ def estimate(verilog: str, top: str, family: Family) -> Area:
         f"hierarchy -top {top}",
         "proc",
         "rename -hide w:*",
-        f"{family.value} -top {top}",
+        *_mapped(family.value, top),
         "tee -q -o statistics.json stat -json",
     ]
 
-    def make(work: Path):
-        log.info("estimating %s for %s", top, family.name)
-        (work / "design.v").write_text(verilog, encoding="utf-8")
-        _run("yosys", YOSYS, script, work)
-
-    made = store.cached(
-        f"estimate-{top}", store.digest(verilog, repr(script), _version("pyosys")), make
-    )
+    made = _made(f"estimate-{top}", script, verilog)
     report = json.loads((made / "statistics.json").read_text(encoding="utf-8"))
     return Area(report["design"]["num_cells_by_type"], family)
+
+
+def _mapped(command: str, top: str, options: Sequence[str] = ()) -> list[str]:
+    """A family's `command` for module `top`; on ECP5 with its wide multiplexers mapped apart."""
+    whole = " ".join((command, f"-top {top}", *options))
+    if command.split()[0] != Family.ECP5.value:
+        return [whole]
+    return [
+        f"{whole} -run :map_luts",
+        # Those that choose of less than 8 different inputs the LUT mapper makes smaller.
+        "muxcover -mux8 -mux16 -nopartial",
+        f"techmap -map {MULTIPLEXERS.name}",
+        f"{whole} -run map_luts:",
+    ]
+
+
+def _made(name: str, script: Sequence[str], verilog: str) -> Path:
+    """The folder with what `script` makes of ``design.v``. Raises `SynthesisError`."""
+    multiplexers = MULTIPLEXERS.read_text(encoding="utf-8")
+
+    def make(work: Path):
+        log.info("running Yosys: %s", name)
+        (work / "design.v").write_text(verilog, encoding="utf-8")
+        (work / MULTIPLEXERS.name).write_text(multiplexers, encoding="utf-8")
+        _run("yosys", YOSYS, script, work)
+
+    key = store.digest(verilog, repr(script), multiplexers, _version("pyosys"))
+    return store.cached(name, key, make)
 
 
 def netlist(verilog: str, top: str, options: Sequence[str] = ()) -> str:

@@ -34,6 +34,11 @@ def test_rows_by_prefix(tmp_path):
     assert rows[prefix + "sparse_over_dense.lut"]["value"] > 1
 
 
+def test_a_sparse_element_in_twelve_tenths_of_a_dense_one():
+    (row,) = area.rows("area.ecp5.pe.fp16.sparse_over_dense.lut")
+    assert 1.1 < row["value"] <= row["target"] == 1.2
+
+
 def test_a_prefix_of_nothing_is_refused(tmp_path):
     done = bench("areas", tmp_path / "bench.json")
     assert done.returncode == 2 and "no row's name begins with 'areas'" in done.stderr
