@@ -178,6 +178,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         ("tests/sw/test_serial_errors.py",),
         ("tests/sim/test_board.py",),
     ],
+    "sw/flow/synthesis.py": [("tests/sw/test_multiplexers.py",)],
     "sw/flow/toolchain.py": [("tests/sw/test_bitstream.py",)],
     "sw/host/memory.py": [WORDS],
     "sw/host/programs.py": [("tests/sw/test_program.py",)],

@@ -49,7 +49,7 @@ def test_the_netlist_is_its_source(tmp_path, config):
     [
         ("lut_gh (.A(G), .B(H)", "lut_gh (.A(H), .B(G)"),
         ("16'hCACA)) lut_ef", "16'hACAC)) lut_ef"),
-        (".D(1'b0), .Z(cd)", ".D(1'b0), .Z(ab)"),
+        ("lut_cd (.A(C), .B(D), .C(S)", "lut_cd (.A(C), .B(D), .C(T)"),
         (".BLUT(ab), .ALUT(cd)", ".BLUT(cd), .ALUT(ab)"),
         (".C0(T), .Z(efgh)", ".C0(U), .Z(efgh)"),
         (".D0(abcd), .D1(efgh)", ".D0(efgh), .D1(abcd)"),
