@@ -168,10 +168,14 @@ def _mapped(command: str, top: str, options: Sequence[str] = ()) -> list[str]:
         return [whole]
     return [
         f"{whole} -run :map_luts",
-        # Those that choose of less than 8 different inputs the LUT mapper makes smaller.
+        # Those that choose of less different inputs the LUT mapper makes smaller.
         "muxcover -mux8 -mux16 -nopartial",
+        f"read_verilog -lib -specify {MULTIPLEXERS.name}",
+        "chtype -set MUX8 t:$_MUX8_",
+        "chtype -set MUX16 t:$_MUX16_",
+        f"{whole} -run map_luts:map_cells",
         f"techmap -map {MULTIPLEXERS.name}",
-        f"{whole} -run map_luts:",
+        f"{whole} -run map_cells:",
     ]
 
 
