@@ -68,14 +68,16 @@ def test_a_wrong_mapping_is_refuted(tmp_path, monkeypatch, right, wrong):
 
 
 @pytest.mark.parametrize(
-    ("format", "group", "bits"), [(INT8, 8, 8), (FP16, 8, 18), (INT4, 16, 4)], ids=str
+    ("config", "bits"),
+    [(Config("int8", 2, 2, INT8), 8), (Config("fp16", 2, 2, FP16), 18), (WIDE, 4)],
+    ids=["int8", "fp16", "wide"],
 )
-def test_two_inputs_to_a_lut(format, group, bits):
+def test_two_inputs_to_a_lut(config, bits):
     """M / 2 LUT4s a bit, and what joins them two by two."""
-    cells = synthesis.area(source(Config("c", 2, 2, format, group=group)), "source").cells
-    assert cells["LUT4"] == bits * group // 2
-    assert cells["PFUMX"] == bits * group // 4
-    assert cells["L6MUX21"] == bits * (group // 4 - 1)
+    cells = synthesis.area(source(config), "source").cells
+    assert cells["LUT4"] == bits * config.group // 2
+    assert cells["PFUMX"] == bits * config.group // 4
+    assert cells["L6MUX21"] == bits * (config.group // 4 - 1)
 
 
 def test_other_families_have_their_own_cells():
