@@ -278,3 +278,29 @@ def test_programs_that_are_refused():
         code.content()
     with pytest.raises(FormatError, match="no elements of 1 bytes beside fp16"):
         Assembly(LANES).stream(0, 1, 1)
+
+
+def test_instructions_and_commands_as_bytes():
+    """As docs/vector.md and docs/commands.md have them: fields from the lowest bit on."""
+    code = Assembly(TINY)
+    code.load(3, 2, rows=-1, spans=2)
+    code.work(Op.ADD, 31, 3, 3, exchange=4)
+    code.work(Op.MUL, 1, 31, 0.5)
+    code.stream(1, 4, 0x1234, (0, 1, 2), serves_all=True)
+    words = [int.from_bytes(i.encode(), "little") for i in code.instructions]
+    assert words == [
+        32 | 3 << 8 | 2 << 24 | 0x0002FFFF << 32,
+        1 | 31 << 8 | 3 << 13 | 3 << 18 | 3 << 26,
+        3 | 1 << 8 | 31 << 13 | 1 << 23 | 0x3F000000 << 32,
+        42 | 1 << 24 | 0x1234 << 32,
+        43 | 1 << 24 | (1 << 16 | 4) << 32,
+        44 | 1 << 24,
+        44 | 1 << 24 | 2 << 26 | 2 << 32,
+    ]
+    command = code.command(0x0102, 0x0304, 0x0506, [(7, 8), (0, 0), (0x1011, 0x1213)], waits=5)
+    header = int.from_bytes(command.encode(0xAB), "little")
+    fields = [(11, 8), (0xAB, 8), (0x0102, 16), (7, 16), (0x0304, 16), (0x0506, 16)]
+    fields += [(n, 16) for n in (7, 8, 0, 0, 0x1011, 0x1213, 0, 0)] + [(5, 30)]
+    for value, bits in fields:
+        assert header & (1 << bits) - 1 == value
+        header >>= bits
