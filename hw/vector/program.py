@@ -120,15 +120,18 @@ class Program(wiring.Component):
         """What an instruction says of the way through the rows."""
         first = (sizes(self.config)[0] - 1).bit_length()
         with m.If(self.words.valid & self.words.ready):
-            m.d.sync += [self.shape.columns.eq(MOST_ROWS), self.shape.lines.eq(MOST_ROWS)]
+            m.d.sync += [
+                self.shape.last_column.eq(MOST_ROWS - 1),
+                self.shape.last_line.eq(MOST_ROWS - 1),
+            ]
             for setup in self.setup:
                 m.d.sync += [setup.eq(0), setup.size.eq(first)]
                 m.d.sync += [step.eq(1) for step in setup.steps]
-        m.d.comb += self.shape.spans.eq(self.spans)
+        m.d.sync += self.shape.last_span.eq(self.spans - 1)
         with m.If(there & (came.op == Op.COLUMNS)):
-            m.d.sync += self.shape.columns.eq(came.value)
+            m.d.sync += self.shape.last_column.eq(came.value - 1)
         with m.If(there & (came.op == Op.LINES)):
-            m.d.sync += self.shape.lines.eq(came.value)
+            m.d.sync += self.shape.last_line.eq(came.value - 1)
         for number, setup in enumerate(self.setup):
             with m.If(there & (came.stream == number)), m.Switch(came.op):
                 with m.Case(Op.PITCH):

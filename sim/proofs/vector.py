@@ -64,9 +64,9 @@ class AddressesProof(wiring.Component):
             addresses.walk.payload.row.eq(self.row),
             addresses.walk.payload.cursor.spans.eq(self.further),
             place.left.eq(self.rows),
-            addresses.shape.spans.eq(self.spans),
-            addresses.shape.columns.eq(self.columns),
-            addresses.shape.lines.eq(self.lines),
+            addresses.shape.last_span.eq(self.spans - 1),
+            addresses.shape.last_column.eq(self.columns - 1),
+            addresses.shape.last_line.eq(self.lines - 1),
             addresses.o.ready.eq(self.ready),
         ]
         begun = Signal()
