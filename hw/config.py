@@ -10,12 +10,14 @@ from math import gcd
 from numbers import Integral
 
 from .errors import ConfigError
-from .formats import FORMATS, FP16, INT8, Format, OutputFormat
+from .formats import FORMATS, FP16, INT8, ROUNDED, Format, OutputFormat
 
 MAX_TERMS = 1 << 15
 """Longest dot product (in kept products) whose accumulator is proven never to overflow. A longer
 one wraps around if its sum leaves the accumulator: the driver refuses what could
 (`sw/compiler/bounds.py`)."""
+RAW_HEADROOM = 32
+"""Bits that a sum on its way to tensor memory is wider: room for 2**32 sums of `MAX_TERMS`."""
 MAX_ROWS, MAX_COLUMNS, MAX_INTERLEAVE = 128, 128, 16
 """Of an array, and of the outputs that a processing element accumulates in turn."""
 GROUPS = (8, 16)
@@ -187,6 +189,16 @@ class Config:
         return max(32, self.format.accumulator_bits(MAX_TERMS))
 
     @property
+    def exact_bits(self) -> int:
+        """Width in bits of a sum as its epilogue takes it: with an addend, if there can be one."""
+        return self.accumulator_bits + (RAW_HEADROOM if self.tensor_words else 0)
+
+    @property
+    def raw_limbs(self) -> int:
+        """Limbs of 32 bits that such a sum has; those above them only repeat its sign."""
+        return -(-self.exact_bits // 32)
+
+    @property
     def sum_bits(self) -> int:
         """Width in bits of what a processing element drains: an exact sum or a binary32."""
         return 32 if self.accumulation is Accumulation.FP32 else self.accumulator_bits
@@ -226,6 +238,29 @@ class Config:
         """Groups that a row of results reaches into, at most."""
         row = self.group_bytes - self.store_bytes + 4 * self.columns
         return -(-row // self.group_bytes)
+
+    @property
+    def side_bits(self) -> int:
+        """Bits of a group that lie between the places where a row of side operands can begin:
+        `store_bytes` of the narrowest elements."""
+        return self.store_bytes * min(8, self.format.bits)
+
+    @property
+    def side_groups(self) -> int:
+        """Groups that a row of side operands reaches into, at most."""
+        row = 8 * self.group_bytes - self.side_bits + 32 * self.columns
+        return -(-row // (8 * self.group_bytes))
+
+    @property
+    def side_depth(self) -> int:
+        """Windows of side operands that may wait at each column, a power of two: so many that the
+        last column can take a row a cycle."""
+        return max(16, 1 << ((self.columns + 12) // self.lanes - 1).bit_length())
+
+    @property
+    def outputs(self) -> tuple[OutputFormat, ...]:
+        """The formats in which a sum can leave."""
+        return tuple(OutputFormat) if self.tensor_words else ROUNDED
 
     @property
     def header_beats(self) -> int:

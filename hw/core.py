@@ -34,6 +34,7 @@ from .tensor.filler import Filler
 from .tensor.memory import TensorMemory
 from .tensor.rows import RowMover
 from .tensor.share import PortShare
+from .tensor.side import SideReader
 from .tensor.store import Store
 from .vector.unit import VectorUnit
 
@@ -71,6 +72,7 @@ class Core(wiring.Component):
     def __init__(self, config: Config, library: Library | None = None):
         self.config = config
         self.library = library
+        self.side = SideReader(config) if config.tensor_words else None
         self.storing = Signal()
         """Results go into tensor memory in this cycle."""
         self.flagged: dict[Flag, list[Value]] = {flag: [] for flag in Flag}
@@ -112,7 +114,10 @@ class Core(wiring.Component):
         bus = sequencer.settings
         if config.tensor_words:
             bus = self._tensors(m, sequencer, rows, response, activations, weights, schedule)
+            self._side(m, sequencer, groups)
+            m.d.comb += issuer.row_taken.eq(rows.sums_left)
         else:
+            m.d.comb += issuer.row_taken.eq(rows.row_taken)
             connect_checked(m, response.wanted, rows.wanted)
             connect_checked(m, sequencer.write, activations.write, weights.write, schedule.write)
         m.d.comb += [
@@ -121,7 +126,6 @@ class Core(wiring.Component):
             weights.address.eq(issuer.slot_address),
             weights.valid.eq(issuer.valid),
             weights.last.eq(issuer.last),
-            issuer.row_taken.eq(rows.row_taken),
             response.flags.eq(self.flags),
         ]
         for r, link in enumerate(activations.groups):
@@ -154,6 +158,8 @@ class Core(wiring.Component):
         self._release_pages(m, sequencer, issuer)
         self._count(m, sequencer, schedule, issuer, weights, drain, response)
         self.flagged[Flag.NONFINITE_ACTIVATION].append(activations.nonfinite)
+        if config.tensor_words:
+            self.flagged[Flag.NONFINITE_ACTIVATION] += [g.nonfinite for g in groups]
         self.flagged[Flag.NONFINITE_WEIGHT].append(weights.nonfinite)
         self.flagged[Flag.OVERFLOW] += [g.overflow for g in groups]
         self.flagged[Flag.SATURATED] += [g.saturated for g in groups]
@@ -188,7 +194,11 @@ class Core(wiring.Component):
         connect_checked(m, reader.port, share.readers[0])
         connect_checked(m, mover.port, share.readers[1])
         connect_checked(m, share.port, memory.reads[0])
-        connect_checked(m, filling, memory.reads[1])
+        m.submodules.beside = beside = PortShare(config)
+        m.submodules.side = side = self.side
+        connect_checked(m, filling, beside.readers[0])
+        connect_checked(m, side.port, beside.readers[1])
+        connect_checked(m, beside.port, memory.reads[1])
         # Only one of them writes to a buffer: a LOAD waits until no mover is at work.
         write = write_signature(config).create(path=("write",))
         self._either(m, write, filler.write.valid, filler.write, sequencer.write)
@@ -227,6 +237,14 @@ class Core(wiring.Component):
         for flag in (Flag.OVERFLOW, Flag.SATURATED, Flag.FAULT):
             self.flagged[flag].append(getattr(vector, flag.name.lower()))
         return write, share.port
+
+    def _side(self, m: Module, sequencer, groups):
+        """Side operands to the columns whose sums they go with."""
+        side, shared = self.side, self.config.columns_per_epilogue
+        connect_checked(m, sequencer.side, side.runs)
+        connect_checked(m, groups[-1].freed, side.freed)
+        for c, column in enumerate(side.columns):
+            connect_checked(m, column, groups[c // shared].side[c % shared])
 
     @staticmethod
     def _either(m: Module, bus, writes, first, second):

@@ -38,10 +38,27 @@ class OutputFormat(IntEnum):
     FP32 = 0
     FP16 = 1
     INT8 = 2
+    RAW = 3
+    """The exact sum itself, in two's complement of `RAW_BITS`: only into tensor memory."""
 
     @property
     def bytes(self) -> int:
-        return (4, 2, 1)[self]
+        return (4, 2, 1, RAW_BITS // 8)[self]
+
+    @property
+    def limbs(self) -> int:
+        """Results that a sum leaves as: a RAW one as limbs of 32 bits, least significant first."""
+        return max(1, self.bytes // 4)
+
+    @property
+    def result_bits(self) -> int:
+        """Width in bits of each of these."""
+        return 8 * self.bytes // self.limbs
+
+
+RAW_BITS = 128
+ROUNDED = OutputFormat.FP32, OutputFormat.FP16, OutputFormat.INT8
+"""What a sum is rounded to; a host takes no other."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, INSTRUCTION_BYTES, Config
-from ..formats import OutputFormat
 from ..isa.commands import (
     ALL_COLUMNS,
     FILL_SETTINGS,
@@ -17,6 +16,7 @@ from ..isa.commands import (
     Read,
     Rows,
     Run,
+    Side,
     Status,
     Target,
     Vector,
@@ -24,8 +24,9 @@ from ..isa.commands import (
 )
 from ..isa.maps import address_bits
 from ..isa.vector import MOST_INSTRUCTIONS, STREAMS
-from ..layouts import HEADER, LIMITS
+from ..layouts import FIELDS, HEADER, LIMITS
 from ..lib.pipeline import register
+from . import side
 
 
 def view(kind, header):
@@ -49,8 +50,12 @@ class Judge(wiring.Component):
     header : In(256)
     ended : In(1), the packet ended with the header
     bad_check : In(1), its CRC is wrong
-    limits : In(layouts.LIMITS), with tensor memory: of the last IMAGE
     problem : Out(Status)
+
+    With tensor memory also
+
+    limits : In(layouts.LIMITS), of the last IMAGE
+    side : In(layouts.FIELDS(Side)), the last SIDE
     """
 
     def __init__(self, config: Config):
@@ -62,7 +67,7 @@ class Judge(wiring.Component):
                 "bad_check": In(1),
                 "problem": Out(Status),
             }
-            | ({"limits": In(LIMITS)} if config.tensor_words else {})
+            | ({"limits": In(LIMITS), "side": In(FIELDS(Side))} if config.tensor_words else {})
         )
 
     def elaborate(self, platform):
@@ -78,7 +83,7 @@ class Judge(wiring.Component):
                 "run": self._run_outside(run),
                 "field": self._run_wrong(run),
                 "store": self._store_wrong(run),
-                **(self._words_outside() | self._walks_wrong() if self.config.tensor_words else {}),
+                **(self._beside_tensors(m, run) if self.config.tensor_words else {}),
                 **(self._vector_wrong() if self.config.vector_lanes else {}),
             },
         )
@@ -98,9 +103,9 @@ class Judge(wiring.Component):
                 with m.If(found["settings"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
             with m.Case(Opcode.RUN):
-                with m.If(found["run"]):
+                with m.If(found["run"] | found.get("side_address", 0)):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                with m.If(found["field"] | found["store"]):
+                with m.If(found["field"] | found["store"] | found.get("side_field", 0)):
                     m.d.comb += problem.eq(Status.BAD_FIELD)
                 with m.If(run.finish & ~run.store & ~ended):
                     m.d.comb += problem.eq(Status.BAD_LENGTH)
@@ -128,6 +133,8 @@ class Judge(wiring.Component):
                             m.d.comb += problem.eq(Status.BAD_LENGTH)
             if self.config.tensor_words:
                 with m.Case(Opcode.IMAGE), m.If(found["image"]):
+                    m.d.comb += problem.eq(Status.BAD_FIELD)
+                with m.Case(Opcode.SIDE), m.If(found["layout"]):
                     m.d.comb += problem.eq(Status.BAD_FIELD)
             if self.config.vector_lanes:
                 with m.Case(Opcode.VECTOR):
@@ -237,7 +244,7 @@ class Judge(wiring.Component):
         each other or beyond their ends."""
         config = self.config
         if not config.tensor_words:
-            return run.store
+            return run.store | run.addend | run.raw_addend | run.mask
         group, unit = config.group_bytes.bit_length() - 1, config.store_bytes.bit_length() - 1
         return run.store & (
             ~run.finish
@@ -245,6 +252,15 @@ class Judge(wiring.Component):
             | (run.offset[group:] >= run.groups)
             | run.offset[:unit].any()
         )
+
+    def _beside_tensors(self, m: Module, run) -> dict:
+        """What only a device with tensor memory can find wrong."""
+        return self._words_outside() | self._walks_wrong() | self._side_wrong(m, run)
+
+    def _side_wrong(self, m: Module, run) -> dict:
+        """What is wrong with a RUN's side operands, and with a SIDE itself."""
+        layout = side.layout_wrong(view(Side, self.header))
+        return {**side.wrong(self.config, m, run, self.side), "layout": layout}
 
     def _run_outside(self, run):
         """A RUN begins outside a buffer, or its records leave their page."""
@@ -265,7 +281,7 @@ class Judge(wiring.Component):
         """A RUN wants a page or a format that there is not, or it has nothing to do."""
         return (
             (run.settings_page[page_bits(self.config) :] != 0)
-            | (run.output > max(OutputFormat))
+            | (run.output > max(self.config.outputs))
             | (run.row_blocks == 0)
             | (run.schedule_count == 0)
             | (~run.finish & (run.row_blocks != 1))

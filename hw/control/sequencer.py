@@ -39,6 +39,7 @@ from ..layouts import (
     RELEASE_SETTINGS,
     RESPONSE,
     RUN,
+    SIDE,
     VECTOR,
     WALK,
     WRITE_PORT,
@@ -85,6 +86,7 @@ class Sequencer(wiring.Component):
     read_done : In(1), a READ's last word has been asked for
     fill, row : Out streams of layouts.FILL and WALK
     output : Out stream of layouts.OUTPUT, where each RUN's rows go
+    side : Out stream of layouts.SIDE, what a RUN that has begun reads beside
     finished : In(1) for each engine, pulses
     vector : Out stream of layouts.VECTOR, with a vector unit
     """
@@ -126,6 +128,7 @@ class Sequencer(wiring.Component):
             "fill": Out(stream.Signature(FILL(config))),
             "row": Out(stream.Signature(WALK(config))),
             "output": Out(stream.Signature(OUTPUT(config))),
+            "side": Out(stream.Signature(SIDE(config))),
             "finished": In(len(Engine)),
         }
         if config.vector_lanes:
@@ -204,7 +207,7 @@ class Sequencer(wiring.Component):
     def _tensors(self, m: Module, tensors: TensorCommands, rows: Signal):
         """Commands of tensor memory, and their answers."""
         m.submodules.tensors = tensors
-        for name in ("memory", "fill", "row", "run", "output", "vector"):
+        for name in ("memory", "fill", "row", "run", "output", "side", "vector"):
             if name == "vector" and not self.config.vector_lanes:
                 continue
             connect_checked(m, getattr(tensors, name), wiring.flipped(getattr(self, name)))
@@ -212,6 +215,7 @@ class Sequencer(wiring.Component):
         reads = (self._opcode == Opcode.READ) & (self.status == Status.OK)
         m.d.comb += [
             tensors.header.eq(self.header),
+            self.judge.side.eq(tensors.sides),
             tensors.i.payload.eq(self.i.payload),
             tensors.answered.eq(answer.valid & answer.ready & reads),
             tensors.read.eq(self.read_done),
@@ -375,8 +379,9 @@ class Sequencer(wiring.Component):
         """A RUN's header as layouts.RUN, which has as many bits of a page as there are."""
         layout = RUN(self.config)
         page = asked.settings_page[: page_bits(self.config)]
+        side = (asked.addend, asked.mask) if self.config.tensor_words else ()
         where = (getattr(asked, name) for name in layout.members if name != "mode")
-        return layout(Cat(asked.finish, asked.relu, asked.output, page, *where))
+        return layout(Cat(asked.finish, asked.relu, asked.output, page, *side, *where))
 
     def _settings_page(self, entry):
         """The page of an entry that exists: its number divided by T, rounded down."""

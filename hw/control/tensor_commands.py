@@ -1,11 +1,12 @@
-"""What commands want of tensor memory: WRITE, READ, FILL, ROWS, IMAGE, VECTOR, RUNs that store; and
-the queues of all engines."""
+"""What commands want of tensor memory: WRITE, READ, FILL, ROWS, IMAGE, VECTOR, RUNs that store and
+their SIDE operands; and the queues of all engines."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, Config
+from ..formats import ROUNDED, OutputFormat
 from ..isa.commands import (
     FILL_SETTINGS,
     WAITS_AT,
@@ -15,6 +16,7 @@ from ..isa.commands import (
     Read,
     Rows,
     Run,
+    Side,
     Vector,
     Write,
 )
@@ -26,8 +28,10 @@ from ..layouts import (
     OUTPUT,
     PLACE,
     RUN,
+    SIDE,
     VECTOR,
     WALK,
+    WINDOWS,
     WRITE_PORT,
     beat,
     connect_checked,
@@ -37,6 +41,7 @@ from ..lib.pipeline import times
 from ..tensor.beats import BeatWriter
 from .dispatcher import Dispatcher
 from .judge import view
+from .side import addend_bits, first_places, moved, place_of
 
 RUNS_INSIDE = 16
 """RUNs that have left their queue, and whose rows have not all left."""
@@ -62,6 +67,8 @@ class TensorCommands(wiring.Component):
     fill, row, run : Out streams of layouts.FILL, WALK, RUN
     vector : Out stream of layouts.VECTOR, with a vector unit
     output : Out stream of layouts.OUTPUT, of each RUN that finishes
+    side : Out stream of layouts.SIDE, of each RUN that has side operands and has begun
+    sides : Out(layouts.FIELDS(Side)), the last SIDE command
     finished : In(1) for each engine, pulses
     working : Out(1), as it was a cycle ago: something is in a queue or at work
     filling : Out(1), likewise: a FILL or ROWS is
@@ -74,6 +81,9 @@ class TensorCommands(wiring.Component):
         self.writer = BeatWriter(config)
         # Wide, but short: block RAM would be slower, and hardly smaller.
         self.outputs = Fifo(OUTPUT(config), config.runs_ahead + RUNS_INSIDE, block_ram=1 << 16)
+        self.sides_ahead = Fifo(SIDE(config), config.runs_ahead + RUNS_INSIDE, block_ram=1 << 16)
+        self.begun_sides = Signal(range(config.runs_ahead + RUNS_INSIDE + 1))
+        """RUNs with side operands that have begun, and whose operands are still to be read."""
         self.reads = Signal(range(2 * answers))
         """READs that have not read: no more than `answers` wait, but for some on their way."""
         vectors = {"vector": Out(stream.Signature(VECTOR(config)))}
@@ -95,6 +105,8 @@ class TensorCommands(wiring.Component):
                 "row": Out(stream.Signature(WALK(config))),
                 "run": Out(stream.Signature(RUN(config))),
                 "output": Out(stream.Signature(OUTPUT(config))),
+                "side": Out(stream.Signature(SIDE(config))),
+                "sides": Out(FIELDS(Side)),
                 "finished": In(len(Engine)),
                 "working": Out(1),
                 "filling": Out(1),
@@ -162,6 +174,10 @@ class TensorCommands(wiring.Component):
                 ]
             with m.Case(Opcode.READ):
                 m.d.comb += self.begun.eq(~storing)
+            with m.Case(Opcode.SIDE):
+                m.d.comb += self.begun.eq(1)
+                with m.If(self.begin):
+                    m.d.sync += _same(self.sides, view(Side, self.header), FIELDS(Side))
         return m
 
     def _vectors(self, m: Module):
@@ -179,33 +195,97 @@ class TensorCommands(wiring.Component):
         return queue
 
     def _runs(self, m: Module):
-        """A RUN goes to its queue; where its rows go, to another one."""
+        """A RUN goes to its queue; where its rows go, and what is read beside, to others."""
         config, dispatcher, outputs = self.config, self.dispatcher, self.outputs
+        m.submodules.sides_ahead = sides = self.sides_ahead
         run = view(Run, self.header)
         group = run.offset >> config.group_bytes.bit_length() - 1
         room = run.groups - group
         place = Signal(PLACE(config))
         m.d.sync += [
-            place.start.eq(
-                run.destination + group + times(run.pitch, config.rows // config.lanes) - run.pitch
-            ),
-            place.limit.eq(run.destination + run.words - room),
-            place.pitch.eq(run.pitch),
+            place.windows.eq(self._windows(run.destination, group, room, run.words, run.pitch)),
             place.pad.eq(run.pad),
             place.room.eq(Mux(room > config.store_groups, config.store_groups, room)),
             place.position.eq(run.offset >> config.store_bytes.bit_length() - 1),
+            place.plane.eq(self.sides.output_plane),
         ]
+        has_side = run.addend | run.mask
+        free = (outputs.i.ready | ~run.finish) & (sides.i.ready | ~has_side)
+        taken = self.runs.valid & dispatcher.runs.ready & free
+        rows = times(run.row_blocks, config.tile_rows)
+        is_raw = run.output == OutputFormat.RAW
         m.d.comb += [
-            dispatcher.runs.valid.eq(self.runs.valid & (outputs.i.ready | ~run.finish)),
+            dispatcher.runs.valid.eq(self.runs.valid & free),
             dispatcher.runs.payload.eq(self.runs.payload),
             dispatcher.stores.eq(run.store),
-            self.runs.ready.eq(dispatcher.runs.ready & (outputs.i.ready | ~run.finish)),
-            outputs.i.valid.eq(self.runs.valid & dispatcher.runs.ready & run.finish),
+            self.runs.ready.eq(dispatcher.runs.ready & free),
+            outputs.i.valid.eq(taken & run.finish),
             outputs.i.payload.format.eq(run.output),
-            outputs.i.payload.rows.eq(times(run.row_blocks, config.tile_rows)),
+            outputs.i.payload.rows.eq(Mux(is_raw, rows * OutputFormat.RAW.limbs, rows)),
             outputs.i.payload.store.eq(run.store),
             outputs.i.payload.place.eq(place),
+            sides.i.valid.eq(taken & has_side),
+            sides.i.payload.eq(self._sides(m, run)),
         ]
+        # What a RUN reads beside is in memory when it begins, and not before.
+        begins = dispatcher.run.valid & dispatcher.run.ready
+        mode = dispatcher.run.payload.mode
+        begun = self.begun_sides != 0
+        m.d.comb += [
+            self.side.valid.eq(sides.o.valid & begun),
+            self.side.payload.eq(sides.o.payload),
+            sides.o.ready.eq(self.side.ready & begun),
+        ]
+        m.d.sync += self.begun_sides.eq(
+            self.begun_sides
+            + (begins & (mode.addend | mode.mask))
+            - (self.side.valid & self.side.ready)
+        )
+
+    def _sides(self, m: Module, run) -> Signal:
+        """What the RUN reads beside, as layouts.SIDE, a cycle later."""
+        config, sides = self.config, self.sides
+        side = Signal(SIDE(config))
+        first, _ = first_places(config, m, run)
+        m.d.sync += [
+            side.windows.eq(times(run.row_blocks, config.rows // config.lanes)),
+            side.addend.eq(run.addend),
+            side.raw.eq(run.raw_addend),
+            side.mask.eq(run.mask),
+            side.format.eq(run.output),
+            side.plane.eq(sides.addend_plane),
+        ]
+        addend = (sides.addend_offset, sides.addend_words, sides.addend_pitch, sides.addend_groups)
+        mask = (sides.mask_offset, run.words, run.pitch, run.groups)
+        mask_bits = Signal(6)
+        with m.Switch(run.output):
+            for output in ROUNDED:
+                with m.Case(output):
+                    m.d.comb += mask_bits.eq(output.result_bits)
+        for operand, (offset, words, pitch, groups), bits in (
+            (side.addends, addend, addend_bits(config, run)),
+            (side.masks, mask, mask_bits),
+        ):
+            group, position = place_of(config, first, bits)
+            room = groups - group
+            base = moved(config, run, offset)
+            m.d.sync += [
+                operand.windows.eq(self._windows(base, group, room, words, pitch)),
+                operand.room.eq(Mux(room > config.side_groups, config.side_groups, room)),
+                operand.position.eq(position),
+            ]
+        return side
+
+    def _windows(self, base, group, room, words, pitch):
+        """The windows of a RUN in the words from `base` on, as layouts.WINDOWS: of each, those
+        groups from `group` on for which there is `room`."""
+        layout = WINDOWS(self.config)
+        fields = {
+            "start": base + group + times(pitch, self.config.rows // self.config.lanes) - pitch,
+            "limit": base + words - room,
+            "pitch": pitch,
+        }
+        return layout(Cat(fields[name][: field.width] for name, field in layout))
 
 
 def _same(to, of, layout: data.StructLayout) -> list:

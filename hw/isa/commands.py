@@ -49,6 +49,8 @@ class Opcode(IntEnum):
     """Fill a block of rows of the activations' buffer from a tensor in tensor memory."""
     IMAGE = 9
     """Set how the ROWS that follow walk over their tensor."""
+    SIDE = 10
+    """Say where the side operands of the RUNs that follow lie."""
     VECTOR = 11
     """Run a program of the vector unit over tensors in tensor memory."""
 
@@ -211,13 +213,19 @@ class Run(_Command):
     """The sums are complete, send them out. Without it they stay, for the next RUN."""
     relu: int = _bits(1)
     output: int = _bits(2)
-    """An `OutputFormat`."""
+    """An `OutputFormat`; RAW only if the rows are stored, and without `relu`."""
     store: int = _bits(1, default=0)
     """The rows go to tensor memory, not to the host."""
     pad: int = _bits(1, default=0)
     """Of a RUN that stores: zeros fill the last group that a row reaches into."""
-    settings_page: int = _bits(10)
+    settings_page: int = _bits(7)
     """Which page of column settings the tiles use."""
+    addend: int = _bits(1, default=0)
+    """Of a RUN that stores: a tensor is added to the sums (`Side`)."""
+    raw_addend: int = _bits(1, default=0)
+    """It is RAW; else its elements are of the format that the array multiplies."""
+    mask: int = _bits(1, default=0)
+    """Of a RUN that stores, not as RAW: outputs are zero where a tensor of their format is."""
     activation_base: int = _bits(16)
     activation_stride: int = _bits(16)
     row_blocks: int = _bits(16)
@@ -364,6 +372,30 @@ class Rows(_Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Side(_Command):
+    """Say where the side operands of the RUNs that follow lie, and the planes of RAW outputs.
+
+    A side operand has a row for each row that the RUN stores. Its rows lie as a `Run`'s do: in
+    windows, from a word on that lies so much further than the RUN's `destination` (addresses wrap
+    at the memory's end). The RUN's column 0 is element n of its row, where n elements of the output
+    take `offset` bytes; n is a multiple of `Config.store_bytes`. What a row has not is zero, and
+    so is a row that is not whole in its words.
+    """
+
+    opcode = Opcode.SIDE
+    addend_offset: int = _bits(16, default=0)
+    addend_words: int = _bits(16, default=0)
+    addend_pitch: int = _bits(16, default=0)
+    addend_groups: int = _bits(16, default=0)
+    addend_plane: int = _bits(16, default=0)
+    """Words from one limb's plane of a RAW addend to the next one's."""
+    mask_offset: int = _bits(16, default=0)
+    """The mask has the RUN's own `words`, `pitch` and `groups`."""
+    output_plane: int = _bits(16, default=0)
+    """Words from one limb's plane of RAW outputs to the next one's: at least the RUN's `words`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Vector(_Command):
     """Run a program of the vector unit (`vector`) over `rows` rows of `spans` spans.
 
@@ -398,10 +430,10 @@ class Vector(_Command):
         )
 
 
-Command = Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows | Image | Vector
+Command = Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows | Image | Side | Vector
 COMMANDS: dict[Opcode, type[Command]] = {
     kind.opcode: kind
-    for kind in (Load, ColumnSettings, Run, Sync, Write, Read, Fill, Rows, Image, Vector)
+    for kind in (Load, ColumnSettings, Run, Sync, Write, Read, Fill, Rows, Image, Side, Vector)
 }
 WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 """Commands that a payload follows."""

@@ -2,15 +2,17 @@
 
 sum ─► + bias ─► |x|, ReLU ─► × scale ─► leading one ─► shift right ─► round ─► encode
                                          (exponent)     (sticky)      (even)
+
+A limb of a RAW output goes the same way: its bits are a magnitude, its scale is one.
 """
 
-from amaranth import Cat, Module, Mux, Signal, Value, signed
+from amaranth import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arith.rounding import leading_one, shift_stage
 from ..config import Config
-from ..formats import OutputFormat
+from ..formats import RAW_BITS, OutputFormat
 from ..lib.pipeline import register_unless
 
 STAGES = 15
@@ -29,14 +31,17 @@ class Epilogue(wiring.Component):
     """``round(relu?((sum + bias) * scale * 2**exponent))``, once, to nearest even.
 
     FP32 and FP16: subnormals, overflow to infinity, a negative that rounds to zero is -0. INT8:
-    saturates. Source: IEEE 754-2019, roundTiesToEven.
+    saturates. RAW: 32 bits of ``sum + bias``, neither scaled nor rounded. Source: IEEE 754-2019,
+    roundTiesToEven.
 
     Latency: `latency` cycles. Throughput: one sum a cycle, no stalls.
 
     Members
     -------
     i : In({valid, sum, bias, scale, exponent, relu, format}); sum and bias are two's complement
-        of `config.accumulator_bits`, scale is unsigned, exponent signed, 16 bits each
+        of `config.exact_bits` and `config.accumulator_bits`, scale is unsigned, exponent signed, 16
+        bits each. With tensor memory also `zero`, the output is +0 whatever the sum, and `limb`,
+        which one of a RAW output is wanted
     o : Out({valid, data, overflow, saturated}), data in the low bits
     """
 
@@ -47,20 +52,21 @@ class Epilogue(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        bits = config.accumulator_bits
+        side = {"zero": Out(1), "limb": Out(range(OutputFormat.RAW.limbs))}
         super().__init__(
             {
                 "i": In(
                     wiring.Signature(
                         {
                             "valid": Out(1),
-                            "sum": Out(signed(bits)),
-                            "bias": Out(signed(bits)),
+                            "sum": Out(signed(config.exact_bits)),
+                            "bias": Out(signed(config.accumulator_bits)),
                             "scale": Out(16),
                             "exponent": Out(signed(16)),
                             "relu": Out(1),
                             "format": Out(2),
                         }
+                        | (side if config.tensor_words else {})
                     )
                 ),
                 "o": Out(
@@ -71,6 +77,7 @@ class Epilogue(wiring.Component):
                             "overflow": Out(1),
                             "saturated": Out(1),
                         }
+                        | ({"raw": Out(1)} if config.tensor_words else {})
                     )
                 ),
             }
@@ -87,19 +94,33 @@ class Epilogue(wiring.Component):
             spared = self.config.compact and stages % MERGED != 0
             return register_unless(spared, m, f"stage_{stages}", values)
 
-        i = self.i
+        i, side = self.i, bool(self.config.tensor_words)
+        biased, scale, exponent = i.sum + i.bias, i.scale, i.exponent
+        more = {}
+        if side:
+            # The sum is so wide that the bias adds no bit.
+            biased = biased[: self.config.exact_bits].as_signed()
+            raw = i.format == OutputFormat.RAW
+            scale, exponent = Mux(raw, 1, scale), Mux(raw, 0, exponent).as_signed()
+            more = {"zero": i.zero, "limb": i.limb, "raw": raw}
         s = stage(
             valid=i.valid,
-            biased=i.sum + i.bias,
-            scale=i.scale,
-            exponent=i.exponent,
+            biased=biased,
+            scale=scale,
+            exponent=exponent,
             relu=i.relu,
             format=i.format,
+            **more,
         )
         biased = s.pop("biased")
         negative = biased < 0
         magnitude = Mux(negative, -biased, biased)[: len(biased)]
         dropped = s.pop("relu") & negative
+        if side:
+            limbs = Cat(biased, biased[-1].replicate(RAW_BITS - len(biased)))
+            limb = limbs.word_select(s.pop("limb"), 32)
+            magnitude = Mux(s["raw"], limb, magnitude)
+            dropped, negative = dropped | s.pop("zero"), negative & ~s["raw"]
         s = stage(**s, magnitude=Mux(dropped, 0, magnitude), negative=negative)
 
         # Multiply limb by limb; limbs two apart do not overlap, so one addition joins them all.
@@ -137,9 +158,10 @@ class Epilogue(wiring.Component):
             huge=s["nonzero"] & (high >= 8),
             field=(high + Mux(s["is_half"], 14, 126)).as_signed(),
         )
+        raw = s["raw"] if side else Const(0)
         fraction = Mux(s["is_half"], 10, 23)
         shift = Mux(
-            s["is_int"],
+            s["is_int"] | raw,
             GUARD - 1 - s.pop("exponent"),
             s.pop("lowest_kept") + (GUARD - 1) - fraction,
         )
@@ -147,14 +169,17 @@ class Epilogue(wiring.Component):
         s = stage(
             **s,
             shift=shift.as_signed(),
-            field=Mux(nonzero & (field > 0), Mux(field > limit, limit, field), 0)[:8],
+            field=Mux(nonzero & (field > 0) & ~raw, Mux(field > limit, limit, field), 0)[:8],
         )
         shift, most = s.pop("shift"), width + GUARD
         s = stage(
             **s, amount=Mux(shift < 0, 0, Mux(shift > most, most, shift))[: most.bit_length()]
         )
 
-        value, sticky = Cat(*[0] * GUARD, s.pop("product")), Cat(0)
+        product = s.pop("product")
+        if side:
+            s["above"] = product[KEPT - 1 : 32]  # of a limb what a rounded number has no room for
+        value, sticky = Cat(*[0] * GUARD, product), Cat(0)
         bits = list(reversed(range(most.bit_length())))
         for group in (bits[:2], bits[2:4], bits[4:]):
             for bit in group:
@@ -164,14 +189,9 @@ class Epilogue(wiring.Component):
 
         # The guard bit decides, the sticky bit breaks what would be a tie, the even one wins.
         rounded = value[1:] + (value[0] & (sticky | value[1]))
+        kept = ("valid", "is_int", "is_half", "sign", "huge", "field")
         s = stage(
-            valid=s["valid"],
-            is_int=s["is_int"],
-            is_half=s["is_half"],
-            sign=s["sign"],
-            huge=s["huge"],
-            field=s["field"],
-            rounded=rounded,
+            **{name: s[name] for name in (*kept, *(("raw", "above") * side))}, rounded=rounded
         )
 
         # A carry out of the fraction runs into the exponent, as it should.
@@ -204,9 +224,13 @@ class Epilogue(wiring.Component):
             ),
         )
         over = ~s["is_int"] & Mux(s["is_half"], half_over, single_over)
-        return {
+        results = {
             "valid": s["valid"],
             "data": data,
             "overflow": s["valid"] & over,
             "saturated": s["valid"] & s["is_int"] & clipped,
         }
+        if self.config.tensor_words:
+            raw = s["raw"]
+            results |= {"data": Mux(raw, Cat(single[: KEPT - 1], s["above"]), data), "raw": raw}
+        return results

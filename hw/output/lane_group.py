@@ -3,19 +3,31 @@
 sums of column 0 ─►[queue]─┐                      settings
 sums of column 1 ─►[queue]─┼─► one in turn ─► bias, scale, ReLU, rounding ─►[results]─► row of S
 …                 ─►[queue]─┘
+
+With tensor memory each column's side operands wait too, beside its sums.
 """
 
-from amaranth import Cat, Module, Mux, Signal, signed
+from amaranth import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..array.mac import UNITS, longest_conversion
 from ..config import Config
-from ..layouts import DRAINED, MODE, RELEASE_SETTINGS, settings_signature
+from ..formats import OutputFormat
+from ..layouts import (
+    DRAINED,
+    MODE,
+    RELEASE_SETTINGS,
+    SIDE_FREED,
+    SIDE_ROWS,
+    connect_checked,
+    settings_signature,
+)
 from ..lib.fifo import Fifo
 from ..lib.pipeline import register, register_unless
 from .epilogue import STAGES, Epilogue
+from .side import SideOperands
 
 RESULTS = 32
 """Results that may wait for their row to be taken, at least; more than the epilogue has on its
@@ -33,7 +45,8 @@ class LaneGroup(wiring.Component):
     start as: bias 0, and the scale that leaves a sum as it is.
 
     Latency: some cycles more than the epilogue's. Throughput: one sum a cycle, so a row of S in S
-    cycles. Stall rule: rows wait to be taken; sums never wait, the issuer has made room in the
+    cycles; RAW sums take four times as long, and give four rows, a limb each. Stall rule: rows wait
+    to be taken, and for their side operands; sums never wait, the issuer has made room in the
     queues before a tile ends.
 
     Members
@@ -47,6 +60,12 @@ class LaneGroup(wiring.Component):
     row_taken : In(1), the row is taken in this cycle; the next one shows in the one after
     release : Out(RELEASE_SETTINGS(config)), the settings have been read for a RUN's last sum
     overflow, saturated : Out(1), pulses
+
+    With tensor memory also
+
+    side : S x In(layouts.SIDE_ROWS)
+    freed : Out(layouts.SIDE_FREED), what the last column has used of that
+    nonfinite : Out(1), pulses: an addend was not finite
     """
 
     settle = longest_conversion() + 3 + STAGES
@@ -64,6 +83,12 @@ class LaneGroup(wiring.Component):
         """Rows of results that may wait."""
         self.depth = depth or config.output_depth
         """Sums of a column that may wait."""
+        self.operands = SideOperands(config) if config.tensor_words else None
+        memory = {
+            "side": In(SIDE_ROWS(config)).array(columns),
+            "freed": Out(SIDE_FREED(config)),
+            "nonfinite": Out(1),
+        }
         super().__init__(
             {
                 "number": In(8),
@@ -77,6 +102,7 @@ class LaneGroup(wiring.Component):
                 "overflow": Out(1),
                 "saturated": Out(1),
             }
+            | (memory if config.tensor_words else {})
         )
 
     def elaborate(self, platform):
@@ -112,25 +138,32 @@ class LaneGroup(wiring.Component):
         turn = Signal(range(len(queues)))
         # Results that fit after one more; its sign decides.
         room = Signal(range(-1, self.room * len(queues)), init=self.room * len(queues) - 1)
-        start = Signal()
-        m.d.comb += start.eq(Cat(q.o.valid for q in queues).bit_select(turn, 1) & (room >= 0))
+        start, whole = Signal(), Const(1)  # `whole`: nothing of the sum is left to start
+        ready = Cat(q.o.valid for q in queues).bit_select(turn, 1) & (room >= 0)
         # A cycle late, which only makes a sum wait: the wire is long.
         left = Signal()
         m.d.sync += [
             left.eq(self.row_taken),
             room.eq(room - start + Mux(left, len(queues), 0)),
         ]
-        with m.If(start):
-            m.d.sync += turn.eq(turn + 1)
         # A sum is taken the cycle after, so that registers lead to the many bits of a queue; by
         # then another queue has its turn, if there is another one.
         taken = {"valid": start, "turn": turn}
+        head, kept = Signal(wanted), Signal(wanted, reset_less=True)
+        if config.tensor_words:
+            first = queues[0].o.payload.wanted.mode
+            mode = first.shape()(Mux(turn == 0, first.as_value(), head.mode.as_value()))
+            ready &= self._limb(m, turn, mode, start, room, taken) & self._side_there(m, turn, mode)
+            whole = taken["whole"]
+        with m.If(start & whole):
+            m.d.sync += turn.eq(turn + 1)
         if len(queues) > 1:
             taken = register(m, "taken", taken)
-        head, kept = Signal(wanted), Signal(wanted, reset_less=True)
+        gone = taken["valid"] & taken.get("whole", Const(1))
         m.d.comb += [
+            start.eq(ready),
             head.eq(Mux(taken["turn"] == 0, queues[0].o.payload.wanted, kept)),
-            *(q.o.ready.eq(taken["valid"] & (taken["turn"] == c)) for c, q in enumerate(queues)),
+            *(q.o.ready.eq(gone & (taken["turn"] == c)) for c, q in enumerate(queues)),
         ]
         m.d.sync += kept.eq(head)
         # By indexing, whose multiplexer takes the wide sums through one level of logic.
@@ -141,9 +174,48 @@ class LaneGroup(wiring.Component):
             "sum": sums.word_select(taken["turn"], config.sum_bits).as_signed(),
             "relu": head.mode.relu,
             "format": head.mode.format,
-            "end": taken["valid"] & head.end & (taken["turn"] == len(queues) - 1),
+            "end": gone & head.end & (taken["turn"] == len(queues) - 1),
             "page": head.mode.settings_page,
             "address": taken["turn"] * config.settings_entries + entry,
+        } | (self._side_taken(m, head.mode, taken, gone) if config.tensor_words else {})
+
+    def _limb(self, m: Module, turn: Signal, mode, start: Signal, room: Signal, taken: dict):
+        """Add to what is `taken` which limb of a RAW sum it is, and whether the last; returns
+        whether there is room for all of them."""
+        limb, is_raw = Signal(range(OutputFormat.RAW.limbs)), mode.format == OutputFormat.RAW
+        with m.If(start & is_raw):
+            m.d.sync += limb.eq(limb + 1)
+        taken.update(limb=limb, whole=~is_raw | limb.all())
+        # They fill a row each, in one column after the other.
+        begins = is_raw & (turn == 0) & (limb == 0)
+        return ~begins | (room >= OutputFormat.RAW.limbs * len(self.sums) - 1)
+
+    def _side_there(self, m: Module, turn: Signal, mode):
+        """Whether the column whose turn it is has the side operands that its tile wants."""
+        m.submodules.side = side = self.operands
+        for own, port in zip(side.side, self.side, strict=True):
+            connect_checked(m, wiring.flipped(port), own)
+        connect_checked(m, side.freed, wiring.flipped(self.freed))
+        m.d.comb += [
+            side.turn.eq(turn),
+            side.wants_addend.eq(mode.addend),
+            side.wants_mask.eq(mode.mask),
+            self.nonfinite.eq(side.nonfinite),
+        ]
+        return side.there
+
+    def _side_taken(self, m: Module, mode, taken: dict, gone) -> dict:
+        """The side operands of the sum that is taken."""
+        side = self.operands
+        m.d.comb += [
+            side.taken_turn.eq(taken["turn"]),
+            side.takes_addend.eq(gone & mode.addend),
+            side.takes_mask.eq(gone & mode.mask),
+        ]
+        return {
+            "limb": taken["limb"],
+            "addend": Mux(mode.addend, side.addend, 0).as_signed(),
+            "zero": side.zero & mode.mask,
         }
 
     def _finish(self, m: Module, entry: dict, epilogue: Epilogue):
@@ -181,6 +253,8 @@ class LaneGroup(wiring.Component):
             entry |= {"valid": to_integer.o.valid, "sum": to_integer.o.sum}
         m.d.comb += [read.en.eq(1), read.addr.eq(entry.pop("address"))]
         entry = register(m, "asked", entry)
+        if config.tensor_words:
+            entry["sum"] = (entry["sum"] + entry.pop("addend"))[: config.exact_bits].as_signed()
         # A block RAM answers late in its cycle, so its word goes into a register first.
         answer = {name: read.data[name] for name in ("bias", "scale", "exponent")}
         entry = register_unless(config.compact, m, "settings", entry | answer)
@@ -196,20 +270,28 @@ class LaneGroup(wiring.Component):
         next_row_then = Signal.like(next_row)  # in the next cycle
         lane = Signal(range(len(self.row)))
         last_lane = lane == len(self.row) - 1
+        row, whole, rows = filling, Const(1), 1
+        if self.config.tensor_words:
+            # A column gives a RAW sum's limbs one after another, a row each.
+            limb = Signal(range(OutputFormat.RAW.limbs))
+            row, whole = (filling + limb)[: len(filling)], ~result.raw | limb.all()
+            rows = Mux(result.raw, OutputFormat.RAW.limbs, 1)
+            with m.If(result.valid & result.raw):
+                m.d.sync += limb.eq(limb + 1)
         for c, column in enumerate(self.row):
             m.submodules[f"results_{c}"] = memory = Memory(shape=32, depth=self.room, init=[])
             write, read = memory.write_port(), memory.read_port()
             m.d.comb += [
                 write.en.eq(result.valid & (lane == c)),
-                write.addr.eq(filling),
+                write.addr.eq(row),
                 write.data.eq(result.data),
                 read.addr.eq(next_row_then),
                 column.eq(read.data),
             ]
-        with m.If(result.valid):
+        with m.If(result.valid & whole):
             m.d.sync += lane.eq(lane + 1)
             with m.If(last_lane):
-                m.d.sync += filling.eq(filling + 1)
+                m.d.sync += filling.eq(filling + rows)
         m.d.comb += next_row_then.eq(next_row + self.row_taken)
         m.d.sync += [
             self.row_there.eq(result.valid & last_lane),

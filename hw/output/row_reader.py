@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..formats import OutputFormat
+from ..formats import ROUNDED, OutputFormat
 from ..layouts import OUTPUT, ROW
 
 
@@ -32,11 +32,13 @@ class RowReader(wiring.Component):
 
     memory : Out(layouts.ROW), rows to store, whole
     run : Out(layouts.OUTPUT), of the row that is here
+    sums_left : Out(1), with `row_taken`: nothing of the row's sums stays behind, as it does until a
+        RAW row's last limb
     """
 
     def __init__(self, config: Config):
         self.config = config
-        memory = {"memory": Out(ROW(config)), "run": Out(OUTPUT(config))}
+        memory = {"memory": Out(ROW(config)), "run": Out(OUTPUT(config)), "sums_left": Out(1)}
         super().__init__(
             {
                 "wanted": In(stream.Signature(OUTPUT(config))),
@@ -60,16 +62,17 @@ class RowReader(wiring.Component):
             m.d.sync += [asking.rows.eq(asking.rows - 1), more.eq(asking.rows != 1)]
 
         beat_bits = 8 * config.stream_bytes
-        per_row = {output: config.row_beats(output) for output in OutputFormat}
+        per_row = {output: config.row_beats(output) for output in ROUNDED}
         valid, last, final = Signal(), Signal(), Signal()
         row = Signal(len(self.host.data), reset_less=True)
         left = Signal(range(max(per_row.values())))  # beats after the next one
         packed, beats = Signal.like(row), Signal.like(left)
         with m.Switch(asking.format):
-            for kind in OutputFormat:
+            for kind in config.outputs:
                 with m.Case(kind):
-                    results = Cat(column[: 8 * kind.bytes] for column in self.columns)
-                    m.d.comb += [packed.eq(results), beats.eq(per_row[kind] - 1)]
+                    m.d.comb += packed.eq(Cat(c[: kind.result_bits] for c in self.columns))
+                    if kind in per_row:
+                        m.d.comb += beats.eq(per_row[kind] - 1)
         go, go_next = self._takers(m, asking, beats, {"valid": valid, "last": last, "final": final})
         m.d.comb += self.host.data.eq(row)
 
@@ -113,8 +116,12 @@ class RowReader(wiring.Component):
         run, store_next = self.run, Signal()
         with m.If(self.row_taken):
             m.d.sync += run.eq(asking)
+        limb, is_raw = Signal(range(OutputFormat.RAW.limbs)), asking.format == OutputFormat.RAW
         with m.If(asking.store):
             m.d.comb += beats.eq(0)
+        with m.If(self.row_taken & is_raw):
+            m.d.sync += limb.eq(limb + 1)
+        m.d.comb += self.sums_left.eq(self.row_taken & (~is_raw | limb.all()))
         m.d.comb += [
             store_next.eq(Mux(self.row_taken, asking.store, run.store)),
             self.memory.data.eq(self.host.data),

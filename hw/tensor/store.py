@@ -5,7 +5,8 @@
                                └─► …                                 ─┘
 
 Rows are dealt to the lanes in turn, as a tensor has them, and each lane has an address of its own:
-as many rows are under way as there are lanes.
+as many rows are under way as there are lanes. A row of RAW sums comes as one row for each limb,
+least significant first, and each goes to a plane of its own.
 """
 
 from amaranth import Const, Module, Mux, Signal
@@ -15,7 +16,8 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..formats import OutputFormat
 from ..layouts import OUTPUT, ROW, WRITE_PORT
-from ..lib.pipeline import delay, times
+from ..lib.pipeline import delay
+from .windows import Windows
 
 
 class Store(wiring.Component):
@@ -23,7 +25,8 @@ class Store(wiring.Component):
 
     Latency: 1 cycle from a row to its first group. Throughput: a row a cycle, if no row reaches
     into more groups than there are lanes; else a lane is busy for as many cycles as its row has
-    groups. Stall rule: takes a row once its lane has written the one before; waits for nothing.
+    groups, and of RAW sums one lane is at a time. Stall rule: takes a row once its lane has written
+    the one before; waits for nothing.
 
     Members
     -------
@@ -48,13 +51,25 @@ class Store(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        lanes = self.config.lanes
+        config, place = self.config, self.run.place
+        lanes, limbs = config.lanes, OutputFormat.RAW.limbs
+        m.submodules.windows = windows = Windows(config)
         taken, lane = Signal(), Signal(range(lanes), init=lanes - 1)
         lane_next = Signal.like(lane)
-        address, outside = self._address(m, taken, lane)
+        limb, plane = Signal(range(limbs)), Signal(range(config.tensor_words))
+        """Of a RAW row, and how far its plane lies behind the first."""
+        is_raw, whole = self.run.format == OutputFormat.RAW, Signal()
+        m.d.comb += [
+            whole.eq(taken & (~is_raw | (limb == limbs - 1))),
+            windows.place.eq(place.windows),
+            windows.next.eq(whole & (lane == 0)),
+            windows.final.eq(self.row.final),
+        ]
+        with m.If(taken & is_raw):
+            m.d.sync += [limb.eq(limb + 1), plane.eq(Mux(whole, 0, plane + place.plane))]
         row = self._placed(m) | {
-            "address": address,
-            "room": Mux(outside, 0, self.run.place.room),
+            "address": (windows.address + plane)[: len(windows.address)],
+            "room": Mux(windows.outside, 0, place.room),
         }
         free, free_next = Signal(lanes), Signal(lanes)
         for number in range(lanes):
@@ -65,7 +80,7 @@ class Store(wiring.Component):
                 free_next[number].eq(Mux(begin, row["groups"] == 1, left <= 1)),
             ]
         m.d.comb += [
-            lane_next.eq(Mux(taken, Mux(lane == 0, lanes - 1, lane - 1), lane)),
+            lane_next.eq(Mux(whole, Mux(lane == 0, lanes - 1, lane - 1), lane)),
             self.row.go.eq(free.bit_select(lane, 1)),
             self.row.go_next.eq(free_next.bit_select(lane_next, 1)),
             taken.eq(self.row.valid & self.row.go),
@@ -78,40 +93,6 @@ class Store(wiring.Component):
         m.d.comb += self.finished.eq(delay(m, "ended", ended, self.config.store_groups))
         return m
 
-    def _address(self, m: Module, taken: Signal, lane: Signal):
-        """The word of the next row's first group, and whether the row has no place in memory."""
-        config, place = self.config, self.run.place
-        windows = config.rows // config.lanes
-        # A window has the same place in a tile as in the one before: no RUN ends within one.
-        window = Signal(range(windows), init=windows - 1)
-        most = config.tensor_words + 2 * windows * ((1 << 16) - 1)
-        here, later = Signal(range(most)), Signal(range(most))
-        fresh, beyond = Signal(init=1), Signal()
-        outside, left_out = Signal(), Signal()
-        m.d.comb += [
-            here.eq(Mux(fresh, place.start, later)),
-            outside.eq((here > place.limit) | (~fresh & beyond)),
-        ]
-        with m.If(taken):
-            m.d.sync += [fresh.eq(self.row.final), later.eq(here)]
-            with m.If(fresh):
-                m.d.sync += beyond.eq(0)
-            # A tile's highest address comes first. Where it is outside, so are all later tiles;
-            # their addresses, which would grow without end, are not looked at.
-            with m.If(window == windows - 1):
-                m.d.sync += left_out.eq(outside)
-            with m.If(lane == 0):
-                m.d.sync += [
-                    window.eq(Mux(window == 0, windows - 1, window - 1)),
-                    later.eq(here - place.pitch),
-                ]
-                with m.If(window == 0):
-                    m.d.sync += [
-                        later.eq(here + times(place.pitch, 2 * windows) - place.pitch),
-                        beyond.eq(left_out if windows > 1 else outside),
-                    ]
-        return here[: (config.tensor_words - 1).bit_length()], outside
-
     def _placed(self, m: Module) -> dict[str, Signal]:
         """The row where it lies in its groups, zeros behind it, which of their units it fills, and
         how many groups it reaches into."""
@@ -123,7 +104,7 @@ class Store(wiring.Component):
         groups = Signal(range(config.store_groups + 1))
         with m.Switch(self.run.format):
             for output in OutputFormat:
-                count = config.columns * output.bytes // config.store_bytes
+                count = config.columns * output.result_bits // (8 * config.store_bytes)
                 with m.Case(output):
                     m.d.comb += [
                         mask.eq(Const((1 << count) - 1, len(mask))),

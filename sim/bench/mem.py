@@ -1,5 +1,5 @@
-"""Utilisation and speed-up of products whose operands and results stay in tensor memory, by the
-hardware's counters."""
+"""Utilisation and speed-up of products whose operands and results stay in tensor memory, and what
+side operands and exact sums cost them, by the hardware's counters."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +26,9 @@ TARGETS = {
         for n, target in ((4, 1.95), (2, 3.7), (1, 6.8))
     },
 }
+BESIDE = ("8x8.gemm64", "16x16.gemm128")
+"""Shapes that are also measured with side operands; the first one with RAW sums, for which the
+preset of the other has no room."""
 ROOM = 1 << 15
 """Words of tensor memory where a shape needs more than the preset has."""
 
@@ -51,6 +54,8 @@ def rows(only: str) -> Iterator[dict]:
                         what, gain = f"{n}of8.speedup", dense / counters["cycles"]
                         yield row(prefix, what, gain, TARGETS.get(f"{name}.{what}"), note)
                         yield row(prefix, f"{n}of8.dense_utilisation", utilisation)
+                    if name in BESIDE and n in (8, 2):
+                        yield from _beside(opened, config, format, name, n, counters["cycles"])
 
 
 def _configuration(array: str, format: Format, shape: tuple[int, int, int]) -> Config:
@@ -62,27 +67,55 @@ def _configuration(array: str, format: Format, shape: tuple[int, int, int]) -> C
     return config
 
 
-def _product(opened, config: Config, format: Format, shape, n: int) -> tuple[float, dict]:
+def _beside(opened, config: Config, format: Format, name: str, n: int, plain: int) -> Iterator:
+    """Cycles with an addend, with a mask, and with RAW sums in and out, over those without."""
+    kinds = (("addend",), ("mask",), ("addend", "mask"), ("raw",))
+    for kind in kinds if name == BESIDE[0] else kinds[:-1]:
+        _, counters = _product(opened, config, format, SHAPES[name], n, kind)
+        waited = f"{sum(counters[stall] for stall in STALLS)} cycles waited"
+        cost = row(f"mem.{format.name}.{name}.{n}of8", "_".join(kind), counters["cycles"] / plain)
+        yield cost | {"unit": "x", "better": "lower", "note": waited}
+
+
+def _product(
+    opened, config: Config, format: Format, shape, n: int, beside: tuple[str, ...] = ()
+) -> tuple[float, dict]:
     """Share of the multipliers' cycles that multiplied by a kept weight, and the counters; the
-    result is compared with what it must be."""
+    result is compared with what it must be. `beside` says which side operands it has."""
     rng, (rows, inner, outputs) = np.random.default_rng(1), shape
     w = nm.prune(_whole(rng, (inner, outputs)), n, 8)
     weights = packing.pack(w, format, n, 8)
     x = _whole(rng, (rows, inner))
     output = OutputFormat.FP16 if format == FP16 else OutputFormat.INT8
     builder = Builder(config)
-    left, right = builder.tensor(rows, inner), builder.tensor(rows, outputs, 8 * output.bytes)
-    scale = 2.0**-12
+    left, scale = builder.tensor(rows, inner), 2.0**-12
+    held, operands, exact = {left: to_raw(x, format)}, {}, x @ w
+    if "raw" in beside:
+        # In place: the sums of a part of K, and these with another part's.
+        output, right = OutputFormat.RAW, builder.raw(rows, outputs)
+        operands["addend"] = right
+        held[right] = exact.astype(int).astype(object) << -format.product_unit_log2
+        expected = 2 * held[right]
+    else:
+        right = builder.tensor(rows, outputs, 8 * output.bytes)
+        for name in beside:
+            values = _whole(rng, (rows, outputs)) * (rng.random((rows, outputs)) < 0.5)
+            operands[name] = builder.tensor(rows, outputs)
+            held[operands[name]] = to_raw(values, format)
+            exact = exact + values if name == "addend" else np.where(values == 0, 0, exact)
+        exact = exact * scale
+        expected = exact.astype("<f2") if format == FP16 else np.rint(exact).clip(-128, 127)
     settings = settings_of(config, outputs, scale=scale)
-    builder.product(left, weights, settings, False, output, right)
+    builder.product(left, weights, settings, False, output, right, **operands)
     program = builder.program()
     programs.load(opened, program)
-    opened.write_memory(left.address, left.to_words(to_raw(x, format, "activations")))
+    for tensor, values in held.items():
+        opened.write_memory(tensor.address, tensor.to_words(values))
     counters = programs.run(opened, program)
     got = right.from_words(opened.read_memory(right.address, right.words))
-    exact = x @ w * scale
-    expected = exact.astype("<f2") if format == FP16 else np.rint(exact).clip(-128, 127)
-    assert (got.view("<f2" if format == FP16 else "i1") == expected).all()
+    if "raw" not in beside:
+        got = got.view("<f2" if format == FP16 else "i1")
+    assert (got == expected).all()
     useful = rows * len(weights.values)
     return useful / (config.macs_per_cycle * counters["cycles"]), counters
 

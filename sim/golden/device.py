@@ -7,6 +7,8 @@ against without a simulator. Time is not modelled: `cycles` counts issued slots.
 
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +29,7 @@ from ...hw.isa.commands import (
     Response,
     Rows,
     Run,
+    Side,
     Status,
     Target,
     Vector,
@@ -43,7 +46,7 @@ from ...hw.isa.registers import (
     kept,
 )
 from ...hw.isa.vector import MOST_INSTRUCTIONS, program_words
-from . import epilogue, gather, numbers, vector
+from . import epilogue, gather, numbers, side, vector
 from .accumulation import ARITHMETIC
 
 COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")
@@ -68,6 +71,7 @@ class ModelTransport:
         self._settings = [[plain] * config.columns for _ in range(config.settings_entries)]
         self._memory = np.zeros((config.tensor_words, config.stream_bytes), np.uint8)
         self._image: Image | None = None
+        self._side = Side()
         self._flags = 0
         self._counters = dict.fromkeys(COUNTED, 0)
         self._sums = self._zeros()
@@ -90,7 +94,7 @@ class ModelTransport:
             self._flags = 0
         if value & CONTROL_RESET:
             self._sums = self._zeros()
-            self._image = None
+            self._image, self._side = None, Side()
 
     def exchange(
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None
@@ -167,6 +171,8 @@ class ModelTransport:
                 return self._set_image(command), 0, b""
             case Vector():
                 return self._vector(command), 0, b""
+            case Side():
+                return self._beside(command), 0, b""
             case _:
                 return Status.OK, 0, b""
 
@@ -310,6 +316,12 @@ class ModelTransport:
             self._flags |= 1 << flag
         return Status.OK
 
+    def _beside(self, command: Side) -> Status:
+        if not command.addend_groups <= min(command.addend_pitch, command.addend_words):
+            return Status.BAD_FIELD
+        self._side = command
+        return Status.OK
+
     def _inside(self, first: int, count: int) -> bool:
         """There are words, and all of them are in tensor memory."""
         return count > 0 and first + count <= self.config.tensor_words
@@ -317,13 +329,14 @@ class ModelTransport:
     def _run(self, run: Run) -> tuple[Status, int, bytes]:
         config = self.config
         first, count, blocks = run.schedule_base, run.schedule_count, run.row_blocks
+        beside_wrong = side.flaw(config, run, self._side)
         if (
             run.settings_page >= config.settings_pages
-            or run.output not in list(OutputFormat)
             or blocks == 0
             or count == 0
             or (not run.finish and blocks != 1)
             or (run.store and self._misplaced(run))
+            or beside_wrong is Status.BAD_FIELD
         ):
             return Status.BAD_FIELD, 0, b""
         if (
@@ -331,25 +344,32 @@ class ModelTransport:
             or run.slot_base >= 2 * config.weight_slots
             or first >= 2 * config.schedule_records
             or first % config.schedule_records + count > config.schedule_records
+            or beside_wrong is Status.BAD_ADDRESS
             or (
                 run.store
                 and not (run.groups <= run.words and self._inside(run.destination, run.words))
             )
         ):
             return Status.BAD_ADDRESS, 0, b""
+        beside = side.operands(config, self._memory, run, self._side)
+        self._flags |= beside.nonfinite << Flag.NONFINITE_ACTIVATION
         tiles = []
         for block in range(blocks):
             base = run.activation_base + block * run.activation_stride
             self._tile(run.activation_base, base, run.slot_base, first, count)
             if run.finish:
-                tiles.append(self._finish(run))
+                mine = slice(block * config.rows, (block + 1) * config.rows)
+                tiles.append(self._finish(run, beside, mine))
                 self._counters["tiles"] += 1
         if run.store:
-            self._store(run, np.concatenate([tile[::-1] for tile in tiles]))
+            rows = np.concatenate([tile[:, ::-1] for tile in tiles], axis=1)
+            for plane, content in enumerate(rows):
+                to = run.destination + plane * self._side.output_plane
+                self._store(replace(run, destination=to), content)
         if not run.finish or run.store:
             return Status.OK, 0, b""
         line = config.row_beats(OutputFormat(run.output)) * config.stream_bytes
-        padded = (np.pad(tile, ((0, 0), (0, line - tile.shape[1]))) for tile in tiles)
+        padded = (np.pad(tile[0], ((0, 0), (0, line - tile.shape[2]))) for tile in tiles)
         return Status.OK, blocks * config.tile_rows, b"".join(tile.tobytes() for tile in padded)
 
     def _misplaced(self, run: Run) -> bool:
@@ -418,9 +438,9 @@ class ModelTransport:
             self._sums[:, block] += product
         self._counters["macs"] += int(np.count_nonzero(b)) * config.rows
 
-    def _finish(self, run: Run) -> np.ndarray:
-        """The tile's rows in the order of draining, as bytes [R * T, bytes of a row], and the sums
-        back to zero."""
+    def _finish(self, run: Run, beside: side.Operands, mine: slice) -> np.ndarray:
+        """The tile's rows in the order of draining, as bytes [planes, R * T, bytes of a row], with
+        those side operands that are its own; and the sums back to zero."""
         config, output = self.config, OutputFormat(run.output)
         sums = self._arithmetic.integers(config.format, self._sums)
         sums = self._arithmetic.drained(sums, config.accumulator_bits)
@@ -432,9 +452,16 @@ class ModelTransport:
             for column in range(config.columns)
         ]
         bias, scale, exponent = (np.array(v, object) for v in zip(*entries, strict=True))
-        done = epilogue.finish(sums, bias, scale, exponent, bool(run.relu), output)
-        self._flags |= done.overflow << Flag.OVERFLOW | done.saturated << Flag.SATURATED
-        rows = done.raw[::-1].reshape(config.tile_rows, config.columns)
+        masked: Any = False
+        if config.tensor_words:
+            sums = self._arithmetic.drained(sums + beside.addends[mine] + bias, config.exact_bits)
+            masked, bias = beside.masked[mine], 0
+        if output is OutputFormat.RAW:
+            rows = side.limbs(sums)[:, ::-1]
+        else:
+            done = epilogue.finish(sums, bias, scale, exponent, bool(run.relu), output, masked)
+            self._flags |= done.overflow << Flag.OVERFLOW | done.saturated << Flag.SATURATED
+            rows = done.raw[::-1].reshape(1, config.tile_rows, config.columns)
         return np.ascontiguousarray(rows).view(np.uint8)
 
 

@@ -16,14 +16,16 @@ class Finished:
     saturated: bool
 
 
-def finish(sums, bias, scale, exponent, relu: bool, output: OutputFormat) -> Finished:
-    """``round(relu?((sums + bias) * scale * 2**exponent))``, once, to nearest even.
+def finish(sums, bias, scale, exponent, relu: bool, output: OutputFormat, masked=False) -> Finished:
+    """``round(relu?((sums + bias) * scale * 2**exponent))``, once, to nearest even; +0 where
+    `masked`.
 
-    `sums` is any array of integers; `bias` (in the sums' unit), `scale` (0…65535) and `exponent`
-    broadcast against it. FP32 and FP16 overflow to infinity; INT8 saturates.
+    `sums` is any array of integers; `bias` (in the sums' unit), `scale` (0…65535), `exponent` and
+    `masked` broadcast against it. FP32 and FP16 overflow to infinity; INT8 saturates.
     """
     sums = np.asarray(sums, object)
     product = (sums + np.asarray(bias, object)) * np.asarray(scale, object)
+    product = np.where(masked, 0, product)
     exponents = np.broadcast_to(np.asarray(exponent, object), product.shape)
     raw = np.empty(product.shape, f"u{output.bytes}")
     overflow = saturated = False

@@ -32,6 +32,8 @@ VECTOR = (str(BENCHES), "-k", "[vector-")
 VECTOR_LANE = (str(BENCHES), "-k", "[vector_lane-")
 VECTOR_PROOF = ("tests/sim/proofs/test_vector.py", "-k", "test_loader or test_writer")
 VECTOR_PROGRAMS = ("tests/sim/test_vector_programs.py",)
+SIDE = (str(BENCHES), "-k", "[side-")
+BESIDE = ("tests/sw/test_side.py", "-k", "not stalled")
 SEQUENCER = (str(BENCHES), "-k", "[sequencer-")
 
 MORE: dict[str, list[tuple[str, ...]]] = {
@@ -54,6 +56,10 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/control/dispatcher.py": [SEQUENCER, PROGRAMS],
     "hw/control/tensor_commands.py": [SEQUENCER, WORDS, PROGRAMS],
     "hw/control/scoreboard.py": [SEQUENCER, PROGRAMS],
+    "hw/control/side.py": [SEQUENCER, BESIDE],
+    "hw/output/side.py": [SIDE, BESIDE],
+    "hw/tensor/side.py": [SIDE, BESIDE],
+    "hw/tensor/windows.py": [(str(BENCHES), "-k", "[store-"), SIDE, BESIDE],
     "hw/isa/engines.py": [SEQUENCER, PROGRAMS],
     "hw/tensor/": [TENSOR, MOVERS, TENSOR_PROOF, WORDS, PROGRAMS],
     "hw/vector/": [VECTOR_PROOF, VECTOR, VECTOR_PROGRAMS],
@@ -125,7 +131,11 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/report/api_page.py": [CLI],
     "sw/lib/arrays.py": [FILES, ("tests/sw/test_damage.py",)],
     "sw/flow/board_reports.py": [CLI],
-    "sw/compiler/bounds.py": [("tests/sim/test_sums.py",), ("tests/sw/test_driver.py",)],
+    "sw/compiler/bounds.py": [
+        ("tests/sim/test_sums.py",),
+        ("tests/sw/test_driver.py",),
+        BESIDE,
+    ],
     "sw/lib/contents.py": [("tests/sw/test_packing.py",)],
     "sw/nn/container.py": [CLI],
     "sw/nn/data.py": [("tests/sw/test_damage.py",), CLI],
@@ -182,12 +192,12 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/flow/toolchain.py": [("tests/sw/test_bitstream.py",)],
     "sw/host/memory.py": [WORDS],
     "sw/host/programs.py": [("tests/sw/test_program.py",)],
-    "sw/compiler/tensors.py": [("tests/sw/test_program.py",)],
+    "sw/compiler/tensors.py": [("tests/sw/test_program.py",), BESIDE],
+    "sw/compiler/waits.py": [("tests/sw/test_program.py",), BESIDE],
+    "sw/compiler/sequence.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/vector.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
     "sw/compiler/vector_programs.py": [VECTOR_PROGRAMS],
     "sw/compiler/vector_functions.py": [VECTOR_PROGRAMS],
-    "sw/compiler/waits.py": [("tests/sw/test_program.py",)],
-    "sw/compiler/sequence.py": [("tests/sw/test_program.py",)],
     "sw/nn/programs.py": [("tests/sw/test_program.py",)],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
     "sw/flow/vendor.py": [("tests/hw/test_vendor_boards.py",)],

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.control.response import ResponseWriter
-from ...hw.formats import OutputFormat
+from ...hw.formats import ROUNDED
 from ...hw.isa.commands import CHECKED_BYTES
 from ...hw.layouts import RESPONSE
 from ...hw.lib.crc import HeaderCrc
@@ -53,7 +53,7 @@ class ResponseProof(wiring.Component):
             writer.flags.eq(self.flags),
             writer.o.ready.eq(self.ready),
             # Outputs are of a format that exists (the sequencer refuses others).
-            Assume(self.response.format <= max(OutputFormat)),
+            Assume(self.response.format <= max(ROUNDED)),
         ]
         # Rows that are there and wait to be taken.
         waiting = Signal(8)
@@ -72,7 +72,7 @@ class ResponseProof(wiring.Component):
         row_beats, later_beats = Signal(8), Signal(8)
         for format, width in ((self.response.format, row_beats), (response.format, later_beats)):
             with m.Switch(format):
-                for output in OutputFormat:
+                for output in ROUNDED:
                     with m.Case(output):
                         m.d.comb += width.eq(config.row_beats(output))
         total = (config.header_beats + self.response.rows * row_beats)[: len(beats)]
@@ -86,7 +86,7 @@ class ResponseProof(wiring.Component):
         row, place = Signal(32 * config.columns), Signal(8)
         packed = Signal.like(row)
         with m.Switch(response.format):
-            for output in OutputFormat:
+            for output in ROUNDED:
                 with m.Case(output):
                     m.d.comb += packed.eq(Cat(r[: 8 * output.bytes] for r in self.results))
         m.d.comb += [

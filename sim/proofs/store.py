@@ -1,6 +1,6 @@
 """Store: rows reach the words that their RUN names, once, and no others."""
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
@@ -18,7 +18,8 @@ class StoreProof(wiring.Component):
     """RUN after RUN of one kind, in any format and to any place that the judge lets pass; rows come
     when they like.
 
-    One group of one row is watched, which the solver chooses: the claims hold for each.
+    One group of one row is watched, of RAW sums in one plane, which the solver chooses: the claims
+    hold for each.
     """
 
     def __init__(self, config: Config):
@@ -36,6 +37,8 @@ class StoreProof(wiring.Component):
                 "group": In(few),
                 "position": In(range(config.group_bytes // config.store_bytes)),
                 "pad": In(1),
+                "plane": In(words),
+                "limb": In(range(OutputFormat.RAW.limbs)),
                 "row": In(range(BLOCKS * config.rows)),
                 "further": In(range(config.store_groups)),
             }
@@ -49,27 +52,32 @@ class StoreProof(wiring.Component):
         units, place = config.group_bytes // config.store_bytes, store.run.place
         constant(m, *(getattr(self, name) for name in self.signature.members if name != "valid"))
         room = self.groups - self.group
-        end = Signal(range(2 * config.tensor_words + 1))
+        end, plane = Signal(range(2 * config.tensor_words + 1)), Signal(range(config.tensor_words))
+        limbs = OutputFormat.RAW.limbs
+        is_raw = self.format == OutputFormat.RAW
         m.d.comb += [
             end.eq(self.destination + self.words),
+            plane.eq(Mux(is_raw, self.plane, 0)),
             # What the judge refuses.
-            Assume(end <= config.tensor_words),
+            Assume(end + (limbs - 1) * plane <= config.tensor_words),
+            Assume(~is_raw | (self.plane >= self.words)),
             Assume((self.groups <= self.words) & (self.groups <= self.pitch)),
             Assume(self.group < self.groups),
             Assume(self.format <= max(OutputFormat)),
             # Between a row's groups and the next one's may lie other things, which are watched too.
             Assume(self.group + self.further < self.pitch),
-            place.start.eq(self.destination + self.group + (windows - 1) * self.pitch),
-            place.limit.eq(end - room),
-            place.pitch.eq(self.pitch),
+            place.windows.start.eq(self.destination + self.group + (windows - 1) * self.pitch),
+            place.windows.limit.eq(end - room),
+            place.windows.pitch.eq(self.pitch),
             place.room.eq(Mux(room > config.store_groups, config.store_groups, room)),
             place.position.eq(self.position),
             place.pad.eq(self.pad),
+            place.plane.eq(self.plane),
             store.run.format.eq(self.format),
         ]
         # Rows come one after another; the last of a RUN is known as such.
-        came = Signal(range(BLOCKS * config.rows))
-        final = came == (self.more_blocks + 1) * config.rows - 1
+        came = Signal(range(BLOCKS * config.rows * limbs))
+        final = came == (self.more_blocks + 1) * Mux(is_raw, limbs, 1) * config.rows - 1
         taken = self.valid & store.row.go
         m.d.comb += [store.row.valid.eq(self.valid), store.row.final.eq(final)]
         waits = Signal()
@@ -82,8 +90,11 @@ class StoreProof(wiring.Component):
         port = store.port
         for lane in range(lanes):
             enable, address = port.enable.word_select(lane, units), port.address[lane]
-            inside = (address >= self.destination) & (address < end)
-            m.d.comb += Assert((enable == 0) | inside)
+            inside = Cat(
+                (address >= self.destination + limb * plane) & (address < end + limb * plane)
+                for limb in range(limbs)
+            )
+            m.d.comb += Assert((enable == 0) | inside.any())
 
         # The watched group: where it belongs, and whether it is to be written.
         window = Signal(range(BLOCKS * windows))
@@ -93,14 +104,17 @@ class StoreProof(wiring.Component):
             window.eq(self.row // lanes),
             beside.eq(self.row % lanes),
             first.eq(window * self.pitch),
+            # Of RAW rows, only in its own plane: what lies behind that is another one's.
+            Assume(~is_raw | (first + self.group + self.further < self.words)),
         ]
         with m.Switch(self.format):
             for output in OutputFormat:
-                filled = config.columns * output.bytes // config.store_bytes
+                filled = config.columns * output.result_bits // 8 // config.store_bytes
                 with m.Case(output):
                     m.d.comb += reaches.eq((self.position + (filled + units - 1)) // units)
         m.d.comb += wanted.eq(
             (self.row < (self.more_blocks + 1) * config.rows)
+            & (is_raw | (self.limb == 0))
             & (first + self.groups <= self.words)
             & (self.further < room)
             & (self.further < reaches)
@@ -110,7 +124,11 @@ class StoreProof(wiring.Component):
             for lane in range(lanes):
                 with m.Case(lane):
                     here = port.address[lane] == (
-                        self.destination + first + self.group + self.further
+                        self.destination
+                        + first
+                        + self.group
+                        + self.further
+                        + Mux(is_raw, self.limb * self.plane, 0)
                     )
                     enable = port.enable.word_select(lane, units)
                     m.d.comb += writes.eq(here & (enable != 0))

@@ -1,12 +1,13 @@
 """The epilogue: one rounding of everything that can happen to a sum, flags included."""
 
 import random
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import cocotb
 from cocotb.triggers import FallingEdge
 
-from ...hw.formats import OutputFormat
+from ...hw.formats import ROUNDED, OutputFormat
 from ...hw.output.epilogue import Epilogue
 from ..golden import epilogue
 from .common import configuration, generator, start
@@ -25,8 +26,16 @@ class Case:
     scale: int = 1
     exponent: int = 0
     relu: bool = False
+    zero: bool = False
+    """It is masked."""
+    limb: int = 0
+    """Of RAW outputs, which one."""
 
     def expected(self) -> tuple[int, bool, bool]:
+        if self.output is OutputFormat.RAW:
+            return (self.sum + self.bias) >> 32 * self.limb & 0xFFFFFFFF, False, False
+        if self.zero:
+            return 0, False, False
         done = epilogue.finish(
             [self.sum], self.bias, self.scale, self.exponent, self.relu, self.output
         )
@@ -36,7 +45,7 @@ class Case:
 def edges(bits: int):
     """Sums and biases at the ends of an accumulator of `bits`, and sums that cancel."""
     low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
-    for output in OutputFormat:
+    for output in ROUNDED:
         for relu in (False, True):
             for total in (0, 1, -1, low, low + 1, high, high - 1):
                 for scale in (0, 1, 0xFFFF):
@@ -106,7 +115,7 @@ def drawn(bits: int) -> Case:
         value = random.getrandbits(random.randrange(bits))
         return value if random.random() < 0.5 else -value
 
-    output = random.choice(list(OutputFormat))
+    output = random.choice(ROUNDED)
     total, bias = number(), random.choice((0, number()))
     if random.random() < 0.1:
         bias = max(min(-total + random.randrange(-3, 4), (1 << (bits - 1)) - 1), -1 << (bits - 1))
@@ -123,6 +132,24 @@ def drawn(bits: int) -> Case:
     return Case(total, output, bias, scale, exponent, random.random() < 0.3)
 
 
+def beside(config) -> Iterator[Case]:
+    """Of a device with tensor memory: masked sums, limbs of RAW ones, and both of sums as wide as
+    they get with an addend."""
+    bits = config.exact_bits
+    for _ in range(1500):
+        case = drawn(config.accumulator_bits)
+        yield replace(case, zero=random.random() < 0.5)
+        yield replace(case, sum=drawn(bits).sum)
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+    for limb in range(4):
+        for total in (0, 1, -1, low, high, *(drawn(bits).sum for _ in range(200))):
+            bias = random.choice((0, drawn(config.accumulator_bits).bias))
+            if low <= total + bias <= high:
+                # Scale and exponent count for nothing.
+                scale, exponent = random.getrandbits(16), random.randrange(-300, 300)
+                yield Case(total, OutputFormat.RAW, bias, scale, exponent, limb=limb)
+
+
 @cocotb.test()
 async def rounds_once(dut):
     config = configuration()
@@ -131,6 +158,8 @@ async def rounds_once(dut):
     limit = 1 << (bits - 1)
     cases = [*edges(bits), *far(bits), *ties(), *(drawn(bits) for _ in range(3000))]
     cases = [c for c in cases if -limit <= c.sum < limit and -limit <= c.bias < limit]
+    if config.tensor_words:
+        cases += beside(config)
     random.shuffle(cases)
     await start(dut, "i__valid")
 
@@ -148,6 +177,8 @@ async def rounds_once(dut):
         dut.i__exponent.value = case.exponent
         dut.i__relu.value = case.relu
         dut.i__format.value = int(case.output)
+        if config.tensor_words:
+            dut.i__zero.value, dut.i__limb.value = case.zero, case.limb
         if valid:
             due[cycle + latency] = case
         await FallingEdge(dut.clk)
@@ -160,8 +191,11 @@ async def rounds_once(dut):
         if finished is None:
             assert flags == (False, False)
             continue
-        raw = int(dut.o__data.value) & ((1 << 8 * finished.output.bytes) - 1)
+        if config.tensor_words:
+            assert int(dut.o__raw.value) == (finished.output is OutputFormat.RAW)
+        raw = int(dut.o__data.value) & ((1 << finished.output.result_bits) - 1)
         assert (raw, *flags) == finished.expected(), finished
-        seen.add((finished.output, finished.relu, *flags))
+        if finished.output in ROUNDED:
+            seen.add((finished.output, finished.relu, *flags))
     # Each format was clipped, and was not, with and without ReLU.
-    assert len(seen) == len(OutputFormat) * 2 * 2
+    assert len(seen) == len(ROUNDED) * 2 * 2

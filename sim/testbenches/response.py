@@ -14,7 +14,7 @@ from cocotb.triggers import RisingEdge
 
 from ...hw.config import Config
 from ...hw.control.response import ResponseWriter
-from ...hw.formats import OutputFormat
+from ...hw.formats import ROUNDED, OutputFormat
 from ...hw.isa.commands import HEADER_BYTES
 from ...hw.layouts import OUTPUT, RESPONSE, ROW, WORDS, beat, connect_checked
 from ...hw.output.row_reader import RowReader
@@ -32,6 +32,7 @@ class Answers(wiring.Component):
             "wanted": In(stream.Signature(OUTPUT(config))),
             "memory": Out(ROW(config)),
             "run": Out(OUTPUT(config)),
+            "sums_left": Out(1),
         }
         super().__init__(
             {
@@ -65,7 +66,7 @@ class Answers(wiring.Component):
             connect_checked(m, wiring.flipped(self.beats), writer.beats)
             connect_checked(m, wiring.flipped(self.wanted), rows.wanted)
             connect_checked(m, rows.memory, wiring.flipped(self.memory))
-            m.d.comb += self.run.eq(rows.run)
+            m.d.comb += [self.run.eq(rows.run), self.sums_left.eq(rows.sums_left)]
         else:
             connect_checked(m, writer.wanted, rows.wanted)
         return m
@@ -106,13 +107,14 @@ async def packets(dut):
     sink = Sink(dut, "o", 0.4)
     seen_flags, rows_taken, rows_sent = [], 0, 0
     coming, there, pause = [], [], 0.4
+    lasts = deque()  # of the rows that come, whether they are the last of their sums
     words = deque()  # (address, words) of the READs that are on their way
     stored = deque()  # rows for tensor memory: data, format, place, whether it is its RUN's last
     if config.tensor_words:
         beats_in, wanted = Source(dut, "beats"), Source(dut, "wanted", 0.1)
         dut.words__ready.value = 1
 
-    head = 3 + ((1 << 16) * config.tile_rows - 1).bit_length()  # bits before a RUN's place
+    head = 3 + ((1 << 18) * config.tile_rows - 1).bit_length()  # bits before a RUN's place
 
     def outputs(output: OutputFormat, rows: list, store: bool):
         """Tell the reader of a RUN's rows; some are for tensor memory."""
@@ -121,8 +123,9 @@ async def packets(dut):
         word &= (1 << len(dut.wanted__payload)) - 1
         wanted.queue.append(word)
         coming.extend(rows)
+        lasts.extend(output is not OutputFormat.RAW or n % 4 == 3 for n in range(len(rows)))
         for number, row in enumerate(rows if store else ()):
-            data = join(row, 8 * output.bytes)
+            data = join(row, {0: 32, 1: 16, 2: 8, 3: 32}[output])
             stored.append((data, word & 3, word >> head, number == len(rows) - 1))
 
     async def memory_side():
@@ -134,7 +137,7 @@ async def packets(dut):
             await RisingEdge(dut.clk)
             if go and int(dut.memory__valid.value):
                 data, output, place, final = stored.popleft()
-                bits = 8 * OutputFormat(output).bytes * config.columns
+                bits = {0: 32, 1: 16, 2: 8, 3: 32}[output] * config.columns
                 assert int(dut.memory__data.value) & (1 << bits) - 1 == data
                 assert int(dut.memory__final.value) == final and int(dut.memory__last.value)
                 run = int(dut.run.value)
@@ -153,6 +156,9 @@ async def packets(dut):
             await RisingEdge(dut.clk)
             if int(dut.row_taken.value):
                 there.pop(0)
+            if config.tensor_words:
+                left = int(dut.row_taken.value) and lasts.popleft()
+                assert int(dut.sums_left.value) == left
             if arrives:
                 there.append(coming.pop(0))
             show()
@@ -187,7 +193,7 @@ async def packets(dut):
             "tag": random.getrandbits(8),
             "status": random.getrandbits(16),
             "rows": random.choice((0, 0, 1, 2, random.randrange(3, 12))),
-            "format": int(random.choice(list(OutputFormat))),
+            "format": int(random.choice(ROUNDED)),
         }
         if config.tensor_words:
             memory = response["rows"] > 0 and random.random() < 0.4
@@ -206,11 +212,11 @@ async def packets(dut):
             elif rows:
                 outputs(OutputFormat(response["format"]), rows, False)
         if config.tensor_words and random.random() < 0.4:
-            some = [
-                [random.getrandbits(32) for _ in range(config.columns)]
-                for _ in range(random.choice((1, 2, random.randrange(3, 12))))
-            ]
-            outputs(random.choice(list(OutputFormat)), some, True)
+            output = random.choice(list(OutputFormat))
+            count = random.choice((1, 2, random.randrange(3, 12)))
+            count *= 4 if output is OutputFormat.RAW else 1
+            some = [[random.getrandbits(32) for _ in range(config.columns)] for _ in range(count)]
+            outputs(output, some, True)
             for_memory += len(some)
         sent.append((response, rows))
         word, at = 0, 0

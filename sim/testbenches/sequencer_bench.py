@@ -37,9 +37,13 @@ WORDS = {
         *("target", "address", "count", "source", "source_high", "words", "words_high"),
         *("indices", "indices_high", "index_words", "index_words_high"),
     ),
+    Opcode.SIDE: (
+        *("addend_offset", "addend_words", "addend_pitch", "addend_groups", "addend_plane"),
+        *("mask_offset", "output_plane"),
+    ),
 }
 """A header's halfwords from 1 on, told apart without `hw.isa`. The mode is finish, ReLU, two bits
-of output format, store, pad, and above them the page of settings."""
+of output format, store, pad, the page of settings in seven bits, addend, RAW addend, mask."""
 ROWS_BITS, IMAGE_BITS = 184, 218
 """Of their fields."""
 TILE = WORDS[Opcode.RUN][1:7]
@@ -84,7 +88,7 @@ def understood(config, model: ModelTransport, packet: bytes) -> Command:
         command.stores = bool(fields["mode"] >> 4 & 1)
         if fields["mode"] & 1:
             command.output = None if command.stores else fields["mode"] >> 2 & 3
-            command.pages["settings"] = fields["mode"] >> 6
+            command.pages["settings"] = fields["mode"] >> 6 & 127
     elif command.opcode == Opcode.WRITE:
         # What comes is written, if all that was announced has room.
         if command.status in (Status.OK, Status.BAD_LENGTH):
@@ -136,12 +140,17 @@ class Bench(Engines):
         """Commands whose effect is still to be seen, by opcode."""
         self._outputs: deque[Command] = deque()
         """RUNs whose rows' way is still to be told."""
+        self._beside: deque[Command] = deque()
+        """RUNs whose side operands' places are."""
+        self._side: dict[str, int] = dict.fromkeys(WORDS[Opcode.SIDE], 0)
+        """What the last SIDE has said."""
         self.source = Source(dut, "i", pause)
         self.runs = Sink(dut, "run", pause, self._run_taken)
         self.responses = Sink(dut, "response", pause, self._response_taken)
         cocotb.start_soon(self._watch())
         if config.tensor_words:
             self.outputs = Sink(dut, "output", pause, self._output_taken)
+            self.sides = Sink(dut, "side", pause, self._side_taken)
             self.movers = [
                 Sink(dut, name, pause, lambda payload, op=op: self._move_taken(op, payload))
                 for name, op in zip(("fill", "row"), ENGINES[:2], strict=True)
@@ -173,6 +182,11 @@ class Bench(Engines):
         """Send a packet of which it is known what must come of each of its commands."""
         for command in commands:
             self.commands.append(command)
+            if command.opcode == Opcode.SIDE and command.good:
+                self._side = command.fields
+            command.side = self._side
+            if command.opcode == Opcode.RUN and command.good and command.fields["mode"] >> 13 & 5:
+                self._beside.append(command)
             if command.answered:
                 self._unanswered.append(command)
             if command.pages:
@@ -200,6 +214,7 @@ class Bench(Engines):
         assert len(self.responses.received) == self.answers
         assert not any(self._due.values()), "something that was asked for was not done"
         assert not self._outputs, "rows without a way"
+        assert not self._beside, "side operands without a place"
         assert self.answered == self.answers
         assert self.errored == sum(not command.good for command in self.commands)
 
@@ -227,7 +242,10 @@ class Bench(Engines):
         command = self._due[Opcode.RUN].popleft()
         fields, mode = command.fields, command.fields["mode"]
         tile = join((fields[name] for name in TILE), 16) << MODE(self.config).size
-        assert payload == mode & 15 | mode >> 6 << 4 | tile, fields
+        page = (self.config.settings_pages - 1).bit_length()
+        known = mode & 15 | (mode >> 6 & 127) << 4
+        known |= (mode >> 13 & 1) << page + 4 | (mode >> 15) << page + 5
+        assert payload == known | tile, fields
         command.accepted = True
         self._waited(command)
         self.working.append(command)
@@ -237,7 +255,9 @@ class Bench(Engines):
         config, command = self.config, self._outputs.popleft()
         fields, mode = command.fields, command.fields["mode"]
         count = fields["row_blocks"] * config.rows
-        expected = [(mode >> 2 & 3, 2), (count, ((1 << 16) * config.rows - 1).bit_length())]
+        # A RAW row leaves as four.
+        count *= 4 if mode >> 2 & 3 == 3 else 1
+        expected = [(mode >> 2 & 3, 2), (count, ((1 << 18) * config.rows - 1).bit_length())]
         expected.append((mode >> 4 & 1, 1))
         if command.stores:
             group = fields["offset"] // config.group_bytes
@@ -255,11 +275,49 @@ class Bench(Engines):
                 (min(fields["groups"] - group, most), most.bit_length()),
                 (unit, (config.group_bytes // config.store_bytes - 1).bit_length()),
                 (mode >> 5 & 1, 1),
+                (command.side["output_plane"], 16),
             ]
-        at = 0
-        for value, bits in expected:
-            assert payload >> at & (1 << bits) - 1 == value, (value, at, fields)
-            at += bits
+        same(payload, expected)
+
+    def _side_taken(self, payload: int):
+        """Where the side operands of a RUN lie, which has begun."""
+        config, command = self.config, self._beside.popleft()
+        assert command.accepted, "read before the RUN has begun"
+        fields, mode, side = command.fields, command.fields["mode"], command.side
+        windows, size = config.rows // config.lanes, 8 * config.group_bytes
+        element = {0: 32, 1: 16, 2: 8, 3: 32}[mode >> 2 & 3]
+        first = fields["offset"] * 8 // element
+        # Rows begin at multiples of so many of the narrowest elements.
+        unit = config.store_bytes * min(8, config.format.bits)
+        most = -(-(size - unit + 32 * config.columns) // size)
+        expected = [
+            (fields["row_blocks"] * windows, ((1 << 16) * windows - 1).bit_length()),
+            *((mode >> at & 1, 1) for at in (13, 14, 15)),
+            (mode >> 2 & 3, 2),
+            (side["addend_plane"], 16),
+        ]
+        addend = [side[f"addend_{name}"] for name in ("offset", "words", "pitch", "groups")]
+        mask = [side["mask_offset"], *(fields[name] for name in ("words", "pitch", "groups"))]
+        wide = 32 if mode >> 14 & 1 else config.format.bits
+        for there, (offset, words, pitch, groups), bits in (
+            (mode >> 13 & 1, addend, wide),
+            (mode >> 15, mask, element),
+        ):
+            base = (fields["destination"] + offset) % config.tensor_words
+            group, begin = divmod(first * bits, size)
+            wanted = [
+                (
+                    base + (windows - 1) * pitch + group,
+                    (config.tensor_words + windows * 0xFFFF - 1).bit_length(),
+                ),
+                (base + words - groups + group, (config.tensor_words - 1).bit_length()),
+                (pitch, 16),
+                (min(groups - group, most), most.bit_length()),
+                (begin // unit, (size // unit - 1).bit_length()),
+            ]
+            # What there is not may be anything.
+            expected += [(value if there else None, bits) for value, bits in wanted]
+        same(payload, expected)
 
     def _move_taken(self, opcode: Opcode, payload: int):
         command, config = self._due[opcode].popleft(), self.config
@@ -376,6 +434,14 @@ class Bench(Engines):
                     self._due[Opcode.WRITE].popleft()
             self.answered += int(dut.answered.value)
             self.errored += int(dut.errored.value)
+
+
+def same(payload: int, expected: list[tuple[int | None, int]]):
+    """The payload's fields, of so many bits each, are what was expected, where it matters."""
+    at = 0
+    for value, bits in expected:
+        assert value is None or payload >> at & (1 << bits) - 1 == value, (value, at, expected)
+        at += bits
 
 
 def run_in(config, page: int, settings_page: int) -> bytes:

@@ -34,6 +34,8 @@ class Command:
     """A RUN whose rows go to tensor memory."""
     writes: deque = field(default_factory=deque)
     """(target, address, chunk, data) on the write bus, or (address, data) to tensor memory."""
+    side: dict[str, int] = field(default_factory=dict)
+    """What the last SIDE before it has said."""
     memory: tuple[int, int] | None = None
     """A READ: address and count of its words."""
     pages: dict[str, int] = field(default_factory=dict)

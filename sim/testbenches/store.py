@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from itertools import product
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -27,8 +28,9 @@ class Bench:
         cocotb.start_soon(self._watch())
 
     def run(self, blocks: int, output: OutputFormat, place: dict[str, int]):
-        """Rows of a RUN, by the words of `commands.Run`."""
-        config = self.config
+        """Rows of a RUN, by the words of `commands.Run`; of RAW sums four for each, `plane` words
+        apart."""
+        config, planes = self.config, 4 if output is OutputFormat.RAW else 1
         size, unit = config.group_bytes, config.store_bytes
         first, begin = divmod(place["offset"], size)
         windows = config.rows // config.lanes
@@ -37,7 +39,7 @@ class Bench:
         limit = destination + place["words"] - place["groups"] + first
         fields = (
             (int(output), 2),
-            (blocks * config.rows, ((1 << 16) * config.rows - 1).bit_length()),
+            (planes * blocks * config.rows, ((1 << 18) * config.rows - 1).bit_length()),
             (1, 1),
             (
                 destination + first + (windows - 1) * place["pitch"],
@@ -48,14 +50,15 @@ class Bench:
             (min(place["groups"] - first, most), most.bit_length()),
             (begin // unit, (size // unit - 1).bit_length()),
             (place.get("pad", 0), 1),
+            (place.get("plane", 0), 16),
         )
         descriptor = at = 0
         for value, bits in fields:
             descriptor, at = descriptor | value << at, at + bits
         for block in range(blocks):
-            for row in reversed(range(config.rows)):
-                data = random.randbytes(config.columns * output.bytes)
-                final = block == blocks - 1 and row == 0
+            for row, plane in product(reversed(range(config.rows)), range(planes)):
+                data = random.randbytes(config.columns * output.bytes // planes)
+                final = block == blocks - 1 and row == 0 and plane == planes - 1
                 self.rows.append((int.from_bytes(data, "little"), descriptor, final))
                 window, lane = divmod(block * config.rows + row, config.lanes)
                 if window * place["pitch"] + place["groups"] > place["words"]:
@@ -67,6 +70,7 @@ class Bench:
                     group = number // size
                     if group < place["groups"]:
                         address = destination + window * place["pitch"] + group
+                        address += plane * place.get("plane", 0)
                         writes.setdefault(address, {})[number % size] = byte
                 self.due[lane].extend(writes.items())
         self.ended += 1
@@ -148,11 +152,17 @@ async def random_rows(dut):
         taken = random.randrange(1, blocks * windows + 2)
         size = min((taken - 1) * pitch + groups + random.choice((0, 0, 1)), words)
         units = groups * config.group_bytes // config.store_bytes
+        output, plane = random.choice(list(OutputFormat)), size + random.randrange(2)
+        if output is OutputFormat.RAW and size + 3 * plane > words:
+            output = OutputFormat.FP32
+        beyond = size + 3 * plane if output is OutputFormat.RAW else size
+        last = words - beyond
         bench.run(
             blocks,
-            random.choice(list(OutputFormat)),
+            output,
             {
-                "destination": random.choice((0, words - size, random.randrange(words - size + 1))),
+                "destination": random.choice((0, last, random.randrange(last + 1))),
+                "plane": plane,
                 "words": size,
                 "pitch": pitch,
                 "groups": groups,
@@ -183,15 +193,18 @@ async def at_full_speed(dut):
     config, blocks = bench.config, 6
     bench.pause = 0
     for output in OutputFormat:
-        groups = -(-config.columns * output.bytes // config.group_bytes)
+        planes = 4 if output is OutputFormat.RAW else 1
+        groups = -(-config.columns * output.bytes // planes // config.group_bytes)
         windows = config.rows // config.lanes
-        room = min(config.tensor_words, blocks * windows * groups)
+        room = min(config.tensor_words // planes, blocks * windows * groups)
         place = {"destination": 0, "words": room, "pitch": groups, "groups": groups, "offset": 0}
+        place["plane"] = room
         bench.run(blocks, output, place)
         began, cycles = len(bench.rows), 0
         while bench.rows:
             await RisingEdge(dut.clk)
             cycles += 1
-        rate = max(1, -(-groups // config.lanes))
+        # The planes of a RAW row are one lane's.
+        rate = max(1, -(-groups // (config.lanes if planes == 1 else 1)))
         assert cycles <= began * rate + 4, f"{cycles} cycles for {began} rows of {groups} groups"
         await bench.done(200)

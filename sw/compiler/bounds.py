@@ -13,11 +13,15 @@ import math
 
 import numpy as np
 
-from ...hw.config import MAX_TERMS, Accumulation, Config
+from ...hw.config import MAX_TERMS, RAW_HEADROOM, Accumulation, Config
 from ...sim.golden.numbers import to_float
 from ..errors import FormatError
 from .packing import PackedWeights
 
+MOST_RAW_TERMS = MAX_TERMS << RAW_HEADROOM
+"""Products whose RAW sum is proven to fit: 2**32 times as many as the accumulator holds, since on
+its way to memory a sum is that much wider. An addend that is an element, and a bias, count too: as
+one product and as `MAX_TERMS`."""
 ROUNDING = {Accumulation.EXACT: 2.0**-52, Accumulation.FP32: 2.0**-23}
 """What a bound may be short of for each term: this module's own float64 rounds, and the adder."""
 
@@ -53,3 +57,23 @@ def check_sums(config: Config, x: np.ndarray, weights: PackedWeights) -> None:
                 f"parts of at most {MAX_TERMS:,} kept weights, which always fit, and add their "
                 "products"
             )
+
+
+def terms_of(weights: PackedWeights, biased: bool, before: int) -> int:
+    """Products that a sum in a program holds at most, with `before` of them in its addend.
+
+    Raises `FormatError` if they might not fit, the array's own or all of them: there the
+    activations are not known.
+    """
+    own = int(weights.counts.sum(axis=0, dtype=np.int64).max(initial=0))
+    if own > MAX_TERMS:
+        raise FormatError(
+            f"{own:,} kept weights of a column in one product of a program: the accumulator holds "
+            f"{MAX_TERMS:,} for certain; cut K into such parts, and carry their sums as RAW"
+        )
+    terms = before + own + MAX_TERMS * biased
+    if terms > MOST_RAW_TERMS:
+        raise FormatError(
+            f"a sum of {terms:,} products might not fit into memory: {MOST_RAW_TERMS:,} do"
+        )
+    return terms

@@ -7,6 +7,7 @@ there, or a ROWS of the tensor that is multiplied, and a RUN stores its rows in 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,18 +18,20 @@ from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import chunks
 from ..errors import FormatError
 from . import orders
+from .bounds import terms_of
 from .encoding import Encoder
 from .packing import PackedWeights
 from .plan import phases_of
 from .sequence import Move, Part, Sequence
 from .settings import Settings
 from .steps import Load, Page, Phase, Run, Sent, Setting
-from .tensors import Tensor
+from .tensors import RawTensor, Tensor
 from .vector_programs import VectorProgram
 from .walks import Images, Kernel, Walk
 
 TOGETHER = 64
 """Commands in a packet, at most."""
+AnyTensor = TypeVar("AnyTensor", bound=Tensor)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,8 @@ class Builder:
         self._slot_cycles = chunks(config)[Target.VALUES].per_word
         self._last_store: dict[int, int] = {}
         """By a tensor's address, the RUN that was the last to store in it."""
+        self._terms: dict[int, int] = {}
+        """By a RAW tensor's address, the products that its sums hold at most."""
         self._constants: dict[bytes, int] = {}
         self._image: list[tuple[int, bytes]] = []
         # Two reads a cycle need operands in different halves: tensors from below, weights from the
@@ -76,9 +81,19 @@ class Builder:
 
         Raises `FormatError` if the memory is full.
         """
-        made = Tensor(self.config, self._tensors, rows, columns, bits or self.config.format.bits)
+        bits = bits or self.config.format.bits
+        return self._kept(Tensor(self.config, self._tensors, rows, columns, bits))
+
+    def raw(self, rows: int, columns: int) -> RawTensor:
+        """A new tensor of exact sums, which `product` stores as RAW and takes as an addend.
+
+        Raises `FormatError` if the memory is full.
+        """
+        return self._kept(RawTensor(self.config, self._tensors, rows, columns))
+
+    def _kept(self, made: AnyTensor) -> AnyTensor:
         self._tensors += made.space
-        self._check(f"a tensor of {rows:,} x {columns:,} elements does not fit")
+        self._check(f"a tensor of {made.rows:,} x {made.columns:,} elements does not fit")
         return made
 
     def product(
@@ -89,16 +104,27 @@ class Builder:
         relu: bool,
         output: OutputFormat,
         y: Tensor,
+        addend: Tensor | None = None,
+        mask: Tensor | None = None,
     ) -> None:
-        """``y = round(relu?((x @ weights + bias) * scale))``, with bias and scale of `settings`.
+        """``y = round(relu?((x @ weights + bias + addend) * scale))``, with bias and scale of
+        `settings`; +0 where `mask` is zero.
 
-        Raises `FormatError` for tensors of other shapes or elements, and if the memory is full.
+        `addend` has the elements that are multiplied, or is RAW; it is added exactly, in the unit
+        of the sum (``2**format.product_unit_log2``, times the weights' step if they have one), and
+        then scaled with it. `mask` has the output's elements. Either may be `y` itself. With
+        `OutputFormat.RAW` the sum with bias and addend is stored as it is, in a `raw` tensor;
+        reductions of any length are chains of such products.
+
+        Raises `FormatError` for tensors of other shapes or elements, for sums that might not fit,
+        and if the memory is full.
         """
         if (x.columns, y.columns) != weights.shape or x.rows != y.rows:
             raise FormatError(
                 f"[{x.rows}, {x.columns}] times {list(weights.shape)} is no [{y.rows}, {y.columns}]"
             )
-        self._multiply(Walk.matrix(self.config, x), weights, settings, relu, output, y)
+        walk = Walk.matrix(self.config, x)
+        self._multiply(walk, weights, settings, relu, output, y, addend, mask)
 
     def convolution(
         self,
@@ -109,6 +135,8 @@ class Builder:
         relu: bool,
         output: OutputFormat,
         y: Images,
+        addend: Images | None = None,
+        mask: Images | None = None,
     ) -> None:
         """The same for the rows that `kernel` makes of images (`walks.as_matrix` has the weights).
 
@@ -122,7 +150,8 @@ class Builder:
                 f"{x} under {kernel} needs weights of {list(shape)}, not {list(weights.shape)}, "
                 f"and makes images of {list(kernel.out(x))} pixels, not {y}"
             )
-        self._multiply(walk, weights, settings, relu, output, y.tensor)
+        beside = (images and images.tensor for images in (addend, mask))
+        self._multiply(walk, weights, settings, relu, output, y.tensor, *beside)
 
     def vector(self, program: VectorProgram) -> None:
         """A program of the vector unit, after all that came before.
@@ -146,20 +175,51 @@ class Builder:
         relu: bool,
         output: OutputFormat,
         y: Tensor,
+        addend: Tensor | None,
+        mask: Tensor | None,
     ) -> None:
-        config = self.config
-        if x.tensor.bits != config.format.bits or y.bits != 8 * output.bytes:
+        config, raw = self.config, output is OutputFormat.RAW
+        if raw != isinstance(y, RawTensor) or raw and (relu or mask is not None):
+            raise FormatError(
+                "exact sums (OutputFormat.RAW) are stored in a tensor of `raw`, without ReLU and "
+                f"mask, and nothing else is: this product has the output {output.name}"
+            )
+        if x.tensor.bits != config.format.bits or y.bits != output.result_bits:
             raise FormatError(
                 f"elements of {x.tensor.bits} bits cannot be multiplied in {config.format.name}, "
                 f"or results in {output.name} be stored in {y.bits} bits"
             )
-        part = Part(Encoder(config, settings, relu, output), x, y)
+        self._check_beside("addend", addend, y, config.format.bits, True)
+        self._check_beside("mask", mask, y, output.result_bits, False)
+        before = 0 if addend is None else self._terms.get(addend.address, 1)
+        self._terms[y.address] = terms_of(weights, any(settings.bias), before)
+        part = Part(Encoder(config, settings, relu, output), x, y, addend, mask)
         blocks = -(-y.rows // config.rows)
         # A word of the activations' buffer is known by its place among all rows' groups.
         codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
         for phase in phases_of(orders.Product(config, codes, weights, output), settings):
             self._phase(part, phase)
         self._last_store[y.address] = len(self._runs) - 1
+
+    def _check_beside(
+        self, what: str, tensor: Tensor | None, y: Tensor, bits: int, raw: bool
+    ) -> None:
+        """That a side operand fits the output, and lies beside it or in its place."""
+        if tensor is None:
+            return
+        if (tensor.rows, tensor.columns) != (y.rows, y.columns):
+            raise FormatError(
+                f"the {what} is [{tensor.rows}, {tensor.columns}], and the output is "
+                f"[{y.rows}, {y.columns}]"
+            )
+        is_raw = isinstance(tensor, RawTensor)
+        if is_raw > raw or not is_raw and tensor.bits != bits:
+            raise FormatError(
+                f"the {what} has elements of {tensor.bits} bits{', RAW' * is_raw}, not of {bits}"
+            )
+        apart = tensor.address + tensor.space <= y.address or y.address + y.space <= tensor.address
+        if not apart and tensor != y:
+            raise FormatError(f"the {what} and the output lie across each other in memory")
 
     def program(self) -> Program:
         """All products so far, one after another. Raises `FormatError` if the memory is full."""

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import FILL_SETTINGS, Command, Fill, Image, Rows, Target
+from ...hw.formats import OutputFormat
+from ...hw.isa.commands import FILL_SETTINGS, Command, Fill, Image, Rows, Side, Target
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
-from .steps import Load, Sent, Setting
-from .tensors import Tensor
+from .steps import Load, Run, Sent, Setting
+from .tensors import RawTensor, Tensor
 from .vector_programs import VectorProgram
 from .waits import Waits
 from .walks import Walk
@@ -32,6 +33,8 @@ class Part:
     encoder: Encoder
     x: Walk
     y: Tensor
+    addend: Tensor | None = None
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Sequence:
         self._waits = Waits(config)
         self._image: Image | None = None
         """That is in force."""
+        self._side: Side | None = None
+        """As the device has it: before the first one, from whatever ran there before."""
         self._commands: list[Command] = []
 
     def commands(
@@ -157,26 +162,71 @@ class Sequence:
         if not run.finish:
             self._commands.append(replace(encoder.run(sent), waits=self._waits.run(uses)))
             return
-        windows = config.rows // config.lanes
-        first = run.row_blocks.start * windows
-        stop = min(run.row_blocks.stop * windows, y.windows)
-        destination, words = y.address + first * y.groups, (stop - first) * y.groups
+        windows = self._windows(run, y)
+        destination = y.address + windows.start * y.groups
         column = run.column_block * config.columns
+        beside = [tensor for tensor in (part.addend, part.mask) if tensor]
+        reads = [words for tensor in beside for words in self._words(run, tensor)]
+        if beside or encoder.output is OutputFormat.RAW:
+            self._place_beside(part, destination, windows)
         self._commands.append(
             replace(
                 encoder.run(sent),
                 store=1,
                 pad=int(column + config.columns >= y.columns),
+                addend=int(part.addend is not None),
+                raw_addend=int(isinstance(part.addend, RawTensor)),
+                mask=int(part.mask is not None),
                 destination=destination,
-                words=words,
+                words=len(windows) * y.groups,
                 pitch=y.groups,
                 groups=y.groups,
                 offset=column * y.bits // 8,
-                waits=self._waits.run(
-                    uses, range(destination, destination + words), sent.settings_page
-                ),
+                waits=self._waits.run(uses, self._words(run, y), sent.settings_page, reads),
             )
         )
+
+    def _windows(self, run: Run, tensor: Tensor) -> range:
+        """Those of a tensor that hold the RUN's rows."""
+        each = self.config.rows // self.config.lanes
+        return range(run.row_blocks.start * each, min(run.row_blocks.stop * each, tensor.windows))
+
+    def _words(self, run: Run, tensor: Tensor) -> list[range]:
+        """Those of a tensor that hold the RUN's rows and columns, in all planes of a RAW one."""
+        columns, size = self.config.columns, 8 * self.config.group_bytes
+        first = run.column_block * columns * tensor.bits // size
+        stop = -(-(run.column_block + 1) * columns * tensor.bits // size)
+        groups = range(first, min(stop, tensor.groups))
+        raw = isinstance(tensor, RawTensor)
+        planes = range(0, tensor.space, tensor.plane) if raw else (0,)
+        rows = (
+            tensor.address + plane + window * tensor.groups
+            for plane in planes
+            for window in self._windows(run, tensor)
+        )
+        return [range(row + groups.start, row + groups.stop) for row in rows]
+
+    def _place_beside(self, part: Part, destination: int, windows: range) -> None:
+        """A SIDE for a RUN, if the device does not know that already."""
+        fields, size = {}, self.config.tensor_words
+        if addend := part.addend:
+            first = addend.address + windows.start * addend.groups
+            fields |= {
+                "addend_offset": (first - destination) % size,
+                "addend_words": len(windows) * addend.groups,
+                "addend_pitch": addend.groups,
+                "addend_groups": addend.groups,
+                "addend_plane": addend.plane if isinstance(addend, RawTensor) else 0,
+            }
+        if mask := part.mask:
+            first = mask.address + windows.start * mask.groups
+            fields["mask_offset"] = (first - destination) % size
+        if isinstance(part.y, RawTensor):
+            fields["output_plane"] = part.y.plane
+        side = replace(self._side or Side(), **fields)
+        if side != self._side:
+            self._side = side
+            self._commands.append(side)
 
 
 def _in_time(moves: Iterable[Move], engine: Engine) -> deque[Move]:

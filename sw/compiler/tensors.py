@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...hw.config import Config
+from ...hw.formats import RAW_BITS
 from ...hw.isa.host_stream import indices_payload
 from ..errors import FormatError
 
@@ -74,3 +75,64 @@ class Tensor:
         else:
             flat = flat.view(f"<u{self.bits // 8}")
         return flat[: self.rows, : self.columns]
+
+
+LIMB_BITS = 32
+
+
+@dataclass(frozen=True)
+class RawTensor(Tensor):
+    """Exact sums, in two's complement of `RAW_BITS`, as `OutputFormat.RAW` stores them.
+
+    Each limb of 32 bits has a plane, the least significant one first: a tensor of 32-bit elements,
+    `plane` words after the one before. A sum counts in units of ``2**format.product_unit_log2``.
+    """
+
+    bits: int = LIMB_BITS
+
+    @property
+    def plane(self) -> int:
+        """Words from one plane to the next."""
+        return super().space
+
+    @property
+    def limbs(self) -> int:
+        return RAW_BITS // LIMB_BITS
+
+    @property
+    def words(self) -> int:
+        """From its first to the last that holds rows."""
+        return (self.limbs - 1) * self.plane + super().words
+
+    @property
+    def space(self) -> int:
+        """Words that are kept for it."""
+        return self.limbs * self.plane
+
+    def to_words(self, raw: np.ndarray) -> np.ndarray:
+        """Integers [rows, columns] as words, uint8 [words, bytes of a word].
+
+        Raises `FormatError` for another shape, and for one that `RAW_BITS` cannot hold.
+        """
+        sums = np.asarray(raw, object)
+        limit = 1 << RAW_BITS - 1
+        if sums.size and not (-limit <= sums.min() and sums.max() < limit):
+            raise FormatError(f"an exact sum in memory has {RAW_BITS} bits: some have more")
+        words = np.zeros((self.words, self.config.stream_bytes), np.uint8)
+        plane = Tensor(self.config, self.address, self.rows, self.columns, LIMB_BITS)
+        for limb in range(self.limbs):
+            part = sums >> LIMB_BITS * limb & (1 << LIMB_BITS) - 1
+            first = limb * self.plane
+            words[first : first + plane.words] = plane.to_words(part.astype("<u4"))
+        return words
+
+    def from_words(self, words: np.ndarray) -> np.ndarray:
+        """The sums [rows, columns] that lie in words [words, bytes of a word]: Python integers."""
+        plane = Tensor(self.config, self.address, self.rows, self.columns, LIMB_BITS)
+        sums = np.zeros((self.rows, self.columns), object)
+        for limb in range(self.limbs):
+            first = limb * self.plane
+            part = plane.from_words(words[first : first + plane.words]).astype(object)
+            sums += part << LIMB_BITS * limb
+        negative = sums >> RAW_BITS - 1
+        return sums - (negative << RAW_BITS)

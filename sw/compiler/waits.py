@@ -1,7 +1,7 @@
 """Who must wait for whom in a program: the last that touched each word of the buffers and of tensor
 memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -11,9 +11,8 @@ from ...hw.isa.engines import MOST_LEFT, Engine, after
 from ...hw.isa.maps import address_bits
 
 NOBODY = -1
-MOVERS = Engine.FILL, Engine.ROWS
-READERS = *MOVERS, Engine.VECTOR
-"""Engines that read tensor memory."""
+READERS = Engine.FILL, Engine.ROWS, Engine.VECTOR, Engine.STORE
+"""Engines that read tensor memory: a RUN's side operands have been read when it has stored."""
 WRITERS = Engine.STORE, Engine.VECTOR
 """Engines that write to it."""
 
@@ -74,11 +73,12 @@ class Waits:
     def run(
         self,
         uses: Iterable[tuple[Target, range]],
-        stores: range | None = None,
+        stores: Sequence[range] = (),
         settings: int = NOBODY,
+        reads: Sequence[range] = (),
     ) -> int:
         """Of a RUN that uses some words of buffers, and stores to words of tensor memory, with a
-        page of column settings, or does not.
+        page of column settings and with words of side operands that it reads, or does not.
 
         Indices lie where their values do.
         """
@@ -89,14 +89,16 @@ class Waits:
             for each in (target, Target.INDICES) if target is Target.VALUES else (target,):
                 needs[mover] = max(needs[mover], _last(self._filled[each][part]))
                 self._used[each][part] = self._issued[Engine.ARRAY]
-        if stores is None:
+        if not stores:
             return self._of(needs, Engine.ARRAY)
         if settings != NOBODY:
             needs[Engine.FILL] = max(needs[Engine.FILL], self._set[settings])
             self._settled[settings] = self._issued[Engine.STORE]
-        self._writes(needs, Engine.STORE, [stores])
-        # Rows are stored in the order of their RUNs.
-        needs[Engine.STORE] = NOBODY
+        self._reads(needs, Engine.STORE, reads)
+        # Rows are stored in the order of their RUNs, each when what it reads beside has been read.
+        beside = needs[Engine.STORE]
+        self._writes(needs, Engine.STORE, stores)
+        needs[Engine.STORE] = beside
         return self._of(needs, Engine.ARRAY, Engine.STORE)
 
     def _reads(self, needs: dict[Engine, int], engine: Engine, reads: Iterable[range]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ...hw.bus.axi_lite import ADDRESS_BITS
 from ...hw.config import Config
-from ...hw.formats import OutputFormat
+from ...hw.formats import ROUNDED, OutputFormat
 from ...hw.isa.commands import Sync
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.registers import ADDRESS
@@ -59,7 +59,7 @@ def vectors(config: Config) -> list[bytes]:
     good = packet_of(config, Sync())
     packets = [good, good[:3] + bytes([good[3] ^ 4]) + good[4:], good + bytes(config.stream_bytes)]
     for n in range(config.group + 1):
-        packets += product(config, rng, n, OutputFormat(n % len(OutputFormat)))
+        packets += product(config, rng, n, ROUNDED[n % len(ROUNDED)])
     return [*packets, good]
 
 

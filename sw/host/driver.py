@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.formats import OutputFormat
+from ...hw.formats import ROUNDED, OutputFormat
 from ...hw.isa.commands import Flag
 from ..compiler.bounds import check_sums
 from ..compiler.elements import to_raw
@@ -127,12 +127,16 @@ def matmul(
 
 
 def output_format(output: OutputFormat | str) -> OutputFormat:
-    """The output format meant, by itself or by its name. Raises `FormatError` if there is none."""
+    """The output format meant, by itself or by its name. Raises `FormatError` if there is none that
+    a host can be answered with."""
     try:
-        return OutputFormat[output.upper()] if isinstance(output, str) else OutputFormat(output)
+        meant = OutputFormat[output.upper()] if isinstance(output, str) else OutputFormat(output)
     except (KeyError, ValueError):
-        names = ", ".join(f.name.lower() for f in OutputFormat)
-        raise FormatError(f"no output format {output!r}; there are {names}") from None
+        meant = None
+    if meant not in ROUNDED:
+        names = ", ".join(f.name.lower() for f in ROUNDED)
+        raise FormatError(f"no output format {output!r}; there are {names}")
+    return meant
 
 
 def check_fits(weights: PackedWeights, config: Config) -> None:

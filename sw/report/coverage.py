@@ -10,7 +10,7 @@ from itertools import product
 from typing import NamedTuple
 
 from ...hw.config import Accumulation, Config
-from ...hw.formats import FORMATS, FP16, OutputFormat
+from ...hw.formats import FORMATS, FP16, ROUNDED, OutputFormat
 
 GROUP = 8
 """M of the configurations that are crossed, and so the largest N."""
@@ -36,7 +36,7 @@ DIMENSIONS: dict[str, tuple] = {
     "n": tuple(range(GROUP + 1)),
     "aligned": (True, False),
     "overlapped": (True, False),
-    "output": tuple(output.name.lower() for output in OutputFormat),
+    "output": tuple(output.name.lower() for output in ROUNDED),
     "relu": (True, False),
 }
 """The values that each field of a `Bin` can have."""

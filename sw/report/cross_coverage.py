@@ -9,7 +9,7 @@ import numpy as np
 
 from ...hw.config import Accumulation, Config
 from ...hw.core import Core
-from ...hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8, OutputFormat
+from ...hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8, ROUNDED, OutputFormat
 from ...sim.golden import epilogue, numbers
 from ...sim.golden.accumulation import ARITHMETIC
 from ..compiler import nm, packing
@@ -104,7 +104,7 @@ def cross(config: Config) -> Coverage:
         for n in DIMENSIONS["n"]:
             for inner in (2 * GROUP, 2 * GROUP - 3):
                 for blocks in (1, tiles):
-                    for output in OutputFormat:
+                    for output in ROUNDED:
                         for relu in (True, False):
                             weights, stats = random_product(
                                 device,

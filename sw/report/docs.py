@@ -42,7 +42,23 @@ NOTES = {
     "byte `offset` of its row. Nothing is written but the `words` words from `destination` on, and "
     "no window that is not whole in them: rows beyond are dropped, and so is what goes beyond a "
     "row's `groups`. `offset` is a multiple of what C and the bytes of a group have in common. "
-    "With `pad`, zeros fill the last group that a row reaches into.",
+    "With `pad`, zeros fill the last group that a row reaches into. `addend`, `raw_addend` and "
+    "`mask`: the RUN has such side operands (SIDE). RAW outputs are stored only, and neither "
+    "scaled nor masked; `relu` must be 0.",
+    Opcode.SIDE: "Say where the side operands of the RUNs that follow lie: what is added to "
+    "the sums, exactly, before they are scaled, and the mask, an output being +0 where it is "
+    "zero. Each has a row for each row that the RUN stores, in windows as these; the addend's "
+    "elements are of the array's format, or, with `raw_addend`, RAW, the mask's are the output's. "
+    "An operand's words begin so many words behind the RUN's `destination` (modulo the memory's "
+    "size), a mask's with the RUN's own `words`, `pitch` and `groups`. The RUN's column 0 is "
+    "element n of a row, where n elements of the output take `offset` bytes; n is a multiple of "
+    "what C and the bytes of a group have in common. Where a row has no such element, or is not "
+    "whole in the words, the operand is zero. An addend that is not finite is zero too, and sets "
+    "NONFINITE_ACTIVATION. Limbs of RAW sums, 32 bits each, the least significant first, lie in "
+    "planes as rows of 32-bit results do, `addend_plane` and `output_plane` words apart, the "
+    "latter no fewer than the RUN's `words`. An operand may be read where the results go if it "
+    "lies as they do, and else not in words that are stored to (BAD_ADDRESS). Counts for the RUNs "
+    "after it in the stream. Only a device with tensor memory knows it.",
     Opcode.SYNC: "Answered when everything before has finished.",
     Opcode.WRITE: "Fill `count` words of tensor memory, from `address` on, with the payload, a "
     "beat each; the packet ends with the last. Waits until nothing before it has tensor memory to "

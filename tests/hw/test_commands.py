@@ -15,6 +15,7 @@ from heddle.hw.isa.commands import (
     Response,
     Rows,
     Run,
+    Side,
     Status,
     Sync,
     Write,
@@ -25,7 +26,7 @@ RUN = {
     "finish": 1,
     "relu": 0,
     "output": 2,
-    "settings_page": 0x123,
+    "settings_page": 0x23,
     "activation_base": 0x0201,
     "activation_stride": 0x0403,
     "row_blocks": 0x0605,
@@ -107,12 +108,32 @@ CASES = {
         "025a ffff 0500 dcfe fdff 0100 0000 0000 0000 0000 0080",
     ),
     # Finish is bit 0, ReLU bit 1, the format bits 2 and 3, store bit 4, pad bit 5, the page of
-    # settings from bit 6 on.
-    "run": (Run(**RUN), "035a c948 0102 0304 0506 0708 090a 0b0c"),
-    "relu": (Run(**RUN | {"finish": 0, "relu": 1}), "035a ca48 0102 0304 0506 0708 090a 0b0c"),
+    # settings bits 6 to 12; addend is bit 13, RAW addend bit 14, mask bit 15.
+    "run": (Run(**RUN), "035a c908 0102 0304 0506 0708 090a 0b0c"),
+    "relu": (Run(**RUN | {"finish": 0, "relu": 1}), "035a ca08 0102 0304 0506 0708 090a 0b0c"),
     "store": (
         Run(**RUN | STORE),
-        "035a f948 0102 0304 0506 0708 090a 0b0c 0d0e 0f10 1112 1314 1516",
+        "035a f908 0102 0304 0506 0708 090a 0b0c 0d0e 0f10 1112 1314 1516",
+    ),
+    "addend": (
+        Run(**RUN | STORE | {"addend": 1, "mask": 1}),
+        "035a f9a8 0102 0304 0506 0708 090a 0b0c 0d0e 0f10 1112 1314 1516",
+    ),
+    "raw addend": (
+        Run(**RUN | {"output": 3, "raw_addend": 1}),
+        "035a cd48 0102 0304 0506 0708 090a 0b0c",
+    ),
+    "side": (
+        Side(
+            addend_offset=0x0201,
+            addend_words=0x0403,
+            addend_pitch=0x0605,
+            addend_groups=0x0807,
+            addend_plane=0x0A09,
+            mask_offset=0x0C0B,
+            output_plane=0x0E0D,
+        ),
+        "0a5a 0102 0304 0506 0708 090a 0b0c 0d0e",
     ),
     "sync": (Sync(), "045a"),
     "write": (Write(0x04030201, 0x08070605), "055a 0102 0304 0506 0708"),
@@ -200,7 +221,7 @@ def test_a_short_header_is_refused():
         ColumnSettings(0, 0, 0, -(1 << 15) - 1, 0),
         ColumnSettings(0, 0, 0, 0, 1 << 95),
         Run(**RUN | {"output": 4}),
-        Run(**RUN | {"settings_page": 1 << 10}),
+        Run(**RUN | {"settings_page": 1 << 7}),
     ],
     ids=str,
 )

@@ -60,6 +60,12 @@ VECTORS = [
 """With a vector unit."""
 SWEEPS = VECTORS[1:]
 """What only `make test-full` runs."""
+BESIDE = [
+    *TENSORS,
+    config(4, 4, E4M3, lanes=2, tensor_words=256, columns_per_epilogue=2),
+    config(8, 6, INT4, lanes=4, tensor_words=256, columns_per_epilogue=2),
+]
+"""With side operands of each width, on several lanes, for columns with and without a turn."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -72,8 +78,8 @@ RUNS = [
     ("array", "hw.array.array:Array", ARRAYS),
     ("feeders", "hw.buffers.activations:ActivationFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
     ("feeders", "hw.buffers.weights:WeightFeeder", [*FORMATS, NARROW, *STREAMS]),
-    ("lane_group", "hw.output.lane_group:LaneGroup", [*GROUPS, COMPACT]),
-    ("epilogue", "hw.output.epilogue:Epilogue", [*FORMATS, COMPACT]),
+    ("lane_group", "hw.output.lane_group:LaneGroup", [*GROUPS, COMPACT, *BESIDE[1:]]),
+    ("epilogue", "hw.output.epilogue:Epilogue", [*FORMATS, COMPACT, *BESIDE[:3]]),
     (
         "response",
         "sim.testbenches.response:Answers",
@@ -87,6 +93,7 @@ RUNS = [
     ("counters", "hw.top:Accelerator", RESETS[:1]),
     ("tensor", "sim.testbenches.tensor:Tensors", TENSORS),
     ("store", "hw.tensor.store:Store", [TENSORS[0], WINDOWS, BROAD]),
+    ("side", "sim.testbenches.side:Beside", [*BESIDE, WINDOWS]),
     ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
     ("vector_lane", "sim.testbenches.vector_lane:lane", [STREAMS[0]]),

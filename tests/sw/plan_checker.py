@@ -107,7 +107,7 @@ class Checker:
             start = base + block * stride
             pages.append(self._page(ACTIVATIONS, start, int(groups[-1]) + 1))
             assert self.loaded[ACTIVATIONS][start + groups[kept > 0]].all()
-        finish, settings = mode & 1, mode >> 6
+        finish, settings = mode & 1, mode >> 6 & 127
         if finish:
             own = slice(settings * c.interleave, (settings + 1) * c.interleave)
             assert self.settings[0, own].all(), "settings that were never sent"

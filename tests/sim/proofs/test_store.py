@@ -29,7 +29,7 @@ def ends_early(m, s):
 
 
 def writes_one_further(m, s):
-    m.d.comb += s.port.address[0].eq(Mux(s.run.place.pad, s.run.place.start, 0))
+    m.d.comb += s.port.address[0].eq(Mux(s.run.place.pad, s.run.place.windows.start, 0))
 
 
 @pytest.mark.parametrize("wrong", [goes_beyond, ends_early, writes_one_further])
