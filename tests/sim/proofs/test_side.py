@@ -16,7 +16,7 @@ NARROW = replace(TENSORS, columns=2)
 
 @pytest.mark.slow
 def test_side():
-    prove(lambda: SideProof(NARROW), bounded=10, cover=14)
+    prove(lambda: SideProof(NARROW), bounded=8, cover=14)
 
 
 def goes_beyond(m, reader):
