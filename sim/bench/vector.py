@@ -34,7 +34,7 @@ def rows(only: str) -> Iterator[dict]:
                 "unit": "elements",
                 "target": None,
                 "better": "higher",
-                "note": f"V = {LANES}, FP16, of elements that are read; {start:.0f} cycles more to "
+                "note": f"V = {LANES}, of elements that are read; {start:.0f} cycles more to "
                 "begin, its registers read included",
             }
 
