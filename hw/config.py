@@ -32,6 +32,10 @@ BIAS_BITS = 96
 """Of the bias that a command brings, so no sum is wider."""
 INSTRUCTION_BYTES = 8
 """Of an instruction of the vector unit."""
+AXI_BYTES = (4, 8, 16, 32, 64, 128)
+"""Widths of AXI4 buses in bytes, of those that hold a header's count."""
+MIN_EXTERNAL_BITS, MAX_EXTERNAL_BITS = 12, 40
+"""Of external memory's addresses: a page of AXI4's at least, a TiB at most."""
 FP32_ADDER_STAGES = 5
 """Pipeline depth of the binary32 adder, and so the outputs that keep it busy."""
 
@@ -86,6 +90,8 @@ class Config:
     vector_lanes: int = 0
     """V: binary32 operations that the vector unit does in a cycle, a power of two to M; 0: there is
     no vector unit."""
+    external_bits: int = 0
+    """Width of the byte addresses of external memory, behind an AXI4 port; 0: there is none."""
     compact: bool = False
     """For the smallest devices, with a slow clock behind a slow line: no counters but those of
     commands and errors (they read as zero), no queues where there need not be any, an epilogue of
@@ -180,6 +186,18 @@ class Config:
             not width or self.stream_bytes >= INSTRUCTION_BYTES,
             f"0 if a beat has less than {INSTRUCTION_BYTES} bytes, an instruction's "
             "(more lanes make it longer)",
+        )
+        bits = self.external_bits
+        check(
+            "external_bits",
+            bits == 0 or MIN_EXTERNAL_BITS <= bits <= MAX_EXTERNAL_BITS,
+            f"0 or from {MIN_EXTERNAL_BITS} to {MAX_EXTERNAL_BITS}",
+        )
+        check("external_bits", not bits or words > 0, "0 if there is no tensor memory")
+        check(
+            "external_bits",
+            not bits or self.stream_bytes in AXI_BYTES,
+            f"0 if a beat has {self.stream_bytes} bytes, not 4 to 128 (other lanes may do)",
         )
         check("runs_ahead", 2 <= self.runs_ahead <= 16, "from 2 to 16")
 
@@ -314,6 +332,7 @@ class Config:
             "runs_ahead": self.runs_ahead,
             "tensor_words": self.tensor_words,
             "vector_lanes": self.vector_lanes,
+            "external_bits": self.external_bits,
             "compact": self.compact,
             "accumulator_bits": self.accumulator_bits,
             "stream_bytes": self.stream_bytes,
@@ -355,11 +374,11 @@ def preset(name: str, **changes) -> Config:
 
 
 def changed(config: Config, **changes) -> Config:
-    """`config` with fields changed; without a tensor memory or a vector unit if it can have none
-    any more and nobody asked for one."""
+    """`config` with fields changed; without a tensor memory, a vector unit or external memory if it
+    can have none any more and nobody asked for one."""
     cannot = changes.get("compact") or changes.get("interleave", 1) > 1
     if cannot and "tensor_words" not in changes:
         changes["tensor_words"] = 0
-    if changes.get("tensor_words") == 0 and "vector_lanes" not in changes:
-        changes["vector_lanes"] = 0
+    if changes.get("tensor_words") == 0:
+        changes = {"vector_lanes": 0, "external_bits": 0} | changes
     return replace(config, **changes)

@@ -14,6 +14,8 @@ from .control.issuer import Issuer
 from .control.metadata import MetadataReader
 from .control.response import ResponseWriter
 from .control.sequencer import Sequencer
+from .copy.engine import CopyEngine
+from .copy.port import TRAFFIC
 from .isa.commands import Flag, Target
 from .isa.engines import Engine
 from .isa.maps import address_bits
@@ -57,6 +59,7 @@ class Core(wiring.Component):
     i, o : streams of layouts.beat
     flags : In(8), the sticky flags that responses report
     events : Out(counters.EVENTS(config))
+    external : Out(copy.port.TRAFFIC), external memory, if there is one
     """
 
     @staticmethod
@@ -77,12 +80,16 @@ class Core(wiring.Component):
         """Results go into tensor memory in this cycle."""
         self.flagged: dict[Flag, list[Value]] = {flag: [] for flag in Flag}
         """What sets each flag."""
+        external = {}
+        if config.external_bits:
+            external = {"external": Out(TRAFFIC(config))}
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),
                 "o": Out(stream.Signature(beat(config))),
                 "flags": In(8),
                 "events": Out(EVENTS(config)),
+                **external,
             }
         )
 
@@ -177,10 +184,12 @@ class Core(wiring.Component):
         m.submodules.mover = mover = RowMover(config)
         m.submodules.share = share = PortShare(config)
         m.submodules.store = store = Store(config)
-        # A WRITE waits for all that stores; the vector unit, in each cycle, for the store.
+        # A WRITE waits for all that stores; the others, in each cycle, for the store.
         others, filling = sequencer.memory, filler.port
+        if config.external_bits:
+            others, filling = self._copies(m, sequencer, response, filling)
         if config.vector_lanes:
-            others, filling = self._vector(m, sequencer, store, filler)
+            others, filling = self._vector(m, sequencer, store, others, filling)
         else:
             m.d.comb += self.storing.eq(store.writing)
         self._either(m, memory.write, store.writing, store.port, others)
@@ -217,18 +226,18 @@ class Core(wiring.Component):
         self.flagged[Flag.FAULT] += [filler.faults.any(), mover.fault]
         return settings
 
-    def _vector(self, m: Module, sequencer, store: Store, filler: Filler):
-        """The vector unit; returns who writes to tensor memory beside the store, and the read port
-        that it shares with the filler."""
+    def _vector(self, m: Module, sequencer, store: Store, others, filling):
+        """The vector unit before who else writes to tensor memory and reads it; returns its ports
+        with those of them."""
         config = self.config
         m.submodules.vector = vector = VectorUnit(config, self.library)
         m.submodules.vector_share = share = PortShare(config)
         connect_checked(m, sequencer.vector, vector.vectors)
-        connect_checked(m, filler.port, share.readers[0])
+        connect_checked(m, filling, share.readers[0])
         connect_checked(m, vector.port, share.readers[1])
         writes = vector.write.enable.any()
         write = WRITE_PORT(config).create(path=("write_beside",))
-        self._either(m, write, writes, vector.write, sequencer.memory)
+        self._either(m, write, writes, vector.write, others)
         m.d.comb += [
             vector.grant.eq(~store.writing),
             sequencer.finished[Engine.VECTOR].eq(vector.finished),
@@ -245,6 +254,28 @@ class Core(wiring.Component):
         connect_checked(m, groups[-1].freed, side.freed)
         for c, column in enumerate(side.columns):
             connect_checked(m, column, groups[c // shared].side[c % shared])
+
+    def _copies(self, m: Module, sequencer, response, filling):
+        """The copy engine, which shares a read port of tensor memory with `filling`, and writes
+        while neither the store nor the vector unit does. Returns its ports with the host's and with
+        `filling`."""
+        config = self.config
+        m.submodules.copy = copy = CopyEngine(config)
+        m.submodules.share_copy = share = PortShare(config)
+        connect_checked(m, filling, share.readers[0])
+        connect_checked(m, copy.reads, share.readers[1])
+        connect_checked(m, sequencer.copy, copy.copies)
+        connect_checked(m, sequencer.given, copy.given)
+        connect_checked(m, copy.taken, response.external)
+        connect_checked(m, copy.traffic, wiring.flipped(self.external))
+        m.d.comb += [
+            copy.granted.eq(~self.storing),
+            sequencer.finished[Engine.COPY].eq(copy.finished),
+        ]
+        self.flagged[Flag.EXTERNAL].append(copy.fault)
+        given = WRITE_PORT(config).create(path=("given",))
+        self._either(m, given, copy.writes.enable.any(), copy.writes, sequencer.memory)
+        return given, share.port
 
     @staticmethod
     def _either(m: Module, bus, writes, first, second):

@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from .config import BIAS_BITS, Config
 from .formats import Format, OutputFormat
-from .isa.commands import Header, Image, Rows, Target
-from .isa.engines import Engine
+from .isa.commands import COPY_BYTES, Header, Image, Rows, Target
+from .isa.engines import PLACES
 from .isa.maps import chunks
 from .isa.vector import MOST_INSTRUCTIONS, STREAMS
 
@@ -120,12 +120,12 @@ def RUN(config: Config) -> data.StructLayout:
 def WAITS(bits: int) -> data.ArrayLayout:
     """For each engine, whether a descriptor waits for it, and for which count, of so many bits, of
     what it has finished."""
-    return data.ArrayLayout(data.StructLayout({"needed": 1, "target": bits}), len(Engine))
+    return data.ArrayLayout(data.StructLayout({"needed": 1, "target": bits}), PLACES)
 
 
 def COUNTS(bits: int) -> data.ArrayLayout:
     """What each engine has finished."""
-    return data.ArrayLayout(bits, len(Engine))
+    return data.ArrayLayout(bits, PLACES)
 
 
 def FILL(config: Config) -> data.StructLayout:
@@ -218,6 +218,26 @@ def VECTOR(config: Config) -> data.StructLayout:
             "spans": 16,
             "rows": 16,
             "streams": data.ArrayLayout(WORDS(config), STREAMS),
+        }
+    )
+
+
+def COPY(config: Config) -> data.StructLayout:
+    """A COPY command, checked, on its way to the copy engine; of `host`, a WRITE or READ of
+    external memory: one row of whole words, from the host's stream or to it."""
+    return data.StructLayout(
+        {
+            "outward": 1,
+            "whole": 1,
+            "host": 1,
+            "line": 14,
+            "external": config.external_bits,
+            "row_bytes": COPY_BYTES,
+            "stride": 32,
+            "line_stride": 32,
+            "rows": 16,
+            "tensor": range(config.tensor_words),
+            "pitch": 16,
         }
     )
 
@@ -366,10 +386,12 @@ def ROW(config: Config) -> wiring.Signature:
 
 def RESPONSE(config: Config) -> data.StructLayout:
     """What the response writer sends: a header, then `rows` rows of C outputs in `format`; or, of
-    `memory`, so many words from `address` on."""
+    `memory`, so many words from `address` on; these come by themselves if they are `external`."""
     fields = {"opcode": 8, "tag": 8, "status": 16, "rows": 32, "format": 2}
     if config.tensor_words:
         fields |= {"memory": 1, "address": range(config.tensor_words)}
+    if config.external_bits:
+        fields |= {"external": 1}
     return data.StructLayout(fields)
 
 

@@ -2,15 +2,18 @@
 
 AXI4-Lite ──► accelerator's registers (below 0x1000), DMA's registers (from 0x1000)
 AXI4 ◄──────► Reader ──► Accelerator ──► Writer
+     ◄─────────────────► external memory
 """
 
 from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .bus.arbiter import AxiArbiter
 from .bus.axi import Axi4, AxiLite
 from .bus.axi_lite import ADDRESS_BITS, AxiLiteSlave, select
-from .bus.dma import LIMITS, Reader, Writer, width_of
+from .bus.bursts import LIMITS, width_of
+from .bus.dma import Reader, Writer
 from .config import Config
 from .isa.dma_registers import (
     ADDRESS,
@@ -23,7 +26,7 @@ from .isa.dma_registers import (
     VERSION,
 )
 from .isa.registers import Access
-from .layouts import connect_ports
+from .layouts import connect_checked, connect_ports
 from .lib.library import Library
 from .top import Accelerator
 
@@ -41,7 +44,10 @@ class MemoryAccelerator(wiring.Component):
     """Accelerator with a DMA of its own, behind AXI4-Lite and AXI4 ports of standard names.
 
     The host puts packets into memory and tells the DMA where; it takes the responses from there
-    (`hw/bus/dma.py` says how both lie in memory, `hw/isa/dma_registers.py` how to say so).
+    (`hw/bus/dma.py` says how both lie in memory, `hw/isa/dma_registers.py` how to say so). External
+    memory, if the configuration has one, lies on the same bus, from where a register says on: the
+    accelerator reaches nothing else. Neither of the two waits for the other's data
+    (`hw/bus/arbiter.py`).
     Throughput and stall rules are those of the parts.
 
     Members
@@ -68,9 +74,14 @@ class MemoryAccelerator(wiring.Component):
         m.submodules.writer = writer = Writer(config)
         m.submodules.bus = bus = AxiLiteSlave(BASE.bit_length())
         self._share_bus(m, accelerator.s_axil, bus.s_axil)
-        self._control(m, bus, reader, writer)
+        held = {name: Signal(32, name=name) for name in HELD}
+        dma = self.m_axi
+        if config.external_bits:
+            dma = self._external(
+                m, accelerator.m_axi, Cat(held["external_low"], held["external_high"])
+            )
         for half in (reader, writer):
-            connect_ports(m, self.m_axi, half.m_axi)
+            connect_ports(m, dma, half.m_axi)
         m.d.comb += [
             accelerator.s_axis.tvalid.eq(reader.o.valid),
             accelerator.s_axis.tdata.eq(reader.o.payload.data),
@@ -81,7 +92,24 @@ class MemoryAccelerator(wiring.Component):
             writer.i.payload.last.eq(accelerator.m_axis.tlast),
             accelerator.m_axis.tready.eq(writer.i.ready),
         ]
+        self._control(m, bus, held, reader, writer)
         return m
+
+    def _external(self, m: Module, external, base: Value):
+        """The accelerator's external memory on the bus, from `base` on; returns what is left."""
+        m.submodules.arbiter = arbiter = AxiArbiter(width_of(self.config), LIMITS.address_bits)
+        connect_checked(m, arbiter.m_axi, wiring.flipped(self.m_axi))
+        dma, moved = arbiter.masters
+        for name, member in external.signature.members.items():
+            ours, theirs = getattr(external, name), getattr(moved, name)
+            if member.flow is In:
+                m.d.comb += ours.eq(theirs)
+            elif name in ("araddr", "awaddr"):
+                page = LIMITS.boundary_log2
+                m.d.comb += theirs.eq(Cat(ours[:page], ours[page:] + base[page:]))
+            else:
+                m.d.comb += theirs.eq(ours)
+        return dma
 
     def _share_bus(self, m: Module, accelerator, dma):
         """The address decides who takes a request; nobody does while the other one answers."""
@@ -110,9 +138,8 @@ class MemoryAccelerator(wiring.Component):
         connect(accelerator, bus, {r: ~bit for r, bit in above.items()})
         connect(dma, accelerator, above)
 
-    def _control(self, m: Module, bus: AxiLiteSlave, reader: Reader, writer: Writer):
-        """The DMA's registers."""
-        held = {name: Signal(32, name=name) for name in HELD}
+    def _control(self, m: Module, bus: AxiLiteSlave, held: dict, reader: Reader, writer: Writer):
+        """The DMA's registers; `held` are those that keep what was written."""
         control = Signal(3)
         failed = {half: Signal(name=f"{half}_failed") for half in ("read", "write")}
         values = {

@@ -4,6 +4,8 @@ from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from .bus.axi_ram import AxiRam
+from .bus.bursts import width_of
 from .config import Config
 from .layouts import connect_checked
 from .lib.library import Library
@@ -17,7 +19,8 @@ WATCHDOG_BYTES = 1000
 
 
 class SerialAccelerator(wiring.Component):
-    """Receiver, transmitter, link and accelerator in the `sync` domain of `clock_hz`.
+    """Receiver, transmitter, link and accelerator in the `sync` domain of `clock_hz`; external
+    memory, if the configuration has one, is on the chip.
 
     Raises `ConfigError` if the clock cannot make `baud`.
 
@@ -58,4 +61,7 @@ class SerialAccelerator(wiring.Component):
         ]
         for bus in ("s_axis", "m_axis", "s_axil"):
             connect_checked(m, getattr(link, bus), getattr(accelerator, bus))
+        if bits := self.config.external_bits:
+            m.submodules.external = ram = AxiRam(width_of(self.config), bits)
+            connect_checked(m, accelerator.m_axi, ram.s_axi)
         return m

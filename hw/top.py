@@ -4,6 +4,7 @@
                        │ Core │
     AXI4-Lite ◄──────► ├──────┤     (commands, payloads and responses: `hw/isa/commands.py`;
                        │ Regs │      registers: `hw/isa/registers.py`)
+    AXI4 ◄────────────  Port
                        └──────┘
 
 The host sends commands down one stream and gets one response for each up the other; registers
@@ -14,10 +15,11 @@ from amaranth import ClockDomain, ClockSignal, DomainRenamer, Module, Mux, Reset
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from .bus.axi import AxiLite, AxiStream
+from .bus.axi import Axi4, AxiLite, AxiStream
 from .bus.axi_lite import ADDRESS_BITS
 from .config import Config
 from .control.registers import Registers
+from .copy.port import ExternalPort
 from .core import Core
 from .layouts import connect_checked
 from .lib.library import Library
@@ -31,6 +33,7 @@ def signature(config: Config) -> wiring.Signature:
             "s_axis": In(AxiStream(width)),
             "m_axis": Out(AxiStream(width)),
             "s_axil": In(AxiLite(ADDRESS_BITS)),
+            **({"m_axi": Out(Axi4(width, config.external_bits))} if config.external_bits else {}),
         }
     )
 
@@ -49,6 +52,7 @@ class Accelerator(wiring.Component):
     s_axis : In AxiStream, commands in, `8 * config.stream_bytes` bits
     m_axis : Out AxiStream, responses out, as wide
     s_axil : In AxiLite, registers, 32 bits
+    m_axi : Out Axi4, external memory, as wide as the streams, if there is one
     """
 
     def __init__(self, config: Config, library: Library | None = None):
@@ -64,18 +68,25 @@ class Accelerator(wiring.Component):
         # The pipelines have no reset, so this one lasts until whatever is on its way has left them.
         # It comes from a register, because it reaches the whole core.
         reset = Signal(init=1)
+        # And until external memory owes nothing and is owed nothing.
+        owing = Signal()
         last = Core.settle(self.config)
         settle = Signal(range(last + 1), init=last)
         with m.If(registers.reset):
             m.d.sync += settle.eq(last)
         with m.Elif(settle != 0):
             m.d.sync += settle.eq(settle - 1)
-        m.d.sync += reset.eq(registers.reset | (settle != 0))
+        m.d.sync += reset.eq(registers.reset | (settle != 0) | (reset & owing))
         m.domains.core = ClockDomain(local=True)
         m.d.comb += [ClockSignal("core").eq(ClockSignal()), ResetSignal("core").eq(reset)]
         m.submodules.core = DomainRenamer("core")(core)
 
         connect_checked(m, wiring.flipped(self.s_axil), registers.s_axil)
+        if self.config.external_bits:
+            m.submodules.port = port = ExternalPort(self.config)
+            connect_checked(m, core.external, port.traffic)
+            connect_checked(m, port.m_axi, wiring.flipped(self.m_axi))
+            m.d.comb += [port.flush.eq(reset), owing.eq(port.busy)]
         m.d.comb += [
             # While the pipelines run out nothing is counted, and no flag is raised.
             registers.events.eq(Mux(registers.reset | reset, 0, core.events)),

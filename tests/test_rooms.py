@@ -15,7 +15,7 @@ ORDER = (
     ("hw.arith", "hw.bus", "sim.golden"),
     ("hw.array", "hw.buffers", "hw.link", "sw.compiler"),
     ("hw.output", "hw.tensor"),
-    ("hw.vector",),
+    ("hw.copy", "hw.vector"),
     ("hw.control",),
     ("hw.core",),
     ("hw.top",),

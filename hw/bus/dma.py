@@ -6,82 +6,25 @@
 In memory a packet to be read is a beat whose low 32 bits count the beats that follow, then those.
 A packet that was written is its beats, then one whose low 32 bits count them: how long a response
 is shows only at its end, so the host takes them apart from the last to the first.
-Source of the bus's rules: AMBA AXI4 (ARM IHI 0022), INCR bursts.
 """
-
-from dataclasses import dataclass
 
 from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import Config, ConfigError
-from ..isa.dma_registers import ADDRESS_BITS
-from ..layouts import beat
+from ..config import Config
+from ..layouts import beat, connect_checked
 from ..lib.fifo import Fifo
 from .axi import Axi4Read, Axi4Write
-
-INCR = 1
-"""AXI4's kind of burst whose addresses go up."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How large everything is; a proof takes it smaller."""
-
-    boundary_log2: int = 12
-    """No burst crosses a boundary of so many address bits, 4 KiB (AXI4)."""
-    burst: int = 64
-    """Most beats in a burst; AXI4 allows 256, and 64 of four bytes or more hide a memory's
-    latency."""
-    reads_ahead: int = 2
-    """Bursts that are asked for before their data have come."""
-    address_bits: int = ADDRESS_BITS
-    length_bits: int = 32
-    """Width of a transfer's length in beats."""
-
-
-LIMITS = Limits()
-
-
-def width_of(config: Config) -> int:
-    """Width of the AXI4 bus in bits.
-
-    Raises `ConfigError` if a beat is no power of two of bytes from 4 to 128.
-    """
-    if config.stream_bytes not in (4, 8, 16, 32, 64, 128):
-        raise ConfigError(
-            f"AXI4 moves 4 to 128 bytes a beat, configuration {config.name!r} has "
-            f"{config.stream_bytes}: choose other lanes"
-        )
-    return 8 * config.stream_bytes
-
-
-def _constant_fields(m: Module, bus, channel: str, config: Config):
-    """What every burst has in common: whole beats, one after another, plain memory."""
-    m.d.comb += [
-        getattr(bus, f"{channel}size").eq(config.stream_bytes.bit_length() - 1),
-        getattr(bus, f"{channel}burst").eq(INCR),
-        # Normal, non-cacheable, bufferable: what AXI4 names for DMA through an interconnect.
-        getattr(bus, f"{channel}cache").eq(0b0011),
-    ]
-
-
-def _burst(config: Config, limits: Limits, address, left, most):
-    """Beats of the next burst: up to the boundary, what is left, and `most`."""
-    shift = config.stream_bytes.bit_length() - 1
-    place = address[shift : limits.boundary_log2]
-    to_boundary = (1 << (limits.boundary_log2 - shift)) - place
-    limit = Mux(to_boundary < most, to_boundary, most)
-    return Mux(left < limit, left, limit)
+from .bursts import LIMITS, Cutter, Limits, ReadChannel, WriteChannel, burst_beats, width_of
 
 
 class Reader(wiring.Component):
     """Read a run of beats from memory and take its packets apart.
 
-    Throughput: one beat a cycle, if memory answers a burst within another one's length. Stall
-    rule: data wait while the stream does. A read that fails, or `abort`, ends the run: what is
-    still under way is thrown away.
+    Throughput: one beat a cycle, as far as the memory gives it (`bursts.ReadChannel`). Stall rule:
+    data wait in a queue while the stream does; the memory never waits. A read that fails, or
+    `abort`, ends the run: what is still under way is thrown away.
 
     Members
     -------
@@ -95,6 +38,7 @@ class Reader(wiring.Component):
 
     def __init__(self, config: Config, limits: Limits = LIMITS):
         self.config, self.limits = config, limits
+        self.channel = ReadChannel(config, limits)
         super().__init__(
             {
                 "start": In(1),
@@ -110,62 +54,39 @@ class Reader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, limits = self.config, self.limits
-        _constant_fields(m, self.m_axi, "ar", config)
-
-        # Requests.
-        address = Signal(limits.address_bits)
-        to_ask, to_come = Signal(limits.length_bits), Signal(limits.length_bits)
-        open_bursts = Signal(range(limits.reads_ahead + 1))
-        asked = self.m_axi.arvalid & self.m_axi.arready
-        came = self.m_axi.rvalid & self.m_axi.rready
-        ended = came & self.m_axi.rlast
-        length = Signal(range(limits.burst + 1))
-        m.d.sync += open_bursts.eq(open_bursts + asked - ended)
+        m.submodules.cutter = cutter = Cutter(self.config, self.limits)
+        m.submodules.channel = channel = self.channel
+        connect_checked(m, cutter.bursts, channel.bursts)
+        connect_checked(m, channel.m_axi, wiring.flipped(self.m_axi))
+        ends = self.failed | self.abort
         m.d.comb += [
-            self.busy.eq((to_ask != 0) | (open_bursts != 0) | self.m_axi.arvalid),
-            self.m_axi.araddr.eq(address),
-            self.m_axi.arlen.eq(length - 1),
+            cutter.spans.valid.eq(self.start),
+            cutter.spans.payload.address.eq(self.address),
+            cutter.spans.payload.beats.eq(self.beats),
+            cutter.stop.eq(ends),
+            self.busy.eq(cutter.busy | channel.busy),
         ]
-        with m.If(asked):
-            m.d.sync += [
-                self.m_axi.arvalid.eq(0),
-                address.eq(address + length * config.stream_bytes),
-            ]
-        with m.Elif(~self.m_axi.arvalid & (to_ask != 0) & (open_bursts != limits.reads_ahead)):
-            next_length = _burst(config, limits, address, to_ask, limits.burst)
-            m.d.sync += [
-                self.m_axi.arvalid.eq(1),
-                length.eq(next_length),
-                to_ask.eq(to_ask - next_length),
-            ]
 
-        # Data: a count, and so many beats.
-        left = Signal(32)
-        counting = left == 0
-        bad = Signal()
+        # A count, and so many beats.
+        to_come, left = Signal(self.limits.length_bits), Signal(32)
+        taken, bad = channel.o.valid & channel.o.ready, channel.o.payload.bad
+        counting, wanted = left == 0, to_come != 0
         m.d.comb += [
-            bad.eq(self.m_axi.rvalid & self.m_axi.rresp[1]),
-            self.failed.eq(bad & came & (to_come != 0)),
-            self.o.payload.data.eq(self.m_axi.rdata),
+            self.failed.eq(taken & bad & wanted),
+            self.o.payload.data.eq(channel.o.payload.data),
             self.o.payload.last.eq(left == 1),
-            self.o.valid.eq(self.m_axi.rvalid & ~counting & ~bad & (to_come != 0)),
-            self.m_axi.rready.eq(self.o.ready | counting | bad | (to_come == 0)),
+            self.o.valid.eq(channel.o.valid & ~counting & ~bad & wanted),
+            channel.o.ready.eq(self.o.ready | counting | bad | ~wanted),
         ]
-        with m.If(came & (to_come != 0)):
+        with m.If(taken & wanted):
             m.d.sync += [
                 to_come.eq(to_come - 1),
-                left.eq(Mux(counting, self.m_axi.rdata[:32], left - 1)),
+                left.eq(Mux(counting, channel.o.payload.data[:32], left - 1)),
             ]
-        with m.If(self.failed | self.abort):
-            m.d.sync += [to_ask.eq(0), to_come.eq(0), left.eq(0)]
+        with m.If(ends):
+            m.d.sync += [to_come.eq(0), left.eq(0)]
         with m.If(self.start):
-            m.d.sync += [
-                address.eq(self.address),
-                to_ask.eq(self.beats),
-                to_come.eq(self.beats),
-                left.eq(0),
-            ]
+            m.d.sync += [to_come.eq(self.beats), left.eq(0)]
         return m
 
 
@@ -173,7 +94,8 @@ class Writer(wiring.Component):
     """Write packets to memory, one after another, until the room there is used up.
 
     Throughput: a burst of what has come, then the next one when memory has acknowledged it. Stall
-    rule: the stream waits while there is no room, and never for the end of a packet.
+    rule: the stream waits while there is no room, and never for the end of a packet. A burst is
+    requested when all its beats have come, so the bus waits for none of them.
 
     Members
     -------
@@ -208,24 +130,25 @@ class Writer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, limits = self.config, self.limits
-        _constant_fields(m, self.m_axi, "aw", config)
         m.submodules.queue = queue = Fifo(beat(config), limits.burst)
+        m.submodules.channel = channel = WriteChannel(config, limits)
+        connect_checked(m, channel.m_axi, wiring.flipped(self.m_axi))
         aborting = Signal()
         self._count_beats(m, queue, aborting)
         address, room = Signal(limits.address_bits), Signal(limits.length_bits)
         length, left = Signal(range(limits.burst + 1)), Signal(range(limits.burst + 1))
         ends = Signal(range(limits.burst + 1))
         m.d.comb += [
-            self.m_axi.awaddr.eq(address),
-            self.m_axi.awlen.eq(length - 1),
-            self.m_axi.wdata.eq(queue.o.payload.data),
-            self.m_axi.wstrb.eq(~0),
-            self.m_axi.wlast.eq(left == 1),
+            channel.bursts.payload.address.eq(address),
+            channel.bursts.payload.beats.eq(length),
+            channel.bursts.payload.end.eq(1),
+            channel.i.payload.data.eq(queue.o.payload.data),
+            channel.i.payload.strobe.eq(~0),
         ]
         with m.FSM():
             with m.State("COLLECT"):
                 m.d.sync += [
-                    length.eq(_burst(config, limits, address, room, queue.level)),
+                    length.eq(burst_beats(config, limits, address, room, queue.level)),
                     ends.eq(0),
                 ]
                 m.d.comb += [
@@ -235,24 +158,21 @@ class Writer(wiring.Component):
                 with m.If((room != 0) & (queue.level != 0) & ~self.start):
                     m.next = "REQUEST"
             with m.State("REQUEST"):
-                m.d.comb += self.m_axi.awvalid.eq(1)
+                m.d.comb += channel.bursts.valid.eq(~aborting)
                 m.d.sync += left.eq(length)
-                with m.If(self.m_axi.awready):
+                m.next = "COLLECT"
+                with m.If(channel.bursts.valid):  # no other burst is open, so it is taken
                     m.next = "DATA"
             with m.State("DATA"):
                 m.d.comb += [
-                    self.m_axi.wvalid.eq(queue.o.valid),
-                    queue.o.ready.eq(self.m_axi.wready),
+                    channel.i.valid.eq(queue.o.valid & (left != 0)),
+                    queue.o.ready.eq(channel.i.ready & (left != 0)),
                 ]
-                with m.If(queue.o.valid & self.m_axi.wready):
+                with m.If(queue.o.valid & queue.o.ready):
                     m.d.sync += [left.eq(left - 1), ends.eq(ends + queue.o.payload.last)]
-                    with m.If(left == 1):
-                        m.next = "ACKNOWLEDGE"
-            with m.State("ACKNOWLEDGE"):
-                m.d.comb += self.m_axi.bready.eq(1)
-                with m.If(self.m_axi.bvalid):
+                with m.If(channel.ended):
                     m.next = "COLLECT"
-                    m.d.comb += self.failed.eq(self.m_axi.bresp[1] & ~aborting)
+                    m.d.comb += self.failed.eq(channel.failed & ~aborting)
                     m.d.sync += [
                         address.eq(address + length * config.stream_bytes),
                         room.eq(Mux(self.failed | aborting, 0, room - length)),

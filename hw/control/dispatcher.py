@@ -5,8 +5,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.engines import WAITS_BITS, Engine
-from ..layouts import FILL, RUN, VECTOR, WALK, connect_checked
+from ..isa.engines import PLACES, WAITS_BITS, Engine
+from ..layouts import COPY, FILL, RUN, VECTOR, WALK, connect_checked
 from .scoreboard import Gate, Scoreboard
 
 MOVES_AHEAD = 8
@@ -14,7 +14,8 @@ MOVES_AHEAD = 8
 
 
 class Dispatcher(wiring.Component):
-    """Queue FILLs, ROWS, RUNs, VECTORs, and let each go when what it waits for has been finished.
+    """Queue FILLs, ROWS, RUNs, VECTORs and COPYs, and let each go when what it waits for has been
+    finished.
 
     Latency: 1 cycle if it waits for nothing. Throughput: one a cycle. Stall rule: takes nothing
     while the descriptor's queue is full.
@@ -28,6 +29,10 @@ class Dispatcher(wiring.Component):
     vectors, vector : In and Out stream of layouts.VECTOR, with a vector unit
     finished : In(1) for each engine, pulses
     working : Out(1) for each engine, not all that it was given was finished a cycle ago
+
+    With external memory also
+
+    copies, copy : In and Out stream of layouts.COPY
     """
 
     def __init__(self, config: Config):
@@ -40,10 +45,16 @@ class Dispatcher(wiring.Component):
         self.vectors_too = bool(config.vector_lanes)
         if self.vectors_too:
             self.gates[Engine.VECTOR] = Gate(VECTOR(config), MOVES_AHEAD)
+        if config.external_bits:
+            self.gates[Engine.COPY] = Gate(COPY(config), MOVES_AHEAD)
         self.scoreboard = Scoreboard()
         vectors = {
             "vectors": In(stream.Signature(VECTOR(config))),
             "vector": Out(stream.Signature(VECTOR(config))),
+        }
+        external = {
+            "copies": In(stream.Signature(COPY(config))),
+            "copy": Out(stream.Signature(COPY(config))),
         }
         super().__init__(
             {
@@ -55,10 +66,11 @@ class Dispatcher(wiring.Component):
                 "fill": Out(stream.Signature(FILL(config))),
                 "row": Out(stream.Signature(WALK(config))),
                 "run": Out(stream.Signature(RUN(config))),
-                "finished": In(len(Engine)),
-                "working": Out(len(Engine)),
+                "finished": In(PLACES),
+                "working": Out(PLACES),
             }
             | (vectors if self.vectors_too else {})
+            | (external if config.external_bits else {})
         )
 
     def elaborate(self, platform):
@@ -78,6 +90,8 @@ class Dispatcher(wiring.Component):
         ]
         if self.vectors_too:
             ways.append((Engine.VECTOR, self.vectors, self.vector))
+        if self.config.external_bits:
+            ways.append((Engine.COPY, self.copies, self.copy))
         for engine, offered, leaving in ways:
             m.submodules[f"gate_{engine.name.lower()}"] = gate = self.gates[engine]
             connect_checked(m, gate.o, wiring.flipped(leaving))

@@ -1,14 +1,17 @@
 """Whether a command can be executed: what is wrong with a header, if anything is."""
 
-from amaranth import Cat, Const, Module, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, INSTRUCTION_BYTES, Config
+from ..copy.rows import ceiling
 from ..isa.commands import (
     ALL_COLUMNS,
+    COPY_BYTES,
     FILL_SETTINGS,
     ColumnSettings,
+    Copy,
     Fill,
     Image,
     Load,
@@ -85,6 +88,7 @@ class Judge(wiring.Component):
                 "store": self._store_wrong(run),
                 **(self._beside_tensors(m, run) if self.config.tensor_words else {}),
                 **(self._vector_wrong() if self.config.vector_lanes else {}),
+                **(self._copy_wrong() if self.config.external_bits else {}),
             },
         )
         problem, ended = self.problem, self.ended
@@ -129,6 +133,10 @@ class Judge(wiring.Component):
                         with m.If(found["walk"]):
                             m.d.comb += problem.eq(Status.BAD_FIELD)
                     if kind in (Read, Write):
+                        with m.If(
+                            view(kind, self.header).external & (not self.config.external_bits)
+                        ):
+                            m.d.comb += problem.eq(Status.BAD_FIELD)
                         with m.If(ended if kind is Write else ~ended):
                             m.d.comb += problem.eq(Status.BAD_LENGTH)
             if self.config.tensor_words:
@@ -141,6 +149,12 @@ class Judge(wiring.Component):
                     with m.If(found["vector"]):
                         m.d.comb += problem.eq(Status.BAD_ADDRESS)
                     with m.If(found["program"]):
+                        m.d.comb += problem.eq(Status.BAD_FIELD)
+            if self.config.external_bits:
+                with m.Case(Opcode.COPY):
+                    with m.If(found["copy"]):
+                        m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                    with m.If(found["lines"]):
                         m.d.comb += problem.eq(Status.BAD_FIELD)
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
@@ -177,7 +191,10 @@ class Judge(wiring.Component):
             first, count = (
                 (words.source, words.words) if kind is Fill else (words.address, words.count)
             )
-            wrong[kind.__name__] = self._beyond(first, count) | (count == 0)
+            outside = self._beyond(first, count)
+            if kind is not Fill and config.external_bits:
+                outside = Mux(words.external, self._beyond_external(first, count), outside)
+            wrong[kind.__name__] = outside | (count == 0)
         fill = view(Fill, self.header)
         wrong["settings_fill"] = (fill.target == FILL_SETTINGS) & (
             (fill.address >= config.settings_entries)
@@ -238,6 +255,33 @@ class Judge(wiring.Component):
         """`count` words from `first` on are not all in tensor memory."""
         size = self.config.tensor_words
         return (first >= size) | (first[: (size - 1).bit_length()] + count > size)
+
+    def _beyond_external(self, first, count):
+        """`count` words from `first` on are not all in external memory, or are more than a COPY can
+        have."""
+        shift = self.config.stream_bytes.bit_length() - 1
+        words = max(0, self.config.external_bits - shift)
+        most = (1 << COPY_BYTES - shift) - 1
+        return (((first + count - 1) >> words) != 0) | (count > most)
+
+    def _copy_wrong(self) -> dict:
+        """A COPY's first row is not whole in either memory, or there is none; or its windows would
+        lie across each other."""
+        config, copy = self.config, view(Copy, self.header)
+        units = Mux(
+            copy.whole,
+            ceiling(copy.row_bytes, config.stream_bytes),
+            ceiling(copy.row_bytes, config.group_bytes),
+        )
+        several = Mux(copy.whole, copy.rows > 1, copy.rows > config.lanes)
+        last_byte = copy.external + copy.row_bytes - 1
+        return {
+            "copy": (copy.row_bytes == 0)
+            | (copy.rows == 0)
+            | (last_byte >> config.external_bits).any()
+            | self._beyond(copy.tensor, units),
+            "lines": several & (copy.pitch < units),
+        }
 
     def _store_wrong(self, run):
         """A RUN is to store and has nothing to, or there is no memory, or the rows would lie across

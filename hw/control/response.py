@@ -42,6 +42,10 @@ class ResponseWriter(wiring.Component):
 
     words : Out stream of layouts.WORDS, what a READ wants
     beats : In stream of layouts.beat, those words, in time
+
+    With external memory also
+
+    external : In stream of layouts.beat, its words for a READ, which come by themselves
     """
 
     def __init__(self, config: Config, crc: HeaderCrc | None = None):
@@ -53,6 +57,7 @@ class ResponseWriter(wiring.Component):
             "words": Out(stream.Signature(WORDS(config))),
             "beats": In(stream.Signature(beat(config))),
         }
+        external = {"external": In(stream.Signature(beat(config)))}
         super().__init__(
             {
                 "response": In(stream.Signature(RESPONSE(config))),
@@ -63,6 +68,7 @@ class ResponseWriter(wiring.Component):
                 "last_output": Out(1),
             }
             | (memory if config.tensor_words else {})
+            | (external if config.external_bits else {})
         )
 
     def elaborate(self, platform):
@@ -95,6 +101,7 @@ class ResponseWriter(wiring.Component):
         beats = Signal(range(config.header_beats))
         more, format = Signal(), Signal(2)  # `more`: something follows the header
         memory = Signal()  # and that are words, not rows
+        external = Signal()  # and these words are external memory's
         row, sending = self.row, Signal()
         m.d.comb += [
             crc.data.eq(Mux(step < FILLED, header, 0)),
@@ -125,9 +132,13 @@ class ResponseWriter(wiring.Component):
                     beats.eq(0),
                 ]
                 if config.tensor_words:
+                    wants = response.memory
+                    if config.external_bits:
+                        m.d.sync += external.eq(response.external)
+                        wants &= ~response.external
                     # What was wanted before has come whole, so this is taken.
                     m.d.comb += [
-                        self.words.valid.eq(self.response.valid & response.memory),
+                        self.words.valid.eq(self.response.valid & wants),
                         self.words.payload.address.eq(response.address),
                         self.words.payload.count.eq(response.rows),
                     ]
@@ -172,12 +183,18 @@ class ResponseWriter(wiring.Component):
                 with m.If(row.valid & go & row.last & row.final):
                     m.next = "IDLE"
             if config.tensor_words:
+                sources = {"beats": ~external}
+                if config.external_bits:
+                    sources["external"] = external
                 with m.State("WORDS"):
-                    m.d.comb += [
-                        offer.eq(self.beats.valid),
-                        queue.i.payload.beat.eq(self.beats.payload),
-                        self.beats.ready.eq(go),
-                    ]
-                    with m.If(self.beats.valid & go & self.beats.payload.last):
-                        m.next = "IDLE"
+                    for name, chosen in sources.items():
+                        words = getattr(self, name)
+                        with m.If(chosen):
+                            m.d.comb += [
+                                offer.eq(words.valid),
+                                queue.i.payload.beat.eq(words.payload),
+                                words.ready.eq(go),
+                            ]
+                            with m.If(words.valid & go & words.payload.last):
+                                m.next = "IDLE"
         return m

@@ -9,7 +9,7 @@ from amaranth import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..isa.engines import WAIT_BITS, WAITS_BITS, Engine
+from ..isa.engines import PLACES, WAIT_BITS, WAITS_BITS, Engine
 from ..layouts import COUNTS, WAITS
 from ..lib.fifo import Fifo
 
@@ -38,7 +38,7 @@ class Scoreboard(wiring.Component):
 
     def __init__(self, bits: int = COUNT_BITS):
         self.bits = bits
-        engines = len(Engine)
+        engines = PLACES
         super().__init__(
             {
                 "waits": In(WAITS_BITS),
@@ -108,8 +108,9 @@ class Gate(wiring.Component):
         m.submodules.queue = queue = self.queue
         wiring.connect(m, wiring.flipped(self.i), queue.i)
         head = queue.o.payload
-        late = Signal(len(Engine))
-        for engine, wait in zip(Engine, head.waits, strict=True):
+        late = Signal(PLACES)
+        for engine in Engine:
+            wait = head.waits[engine]
             ahead = (self.counts[engine] - wait.target)[: self.bits]
             m.d.comb += late[engine].eq(wait.needed & ahead[-1])
         free = ~Cat(late).any()

@@ -13,11 +13,12 @@ stays written), ends its packet, is answered with a status, and the next packet 
 nothing had been.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..buffers.payload import PayloadUnpacker
+from ..bus.bursts import WRITE_BEAT
 from ..config import HEADER_BYTES, Config
 from ..isa.commands import (
     ALL_COLUMNS,
@@ -30,9 +31,10 @@ from ..isa.commands import (
     Status,
     Target,
 )
-from ..isa.engines import Engine
+from ..isa.engines import PLACES
 from ..isa.maps import address_bits
 from ..layouts import (
+    COPY,
     FILL,
     OUTPUT,
     RELEASE,
@@ -89,6 +91,11 @@ class Sequencer(wiring.Component):
     side : Out stream of layouts.SIDE, what a RUN that has begun reads beside
     finished : In(1) for each engine, pulses
     vector : Out stream of layouts.VECTOR, with a vector unit
+
+    With external memory also
+
+    copy : Out stream of layouts.COPY
+    given : Out stream of bursts.WRITE_BEAT, what WRITEs bring for it
     """
 
     def __init__(self, config: Config, unpacker: PayloadUnpacker | None = None):
@@ -129,7 +136,11 @@ class Sequencer(wiring.Component):
             "row": Out(stream.Signature(WALK(config))),
             "output": Out(stream.Signature(OUTPUT(config))),
             "side": Out(stream.Signature(SIDE(config))),
-            "finished": In(len(Engine)),
+            "finished": In(PLACES),
+        }
+        external = {
+            "copy": Out(stream.Signature(COPY(config))),
+            "given": Out(stream.Signature(WRITE_BEAT(config))),
         }
         if config.vector_lanes:
             memory["vector"] = Out(stream.Signature(VECTOR(config)))
@@ -147,6 +158,7 @@ class Sequencer(wiring.Component):
                 "errored": Out(1),
             }
             | (memory if config.tensor_words else {})
+            | (external if config.external_bits else {})
         )
 
     def elaborate(self, platform):
@@ -207,17 +219,18 @@ class Sequencer(wiring.Component):
     def _tensors(self, m: Module, tensors: TensorCommands, rows: Signal):
         """Commands of tensor memory, and their answers."""
         m.submodules.tensors = tensors
-        for name in ("memory", "fill", "row", "run", "output", "side", "vector"):
-            if name == "vector" and not self.config.vector_lanes:
-                continue
+        more = ["vector"] if self.config.vector_lanes else []
+        more += ["copy", "given"] if self.config.external_bits else []
+        for name in ("memory", "fill", "row", "run", "output", "side", *more):
             connect_checked(m, getattr(tensors, name), wiring.flipped(getattr(self, name)))
         read, answer = view(Read, self.header), self.responses.i
         reads = (self._opcode == Opcode.READ) & (self.status == Status.OK)
+        of_tensors = ~read.external if self.config.external_bits else Const(1)
         m.d.comb += [
             tensors.header.eq(self.header),
             self.judge.side.eq(tensors.sides),
             tensors.i.payload.eq(self.i.payload),
-            tensors.answered.eq(answer.valid & answer.ready & reads),
+            tensors.answered.eq(answer.valid & answer.ready & reads & of_tensors),
             tensors.read.eq(self.read_done),
             tensors.finished.eq(self.finished),
             self.judge.limits.eq(tensors.limits),
@@ -227,6 +240,8 @@ class Sequencer(wiring.Component):
             answer.payload.memory.eq(reads),
             answer.payload.address.eq(read.address),
         ]
+        if self.config.external_bits:
+            m.d.comb += answer.payload.external.eq(read.external)
         with m.If(self._opcode == Opcode.READ):
             m.d.sync += rows.eq(read.count)
 

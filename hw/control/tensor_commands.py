@@ -1,15 +1,18 @@
-"""What commands want of tensor memory: WRITE, READ, FILL, ROWS, IMAGE, VECTOR, RUNs that store and
-their SIDE operands; and the queues of all engines."""
+"""What commands want of tensor memory and of external memory: WRITE, READ, FILL, ROWS, IMAGE,
+VECTOR, COPY, RUNs that store and their SIDE operands; and the queues of all engines."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..bus.bursts import WRITE_BEAT
 from ..config import HEADER_BYTES, Config
+from ..copy.host_words import HostWords
 from ..formats import ROUNDED, OutputFormat
 from ..isa.commands import (
     FILL_SETTINGS,
     WAITS_AT,
+    Copy,
     Fill,
     Image,
     Opcode,
@@ -20,8 +23,9 @@ from ..isa.commands import (
     Vector,
     Write,
 )
-from ..isa.engines import WAITS_BITS, Engine
+from ..isa.engines import PLACES, WAITS_BITS, Engine
 from ..layouts import (
+    COPY,
     FIELDS,
     FILL,
     LIMITS,
@@ -51,8 +55,9 @@ class TensorCommands(wiring.Component):
     """Begin a good command when its turn has come; and queue RUNs, which wait as FILLs and ROWS do.
 
     Latency: none from `begin` to `begun`; `header` must be there a cycle before. Stall rule: FILL,
-    ROWS, IMAGE, VECTOR and RUN wait while their queue is full, a WRITE while anything before it has
-    tensor memory to read or to write, a READ while anything has to write.
+    ROWS, IMAGE, VECTOR, RUN and COPY wait while their queue is full, a WRITE while anything before
+    it has tensor memory to read or to write, a READ while anything has to write. Those of external
+    memory go to the copy engine's queue.
 
     Members
     -------
@@ -73,6 +78,11 @@ class TensorCommands(wiring.Component):
     working : Out(1), as it was a cycle ago: something is in a queue or at work
     filling : Out(1), likewise: a FILL or ROWS is
     setting : Out(1), likewise: a FILL is, which may set columns
+
+    With external memory also
+
+    copy : Out stream of layouts.COPY
+    given : Out stream of bursts.WRITE_BEAT, words for external memory
     """
 
     def __init__(self, config: Config, answers: int):
@@ -87,6 +97,11 @@ class TensorCommands(wiring.Component):
         self.reads = Signal(range(2 * answers))
         """READs that have not read: no more than `answers` wait, but for some on their way."""
         vectors = {"vector": Out(stream.Signature(VECTOR(config)))}
+        self.host_words = HostWords(config) if config.external_bits else None
+        external = {
+            "copy": Out(stream.Signature(COPY(config))),
+            "given": Out(stream.Signature(WRITE_BEAT(config))),
+        }
         super().__init__(
             {
                 "header": In(8 * HEADER_BYTES),
@@ -107,12 +122,13 @@ class TensorCommands(wiring.Component):
                 "output": Out(stream.Signature(OUTPUT(config))),
                 "side": Out(stream.Signature(SIDE(config))),
                 "sides": Out(FIELDS(Side)),
-                "finished": In(len(Engine)),
+                "finished": In(PLACES),
                 "working": Out(1),
                 "filling": Out(1),
                 "setting": Out(1),
             }
             | (vectors if config.vector_lanes else {})
+            | (external if config.external_bits else {})
         )
 
     def elaborate(self, platform):
@@ -161,7 +177,9 @@ class TensorCommands(wiring.Component):
         ]
         if self.config.vector_lanes:
             queues.append((Opcode.VECTOR, self._vectors(m)))
-        storing = dispatcher.working[Engine.STORE] | dispatcher.working[Engine.VECTOR]
+        writing = dispatcher.working[Engine.STORE] | dispatcher.working[Engine.VECTOR]
+        if self.config.external_bits:
+            writing |= dispatcher.working[Engine.COPY]
         m.d.sync += self.reads.eq(self.reads + self.answered - self.read)
         with m.Switch(self.header[:8]):
             for opcode, queue in queues:
@@ -169,15 +187,17 @@ class TensorCommands(wiring.Component):
                     m.d.comb += [queue.valid.eq(self.begin), self.begun.eq(queue.ready)]
             with m.Case(Opcode.WRITE):
                 m.d.comb += [
-                    self.begun.eq((self.reads == 0) & ~self.filling & ~storing),
+                    self.begun.eq((self.reads == 0) & ~self.filling & ~writing),
                     writer.start.eq(self.begin & self.begun),
                 ]
             with m.Case(Opcode.READ):
-                m.d.comb += self.begun.eq(~storing)
+                m.d.comb += self.begun.eq(~writing)
             with m.Case(Opcode.SIDE):
                 m.d.comb += self.begun.eq(1)
                 with m.If(self.begin):
                     m.d.sync += _same(self.sides, view(Side, self.header), FIELDS(Side))
+        if self.config.external_bits:
+            self._copies(m, write, read)
         return m
 
     def _vectors(self, m: Module):
@@ -193,6 +213,51 @@ class TensorCommands(wiring.Component):
                 words.count.eq(vector[f"words_{number}"]),
             ]
         return queue
+
+    def _copies(self, m: Module, write, read):
+        """COPYs to the copy engine, and WRITEs and READs of external memory as such."""
+        config, words, dispatcher = self.config, self.host_words, self.dispatcher
+        m.submodules.host_words = words
+        connect_checked(m, dispatcher.copy, wiring.flipped(self.copy))
+        connect_checked(m, words.o, wiring.flipped(self.given))
+        copy, queue = view(Copy, self.header), dispatcher.copies
+        shift = config.stream_bytes.bit_length() - 1
+        begins, asked = Signal(), queue.payload
+        m.d.comb += [
+            words.count.eq(write.count),
+            words.i.payload.eq(self.i.payload),
+            queue.valid.eq(begins),
+            *(asked[name].eq(copy[name]) for name in COPY(config).members if name != "host"),
+        ]
+        for opcode, command in ((Opcode.WRITE, write), (Opcode.READ, read)):
+            with m.If((self.header[:8] == opcode) & command.external):
+                m.d.comb += [
+                    asked.outward.eq(opcode == Opcode.WRITE),
+                    asked.whole.eq(1),
+                    asked.host.eq(1),
+                    asked.line.eq(0),
+                    asked.external.eq(command.address << shift),
+                    asked.row_bytes.eq(command.count << shift),
+                    asked.rows.eq(1),
+                    begins.eq(self.begin),
+                    self.begun.eq(queue.ready),
+                ]
+        with m.If((self.header[:8] == Opcode.WRITE) & write.external):
+            # The words of the one before it have all been given.
+            m.d.comb += [
+                begins.eq(self.begin & words.free),
+                self.begun.eq(queue.ready & words.free),
+                words.start.eq(self.begin & self.begun),
+                self.writer.start.eq(0),
+                words.i.valid.eq(self.i.valid),
+                self.i.ready.eq(words.i.ready),
+                *(
+                    getattr(self, name).eq(getattr(words, name))
+                    for name in ("done", "ended", "bad_length")
+                ),
+            ]
+        with m.If(self.header[:8] == Opcode.COPY):
+            m.d.comb += [begins.eq(self.begin), self.begun.eq(queue.ready)]
 
     def _runs(self, m: Module):
         """A RUN goes to its queue; where its rows go, and what is read beside, to others."""

@@ -24,6 +24,9 @@ ALL_COLUMNS = 0xFFFF
 CRC_INITIAL = 0xFFFF
 HEADER_WORDS = HEADER_BYTES // 2
 """Halfwords of a header; the last one is its CRC."""
+COPY_BYTES = 24
+"""Width in bits of the number of bytes of a COPY's row; less than so many bytes of external memory
+are what a WRITE brings or a READ wants."""
 CHECKED_BYTES = HEADER_BYTES - 2
 """Of a header, those that its CRC covers."""
 
@@ -53,6 +56,8 @@ class Opcode(IntEnum):
     """Say where the side operands of the RUNs that follow lie."""
     VECTOR = 11
     """Run a program of the vector unit over tensors in tensor memory."""
+    COPY = 12
+    """Copy rows of bytes from external memory to tensor memory, or back."""
 
 
 class Target(IntEnum):
@@ -101,6 +106,8 @@ class Flag(IntEnum):
     """A FILL's words were not as many as it could use, or had a bad group record; a ROWS came
     to a word that is not one of its own; a program of the vector unit had an unknown instruction,
     or went beyond its streams' words."""
+    EXTERNAL = 5
+    """External memory answered with an error, or a COPY's row lay beyond the end of a memory."""
 
 
 class Refused(ValueError):
@@ -261,6 +268,8 @@ class Write(_Command):
     opcode = Opcode.WRITE
     address: int = _bits(32)
     count: int = _bits(32)
+    external: int = _bits(1, default=0)
+    """The words are external memory's, whose first bytes are word 0."""
 
 
 @dataclass(frozen=True)
@@ -270,6 +279,8 @@ class Read(_Command):
     opcode = Opcode.READ
     address: int = _bits(32)
     count: int = _bits(32)
+    external: int = _bits(1, default=0)
+    """As of a `Write`."""
 
 
 @dataclass(frozen=True)
@@ -430,10 +441,46 @@ class Vector(_Command):
         )
 
 
-Command = Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows | Image | Side | Vector
+@dataclass(frozen=True, kw_only=True)
+class Copy(_Command):
+    """Copy `rows` rows of `row_bytes` bytes each from external memory to tensor memory, or back.
+
+    In external memory row 0 begins at byte `external`, and each other one `stride` bytes after the
+    one before; but after each `line` rows a new line begins, `line_stride` bytes after the last
+    line. Rows may lie across each other there, as windows of an image do. In tensor memory they lie
+    in windows of one row for each lane (`Image`): word `tensor` is group 0 of rows 0 to lanes - 1,
+    the next window begins `pitch` words later. Zeros fill a row's last group. A row that is not
+    whole inside both memories is not copied, and raises `Flag.EXTERNAL`; row 0 is inside.
+    """
+
+    opcode = Opcode.COPY
+    outward: int = _bits(1, default=0)
+    """From tensor memory to external memory."""
+    whole: int = _bits(1, default=0)
+    """Rows are not dealt to the lanes: each has whole words, `pitch` from one to the next."""
+    line: int = _bits(14, default=0)
+    """Rows in a line; 0: all are in one."""
+    external: int = _bits(40)
+    """Byte address of row 0."""
+    row_bytes: int = _bits(COPY_BYTES)
+    stride: int = _bits(32, default=0)
+    line_stride: int = _bits(32, default=0)
+    rows: int = _bits(16, default=1)
+    tensor: int = _bits(16)
+    pitch: int = _bits(16, default=0)
+    """At least the groups of a row (the words, if `whole`), if there is a second window."""
+    waits: int = _waits()
+
+
+Command = (
+    Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows | Image | Side | Vector | Copy
+)
 COMMANDS: dict[Opcode, type[Command]] = {
     kind.opcode: kind
-    for kind in (Load, ColumnSettings, Run, Sync, Write, Read, Fill, Rows, Image, Side, Vector)
+    for kind in (
+        *(Load, ColumnSettings, Run, Sync, Write, Read),
+        *(Fill, Rows, Image, Side, Vector, Copy),
+    )
 }
 WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 """Commands that a payload follows."""
@@ -441,11 +488,9 @@ WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 
 def opcodes(config: Config) -> tuple[Opcode, ...]:
     """The commands that a device of `config` knows."""
+    more = {Opcode.VECTOR: config.vector_lanes, Opcode.COPY: config.external_bits}
     return tuple(
-        code
-        for code in Opcode
-        if code < Opcode.WRITE
-        or (config.vector_lanes if code == Opcode.VECTOR else config.tensor_words)
+        code for code in Opcode if code < Opcode.WRITE or more.get(code, config.tensor_words)
     )
 
 

@@ -8,7 +8,7 @@ from .registers import Access, Register
 BASE = 0x1000
 MAGIC = 0x48_44_4D_41
 """Identification: "HDMA"."""
-VERSION = 1
+VERSION = 2
 """Of this map; a driver talks to its own."""
 
 ADDRESS_BITS = 40
@@ -28,6 +28,8 @@ REGISTERS = (
     Register("target_beats", Access.READ_WRITE, "beats of that room"),
     Register("written", Access.READ, "beats acknowledged since writing was started"),
     Register("packets", Access.READ, "ends of packets acknowledged since the last abort"),
+    Register("external_low", Access.READ_WRITE, "byte address of external memory, on 4 KiB"),
+    Register("external_high", Access.READ_WRITE, "its upper part; an address has 40 bits"),
 )
 """In address order, four bytes each."""
 

@@ -22,13 +22,19 @@ class Engine(IntEnum):
     """RUNs that store: finished when their rows are in tensor memory."""
     VECTOR = 4
     """Programs of the vector unit (`commands.Vector`): finished when all is written."""
+    COPY = 5
+    """Between external and tensor memory (`commands.Copy`), and the host's words of the former."""
+
+
+PLACES = 6
+"""Engines that there is room for: in a descriptor's `waits`, and where they are counted."""
 
 
 WAIT_BITS = 5
 """For each engine in a descriptor's `waits`: 0, or one more than those that need not be done."""
 MOST_LEFT = (1 << WAIT_BITS) - 2
-WAITS_BITS = 6 * WAIT_BITS
-"""Of the field: room for six engines."""
+WAITS_BITS = PLACES * WAIT_BITS
+"""Of the field."""
 
 
 def after(left: dict[Engine, int]) -> int:

@@ -68,6 +68,7 @@ REGISTERS = (
     Register("settings_pages", Access.CONSTANT, "pages of column settings"),
     Register("tensor_words", Access.CONSTANT, "words of tensor memory, each a beat"),
     Register("vector_lanes", Access.CONSTANT, "lanes of the vector unit; 0: there is none"),
+    Register("external_bits", Access.CONSTANT, "bits of external memory's byte addresses; 0: none"),
 )
 """In address order, four bytes each."""
 
@@ -112,6 +113,7 @@ def constants(config: Config) -> dict[str, int]:
         "settings_pages": config.settings_pages,
         "tensor_words": config.tensor_words,
         "vector_lanes": config.vector_lanes,
+        "external_bits": config.external_bits,
     }
 
 
@@ -145,5 +147,6 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         runs_ahead=read["stream"] >> 24 & 0x7F,
         tensor_words=read["tensor_words"],
         vector_lanes=read["vector_lanes"],
+        external_bits=read["external_bits"],
         compact=not read["stream"] >> 31,
     )

@@ -1,7 +1,7 @@
 """Boards whose FPGA needs its vendor's tools: Heddle writes the project, they build it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from ..config import PRESETS, Config, ConfigError
@@ -17,7 +17,7 @@ class System(Enum):
     ZYNQ = "processing system"
     """A processor on the same chip, whose memory is shared."""
     PCIE = "PCI Express"
-    """A host computer; the memory is on the card."""
+    """A host computer; the memory is on the card, and DRAM beside it is external memory."""
     SERIAL = "serial line"
     """A host computer, by the link of the other boards."""
 
@@ -47,6 +47,8 @@ class VendorBoard:
     mhz: float
     """The clock that the project asks for; nothing has been placed and routed."""
     available: Available
+    board_part: str = ""
+    """The board's description, in AMD's store of them; "" if none is needed."""
     pins: str = ""
     """File in `constraints/` with the pins, if they are not from amaranth-boards."""
     platform: str = ""
@@ -92,9 +94,10 @@ VENDOR_BOARDS = {
             "xcvu9p-fsgd2104-2L-e",
             "xcup",
             System.PCIE,
-            PRESETS["paper"],
+            replace(PRESETS["paper"], external_bits=34),
             200,
             Available(1_182_240, 2_364_480, 6_840, 2_160),
+            board_part="xilinx.com:vcu1525:part0:1.3",
             pins="vcu1525.xdc",
             loader="vcu1525",
             after="restart the computer without power off, or rescan its PCI bus; then the device "

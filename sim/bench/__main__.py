@@ -16,6 +16,7 @@ MODULES = {
     "mem": ("mem",),
     "control": ("control",),
     "vector": ("vector",),
+    "copy": ("copy",),
     "net": ("net",),
     "area": ("area", "fmax", "error"),
     "simspeed": ("simspeed",),

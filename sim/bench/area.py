@@ -15,6 +15,8 @@ from ...hw import verilog
 from ...hw.array.array import Array
 from ...hw.array.pe import ProcessingElement
 from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config, preset
+from ...hw.copy.engine import CopyEngine
+from ...hw.copy.port import ExternalPort
 from ...hw.formats import FORMATS, FP16, Format
 from ...hw.lib.library import Library
 from ...hw.vector.lane import Lane
@@ -54,6 +56,11 @@ CONFIGS = {**EXACT, "fp32": FP32}
 """Processing elements by the name in a row: exact ones by format, FP16 with FP32 accumulation."""
 
 
+EXTERNAL = preset("small", external_bits=32)
+UNITS = {"copy_engine": CopyEngine, "external_port": ExternalPort}
+"""What external memory adds to a device."""
+
+
 def rows(only: str) -> Iterator[dict]:
     for name, measure in _measurements().items():
         if name.startswith(only):
@@ -83,6 +90,13 @@ def _measurements() -> dict[str, Callable[[], dict]]:
             rows[f"{over}.array3x3.lut"] = lambda c=EXACT[name], f=family, t=most: _over_dense(
                 _array_lut(Array, c, f), _array_lut(DenseArray, c, f), t
             )
+        for name, unit in UNITS.items():
+            for what in ("lut", "ff", "ram"):
+                rows[f"area.{device}.{name}.{what}"] = lambda u=unit, f=family, w=what: {
+                    "value": getattr(_area(u, EXTERNAL, f), w),
+                    "unit": w.upper(),
+                    "note": "small, with 4 GiB of external memory",
+                }
         rows[f"area.{device}.pe.fp16.exact_over_fp32.lut"] = lambda f=family: {
             "value": _area(ProcessingElement, EXACT["fp16"], f).lut
             / _area(ProcessingElement, FP32, f).lut,

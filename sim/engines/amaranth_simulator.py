@@ -2,11 +2,16 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from amaranth import Module
 from amaranth.lib import wiring
 from amaranth.sim import Simulator
 
+from ...hw.bus.axi_ram import AxiRam
 from ...hw.config import Config
+from ...hw.layouts import connect_checked
+from ...hw.top import Accelerator, signature
 from ...sw.errors import DeviceError
 from .packets import Inbox, Outbox, hang, longest_silence
 
@@ -16,6 +21,24 @@ DEPTH = 10_000
 """Of Python's stack, for Amaranth's simulator."""
 REGISTER_TIMEOUT = 1000
 """Cycles that an AXI4-Lite transfer may take."""
+
+
+class _WithMemory(wiring.Component):
+    """The accelerator, with external memory on the chip."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        super().__init__(signature(replace(config, external_bits=0)))
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self.config
+        m.submodules.accelerator = accelerator = Accelerator(config)
+        m.submodules.memory = memory = AxiRam(8 * config.stream_bytes, config.external_bits)
+        connect_checked(m, accelerator.m_axi, memory.s_axi)
+        for name in self.signature.members:
+            connect_checked(m, wiring.flipped(getattr(self, name)), getattr(accelerator, name))
+        return m
 
 
 class AmaranthTransport:
@@ -56,9 +79,8 @@ class AmaranthTransport:
     def recover(self) -> None:
         """Begin again with a new simulation: an exception has ended what ran in the old one."""
         if self._chosen is None:
-            from ...hw.top import Accelerator
-
-            self._device = Accelerator(self.config)
+            kind = _WithMemory if self.config.external_bits else Accelerator
+            self._device = kind(self.config)
         else:
             self._device = self._chosen
         self._job = None

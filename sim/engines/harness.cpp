@@ -3,11 +3,17 @@
 // One `exchange` call runs many cycles, so that Python's cost a call does not matter. All calls
 // take the device that `heddle_create` returned; none may be made at the same time as another.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <type_traits>
+#if HEDDLE_EXTERNAL
+#include <array>
+#include <deque>
+#include <unordered_map>
+#endif
 
 #include "Vtop.h"
 #include "verilated.h"
@@ -41,6 +47,124 @@ public:
 private:
     uint64_t state_;
 };
+
+#if HEDDLE_EXTERNAL
+// External memory: what the AXI4 port reaches. A request is answered some cycles later, at so many
+// beats a cycle both ways together, with random pauses on every channel. Bytes are zeros at first.
+class ExternalMemory {
+public:
+    uint64_t latency = 0;
+    double bandwidth = 1;  // beats a cycle
+    double stall = 0;      // probability that a cycle is a pause, of each channel
+    uint64_t broken = 0, broken_end = 0;  // bytes that answer SLVERR
+    bool moved = false;                   // a beat has passed in this cycle
+
+    explicit ExternalMemory(uint64_t seed) : random_(seed ^ 0xE47E) {}
+
+    // The memory's side of the channels, before the clock's edge.
+    void offer(Vtop& top, uint64_t now) {
+        credit_ = std::min(credit_ + bandwidth, bandwidth + 1);
+        top.m_axi_arready = !random_.chance(stall);
+        top.m_axi_awready = !random_.chance(stall);
+        // What is offered stays until it is taken.
+        if (!offers_read_ && !reads_.empty() && reads_.front().due <= now && credit_ >= 1 &&
+            !random_.chance(stall)) {
+            credit_ -= 1;
+            offers_read_ = true;
+        }
+        top.m_axi_rvalid = offers_read_;
+        if (offers_read_) {
+            const Burst& burst = reads_.front();
+            for (size_t i = 0; i < kBeat; ++i) beat_[i] = load(burst.address + i);
+            std::memcpy(&top.m_axi_rdata, beat_.data(), kBeat);
+            top.m_axi_rid = burst.id;
+            top.m_axi_rresp = bad(burst.address) ? 2 : 0;
+            top.m_axi_rlast = burst.beats == 1;
+        }
+        takes_write_ = !writes_.empty() && credit_ >= 1 && !random_.chance(stall);
+        top.m_axi_wready = takes_write_;
+        if (!offers_answer_ && !answers_.empty() && answers_.front().due <= now &&
+            !random_.chance(stall)) {
+            offers_answer_ = true;
+        }
+        top.m_axi_bvalid = offers_answer_;
+        if (offers_answer_) {
+            top.m_axi_bid = answers_.front().id;
+            top.m_axi_bresp = answers_.front().bad ? 2 : 0;
+        }
+    }
+
+    // What passed, when the outputs have settled.
+    void take(Vtop& top, uint64_t now) {
+        moved = (offers_read_ && top.m_axi_rready) || (takes_write_ && top.m_axi_wvalid);
+        if (offers_read_ && top.m_axi_rready) {
+            offers_read_ = false;
+            Burst& burst = reads_.front();
+            burst.address += kBeat;
+            if (--burst.beats == 0) reads_.pop_front();
+        }
+        if (offers_answer_ && top.m_axi_bready) {
+            offers_answer_ = false;
+            answers_.pop_front();
+        }
+        if (takes_write_ && top.m_axi_wvalid) {
+            credit_ -= 1;
+            Burst& burst = writes_.front();
+            std::memcpy(beat_.data(), &top.m_axi_wdata, kBeat);
+            const bool failed = bad(burst.address);
+            for (size_t i = 0; i < kBeat && !failed; ++i) {
+                if (strobe(top, i)) store(burst.address + i, beat_[i]);
+            }
+            burst.bad |= failed;
+            burst.address += kBeat;
+            if (--burst.beats == 0) {
+                burst.due = now + latency;
+                answers_.push_back(burst);
+                writes_.pop_front();
+            }
+        }
+        if (top.m_axi_arvalid && top.m_axi_arready) {
+            const uint64_t beats = top.m_axi_arlen + 1;
+            reads_.push_back({top.m_axi_araddr, beats, now + latency, top.m_axi_arid, false});
+        }
+        if (top.m_axi_awvalid && top.m_axi_awready) {
+            const uint64_t beats = top.m_axi_awlen + 1;
+            writes_.push_back({top.m_axi_awaddr, beats, 0, top.m_axi_awid, false});
+        }
+    }
+
+private:
+    static constexpr uint64_t kPage = 1 << 12;
+    struct Burst {
+        uint64_t address, beats, due;
+        uint8_t id;
+        bool bad;
+    };
+
+    bool bad(uint64_t address) const {
+        return address < broken_end && address + kBeat > broken;
+    }
+    static bool strobe(const Vtop& top, size_t byte) {
+        uint8_t strobes[(kBeat + 7) / 8];
+        std::memcpy(strobes, &top.m_axi_wstrb, sizeof strobes);
+        return strobes[byte / 8] >> byte % 8 & 1;
+    }
+    uint8_t load(uint64_t address) const {
+        const auto page = pages_.find(address / kPage);
+        return page == pages_.end() ? 0 : page->second[address % kPage];
+    }
+    void store(uint64_t address, uint8_t value) {
+        pages_[address / kPage][address % kPage] = value;
+    }
+
+    Random random_;
+    double credit_ = 0;
+    bool offers_read_ = false, offers_answer_ = false, takes_write_ = false;
+    std::deque<Burst> reads_, writes_, answers_;
+    std::array<uint8_t, kBeat> beat_{};
+    std::unordered_map<uint64_t, std::array<uint8_t, kPage>> pages_;
+};
+#endif
 
 #if VM_TRACE_FST
 // Waveforms in a file, and whether all of them are there.
@@ -125,9 +249,19 @@ struct Device {
     Random random;
     double input_stall, output_stall;
     uint64_t cycles = 0;
+#if HEDDLE_EXTERNAL
+    ExternalMemory external;
+#endif
 
     Device(uint64_t seed, double input_stall, double output_stall)
-        : random(seed), input_stall(input_stall), output_stall(output_stall) {
+        : random(seed),
+          input_stall(input_stall),
+#if HEDDLE_EXTERNAL
+          output_stall(output_stall),
+          external(seed) {
+#else
+          output_stall(output_stall) {
+#endif
 #if VM_TRACE
         context.traceEverOn(true);
 #endif
@@ -137,6 +271,9 @@ struct Device {
     // Let the inputs act on the outputs, before the clock's edge.
     void settle() {
         top->clk = 0;
+#if HEDDLE_EXTERNAL
+        external.offer(*top, cycles);
+#endif
         top->eval();
 #if VM_TRACE
         if (trace.isOpen()) trace.dump(2 * cycles);
@@ -144,6 +281,9 @@ struct Device {
     }
 
     void edge() {
+#if HEDDLE_EXTERNAL
+        external.take(*top, cycles);
+#endif
         top->clk = 1;
         top->eval();
 #if VM_TRACE
@@ -157,6 +297,18 @@ struct Device {
         edge();
     }
 };
+
+// How external memory behaves, if the device has any; see `ExternalMemory`.
+void heddle_external(Device* device, uint64_t latency, double bandwidth, double stall,
+                     uint64_t broken, uint64_t broken_end) {
+#if HEDDLE_EXTERNAL
+    device->external.latency = latency;
+    device->external.bandwidth = bandwidth;
+    device->external.stall = stall;
+    device->external.broken = broken;
+    device->external.broken_end = broken_end;
+#endif
+}
 
 // A device after reset, or null if the trace file cannot be written. `trace` may be null.
 Device* heddle_create(const char* trace, uint64_t seed, double input_stall, double output_stall) {
@@ -274,6 +426,9 @@ void heddle_exchange(Device* device, Exchange* x, uint64_t cycles) {
             x->idle = 0;
         }
         device->edge();
+#if HEDDLE_EXTERNAL
+        if (device->external.moved) x->idle = 0;
+#endif
     }
     top.s_axis_tvalid = 0;
     top.m_axis_tready = 0;

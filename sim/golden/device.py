@@ -16,10 +16,12 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import (
     ALL_COLUMNS,
+    COPY_BYTES,
     FILL_SETTINGS,
     SETTING_BYTES,
     WITH_PAYLOAD,
     ColumnSettings,
+    Copy,
     Fill,
     Flag,
     Image,
@@ -46,7 +48,7 @@ from ...hw.isa.registers import (
     kept,
 )
 from ...hw.isa.vector import MOST_INSTRUCTIONS, program_words
-from . import epilogue, gather, numbers, side, vector
+from . import epilogue, external, gather, numbers, side, vector
 from .accumulation import ARITHMETIC
 
 COUNTED = ("commands", "errors", "cycles", "macs", "slots", "tiles")
@@ -72,6 +74,7 @@ class ModelTransport:
         self._memory = np.zeros((config.tensor_words, config.stream_bytes), np.uint8)
         self._image: Image | None = None
         self._side = Side()
+        self._external = external.ExternalMemory()
         self._flags = 0
         self._counters = dict.fromkeys(COUNTED, 0)
         self._sums = self._zeros()
@@ -173,6 +176,8 @@ class ModelTransport:
                 return self._vector(command), 0, b""
             case Side():
                 return self._beside(command), 0, b""
+            case Copy():
+                return self._copy(command), 0, b""
             case _:
                 return Status.OK, 0, b""
 
@@ -230,19 +235,48 @@ class ModelTransport:
         return Status.OK
 
     def _write(self, write: Write, payload: bytes) -> Status:
-        if not self._inside(write.address, write.count):
-            return Status.BAD_ADDRESS
+        if problem := self._misses(write):
+            return problem
         # Of a payload that ends early, what came is written.
         words = np.frombuffer(payload, np.uint8).reshape(-1, self.config.stream_bytes)
         came = words[: write.count]
-        self._memory[write.address : write.address + len(came)] = came
+        if write.external:
+            self._external.write(write.address * self.config.stream_bytes, came.reshape(-1))
+        else:
+            self._memory[write.address : write.address + len(came)] = came
         return Status.OK if len(words) == write.count else Status.BAD_LENGTH
 
     def _read(self, read: Read) -> tuple[Status, int, bytes]:
-        if not self._inside(read.address, read.count):
-            return Status.BAD_ADDRESS, 0, b""
-        words = self._memory[read.address : read.address + read.count]
+        if problem := self._misses(read):
+            return problem, 0, b""
+        size = self.config.stream_bytes
+        if read.external:
+            words = self._external.read(read.address * size, read.count * size)
+        else:
+            words = self._memory[read.address : read.address + read.count]
         return Status.OK, read.count, words.tobytes()
+
+    def _misses(self, command: Write | Read) -> Status:
+        """What is wrong with the words that the host wants to reach."""
+        config, first, count = self.config, command.address, command.count
+        if not command.external:
+            return Status.OK if self._inside(first, count) else Status.BAD_ADDRESS
+        if not config.external_bits:
+            return Status.BAD_FIELD
+        size = config.stream_bytes
+        inside = (first + count) * size <= 1 << config.external_bits
+        few = count * size < 1 << COPY_BYTES
+        return Status.OK if inside and few and count else Status.BAD_ADDRESS
+
+    def _copy(self, copy: Copy) -> Status:
+        outside, across = external.refused(self.config, copy)
+        if across:
+            return Status.BAD_FIELD
+        if outside:
+            return Status.BAD_ADDRESS
+        whole = external.run(self.config, copy, self._external, self._memory)
+        self._flags |= (not whole) << Flag.EXTERNAL
+        return Status.OK
 
     def _fill(self, fill: Fill) -> Status:
         if fill.target == Target.ACTIVATIONS or fill.target not in (*Target, FILL_SETTINGS):

@@ -34,12 +34,16 @@ VECTOR_PROOF = ("tests/sim/proofs/test_vector.py", "-k", "test_loader or test_wr
 VECTOR_PROGRAMS = ("tests/sim/test_vector_programs.py",)
 SIDE = (str(BENCHES), "-k", "[side-")
 BESIDE = ("tests/sw/test_side.py", "-k", "not stalled")
+BUS_PROOFS = ("tests/sim/proofs/test_bursts.py",)
+COPY_PROOFS = ("tests/sim/proofs/test_copy.py",)
+COPY_BENCH = (str(BENCHES), "-k", "[copy-")
+COPIES = ("tests/sim/test_copy.py",)
 SEQUENCER = (str(BENCHES), "-k", "[sequencer-")
 
 MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/array/array.py": [TOP, DEVICE],
     "hw/bus/axi.py": [("tests/hw/test_verilog.py",), TOP, MEMORY],
-    "hw/control/judge.py": [SEQUENCER, COMMANDS],
+    "hw/control/judge.py": [SEQUENCER, COMMANDS, COPIES],
     "hw/isa/host_stream.py": [("tests/sim/test_link.py",), COMMANDS],
     "hw/isa/maps.py": [("tests/sw/test_plan.py",), SEQUENCER, TOP],
     "hw/link/executor.py": [LINK_PROOF, LINK, ("tests/sim/test_link.py",)],
@@ -48,13 +52,13 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/bus/axi_lite.py": [(str(BENCHES), "-k", "[registers-"), TOP],
     "hw/isa/commands.py": [TOP, COMMANDS],
     "hw/config.py": [COMMANDS, CLI, DEVICE],
-    "hw/core.py": [TOP, DEVICE],
+    "hw/core.py": [TOP, DEVICE, COPIES],
     "hw/control/counters.py": [(str(BENCHES), "-k", "[registers-"), TOP, DEVICE],
     "hw/lib/crc.py": [SEQUENCER, LINK],
     "hw/buffers/payload.py": [SEQUENCER, TOP, DEVICE],
     "hw/array/selector.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
-    "hw/control/dispatcher.py": [SEQUENCER, PROGRAMS],
-    "hw/control/tensor_commands.py": [SEQUENCER, WORDS, PROGRAMS],
+    "hw/control/dispatcher.py": [SEQUENCER, PROGRAMS, COPIES],
+    "hw/control/tensor_commands.py": [SEQUENCER, WORDS, PROGRAMS, COPIES],
     "hw/control/scoreboard.py": [SEQUENCER, PROGRAMS],
     "hw/control/side.py": [SEQUENCER, BESIDE],
     "hw/output/side.py": [SIDE, BESIDE],
@@ -66,6 +70,10 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/vector/lane.py": [VECTOR_LANE],
     "hw/vector/rounder.py": [VECTOR_LANE],
     "hw/isa/vector.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
+    "hw/bus/bursts.py": [BUS_PROOFS, COPY_BENCH, MEMORY],
+    "hw/bus/arbiter.py": [BUS_PROOFS, MEMORY],
+    "hw/bus/axi_ram.py": [COPIES],
+    "hw/copy/": [COPY_PROOFS, COPY_BENCH, COPIES],
     "hw/bus/dma.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/isa/dma_registers.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/array/drain.py": [TOP, DEVICE],
@@ -96,11 +104,11 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/control/metadata.py": [(str(BENCHES), "-k", "[issuer-"), TOP, DEVICE],
     "hw/control/sequencer.py": [TOP, DEVICE],
     "hw/serial_top.py": [LINK, ("tests/sim/test_board.py",)],
-    "hw/top.py": [TOP, DEVICE],
+    "hw/top.py": [TOP, DEVICE, COPIES],
     "hw/link/uart.py": [LINK, ("tests/sim/test_board.py",)],
     "hw/verilog.py": [("tests/hw",)],
     "hw/lib/library.py": [("tests/hw/test_library.py",)],
-    "hw/control/response.py": [TOP, DEVICE],
+    "hw/control/response.py": [TOP, DEVICE, COPIES],
     "hw/output/row_reader.py": [(str(BENCHES), "-k", "[response-"), TOP, DEVICE],
     "hw/output/epilogue.py": [(str(BENCHES), "-k", "[lane_group-"), DEVICE],
     "hw/platforms/": [
@@ -190,11 +198,13 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     ],
     "sw/flow/synthesis.py": [("tests/sw/test_multiplexers.py",)],
     "sw/flow/toolchain.py": [("tests/sw/test_bitstream.py",)],
-    "sw/host/memory.py": [WORDS],
+    "sw/host/memory.py": [WORDS, COPIES],
     "sw/host/programs.py": [("tests/sw/test_program.py",)],
     "sw/compiler/tensors.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/waits.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/sequence.py": [("tests/sw/test_program.py",), BESIDE],
+    "sw/compiler/walks.py": [("tests/sw/test_convolutions.py", "-k", "not stalled")],
+    "sw/nn/stages.py": [("tests/sw/test_stages.py",)],
     "sw/compiler/vector.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
     "sw/compiler/vector_programs.py": [VECTOR_PROGRAMS],
     "sw/compiler/vector_functions.py": [VECTOR_PROGRAMS],

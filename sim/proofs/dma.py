@@ -6,15 +6,16 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ...hw.bus import dma
+from ...hw.bus.bursts import Limits
 from ...hw.config import Config
 from ...hw.layouts import beat
 from .claims import constant, ends_within, stays
 
-SMALL = dma.Limits(boundary_log2=5, burst=2, address_bits=8, length_bits=8)
+SMALL = Limits(boundary_log2=5, burst=2, read_room=4, writes_ahead=2, address_bits=8, length_bits=8)
 """Short bursts between near boundaries, so that few cycles show all there is."""
 BEATS = 5
 """Most of a run, or of a room."""
-SILENCE = 4
+SILENCE = 6
 """Cycles in which nothing moves though everybody outside is willing."""
 
 
@@ -39,7 +40,7 @@ def _run(m: Module, proof, half):
     ]
 
 
-def _check_burst(m: Module, config: Config, half, channel: str, address, left) -> Signal:
+def check_burst(m: Module, config: Config, half, channel: str, address, left) -> Signal:
     """Assert that an offered burst is as AXI4 and the run want it; returns its beats."""
     request = (f"{channel}{name}" for name in ("valid", "ready", "addr", "len", "size"))
     valid, ready, at, length, size = (getattr(half.m_axi, name) for name in request)
@@ -89,54 +90,47 @@ class ReaderProof(wiring.Component):
             Assume(~self.start | ~reader.busy),
         ]
         asked = reader.m_axi.arvalid & reader.m_axi.arready
-        came = reader.m_axi.rvalid & reader.m_axi.rready
+        gives = reader.m_axi.rvalid & reader.m_axi.rready
+        # What comes goes through a queue, which has a proof of its own.
+        there = reader.channel.o
+        came = there.valid & there.ready
 
-        # The memory: bursts it owes, the oldest first, and what is left of that.
-        owed = Array(Signal(9, name=f"owed_{i}") for i in range(SMALL.reads_ahead))
-        bursts, given = Signal(range(SMALL.reads_ahead + 1)), Signal(9)
-        ended = came & reader.m_axi.rlast
-        stays(m, self.rvalid, reader.m_axi.rready, self.rdata, self.rresp, claim=Assume)
+        # The memory owes beats, and never waits.
+        owed = Signal(range(16))
         m.d.comb += [
-            reader.m_axi.rlast.eq(given + 1 == owed[0]),
-            Assume(~self.rvalid | (bursts != 0)),
-            Assert(~asked | (bursts != SMALL.reads_ahead)),
+            Assume(~self.rvalid | (owed != 0)),
+            Assert(~self.rvalid | (reader.m_axi.rready & reader.channel.queue.i.ready)),
         ]
-        m.d.sync += [
-            bursts.eq(bursts + asked - ended),
-            given.eq(Mux(ended, 0, given + came)),
-        ]
-        with m.If(ended):
-            m.d.sync += [owed[i].eq(owed[i + 1]) for i in range(SMALL.reads_ahead - 1)]
 
         # The run: where the next burst begins, beats to ask for, beats to come, whether it goes on.
         address, to_ask, to_come = Signal(SMALL.address_bits), Signal(8), Signal(8)
         alive = Signal()
-        beats = _check_burst(m, config, reader, "ar", address, to_ask)
+        beats = check_burst(m, config, reader, "ar", address, to_ask)
         with m.If(asked):
             m.d.sync += [
-                owed[bursts - ended].eq(beats),
                 address.eq(address + beats * config.stream_bytes),
                 to_ask.eq(to_ask - beats),
             ]
+        m.d.sync += owed.eq(owed + Mux(asked, beats, 0) - gives)
         # Its packets: beats still to come of the one that is being read, none before its count.
         left = Signal(32)
         moves = reader.o.valid & self.ready
-        bad = self.rresp[1]
+        bad = there.payload.bad
         passes = came & alive & (left != 0) & ~bad
         m.d.comb += [
             Assert(moves == passes),
             Assert(reader.failed == (came & alive & bad)),
-            Assert(~moves | (reader.o.payload.data == self.rdata)),
+            Assert(~moves | (reader.o.payload.data == there.payload.data)),
             Assert(~moves | (reader.o.payload.last == (left == 1))),
             # A run is over when all of it has come, or when it was ended; nothing is owed then.
-            Assert(reader.busy | ((bursts == 0) & ~alive)),
-            Cover(moves & reader.o.payload.last & (to_come == 1) & (bursts == 1)),
-            Cover(reader.failed & (bursts == 2)),
+            Assert(reader.busy | ((owed == 0) & ~there.valid & ~alive)),
+            Cover(moves & reader.o.payload.last & (to_come == 1)),
+            Cover(reader.failed & (owed > 2)),
         ]
         with m.If(came & alive):
             m.d.sync += [
                 to_come.eq(to_come - 1),
-                left.eq(Mux(left == 0, self.rdata[:32], left - 1)),
+                left.eq(Mux(left == 0, there.payload.data[:32], left - 1)),
             ]
             with m.If(bad | (to_come == 1)):
                 m.d.sync += alive.eq(0)
@@ -151,8 +145,8 @@ class ReaderProof(wiring.Component):
                 left.eq(0),
             ]
         # No deadlock.
-        willing = self.arready & (self.rvalid | (bursts == 0)) & self.ready
-        ends_within(m, reader.busy & willing & ~asked & ~came, SILENCE)
+        willing = self.arready & (self.rvalid | (owed == 0)) & self.ready
+        ends_within(m, reader.busy & willing & ~asked & ~came & ~gives, SILENCE)
         return m
 
 
@@ -220,7 +214,7 @@ class WriterProof(wiring.Component):
         begun = Signal()
         m.d.sync += begun.eq(self.abort | (offers & ~self.awready))
         m.d.comb += Assert(~offers | ~aborting | begun)
-        beats = _check_burst(m, config, writer, "aw", address, room)
+        beats = check_burst(m, config, writer, "aw", address, room)
         data = writer.m_axi.wdata
         stays(m, writer.m_axi.wvalid, self.wready, data, writer.m_axi.wlast)
         idle = ~open_ & ~offers

@@ -20,7 +20,7 @@ from ...hw.isa.commands import (
     Target,
     opcodes,
 )
-from ...hw.isa.engines import Engine
+from ...hw.isa.engines import PLACES, Engine
 from ...hw.isa.maps import address_bits
 from ...hw.layouts import RELEASE, RELEASE_SETTINGS
 from .claims import Chosen, during, elaborated, falls, ranking
@@ -67,7 +67,7 @@ class SequencerSteps(wiring.Component):
                 "bad_length": In(1),
                 "bad_schedule": In(1),
                 "read_done": In(1),
-                "finished": In(len(Engine)),
+                "finished": In(PLACES),
             }
         )
         self.memory = bool(config.tensor_words)

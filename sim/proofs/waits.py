@@ -6,7 +6,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
 from ...hw.control.scoreboard import Gate, Scoreboard
-from ...hw.isa.engines import WAIT_BITS, WAITS_BITS, Engine
+from ...hw.isa.engines import PLACES, WAIT_BITS, WAITS_BITS, Engine
 
 WHOLE = 5
 """Bits of counts that do not wrap within the proof."""
@@ -21,7 +21,7 @@ class WaitsProof(wiring.Component):
 
     def __init__(self, depth: int = 2, bits: int = 3):
         self.depth, self.bits = depth, bits
-        engines = len(Engine)
+        engines = PLACES
         super().__init__(
             {
                 "engine": In(range(engines)),
@@ -35,7 +35,7 @@ class WaitsProof(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        engines = len(Engine)
+        engines = PLACES
         needs = data.ArrayLayout(WHOLE, engines)
         m.submodules.scoreboard = scoreboard = Scoreboard(self.bits)
         m.submodules.gate = gate = Gate(needs, self.depth, self.bits)
@@ -52,9 +52,9 @@ class WaitsProof(wiring.Component):
             gate.i.valid.eq(issued & mine),
             gate.i.payload.waits.eq(scoreboard.targets),
             gate.o.ready.eq(self.ready),
-            Assume(self.engine < len(Engine)),
+            Assume(self.engine < engines),
         ]
-        met = Signal(len(Engine))
+        met = Signal(engines, init=-1)  # a place without an engine is not waited for
         for engine in Engine:
             given = Signal(WHOLE, name=f"all_given_{engine}")
             done = Signal(WHOLE, name=f"all_done_{engine}")

@@ -38,6 +38,7 @@ class DmaModel:
         self.base, self.size = base, size
         self._start = base
         self.deaf = False
+        self.external_size = 0
         self.memory = bytearray(size)
         self._model = ModelTransport(config)
         self._beat = config.stream_bytes
@@ -82,6 +83,11 @@ class DmaModel:
     def read(self, offset: int, size: int) -> bytes:
         assert offset >= 0 and offset + size <= self.size
         return bytes(self.memory[offset : offset + size])
+
+    def external(self, size: int) -> int:
+        """Beside the memory that is modelled: the golden model holds its bytes."""
+        self.external_size = size
+        return self.base + (1 << 32)
 
     def close(self) -> None:
         pass

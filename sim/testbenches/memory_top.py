@@ -12,6 +12,7 @@ from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiResp
 
 from ...hw.formats import OutputFormat
 from ...hw.isa import registers
+from ...hw.isa.commands import Copy, Read, Write
 from ...hw.isa.dma_registers import (
     ADDRESS,
     CONTROL_ABORT,
@@ -22,20 +23,20 @@ from ...hw.isa.dma_registers import (
     STATUS_READING,
     STATUS_WRITE_FAILED,
 )
+from ...hw.isa.host_stream import packet_of
 from ...sw.host.device import Device
 from ...sw.transports import dma
 from ...sw.transports.dma import DmaTransport, apart, buffer
 from ..golden.device import ModelTransport
+from .axi_rules import PAGE, AxiRules
 from .common import configuration, generator, start
 from .top import product
 
 MEMORY = 1 << 18
 SOURCE, TARGET = 0x0, MEMORY // 2
+EXTERNAL = MEMORY - (1 << 16)
+"""Where external memory begins."""
 POLLS = 3000
-PAGE = 1 << 12
-BURST = ("addr", "len", "size", "burst", "id", "cache", "prot")
-CHANNELS = {"ar": BURST, "aw": BURST, "w": ("data", "strb", "last")}
-"""Those that the device drives, and what goes with their VALID."""
 
 
 class Bench:
@@ -47,31 +48,7 @@ class Bench:
         self.axi = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
         self.ram = AxiRam(AxiBus.from_prefix(dut, "m_axi"), dut.clk, dut.rst, size=MEMORY)
         self.dut = dut
-        self.bursts: dict[str, list[tuple[int, int]]] = {"ar": [], "aw": []}
-        """Addresses and beats of all bursts, by channel."""
-        cocotb.start_soon(self._watch())
-
-    async def _watch(self):
-        """AXI4's rules for a master: offers stand, bursts stay in a page, whole beats, INCR."""
-        waiting = {}
-        while True:
-            await RisingEdge(self.dut.clk)
-            for channel, fields in CHANNELS.items():
-                offer = {f: int(getattr(self.dut, f"m_axi_{channel}{f}").value) for f in fields}
-                valid = int(getattr(self.dut, f"m_axi_{channel}valid").value)
-                if before := waiting.pop(channel, None):
-                    assert valid and offer == before, f"{channel}: an offer was changed"
-                if valid and not int(getattr(self.dut, f"m_axi_{channel}ready").value):
-                    waiting[channel] = offer
-                elif valid and channel != "w":
-                    self._burst(channel, offer)
-
-    def _burst(self, channel: str, offer: dict[str, int]):
-        beat, beats = self.config.stream_bytes, offer["len"] + 1
-        assert (1 << offer["size"], offer["burst"]) == (beat, 1)
-        assert offer["addr"] % beat == 0
-        assert offer["addr"] % PAGE + beats * beat <= PAGE, "a burst leaves its page"
-        self.bursts[channel].append((offer["addr"], beats))
+        self.bursts = AxiRules(dut, config).bursts
 
     def pauses(self):
         read, write = self.ram.read_if, self.ram.write_if
@@ -151,6 +128,9 @@ class Memory:
     def read(self, offset: int, size: int) -> bytes:
         return self._ram.read(self.base + offset, size)
 
+    def external(self, size: int) -> int:
+        return EXTERNAL
+
     def close(self) -> None:
         pass
 
@@ -212,6 +192,45 @@ async def a_job_of_the_driver(dut):
     got = await bridge(lambda: job(DmaTransport(Memory(bench))))()
     for ours, golden in zip(got, job(ModelTransport(bench.config)), strict=True):
         assert np.array_equal(ours, golden)
+
+
+@cocotb.test()
+async def external_memory(dut):
+    """Packets and copies on one bus: more of them than all queues hold, so that the commands behind
+    them wait on the bus's other side; and nothing outside external memory is touched."""
+    bench = await opened(dut)
+    config, rng = bench.config, generator()
+    if not config.external_bits:
+        return
+    beat, size = config.stream_bytes, 1 << config.external_bits
+    await bench.write("external_low", EXTERNAL | 0xFFF)  # its lowest bits are not looked at
+    around = rng.integers(0, 256, 2 * PAGE, np.uint8).tobytes()
+    bench.ram.write(EXTERNAL - PAGE, around[:PAGE])
+    bench.ram.write(EXTERNAL + size, around[PAGE:])
+    words = config.tensor_words
+    fill = rng.integers(0, 256, words * beat, np.uint8).tobytes()
+    for _ in range(3):
+        bench.pauses()
+        packets = [
+            packet_of(config, Write(0, words), fill),
+            packet_of(config, Write(7, words, external=1), fill[::-1]),
+        ]
+        for number in range(30):
+            copy = Copy(
+                outward=int(rng.integers(2)),
+                whole=1,
+                external=int(rng.integers(size - 40 * beat)),
+                row_bytes=int(rng.integers(1, 40 * beat)),
+                tensor=int(rng.integers(words - 40)),
+            )
+            packets.append(packet_of(config, copy, tag=number))
+        for at in range(0, size // beat - 99, 300):
+            packets.append(packet_of(config, Read(at, 100, external=1)))
+        packets.append(packet_of(config, Read(0, words)))
+        expected = bench.model.exchange(packets)
+        assert await bench.exchange(packets, random.choice((7, 64, 1000))) == expected
+    assert bench.ram.read(EXTERNAL - PAGE, PAGE) == around[:PAGE]
+    assert bench.ram.read(EXTERNAL + size, PAGE) == around[PAGE:]
 
 
 @cocotb.test()

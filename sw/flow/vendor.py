@@ -39,7 +39,7 @@ HERE = Path(__file__).resolve().parent
 CONSTRAINTS = HERE.parents[1] / "constraints"
 SCRIPTS = {
     System.ZYNQ: ("block", "zynq", "wrap"),
-    System.PCIE: ("block", "pcie", "wrap"),
+    System.PCIE: ("block", "pcie", "dram", "wrap"),
     System.SERIAL: ("serial",),
 }
 """The parts of ``system.tcl``."""
@@ -95,7 +95,12 @@ def write(board: VendorBoard, folder: Path) -> str:
         (HERE / "tcl" / f"{part}.tcl").read_text(encoding="utf-8") for part in SCRIPTS[board.system]
     ]
     files.write(folder / "system.tcl", "".join(parts))
-    settings = {"part": board.part, "mhz": f"{board.mhz:g}", "wires": wires}
+    settings = {
+        "part": board.part,
+        "board": board.board_part,
+        "mhz": f"{board.mhz:g}",
+        "wires": wires,
+    }
     lines = [f"# {board.title}, {board.config.name}"]
     lines += [f"set {name} {{{value}}}" for name, value in settings.items()]
     script = "\n".join(lines) + "\n\n" + (HERE / "tcl" / "build.tcl").read_text(encoding="utf-8")

@@ -123,16 +123,26 @@ class Device:
         self.transport.write_register(ADDRESS["control"], value)
 
     def write_memory(
-        self, address: int, data, on_progress: Callable[[float], None] | None = None
+        self,
+        address: int,
+        data,
+        on_progress: Callable[[float], None] | None = None,
+        external: bool = False,
     ) -> None:
-        """Fill tensor memory from word `address` on: see `sw.host.memory.write`."""
-        memory.write(self, address, data, on_progress)
+        """Fill tensor memory, or `external` memory, from word `address` on: see
+        `sw.host.memory.write`."""
+        memory.write(self, address, data, on_progress, external)
 
     def read_memory(
-        self, address: int, count: int, on_progress: Callable[[float], None] | None = None
+        self,
+        address: int,
+        count: int,
+        on_progress: Callable[[float], None] | None = None,
+        external: bool = False,
     ) -> np.ndarray:
-        """`count` words of tensor memory from `address` on: see `sw.host.memory.read`."""
-        return memory.read(self, address, count, on_progress)
+        """`count` words of tensor memory, or of `external` memory, from `address` on: see
+        `sw.host.memory.read`."""
+        return memory.read(self, address, count, on_progress, external)
 
     def matmul(self, x, weights, **options):
         """``x @ weights`` on this device: see `sw.host.driver.matmul`."""

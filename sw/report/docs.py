@@ -62,7 +62,9 @@ NOTES = {
     Opcode.SYNC: "Answered when everything before has finished.",
     Opcode.WRITE: "Fill `count` words of tensor memory, from `address` on, with the payload, a "
     "beat each; the packet ends with the last. Waits until nothing before it has tensor memory to "
-    "read or to write. Only a device with tensor memory knows it.",
+    "read or to write. With `external` the words are external memory's, whose first bytes are word "
+    "0; they are written in their turn among COPYs, and less than 16 MiB may come in one WRITE. "
+    "Only a device with tensor memory knows it, and only one with external memory `external`.",
     Opcode.FILL: "Fill `count` words of a buffer, from `address` on, with `words` words of tensor "
     "memory from `source` on, as a LOAD does with its payload; not the activations'. Answered when "
     "it has been queued: what is wrong with the words themselves sets the flag FAULT. Waits for "
@@ -94,9 +96,25 @@ NOTES = {
     "read nor written, and an attempt sets the flag FAULT, as does an instruction that nobody "
     "knows: then nothing is done. Queued and waited for as a FILL is. Only a device with a vector "
     "unit knows it.",
+    Opcode.COPY: "Copy `rows` rows of `row_bytes` bytes from external memory to tensor memory; "
+    "with `outward` the other way. In external memory row 0 begins at byte `external`, each other "
+    "one `stride` bytes after the one before; but after each `line` rows (0: never) a new line "
+    "begins, `line_stride` bytes after the beginning of the last one. Rows may begin at any byte, "
+    "and lie across each other there, as windows of an image do. In tensor memory they lie in "
+    "windows of one row for each lane (IMAGE), row 0 at word `tensor`, `pitch` words from one "
+    "window to the next; with `whole` each row has words of its own, all lanes of them, `pitch` "
+    "words from one row to the next. Zeros fill the last group (word, if `whole`) that a row "
+    "reaches into; outwards nothing but its bytes is written. A row that is not whole inside both "
+    "memories is not copied and sets the flag EXTERNAL; if that is row 0, the COPY is refused. If "
+    "external memory answers with an error the flag is set too: nothing is written that lies in "
+    "one beat of a row with a byte that was not read. COPYs are worked on in their order, and "
+    "queued and waited for as FILLs are. Only a device with external memory (register "
+    "`external_bits`) knows it.",
     Opcode.READ: "Answered with `count` words of tensor memory from `address` on, a beat each, as "
     "they are when its turn to be answered comes: after the WRITEs before it and the RUNs that "
-    "store. Only a device with tensor memory knows it.",
+    "store. With `external` they are external memory's, read in their turn among COPYs, less than "
+    "16 MiB in one READ. Only a device with tensor memory knows it, and only one with external "
+    "memory `external`.",
 }
 
 WORDS = {

@@ -52,6 +52,11 @@ class Memory(Protocol):
 
     def read(self, offset: int, size: int) -> bytes: ...
 
+    def external(self, size: int) -> int:
+        """The address, on 4 KiB and as the device sees it, of `size` bytes that are the device's
+        alone: its external memory. Raises `DeviceError` if there are not as many."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -90,6 +95,8 @@ class DmaTransport:
                 )
             self._half = memory.size // 2 // self.beat_bytes * self.beat_bytes
             self.recover()
+            if bits := self.read_register(ACCELERATOR["external_bits"]):
+                self._set_long("external", memory.external(1 << bits))
         except BaseException:
             memory.close()
             raise

@@ -15,6 +15,8 @@ XDMA = "/dev/xdma0"
 """The first card, as AMD's XDMA driver names it."""
 XDMA_SIZE = 1 << 20
 """Bytes of the card's memory that the project of `heddle bitstream` connects, at address 0."""
+XDMA_EXTERNAL, XDMA_EXTERNAL_SIZE = 1 << 34, 1 << 34
+"""Where the card's DRAM begins there, and its bytes."""
 STAGE = 1 << 20
 """Most bytes of one transfer to or from a card."""
 PYNQ_SIZE = 1 << 22
@@ -82,6 +84,14 @@ class XdmaMemory:
                     raise self._short(len(data), size, self.base + offset)
                 data += stage[:count]
         return bytes(data)
+
+    def external(self, size: int) -> int:
+        if size > XDMA_EXTERNAL_SIZE:
+            raise DeviceError(
+                f"the device at {self.name} has {size:,} bytes of external memory, the card "
+                f"{XDMA_EXTERNAL_SIZE:,}: build one with fewer external_bits"
+            )
+        return XDMA_EXTERNAL
 
     def close(self) -> None:
         while self._files:
@@ -182,6 +192,7 @@ class PynqMemory:
                 f"{bitfile} holds no block {PYNQ_BLOCK!r}: make it from the project that "
                 "heddle bitstream --board pynq-z2 writes"
             )
+        self._allocate, self._external = pynq.allocate, None
         self._buffer = self._guarded(pynq.allocate, shape=(size,), dtype="u1")
         self.base = self._buffer.physical_address
 
@@ -199,7 +210,15 @@ class PynqMemory:
         self._buffer.invalidate()
         return self._buffer[offset : offset + size].tobytes()
 
+    def external(self, size: int) -> int:
+        # The allocator gives whole pages of the processor's, which has 4 KiB too.
+        if self._external is None:
+            self._external = self._guarded(self._allocate, shape=(size,), dtype="u1")
+        return self._external.physical_address
+
     def close(self) -> None:
+        if self._external is not None:
+            self._external.freebuffer()
         self._buffer.freebuffer()
 
     def _limit_clock(self, handoff: Path) -> None:

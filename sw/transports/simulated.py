@@ -20,12 +20,14 @@ from ..errors import DeviceError
 from ..lib import cache as store
 from ..lib import files
 
-__all__ = ["AmaranthTransport", "SimulatedTransport", "Stalls", "compiled"]
+__all__ = ["AmaranthTransport", "External", "SimulatedTransport", "Stalls", "compiled"]
 
 log = logging.getLogger(__name__)
 
 SLICE = 50_000
 """Cycles that one call into the simulator runs: progress and Ctrl-C in between."""
+EXTERNAL_PORT = "m_axi_arvalid"
+"""What Verilog of a device with external memory has."""
 ROOM = 1 << 14
 """Output beats that are taken from the simulator at once."""
 
@@ -37,6 +39,20 @@ class Stalls:
     input: float = 0.0
     output: float = 0.0
     seed: int = 1
+
+
+@dataclass(frozen=True)
+class External:
+    """How a simulated device's external memory behaves."""
+
+    latency: int = 20
+    """Cycles from a read's request to its first beat, and from a write's last one to its answer."""
+    bandwidth: float = 1.0
+    """Beats a cycle, reads and writes together; at most 1 each way."""
+    stall: float = 0.0
+    """Probability that a cycle is a pause, of each channel of its bus."""
+    broken: range = range(0)
+    """Byte addresses that answer with an error; nothing is written there."""
 
 
 class _Exchange(ctypes.Structure):
@@ -62,10 +78,10 @@ class SimulatedTransport:
 
     `trace` names a waveform file, ``.fst`` or ``.vcd``; beside it a save file, ``.gtkw``, opens
     GTKWave on the signals that matter, unless there is one already. `stalls` disturbs both
-    streams, for verification. `text` is Verilog to simulate in place of what `hw` generates: a
-    netlist, say; its top module is `hw.verilog.TOP`. `optimise` is for the C++ compiler: "-O0"
-    builds large texts several times faster, to run slower. Raises `DeviceError` if the simulator
-    cannot be built.
+    streams, for verification. `external` is how external memory behaves, if there is one. `text` is
+    Verilog to simulate in place of what `hw` generates: a netlist, say; its top module is
+    `hw.verilog.TOP`. `optimise` is for the C++ compiler: "-O0" builds large texts several times
+    faster, to run slower. Raises `DeviceError` if the simulator cannot be built.
     """
 
     def __init__(
@@ -75,6 +91,7 @@ class SimulatedTransport:
         stalls: Stalls | None = None,
         text: str | None = None,
         optimise: str = "-O2",
+        external: External | None = None,
     ):
         self.config = config
         self._handle = None
@@ -99,6 +116,7 @@ class SimulatedTransport:
         self._handle = self._library.heddle_create(path, stalls.seed, stalls.input, stalls.output)
         if not self._handle:
             raise DeviceError(f"cannot write the trace {str(trace)!r}")
+        self.behave(external or External())
         if trace is not None:
             self._show(Path(trace), text)
 
@@ -107,6 +125,12 @@ class SimulatedTransport:
         view = trace.with_suffix(".gtkw")
         if not view.exists():
             files.write(view, wave_view.save_file(text, verilog.TOP, trace))
+
+    def behave(self, external: External) -> None:
+        """Let external memory behave so from now on."""
+        what = external.latency, external.bandwidth, external.stall
+        broken = external.broken
+        self._library.heddle_external(self._device, *what, broken.start, broken.stop)
 
     @property
     def cycles(self) -> int:
@@ -195,7 +219,7 @@ def compiled(text: str, trace: str = "", optimise: str = "-O2") -> Path:
             top=verilog.TOP,
             sources=(verilator.HERE / "harness.cpp",),
             output="libheddle.so",
-            compile=("-DVL_TIME_CONTEXT",),
+            compile=("-DVL_TIME_CONTEXT", f"-DHEDDLE_EXTERNAL={int(EXTERNAL_PORT in text)}"),
             verilate={"": (), ".fst": ("--trace-fst",), ".vcd": ("--trace-vcd",)}[trace],
             optimise=optimise,
         )
@@ -224,6 +248,7 @@ def load(path: Path) -> ctypes.CDLL:
         "heddle_destroy": (ctypes.c_bool, device),
         "heddle_cycles": (u64, device),
         "heddle_beat_bytes": (u64,),
+        "heddle_external": (None, device, u64, ctypes.c_double, ctypes.c_double, u64, u64),
         "heddle_read": (
             ctypes.c_bool,
             device,

@@ -7,6 +7,7 @@ import pytest
 from heddle.hw.isa import commands
 from heddle.hw.isa.commands import (
     ColumnSettings,
+    Copy,
     Fill,
     Image,
     Load,
@@ -158,6 +159,29 @@ CASES = {
         placed(0x5A09, IMAGE),
     ),
     "read": (Read(0x04030201, 0x08070605), "065a 0102 0304 0506 0708"),
+    "write outside": (Write(0x04030201, 0x08070605, 1), "055a 0102 0304 0506 0708 01"),
+    "read outside": (Read(0x04030201, 0x08070605, 1), "065a 0102 0304 0506 0708 01"),
+    # Outward is bit 0, whole bit 1, the line from bit 2 on.
+    "copy": (
+        Copy(
+            outward=1,
+            whole=0,
+            line=0x1234,
+            external=0x0504030201,
+            row_bytes=0x080706,
+            stride=0x0C0B0A09,
+            line_stride=0x100F0E0D,
+            rows=0x1211,
+            tensor=0x1413,
+            pitch=0x1615,
+            waits=after({Engine.COPY: 1}),
+        ),
+        "0c5a d148 0102 0304 0506 0708 090a 0b0c 0d0e 0f10 1112 1314 1516 0000 0004",
+    ),
+    "whole": (
+        Copy(whole=1, external=0, row_bytes=1, tensor=0),
+        "0c5a 0200 0000 0000 0001 0000" + 8 * "00" + "0100",
+    ),
 }
 
 

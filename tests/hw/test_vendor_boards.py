@@ -2,7 +2,7 @@
 
 import pytest
 
-from heddle.hw.bus.dma import width_of
+from heddle.hw.bus.bursts import width_of
 from heddle.hw.config import ConfigError
 from heddle.hw.platforms import BOARDS
 from heddle.hw.platforms.series7 import SERIES7

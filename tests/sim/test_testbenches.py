@@ -50,6 +50,11 @@ TOPS = [
 ]
 TENSORS = [config(4, 4, INT8, tensor_words=64), config(4, 4, lanes=2, tensor_words=256)]
 """With tensor memory."""
+BESIDE = replace(STREAMS[0], tensor_words=64, external_bits=14)
+EXTERNAL = [
+    config(4, 4, INT8, tensor_words=256, external_bits=14),
+    config(8, 3, lanes=4, tensor_words=128, external_bits=14),
+]
 WINDOWS = config(8, 3, lanes=4, tensor_words=64)
 BROAD = config(12, 12, INT8, lanes=4, tensor_words=64)
 VECTORS = [
@@ -95,7 +100,9 @@ RUNS = [
     ("store", "hw.tensor.store:Store", [TENSORS[0], WINDOWS, BROAD]),
     ("side", "sim.testbenches.side:Beside", [*BESIDE, WINDOWS]),
     ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
-    ("memory_top", "hw.memory_top:MemoryAccelerator", [STREAMS[0], STREAMS[2]]),
+    ("copy", "sim.testbenches.copy:Copies", EXTERNAL),
+    ("axi_ram", "sim.testbenches.axi_ram:ram", [replace(EXTERNAL[0], external_bits=12)]),
+    ("memory_top", "hw.memory_top:MemoryAccelerator", [BESIDE, STREAMS[2]]),
     ("vector_lane", "sim.testbenches.vector_lane:lane", [STREAMS[0]]),
     ("vector", "hw.vector.unit:VectorUnit", VECTORS),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),

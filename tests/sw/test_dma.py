@@ -76,7 +76,7 @@ class Broken(DmaModel):
     ("wrong", "message"),
     [
         (("magic", 0xFFFFFFFF), "no Heddle device"),
-        (("version", 9), "version 9, this driver's 1"),
+        (("version", 9), "version 9, this driver's 2"),
         (("status", 4), "read from"),
         (("status", 8), "write to"),
     ],

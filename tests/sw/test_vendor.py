@@ -136,6 +136,24 @@ def test_card_and_driver_agree_on_the_memory(projects):
     assert sizes["host_registers"] == (f"{size >> 10}K", "0x0")
 
 
+def test_card_and_driver_agree_on_external_memory(projects):
+    from heddle.sw.transports.memories import XDMA_EXTERNAL, XDMA_EXTERNAL_SIZE
+
+    vivado = run(projects / "vcu1525")
+    segments = {words[-1]: (words[1], words[3]) for words in vivado.of("create_bd_addr_seg")}
+    wanted = f"{XDMA_EXTERNAL_SIZE >> 30}G", f"{XDMA_EXTERNAL:#x}"
+    assert segments["host_dram"] == segments["device_dram"] == wanted
+    board = VENDOR_BOARDS["vcu1525"]
+    assert 1 << board.config.external_bits == XDMA_EXTERNAL_SIZE
+    dram = settings(vivado, "dram")
+    # A beat of the accelerator is a beat of the DRAM's; its DIMM has ECC, and so no data mask.
+    assert int(dram["C0.DDR4_AxiDataWidth"]) == 8 * board.config.stream_bytes
+    assert int(dram["C0.DDR4_AxiAddressWidth"]) == board.config.external_bits
+    assert (dram["C0.DDR4_Ecc"], dram["C0.DDR4_DataMask"]) == ("true", "NONE")
+    assert dram["C0_DDR4_BOARD_INTERFACE"] == "ddr4_sdram_c1"
+    assert ("board_part", board.board_part, "<current_project>") in vivado.of("set_property")
+
+
 def test_block_of_the_zynq_has_the_drivers_name(projects):
     from heddle.sw.transports.memories import PYNQ_BLOCK
 

@@ -3,6 +3,9 @@
 
 set here [file dirname [file normalize [info script]]]
 create_project -force heddle [file join $here vivado] -part $part
+if {$board ne ""} {
+    set_property board_part $board [current_project]
+}
 if {$wires ne ""} {
     add_files -fileset constrs_1 -norecurse [file join $here $wires]
 }

@@ -12,8 +12,8 @@ set_property -dict [list \
     CONFIG.pl_link_cap_max_link_speed {8.0_GT/s} \
     CONFIG.axi_data_width {256_bit} \
     CONFIG.axilite_master_en {true} \
-    CONFIG.axilite_master_size {64} \
-    CONFIG.axilite_master_scale {Kilobytes} \
+    CONFIG.axilite_master_size {2} \
+    CONFIG.axilite_master_scale {Megabytes} \
 ] [get_bd_cells xdma]
 create_bd_cell -type ip -vlnv xilinx.com:ip:util_ds_buf:2.2 reference
 set_property CONFIG.C_BUF_TYPE {IBUFDSGTE} [get_bd_cells reference]
@@ -51,8 +51,9 @@ set_property -dict [list \
 connect_bd_intf_net [get_bd_intf_pins store/BRAM_PORTA] [get_bd_intf_pins cells/BRAM_PORTA]
 
 foreach {name masters} {memory 2 registers 1} {
+    # The DRAM (dram.tcl) is the second slave of both, and has the third clock.
     create_bd_cell -type ip -vlnv xilinx.com:ip:smartconnect:1.0 $name
-    set_property -dict [list CONFIG.NUM_SI $masters CONFIG.NUM_MI {1} CONFIG.NUM_CLKS {2}] \
+    set_property -dict [list CONFIG.NUM_SI $masters CONFIG.NUM_MI {2} CONFIG.NUM_CLKS {3}] \
         [get_bd_cells $name]
     connect_bd_net [get_bd_pins xdma/axi_aclk] [get_bd_pins $name/aclk]
     connect_bd_net [get_bd_pins clock/clk_out1] [get_bd_pins $name/aclk1]

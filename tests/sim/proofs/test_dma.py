@@ -22,25 +22,25 @@ def never_last(m, half):
 
 
 def takes_data_always(m, half):
-    m.d.comb += half.m_axi.rready.eq(1)
+    m.d.comb += half.channel.o.ready.eq(1)
 
 
-def asks_for_ever(m, half):
-    m.d.sync += half.m_axi.arvalid.eq(1)
+def asks_for_more(m, half):
+    m.d.comb += m.submodules.cutter.spans.payload.beats.eq(half.beats + 1)
 
 
 def over_at_once(m, half):
     m.d.comb += half.busy.eq(0)
 
 
-@pytest.mark.parametrize("wrong", [never_last, takes_data_always, asks_for_ever, over_at_once])
+@pytest.mark.parametrize("wrong", [never_last, takes_data_always, asks_for_more, over_at_once])
 def test_wrong_reader_fails(wrong, monkeypatch):
     mutate(monkeypatch, dma.Reader, wrong)
     refuted(ReaderProof(SMALL), 12)
 
 
 def long_bursts(m, half):
-    m.d.comb += half.m_axi.awlen.eq(2)
+    m.d.comb += m.submodules.channel.bursts.payload.beats.eq(3)
 
 
 def forgets_packets(m, half):

@@ -1,8 +1,8 @@
-"""Which buses the DMA can have."""
+"""Which AXI4 buses there can be."""
 
 import pytest
 
-from heddle.hw.bus.dma import width_of
+from heddle.hw.bus.bursts import width_of
 from heddle.hw.config import Config, preset
 from heddle.hw.errors import ConfigError
 from heddle.hw.formats import FP16, INT8

@@ -1,0 +1,1 @@
+"""The copy engine: rows of bytes between external memory and tensor memory."""
