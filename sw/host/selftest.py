@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...hw.formats import OutputFormat
+from ...hw.formats import ROUNDED, OutputFormat
 from ...hw.isa.commands import Flag, Load, Run, Status, Sync, Target
 from ...hw.isa.host_stream import elements_payload, packet_of, tagged
 from ...hw.isa.registers import REGISTERS, constants, kept
@@ -150,7 +150,7 @@ def _epilogue(device: Device) -> str:
     config = device.config
     rng = np.random.default_rng(8)
     outputs = config.tile_columns + 1
-    for output in OutputFormat:
+    for output in ROUNDED:
         for relu in (False, True):
             options = {
                 "bias": rng.standard_normal(outputs),

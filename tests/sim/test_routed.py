@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In, Out
 from heddle.hw import verilog
 from heddle.hw.buffers.bank import Bank
 from heddle.hw.config import Config
-from heddle.hw.formats import INT8, OutputFormat
+from heddle.hw.formats import INT8, ROUNDED
 from heddle.hw.lib.fifo import Fifo
 from heddle.hw.platforms import Build, board
 from heddle.hw.platforms.top import TOP, dividers_of, generate
@@ -243,7 +243,7 @@ def test_selftest_of_a_placed_and_routed_board(placed):
         assert [r for r in results if not r.passed] == []
         rng = np.random.default_rng(13)
         for n in (None, 1, 3, 8):
-            for output in OutputFormat:
+            for output in ROUNDED:
                 options = {"bias": rng.standard_normal(5), "relu": n == 3, "output": output}
                 random_product(device, rng, n, (5, 60, 5), **options)
 
