@@ -3,7 +3,7 @@
 words ─► BeatReader ─► [beats of an entry, or entries of a beat] ─► settings bus
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -53,7 +53,7 @@ class SettingsDealer(wiring.Component):
         came, active, ended = Signal(range(beats)), Signal(), Signal()
         beat = reader.o.payload
         wanted = column != asked.count
-        last = left <= 1
+        last = left <= 1 if per_beat > 1 else Const(1)
         m.d.comb += [
             self.deals.ready.eq(~active),
             reader.words.valid.eq(self.deals.valid & ~active),
