@@ -66,8 +66,9 @@ class Builder:
         """By a page, of buffers or of settings."""
         self._settings = SettingsRing(config.settings_pages)
         self._slot_cycles = chunks(config)[Target.VALUES].per_word
-        self._last_store: dict[int, int] = {}
-        """By a tensor's address, the RUN that was the last to store in it."""
+        self._last_store = np.full(config.tensor_words, -1)
+        """For each word of tensor memory the RUN, or the program of the vector unit, that was the
+        last to store in it."""
         self._terms: dict[int, int] = {}
         """By a RAW tensor's address, the products that its sums hold at most."""
         self._constants: dict[bytes, int] = {}
@@ -75,6 +76,8 @@ class Builder:
         # Two reads a cycle need operands in different halves: tensors from below, weights from the
         # top.
         self._tensors, self._weights = 0, config.tensor_words
+        self._free: list[range] = []
+        """Words below `_tensors` that were given back."""
 
     def tensor(self, rows: int, columns: int, bits: int | None = None) -> Tensor:
         """A new tensor, of the format's elements or of so many bits each.
@@ -82,16 +85,35 @@ class Builder:
         Raises `FormatError` if the memory is full.
         """
         bits = bits or self.config.format.bits
-        return self._kept(Tensor(self.config, self._tensors, rows, columns, bits))
+        return self._kept(Tensor(self.config, 0, rows, columns, bits))
 
     def raw(self, rows: int, columns: int) -> RawTensor:
         """A new tensor of exact sums, which `product` stores as RAW and takes as an addend.
 
         Raises `FormatError` if the memory is full.
         """
-        return self._kept(RawTensor(self.config, self._tensors, rows, columns))
+        return self._kept(RawTensor(self.config, 0, rows, columns))
+
+    def free(self, *tensors: Tensor) -> None:
+        """Give back the words of tensors that nothing that comes later takes."""
+        for tensor in tensors:
+            self._free.append(range(tensor.address, tensor.address + tensor.space))
+        merged: list[range] = []
+        for words in sorted(self._free, key=lambda words: words.start):
+            if merged and merged[-1].stop == words.start:
+                words = range(merged.pop().start, words.stop)
+            merged.append(words)
+        if merged and merged[-1].stop == self._tensors:
+            self._tensors = merged.pop().start
+        self._free = merged
 
     def _kept(self, made: AnyTensor) -> AnyTensor:
+        """A tensor in the first words that were given back and are enough, or behind all others."""
+        for number, words in enumerate(self._free):
+            if len(words) >= made.space:
+                self._free[number] = range(words.start + made.space, words.stop)
+                return replace(made, address=words.start)
+        made = replace(made, address=self._tensors)
         self._tensors += made.space
         self._check(f"a tensor of {made.rows:,} x {made.columns:,} elements does not fit")
         return made
@@ -164,7 +186,7 @@ class Builder:
             )
         result = program.streams[-1]
         if result is not None:
-            self._last_store[result.address] = len(self._runs)
+            self._last_store[result.address :][: result.words] = len(self._runs)
         self._runs.append(program)
 
     def _multiply(
@@ -199,7 +221,7 @@ class Builder:
         codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
         for phase in phases_of(orders.Product(config, codes, weights, output), settings):
             self._phase(part, phase)
-        self._last_store[y.address] = len(self._runs) - 1
+        self._last_store[y.address :][: y.words] = len(self._runs) - 1
 
     def _check_beside(
         self, what: str, tensor: Tensor | None, y: Tensor, bits: int, raw: bool
@@ -233,7 +255,8 @@ class Builder:
         for load, indices in _paired(phase.loads):
             after = self._last_use.get(load.page, -1)
             if load.target is Target.ACTIVATIONS:
-                after = max(after, self._last_store.get(part.x.tensor.address, -1))
+                taken = part.x.tensor
+                after = max(after, int(self._last_store[taken.address :][: taken.words].max()))
             # What no RUN of this phase reads, one of a later phase may.
             using = (number for number, run in enumerate(runs) if _uses(run, load))
             needed = first + next(using, len(runs) - 1)

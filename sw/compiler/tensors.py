@@ -1,6 +1,6 @@
 """Tensors as they lie in tensor memory: rows dealt to the lanes in turn, in whole groups."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,16 @@ class Tensor:
         """Words that are kept for it."""
         blocks = -(-self.rows // self.config.rows)
         return blocks * (self.config.rows // self.config.lanes) * self.groups
+
+    def part(self, first: int, rows: int) -> "Tensor":
+        """Some of its rows as a tensor. Raises `FormatError` unless they begin in lane 0."""
+        if first % self.config.lanes or not 0 <= first <= first + rows <= self.rows:
+            raise FormatError(
+                f"rows {first} to {first + rows} of {self.rows} are no tensor: the first one must "
+                f"be in lane 0 of {self.config.lanes}"
+            )
+        address = self.address + first // self.config.lanes * self.groups
+        return replace(self, address=address, rows=rows)
 
     def to_words(self, raw: np.ndarray) -> np.ndarray:
         """Raw elements [rows, columns] as words, uint8 [words, bytes of a word].

@@ -12,19 +12,26 @@ from ..compiler.program import Builder, Program
 from ..compiler.scaling import divided
 from ..compiler.settings import settings_of
 from ..compiler.tensors import Tensor
+from ..compiler.vector_programs import max_pool
+from ..compiler.walks import Images
+from ..errors import FormatError
 from ..host import programs
 from ..host.device import Device
 from .network import HIDDEN, Network
 
+POOLED_TOGETHER = 64
+"""Rows that are pooled by one program of the vector unit: it begins when those have been stored."""
+
 
 @dataclass(frozen=True)
 class NetworkProgram:
-    """A network for a number of rows, as a program."""
+    """A network, or some of its layers, for a number of rows or images, as a program."""
 
     network: Network
     program: Program
-    layers: tuple[Tensor, ...]
-    """The input, and each layer's result."""
+    entries: tuple[Tensor, ...]
+    """What it takes: the input of its first layer, and what others add that is not its own."""
+    result: Tensor
 
     def load(self, device: Device) -> None:
         """Put the weights into the device's tensor memory: once, for any number of runs."""
@@ -32,31 +39,133 @@ class NetworkProgram:
 
     def run(self, device: Device, x: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         """The last layer's results for `x` [rows, inputs], float32, and what the device counted."""
-        network, entry, result = self.network, self.layers[0], self.layers[-1]
+        network = self.network
         numbers = divided(x, network.step, network.format)
-        device.write_memory(entry.address, entry.to_words(to_raw(numbers, network.format)))
+        entry = self.entries[0]
+        raw = to_raw(numbers, network.format).reshape(entry.rows, -1)
+        raw = np.pad(raw, ((0, 0), (0, entry.columns - raw.shape[1])))
+        result, counters = self.run_raw(device, raw)
+        return result.view("<f4"), counters
+
+    def run_raw(self, device: Device, *entries: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+        """The same of raw elements [rows, columns] for each of `entries`, and as such."""
+        for tensor, raw in zip(self.entries, entries, strict=True):
+            device.write_memory(tensor.address, tensor.to_words(raw))
         counters = programs.run(device, self.program)
-        words = device.read_memory(result.address, result.words)
-        return result.from_words(words).view("<f4"), counters
+        words = device.read_memory(self.result.address, self.result.words)
+        return self.result.from_words(words), counters
 
 
-def compiled(network: Network, config: Config, rows: int, dense: bool = False) -> NetworkProgram:
-    """A network for `rows` rows at a time; `dense` multiplies by every weight, zeros included.
+def compiled(
+    network: Network,
+    config: Config,
+    rows: int,
+    dense: bool = False,
+    layers: range | None = None,
+    pooling: bool = True,
+) -> NetworkProgram:
+    """A network for `rows` rows or images at a time, or some `layers` of it.
 
-    Raises `FormatError` if it is not for this configuration, or does not fit into its memory.
+    `dense` multiplies by every weight, zeros included; without `pooling` the last layer's result is
+    not pooled. Raises `FormatError` if it is not for this configuration, or does not fit into its
+    memory.
     """
     network.check_fits(config)
+    layers = layers or range(len(network.layers))
     builder = Builder(config)
-    tensors = [builder.tensor(rows, network.layers[0].weights.shape[0])]
-    for number, layer in enumerate(network.layers):
-        last = number == len(network.layers) - 1
-        output = OutputFormat.FP32 if last else HIDDEN[network.format]
-        weights = layer.weights
-        if dense:
+    made = _Layers(network, builder, rows, dense)
+    made.enter(layers)
+    for number in layers:
+        made.layer(number, pooling or number < layers[-1])
+        made.forget(number, layers)
+    return NetworkProgram(
+        network, builder.program(), tuple(made.entries.values()), made.results[layers[-1]]
+    )
+
+
+class _Layers:
+    """Puts layers into a builder, and keeps their results as long as another one takes them."""
+
+    def __init__(self, network: Network, builder: Builder, count: int, dense: bool):
+        self.network, self.builder = network, builder
+        self.count, self.dense = count, dense
+        self.results: dict[int, Tensor] = {}
+        """By the layer's number; -1 is the input."""
+        self.entries: dict[int, Tensor] = {}
+
+    def enter(self, layers: range) -> None:
+        """Tensors for what the layers take that none of them makes."""
+        first = self.network.layers[layers.start]
+        stage = first.stage
+        # Of an input, as many channels as there are weights for: with those that fill a group.
+        channels = first.weights.shape[0] // (stage.kernel.size[0] * stage.kernel.size[1])
+        if layers.start:
+            channels = self.network.layers[layers.start - 1].weights.shape[1]
+        rows = self.count * stage.height * stage.width
+        self.entries[layers.start - 1] = self.builder.tensor(rows, channels)
+        for number in layers:
+            stage = self.network.layers[number].stage
+            if stage.add is not None and stage.add not in (*layers, layers.start - 1):
+                height, width = stage.out
+                outputs = self.network.layers[number].weights.shape[1]
+                rows = self.count * height * width
+                self.entries[stage.add] = self.builder.tensor(rows, outputs)
+        self.results |= self.entries
+
+    def layer(self, number: int, pooling: bool) -> None:
+        """One layer, its result pooled if it is to be."""
+        layer, builder, config = self.network.layers[number], self.builder, self.builder.config
+        last = number == len(self.network.layers) - 1
+        output = OutputFormat.FP32 if last else HIDDEN[self.network.format]
+        weights, stage = layer.weights, layer.stage
+        if self.dense:
             every = to_dense(weights)
-            weights = pack(every, network.format, config.group, config.group, config.group)
+            weights = pack(every, weights.format, config.group, config.group, config.group)
         settings = settings_of(config, weights.shape[1], layer.bias, layer.scale, weights.scale)
-        result = builder.tensor(rows, weights.shape[1], 8 * output.bytes)
-        builder.product(tensors[-1], weights, settings, layer.relu, output, result)
-        tensors.append(result)
-    return NetworkProgram(network, builder.program(), tuple(tensors))
+        x = self.results[number - 1]
+        rows = self.count * stage.out[0] * stage.out[1]
+        y = builder.tensor(rows, weights.shape[1], output.result_bits)
+        if stage.plain:
+            builder.product(x, weights, settings, layer.relu, output, y)
+        else:
+            if stage.add is not None and np.any(np.asarray(layer.scale) != 1):
+                raise FormatError(f"layer {number} adds another one's result and has a scale")
+            added = None if stage.add is None else Images(self.results[stage.add], *stage.out)
+            builder.convolution(
+                Images(x, stage.height, stage.width),
+                stage.kernel,
+                weights,
+                settings,
+                layer.relu,
+                output,
+                Images(y, *stage.out),
+                added,
+            )
+        if stage.pool > 1 and pooling:
+            y = self._pooled(y, number)
+        self.results[number] = y
+
+    def _pooled(self, full: Tensor, number: int) -> Tensor:
+        """A layer's result, pooled some images at a time: that overlaps with what makes it."""
+        stage, builder = self.network.layers[number].stage, self.builder
+        (height, width), size = stage.out, stage.pool
+        y = builder.tensor(full.rows // size**2, full.columns, full.bits)
+        lanes, each = builder.config.lanes, height * width
+        together = max(1, POOLED_TOGETHER // each)
+        while (together * each // size**2) % lanes:
+            together += 1  # a part begins in lane 0
+        for first in range(0, self.count, together):
+            images = min(together, self.count - first)
+            part = full.part(first * each, images * each)
+            pooled = y.part(first * each // size**2, images * each // size**2)
+            builder.vector(max_pool(part, pooled, (height, width), (size, size), size))
+        builder.free(full)
+        return y
+
+    def forget(self, number: int, layers: range) -> None:
+        """Give back the results that no later layer takes."""
+        later = range(number + 1, layers.stop)
+        needed = {self.network.layers[n].stage.add for n in later} | {n - 1 for n in later}
+        for made in [m for m in self.results if m not in needed and m not in self.entries]:
+            if made != layers[-1]:
+                self.builder.free(self.results.pop(made))
