@@ -28,6 +28,8 @@ SHIPPED = {
     INT8: Path(__file__).parent / "networks" / "digits-2of8-int8.safetensors",
 }
 """The trained networks that ship with Heddle; `heddle train` makes them again."""
+CONVOLUTIONS = Path(__file__).parent / "networks" / "digits-cnn-2of8.safetensors"
+"""One more, of convolutions, in FP16: it runs as a program (`sw.nn.programs`)."""
 DEFAULT = SHIPPED[FP16]
 HIDDEN = {FP16: OutputFormat.FP16, INT8: OutputFormat.INT8}
 """How a hidden layer's results leave the device: as elements, the next layer's activations."""
