@@ -13,8 +13,8 @@ class RowReader(wiring.Component):
     """Take the rows that each RUN sends out, pack them, and hand them to whom they are for.
 
     Latency: 3 cycles from `row_there` to `valid`. Throughput: a beat a cycle, also from one row to
-    the next; a row that is stored is a single beat. One cycle is lost from RUN to RUN. Stall rule:
-    waits for rows, and for who takes them.
+    the next; a row that is stored is a single beat. Without tensor memory one cycle is lost from
+    RUN to RUN. Stall rule: waits for rows, and for who takes them.
 
     The request for a row comes from a register and is made a cycle before the row is needed,
     because the columns are many and far away on the chip. Whether the row will fit must be known
@@ -55,11 +55,15 @@ class RowReader(wiring.Component):
         config = self.config
         asking, more = Signal(OUTPUT(config)), Signal()  # `more`: rows of it are to be asked for
         asked = Signal()
-        m.d.comb += self.wanted.ready.eq(~more)
-        with m.If(self.wanted.ready):
-            m.d.sync += [asking.eq(self.wanted.payload), more.eq(self.wanted.valid)]
+        if config.tensor_words:
+            taking, last_row = self._ahead(m, asking, asked, more)
+        else:
+            taking, last_row = asking, ~more
+            m.d.comb += self.wanted.ready.eq(~more)
         with m.If(asked):
             m.d.sync += [asking.rows.eq(asking.rows - 1), more.eq(asking.rows != 1)]
+        with m.If(self.wanted.ready):
+            m.d.sync += [asking.eq(self.wanted.payload), more.eq(self.wanted.valid)]
 
         beat_bits = 8 * config.stream_bytes
         per_row = {output: config.row_beats(output) for output in ROUNDED}
@@ -67,13 +71,13 @@ class RowReader(wiring.Component):
         row = Signal(len(self.host.data), reset_less=True)
         left = Signal(range(max(per_row.values())))  # beats after the next one
         packed, beats = Signal.like(row), Signal.like(left)
-        with m.Switch(asking.format):
+        with m.Switch(taking.format):
             for kind in config.outputs:
                 with m.Case(kind):
                     m.d.comb += packed.eq(Cat(c[: kind.result_bits] for c in self.columns))
                     if kind in per_row:
                         m.d.comb += beats.eq(per_row[kind] - 1)
-        go, go_next = self._takers(m, asking, beats, {"valid": valid, "last": last, "final": final})
+        go, go_next = self._takers(m, taking, beats, {"valid": valid, "last": last, "final": final})
         m.d.comb += self.host.data.eq(row)
 
         # What the row will be in the next cycle, to ask for the row after it in time.
@@ -86,7 +90,7 @@ class RowReader(wiring.Component):
         ]
         m.d.sync += [valid.eq(valid_next), last.eq(last_next)]
         with m.If(self.row_taken):
-            m.d.sync += [row.eq(packed), left.eq(beats - 1), final.eq(~more)]
+            m.d.sync += [row.eq(packed), left.eq(beats - 1), final.eq(last_row)]
         with m.Elif(leaves):
             m.d.sync += [row.eq(row[beat_bits:]), left.eq(left - 1)]
 
@@ -107,6 +111,15 @@ class RowReader(wiring.Component):
             several.eq(there_next > 1),
         ]
         return m
+
+    def _ahead(self, m: Module, asking, asked, more):
+        """Take the next RUN with the request for the last row of the one before; returns what the
+        row that is taken belongs to, and whether it is its RUN's last."""
+        taking, last_row = Signal.like(asking), Signal()
+        m.d.comb += self.wanted.ready.eq(~more | (asked & (asking.rows == 1)))
+        with m.If(asked):
+            m.d.sync += [taking.eq(asking), last_row.eq(asking.rows == 1)]
+        return taking, last_row
 
     def _takers(self, m: Module, asking, beats: Signal, row: dict[str, Signal]):
         """Show the row to whom it is for; returns whether that one takes it now and will next."""

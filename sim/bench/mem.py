@@ -13,8 +13,10 @@ from ...sw.compiler import nm, packing
 from ...sw.compiler.elements import to_raw
 from ...sw.compiler.program import Builder
 from ...sw.compiler.settings import settings_of
+from ...sw.compiler.walks import Images, Kernel
 from ...sw.host import programs
 from ...sw.host.open import open_device
+from ...sw.nn import stages
 from .util import PATTERNS, REASONS, SHAPES, configuration, row
 
 TARGETS = {
@@ -26,6 +28,12 @@ TARGETS = {
         for n, target in ((4, 1.95), (2, 3.7), (1, 6.8))
     },
 }
+CONVOLUTIONS = {"16x16.conv3x3_64_56x56": (56, 64, Kernel((3, 3), padding=(1, 1)))}
+"""Pixels of a side, channels in and out, window."""
+ROOFLINE = (
+    "rows come a group of each lane in 8 cycles, for four column blocks: below 2:8 the array waits "
+    "for them, at 1:8 it can gain 4.0x at most"
+)
 BESIDE = ("8x8.gemm64", "16x16.gemm128")
 """Shapes that are also measured with side operands; the first one with RAW sums, for which the
 preset of the other has no room."""
@@ -56,6 +64,58 @@ def rows(only: str) -> Iterator[dict]:
                         yield row(prefix, f"{n}of8.dense_utilisation", utilisation)
                     if name in BESIDE and n in (8, 2):
                         yield from _beside(opened, config, format, name, n, counters["cycles"])
+    yield from _convolutions(only)
+
+
+def _convolutions(only: str) -> Iterator[dict]:
+    for name, (side, channels, kernel) in CONVOLUTIONS.items():
+        prefix = f"mem.fp16.{name}"
+        if not (prefix.startswith(only) or only.startswith(prefix)):
+            continue
+        config = replace(
+            configuration(name.partition(".")[0], FP16), name="conv", tensor_words=ROOM
+        )
+        with open_device("sim", config=config) as opened:
+            dense, utilisation = 0, 0.0
+            for n in (8, *PATTERNS):
+                utilised, counters = _convolution(opened, config, side, channels, kernel, n)
+                stalls = sum(counters[stall] for stall in STALLS)
+                note = f"{stalls} cycles waited; {ROOFLINE}"
+                if n == 8:
+                    dense, utilisation = counters["cycles"], utilised
+                    yield row(prefix, "dense", utilised, 0.97, note)
+                else:
+                    target = {4: 1.95, 2: 3.7, 1: 6.8}[n]
+                    gain = dense / counters["cycles"]
+                    yield row(prefix, f"{n}of8.speedup", gain, target, note)
+                    yield row(prefix, f"{n}of8.dense_utilisation", utilisation)
+
+
+def _convolution(
+    opened, config: Config, side: int, channels: int, kernel: Kernel, n: int
+) -> tuple[float, dict]:
+    """As `_product`, of one image."""
+    rng = np.random.default_rng(1)
+    taps = kernel.size[0] * kernel.size[1]
+    w = nm.prune(_whole(rng, (taps * channels, channels)), n, 8)
+    weights = packing.pack(w, config.format, n, 8)
+    x = rng.integers(1, 16, (1, side, side, channels)).astype(float)
+    builder = Builder(config)
+    left = Images(builder.tensor(side * side, channels), side, side)
+    height, width = kernel.out(left)
+    right = Images(builder.tensor(height * width, channels), height, width)
+    settings, output = settings_of(config, channels, scale=2.0**-12), OutputFormat.FP16
+    builder.convolution(left, kernel, weights, settings, False, output, right)
+    program = builder.program()
+    programs.load(opened, program)
+    raw = to_raw(x.reshape(-1, channels), config.format)
+    opened.write_memory(left.tensor.address, left.tensor.to_words(raw))
+    counters = programs.run(opened, program)
+    tensor = right.tensor
+    got = tensor.from_words(opened.read_memory(tensor.address, tensor.words)).view("<f2")
+    assert (got == (stages.rows(x, kernel) @ w * 2.0**-12).astype("<f2")).all()
+    useful = height * width * len(weights.values)
+    return useful / (config.macs_per_cycle * counters["cycles"]), counters
 
 
 def _configuration(array: str, format: Format, shape: tuple[int, int, int]) -> Config:

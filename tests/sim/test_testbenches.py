@@ -50,7 +50,8 @@ TOPS = [
 ]
 TENSORS = [config(4, 4, INT8, tensor_words=64), config(4, 4, lanes=2, tensor_words=256)]
 """With tensor memory."""
-BESIDE = replace(STREAMS[0], tensor_words=64, external_bits=14)
+SHARED = replace(STREAMS[0], tensor_words=64, external_bits=14)
+"""Whose external memory is the one that its packets lie in."""
 EXTERNAL = [
     config(4, 4, INT8, tensor_words=256, external_bits=14),
     config(8, 3, lanes=4, tensor_words=128, external_bits=14),
@@ -63,14 +64,14 @@ VECTORS = [
     config(4, 4, lanes=4, tensor_words=512, vector_lanes=8),
 ]
 """With a vector unit."""
-SWEEPS = VECTORS[1:]
-"""What only `make test-full` runs."""
 BESIDE = [
     *TENSORS,
     config(4, 4, E4M3, lanes=2, tensor_words=256, columns_per_epilogue=2),
     config(8, 6, INT4, lanes=4, tensor_words=256, columns_per_epilogue=2),
 ]
 """With side operands of each width, on several lanes, for columns with and without a turn."""
+SWEEPS = [*VECTORS[1:], BESIDE[3], EXTERNAL[1]]
+"""What only `make test-full` runs."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -102,7 +103,7 @@ RUNS = [
     ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
     ("copy", "sim.testbenches.copy:Copies", EXTERNAL),
     ("axi_ram", "sim.testbenches.axi_ram:ram", [replace(EXTERNAL[0], external_bits=12)]),
-    ("memory_top", "hw.memory_top:MemoryAccelerator", [BESIDE, STREAMS[2]]),
+    ("memory_top", "hw.memory_top:MemoryAccelerator", [SHARED, STREAMS[2]]),
     ("vector_lane", "sim.testbenches.vector_lane:lane", [STREAMS[0]]),
     ("vector", "hw.vector.unit:VectorUnit", VECTORS),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
