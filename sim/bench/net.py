@@ -7,10 +7,13 @@ import numpy as np
 from ...hw.config import preset
 from ...hw.formats import FP16, INT8
 from ...hw.isa.registers import STALLS
+from ...sw.compiler.elements import to_raw
+from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from ...sw.nn import data
-from ...sw.nn.network import SHIPPED, Network, golden
+from ...sw.nn.network import CONVOLUTIONS, SHIPPED, Network, golden
 from ...sw.nn.programs import compiled
+from ..golden.device import ModelTransport
 from .util import row
 
 IMAGES = 16
@@ -22,8 +25,70 @@ ROWS = (
     ("net.digits-mlp.16images.medium", "medium", FP16, None),
 )
 
+CONVOLUTIONAL = (("net.digits-cnn", "medium", 1.05), ("net.digits-cnn.small", "small", None))
+"""Prefix, preset, and how many times its products' cycles the whole may take."""
+VECTOR_LANES = 8
+
 
 def rows(only: str) -> Iterator[dict]:
+    yield from _perceptrons(only)
+    yield from _convolutions(only)
+
+
+def _convolutions(only: str) -> Iterator[dict]:
+    for prefix, name, target in CONVOLUTIONAL:
+        if not (prefix.startswith(only) or only.startswith(prefix)):
+            continue
+        network = Network.load(CONVOLUTIONS)
+        config = preset(name, tensor_words=ROOM, vector_lanes=VECTOR_LANES)
+        images = data.load(network.data).first(IMAGES).test_x
+        with open_device("sim", config=config) as opened, Device(ModelTransport(config)) as model:
+            counted = []
+            for dense in (True, False):
+                program = compiled(network, config, IMAGES, dense)
+                for device in (opened, model):
+                    program.load(device)
+                scores, counters = program.run(opened, images)
+                expected, _ = program.run(model, images)
+                assert np.array_equal(scores, expected), "not as the golden model has it"
+                counted.append(counters)
+            products = sum(_alone(network, opened, scores, images))
+        dense, sparse = counted
+        stalls = sum(sparse[stall] for stall in STALLS)
+        note = (
+            f"{IMAGES} images: {sparse['cycles']:,} cycles on {name}, of which the array waited "
+            f"{stalls:,}; its products alone {products:,}; dense {dense['cycles']:,}"
+        )
+        over = row(prefix, "over_products", sparse["cycles"] / products, target, note)
+        yield over | {"unit": "x", "better": "lower"}
+        yield row(prefix, "speedup", dense["cycles"] / sparse["cycles"], None, note)
+        share = dense["macs"] / (config.macs_per_cycle * dense["cycles"])
+        yield row(prefix, "dense_utilisation", share, None, "multiplications by zero not counted")
+
+
+def _alone(network: Network, device: Device, scores: np.ndarray, images: np.ndarray) -> list[int]:
+    """Cycles of each layer's product by itself; what the layers give one after another must be the
+    `scores` of the whole."""
+    taken = {-1: to_raw(images, network.format)}
+    cycles = []
+    for number, layer in enumerate(network.layers):
+        for pooling in (False, True):
+            only = range(number, number + 1)
+            program = compiled(network, device.config, IMAGES, layers=only, pooling=pooling)
+            program.load(device)
+            added = {number - 1, layer.stage.add} - {None}
+            entries = []
+            for tensor, source in zip(program.entries, sorted(added, reverse=True), strict=True):
+                raw = taken[source].reshape(tensor.rows, -1)
+                entries.append(np.pad(raw, ((0, 0), (0, tensor.columns - raw.shape[1]))))
+            taken[number], counters = program.run_raw(device, *entries)
+            if not pooling:
+                cycles.append(counters["cycles"])
+    assert np.array_equal(taken[number].view("<f4"), scores), "layers differ from the whole"
+    return cycles
+
+
+def _perceptrons(only: str) -> Iterator[dict]:
     for prefix, name, format, target in ROWS:
         if not (prefix.startswith(only) or only.startswith(prefix)):
             continue

@@ -29,7 +29,10 @@ from .sequencer import surround, surroundings
 STEPS = ("HEADER", "RESPOND", "DISCARD", "PAYLOAD", "EXECUTE", "JUDGE", "CHECK")
 """A command's way through the states, from its end: it only ever goes down this list. Only a
 compact device has a CHECK."""
-TENSOR_COMMANDS = (Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.ROWS, Opcode.IMAGE)
+TENSOR_COMMANDS = (
+    *(Opcode.WRITE, Opcode.READ, Opcode.FILL, Opcode.ROWS),
+    *(Opcode.IMAGE, Opcode.SIDE),
+)
 HELD_AS = {
     Target.ACTIVATIONS: "activations",
     Target.SCHEDULE: "schedule",
@@ -232,7 +235,7 @@ class SequencerSteps(wiring.Component):
             "EXECUTE": good
             & (
                 ((opcode == Opcode.LOAD) & (s.page_busy | s.filling))
-                | ((opcode == Opcode.SETTINGS) & s.settings_busy)
+                | ((opcode == Opcode.SETTINGS) & (s.settings_busy | s.setting))
                 | ((opcode == Opcode.RUN) & (s.full | ~s.queued.ready))
                 | ((opcode == Opcode.SYNC) & ~(self.idle & ~s.working))
             ),
