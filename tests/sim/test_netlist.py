@@ -9,7 +9,7 @@ import pytest
 
 from heddle.hw import verilog
 from heddle.hw.config import Config
-from heddle.hw.formats import FP16, INT8, OutputFormat
+from heddle.hw.formats import FP16, INT8, ROUNDED
 from heddle.sim.testbenches import traffic
 from heddle.sw.flow import synthesis
 from heddle.sw.host.device import Device
@@ -46,7 +46,7 @@ def test_products(netlist):
     config, text = netlist
     rng = np.random.default_rng(11)
     with Device(mapped(config, text), config.name) as device:
-        for n, output in zip((None, 0, 1, 2, 4, 8), [*OutputFormat] * 2, strict=True):
+        for n, output in zip((None, 0, 1, 2, 4, 8), [*ROUNDED] * 2, strict=True):
             shape = (int(rng.integers(1, 7)), int(rng.integers(1, 70)), int(rng.integers(1, 6)))
             relu, bias = bool(rng.integers(2)), rng.standard_normal(shape[2])
             random_product(device, rng, n, shape, bias=bias, relu=relu, output=output)
