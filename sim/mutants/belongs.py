@@ -186,7 +186,8 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/transports/transport.py": [("tests/sw/test_public.py",)],
     "sw/compiler/encoding.py": [("tests/sw/test_plan.py",), COMMANDS],
     "sw/nn/quantise.py": [("tests/sw/test_scaling.py",), RUN],
-    "sw/report/page.py": [RUN, ("tests/sw/test_screen.py",)],
+    "sw/report/programs.py": [("tests/sw/test_program_report.py",)],
+    "sw/report/page.py": [("tests/sw/test_program_report.py",), RUN, ("tests/sw/test_screen.py",)],
     "sw/transports/serial_link.py": [
         CLOSING,
         ("tests/sw/test_serial_errors.py",),

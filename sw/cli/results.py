@@ -3,21 +3,18 @@
 from rich.text import Text
 
 from ..host.causes import CAUSES
+from ..report import demo
 from ..report.demo import COVERED, MODELLED, UNCOUNTED, called
 from ..report.explain import SHORT
 from .screen import Table, console, say
 
 NONE = "–"
+CYCLES = ("", "B x K x C", "N:M", "dense", "used", "sparse", "used", "gain", "ideal")
 
 
 def show(report: dict) -> None:
     """The report of `sw.report.demo.run`."""
-    c = report["configuration"]
-    say(
-        f"{report['data']}, {report['images']:,} images on {c['name']} "
-        f"({c['rows']} x {c['columns']} {c['format']})",
-        style="bold",
-    )
+    _show_what(report)
     counted = report["total"]["speedup"] is not None
     console.print(_cycles(report) if counted else _patterns(report))
     if counted:
@@ -36,6 +33,63 @@ def show(report: dict) -> None:
         say(MODELLED)
     else:
         say("Cycles from the first issue to the last output, by the hardware's counters.")
+    _show_outcome(report)
+
+
+def show_program(report: dict) -> None:
+    """The report of `sw.report.programs.run`."""
+    whole, stalls = report["whole"], demo.STALLS
+    _show_what(report, f", as one program for {whole['batch']} at a time")
+    table = Table(
+        "", "B x K x C", "N:M", "dense", "used", "sparse", "used", "gain", "ideal", left=0
+    )
+    waits = Table("", *(f"{cause} stall" for cause in stalls), "vector unit", left=0)
+    for row in report["layers"]:
+        dense, used, gain = NONE, NONE, NONE
+        if row["dense"]:
+            dense, used = f"{row['dense']:,}", f"{row['dense_utilisation']:.1%}"
+            gain = f"{row['speedup']:.2f}"
+        sparse = f"{row['sparse']:,}", f"{row['utilisation']:.1%}"
+        table.add_row(*_product(row), dense, used, *sparse, gain, _ideal(row))
+        vector = NONE if row["vector"] is None else f"{row['vector']:,}"
+        waits.add_row(str(row["layer"]), *(f"{row['stalls'][c]:,}" for c in stalls), vector)
+    console.print(table)
+    say("Each layer alone: B pixels of all images, K of a window, C channels")
+    for row in report["layers"]:
+        if row["speedup"] and row["ideal"] and row["speedup"] > row["ideal"]:
+            say(f"Layer {row['layer']} gains more than the ideal: its dense run wastes cycles.")
+    if not report["modelled"]:
+        say()
+        say("Cycles that the sparse run waited, and that the layer takes beside its product")
+        console.print(waits)
+    say()
+    say(
+        f"The whole program: {whole['batch_cycles']:,} cycles for {whole['batch']} images, "
+        f"{whole['over_products']:.3f} x its products alone,"
+    )
+    say(f"and {whole['utilisation']:.1%} of the multipliers used")
+    if "batch_ms" in whole:
+        say(
+            f"At {report['clock_mhz']:g} MHz: {whole['batch_ms']:,.3f} ms, "
+            f"{whole['images_per_second']:,.0f} images a second"
+        )
+    if report["modelled"]:
+        say(MODELLED)
+    _show_outcome(report)
+
+
+def _show_what(report: dict, how: str = "") -> None:
+    """What ran, and on what."""
+    c = report["configuration"]
+    say(
+        f"{report['data']}, {report['images']:,} images on {c['name']} "
+        f"({c['rows']} x {c['columns']} {c['format']}){how}",
+        style="bold",
+    )
+
+
+def _show_outcome(report: dict) -> None:
+    """How many images were classified rightly, and whether every bit was right."""
     a = report["accuracy"]
     device = called(report["modelled"])
     say(
@@ -56,7 +110,7 @@ def show(report: dict) -> None:
 
 
 def _product(row: dict) -> tuple[str, ...]:
-    return str(row["layer"]), "x".join(map(str, row["shape"])), row["pattern"]
+    return str(row["layer"]), "x".join(map(str, row["shape"])), row["pattern"] or NONE
 
 
 def _ideal(row: dict) -> str:
@@ -73,9 +127,7 @@ def _patterns(report: dict) -> Table:
 
 def _cycles(report: dict) -> Table:
     """Cycles and the multipliers' utilisation, dense and sparse."""
-    table = Table(
-        *("", "B x K x C", "N:M", "dense", "used", "sparse", "used", "gain", "ideal"), left=0
-    )
+    table = Table(*CYCLES, left=0)
 
     def counts(row: dict) -> list[str]:
         return [

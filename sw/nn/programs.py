@@ -39,13 +39,16 @@ class NetworkProgram:
 
     def run(self, device: Device, x: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         """The last layer's results for `x` [rows, inputs], float32, and what the device counted."""
+        result, counters = self.run_raw(device, self.raw(x))
+        return result.view("<f4"), counters
+
+    def raw(self, x: np.ndarray) -> np.ndarray:
+        """Rows of the first entry, raw elements [rows, columns], for inputs `x` [rows, inputs]."""
         network = self.network
         numbers = divided(x, network.step, network.format)
         entry = self.entries[0]
         raw = to_raw(numbers, network.format).reshape(entry.rows, -1)
-        raw = np.pad(raw, ((0, 0), (0, entry.columns - raw.shape[1])))
-        result, counters = self.run_raw(device, raw)
-        return result.view("<f4"), counters
+        return np.pad(raw, ((0, 0), (0, entry.columns - raw.shape[1])))
 
     def run_raw(self, device: Device, *entries: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
         """The same of raw elements [rows, columns] for each of `entries`, and as such."""

@@ -49,7 +49,7 @@ def run(
     measured, as plain values for JSON.
     """
     network.check_fits(device.config)
-    modelled = isinstance(device.transport.carrier, ModelTransport)
+    modelled = is_model(device)
     x, labels = dataset.test_x, dataset.test_y
     sparse, dense = [], []
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
@@ -94,6 +94,11 @@ def run(
         "mismatches": mismatches,
         "training": network.notes,
     }
+
+
+def is_model(device: Device) -> bool:
+    """Whether the device is the golden model itself."""
+    return isinstance(device.transport.carrier, ModelTransport)
 
 
 def called(modelled: bool) -> str:

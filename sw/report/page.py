@@ -21,33 +21,43 @@ HATCHES = {"drain": "//", "output": "", "schedule": "\\\\", "host": ".."}
 
 
 def render(report: dict) -> str:
-    """The page for a report of `demo`. Raises `DataError` if the plotting packages miss."""
+    """The page for a report of `demo`, one of `programs` in its "program", or only that.
+
+    Raises `DataError` if the plotting packages miss.
+    """
     try:
         import jinja2
         import matplotlib
     except ImportError as missing:
         raise DataError(f"the report needs {missing.name}: pip install heddle[sim]") from None
     matplotlib.use("svg")
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    counted = report["total"]["speedup"] is not None
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    ran = report if "layers" in report else report["program"]
     shown = {
         "r": report,
-        "device": called(report["modelled"]),
-        "counted": counted,
+        "ran": ran,
+        "p": report.get("program"),
+        "device": called(ran["modelled"]),
         "covered": COVERED,
         "modelled": MODELLED,
         "uncounted": UNCOUNTED,
+        "waits": STALLS,
     }
-    if counted:
-        shown |= {
-            "causes": SHORT,
-            "explained": CAUSES,
-            "waits": STALLS,
-            "cycles": _cycles(report),
-            "stalls": _stalls(report),
-        }
-    return template.render(shown)
+    if "layers" in report:
+        shown["counted"] = report["total"]["speedup"] is not None
+        if shown["counted"]:
+            shown |= {
+                "causes": SHORT,
+                "explained": CAUSES,
+                "cycles": _cycles(report),
+                "stalls": _stalls(report),
+            }
+    return environment.get_template(TEMPLATE.name).render(shown)
 
 
 def _figure(height: float):
