@@ -382,4 +382,7 @@ def changed(config: Config, **changes) -> Config:
         changes["tensor_words"] = 0
     if changes.get("tensor_words") == 0:
         changes = {"vector_lanes": 0, "external_bits": 0} | changes
+    without = replace(config, **{"vector_lanes": 0} | changes)
+    if without.stream_bytes < INSTRUCTION_BYTES:
+        return without
     return replace(config, **changes)

@@ -27,7 +27,11 @@ def test_a_file_lies_over_a_preset_and_options_over_both(tmp_path):
     mine = choose("tiny", "small", file, changes={"columns": 7, "lanes": None}).config
     assert mine == Config("mine", 5, 7, INT8, settings_pages=16, compact=True)
     custom = choose("small", changes={"rows": 5, "columns": 7}).config
-    assert custom == Config("custom", 5, 7, settings_pages=16, tensor_words=8192)
+    assert custom == Config("custom", 5, 7, settings_pages=16, tensor_words=8192, vector_lanes=4)
+    narrow = choose("small", changes={"format": "int4"}).config
+    assert (narrow.tensor_words, narrow.vector_lanes) == (8192, 0)  # no room for an instruction
+    with pytest.raises(ConfigError, match="vector_lanes must be 0 if a beat"):
+        choose("small", changes={"format": "int4", "vector_lanes": 4})
     with pytest.raises(ConfigError, match="tensor_words must be 0 if the device is compact"):
         choose("tiny", "small", file, changes={"tensor_words": 64})
     changes = {"accumulation": "fp32", "interleave": 5, "name": "other"}
