@@ -68,7 +68,7 @@ class Program(wiring.Component):
         m = Module()
         config = self.config
         m.submodules.reader = reader = BeatReader(config)
-        m.submodules.memory = memory = Bank(8 * INSTRUCTION_BYTES, MOST_INSTRUCTIONS)
+        m.submodules.bank = memory = Bank(8 * INSTRUCTION_BYTES, MOST_INSTRUCTIONS)
         connect_checked(m, reader.port, wiring.flipped(self.port))
         m.d.comb += [
             reader.words.payload.eq(self.words.payload),

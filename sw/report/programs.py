@@ -132,9 +132,9 @@ def _layers(
             on: Device, dense: bool = False, pooling: bool = False, number=number, taken=taken
         ) -> tuple[np.ndarray, dict[str, int]]:
             layers = range(number, number + 1)
-            layer = compiled(network, on.config, BATCH, dense, layers, pooling)
-            layer.load(on)
-            return layer.run_raw(on, *taken)
+            made = compiled(network, on.config, BATCH, dense, layers, pooling)
+            made.load(on)
+            return made.run_raw(on, *taken)
 
         product, _ = alone(model)
         pools = layer.stage.pool > 1
