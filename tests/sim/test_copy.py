@@ -34,7 +34,10 @@ DEVICES = {
 SIZE = 1 << 14
 
 
-@pytest.fixture(params=[ONE, TWO], ids=lambda c: c.name)
+LANES = pytest.param(TWO, marks=pytest.mark.slow)
+
+
+@pytest.fixture(params=[ONE, LANES], ids=lambda c: c.name)
 def config(request):
     return request.param
 
@@ -298,7 +301,7 @@ def test_memories_that_are_not_there(device):
             assert answer_of(config, answer).status == status
 
 
-SIMULATED = [ONE, TWO]
+SIMULATED = [ONE, LANES]
 
 
 @pytest.mark.parametrize("config", SIMULATED, ids=lambda c: c.name)

@@ -4,6 +4,8 @@ The generated Verilog runs with random stalls on both streams; the golden model 
 commands is the scoreboard.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -152,7 +154,15 @@ def test_directed_products(config):
                     compare(device, Raw(x), weights, output=output, relu=relu)
 
 
-@pytest.mark.parametrize("config", [*CONFIGS, TINY], ids=lambda c: c.name)
+EVERYTHING = replace(TINY, name="everything", external_bits=14)
+"""A vector unit, side operands and external memory: all that reads and writes tensor memory."""
+
+
+@pytest.mark.parametrize(
+    "config",
+    [*CONFIGS, TINY, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
+    ids=lambda c: c.name,
+)
 def test_packets_good_and_bad(config):
     """Every response equals the model's; the device goes on after each error."""
     rng = np.random.default_rng(9)
