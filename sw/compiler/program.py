@@ -103,8 +103,6 @@ class Builder:
             if merged and merged[-1].stop == words.start:
                 words = range(merged.pop().start, words.stop)
             merged.append(words)
-        if merged and merged[-1].stop == self._tensors:
-            self._tensors = merged.pop().start
         self._free = merged
 
     def _kept(self, made: AnyTensor) -> AnyTensor:
@@ -113,8 +111,11 @@ class Builder:
             if len(words) >= made.space:
                 self._free[number] = range(words.start + made.space, words.stop)
                 return replace(made, address=words.start)
-        made = replace(made, address=self._tensors)
-        self._tensors += made.space
+        first = self._tensors
+        if self._free and self._free[-1].stop == first:
+            first = self._free.pop().start
+        made = replace(made, address=first)
+        self._tensors = first + made.space
         self._check(f"a tensor of {made.rows:,} x {made.columns:,} elements does not fit")
         return made
 

@@ -243,3 +243,44 @@ def test_a_refused_command(device):
     program.commands[:] = good
     assert any(isinstance(c, Fill) for c in good) and any(isinstance(c, Rows) for c in good)
     assert programs.run(device, program)["errors"] == 0
+
+
+def test_words_that_are_given_back():
+    """The next tensor takes them, if they are enough; weights never lie where a tensor once did."""
+    config = replace(LANES, tensor_words=128)
+    builder = Builder(config)
+    first, second, third = (builder.tensor(8, 64) for _ in range(3))  # 4 windows of 8 groups each
+    assert [t.address for t in (first, second, third)] == [0, 32, 64]
+    builder.free(second)
+    small = builder.tensor(4, 64)
+    assert small.address == 32 and builder.tensor(8, 64).address == 96
+    builder.free(first, small)
+    assert builder.tensor(16, 64).address == 0  # all that lies before the third one
+    builder = Builder(config)
+    left, right = builder.tensor(8, 64), builder.tensor(8, 64)
+    builder.free(right)
+    assert builder.tensor(12, 64).address == 32
+    builder = Builder(config)
+    left, large = builder.tensor(8, 8), builder.tensor(24, 64)
+    builder.free(large)
+    right = builder.tensor(8, 8)
+    weights = packing.pack(np.ones((8, 8)), config.format)
+    builder.product(left, weights, settings_of(config, 8), False, OutputFormat.FP16, right)
+    lowest = min(address for address, _ in builder.program().image)
+    assert lowest >= large.address + large.space
+    builder = Builder(config)
+    builder.free(builder.tensor(28, 64))
+    left, right = builder.tensor(8, 8), builder.tensor(8, 40)
+    weights = packing.pack(np.ones((8, 40)), config.format)
+    with pytest.raises(FormatError, match="the weights do not fit"):
+        builder.product(left, weights, settings_of(config, 40), False, OutputFormat.FP16, right)
+        builder.program()
+
+
+def test_rows_of_a_tensor():
+    tensor = Tensor(LANES, 100, 12, 24, 16)
+    part = tensor.part(4, 6)
+    assert (part.address, part.rows, part.columns) == (100 + 2 * 3, 6, 24)
+    for first, rows in ((3, 2), (10, 4), (-2, 2)):
+        with pytest.raises(FormatError, match="must be in lane 0 of 2"):
+            tensor.part(first, rows)
