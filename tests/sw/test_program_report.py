@@ -50,7 +50,7 @@ def short() -> Network:
             (4, 16, 8, Stage(8, 8, Kernel((2, 2), (2, 2)))),
             (144, 16, 2, Stage(4, 4, same)),
             (144, 16, 2, Stage(4, 4, same, add=0, pool=2)),
-            (64, 200, 2, Stage(2, 2, Kernel((2, 2)))),
+            (64, 400, 2, Stage(2, 2, Kernel((2, 2)))),
         )
     ]
     return from_trained(layers, "digits")
@@ -118,12 +118,12 @@ def test_layers_alone_are_those_of_the_program(monkeypatch):
 
 
 def test_a_layer_whose_dense_weights_find_no_room_has_no_gain():
-    config = replace(preset("small"), tensor_words=2048)
+    config = replace(preset("small"), tensor_words=4096)
     with Device(ModelTransport(config), "little") as device:
         report = measured(short(), device)
     *others, last = report["layers"]
     assert last["dense"] is last["speedup"] is last["dense_utilisation"] is None
-    assert last["headline"] is None and last["sparse"] == 64 / 4 * 200 / 8
+    assert last["headline"] is None and last["sparse"] == 64 / 4 * 400 / 8
     assert all(row["dense"] for row in others)
     assert report["mismatches"] == 0
     assert "<td>–</td><td>–</td>" in page.render({"program": report})

@@ -17,7 +17,7 @@ WINDOWS = replace(TENSORS, format=INT4, rows=4, lanes=2)
 
 @pytest.mark.slow
 def test_row_mover():
-    prove(lambda: RowMoverProof(WINDOWS), bounded=14, cover=20)
+    prove(lambda: RowMoverProof(WINDOWS), bounded=12, cover=16)
 
 
 def reads_what_lies_outside(m, g):

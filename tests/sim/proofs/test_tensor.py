@@ -17,7 +17,7 @@ DEALT = replace(NARROW, lanes=2, columns=2)
 
 
 def test_tensor_memory():
-    prove(lambda: TensorMemoryProof(DEALT), bounded=6, cover=6)
+    prove(lambda: TensorMemoryProof(DEALT), bounded=5, cover=5)
 
 
 def test_beat_reader():
