@@ -14,7 +14,7 @@ from ..config import Config
 from ..layouts import READ_PORT, connect_checked
 from ..lib.fifo import Fifo
 from ..tensor.beats import BeatReader
-from .rows import COPY_ROW, ceiling
+from .rows import COPY_ROW, words_of
 
 ROWS_AHEAD = 4
 """Rows whose words are read while those of a row before them are on their way."""
@@ -53,11 +53,6 @@ class Outward(wiring.Component):
         m.submodules.reader = reader = BeatReader(config)
         m.submodules.ahead = ahead = Fifo(COPY_ROW(config), ROWS_AHEAD)
         connect_checked(m, reader.port, wiring.flipped(self.port))
-        words = Mux(
-            row.whole,
-            ceiling(row.row_bytes, config.stream_bytes),
-            ceiling(row.row_bytes, config.group_bytes),
-        )
         m.d.comb += [
             self.rows.ready.eq(ahead.i.ready & (reader.words.ready | row.host)),
             ahead.i.valid.eq(self.rows.valid & self.rows.ready),
@@ -65,7 +60,7 @@ class Outward(wiring.Component):
             reader.words.valid.eq(self.rows.valid & ahead.i.ready & ~row.host),
             reader.words.payload.address.eq(row.word),
             # A COPY's first row has no more than there are, and neither have the others.
-            reader.words.payload.count.eq(words),
+            reader.words.payload.count.eq(words_of(config, row)),
         ]
         parts = stream.Signature(WRITE_BEAT(config)).create()
         wanted = self._place(m, ahead.o, parts)

@@ -62,13 +62,8 @@ class CopyRows(wiring.Component):
             makes.eq(active & (~self.rows.valid | self.rows.ready)),
             self.copies.ready.eq(~active),
         ]
-        units = Mux(
-            copy.whole,
-            ceiling(copy.row_bytes, config.stream_bytes),
-            ceiling(copy.row_bytes, config.group_bytes),
-        )
         in_external = _after(here, copy.row_bytes - 1)
-        in_tensor = _after(window, units - 1)
+        in_tensor = _after(window, words_of(config, copy) - 1)
         with m.If(self.rows.ready):
             m.d.sync += self.rows.valid.eq(0)
         with m.If(makes):
@@ -108,6 +103,15 @@ class CopyRows(wiring.Component):
                 *_set(window, {"at": asked.tensor, "beyond": 0}),
             ]
         return m
+
+
+def words_of(config: Config, row):
+    """Words that a row reaches into in tensor memory: one for each group, or whole ones."""
+    return Mux(
+        row.whole,
+        ceiling(row.row_bytes, config.stream_bytes),
+        ceiling(row.row_bytes, config.group_bytes),
+    )
 
 
 def ceiling(value, divisor: int):

@@ -7,7 +7,6 @@ import numpy as np
 from ...hw.config import preset
 from ...hw.formats import FP16, INT8
 from ...hw.isa.registers import STALLS
-from ...sw.compiler.elements import to_raw
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from ...sw.nn import data
@@ -52,7 +51,7 @@ def _convolutions(only: str) -> Iterator[dict]:
                 expected, _ = program.run(model, images)
                 assert np.array_equal(scores, expected), "not as the golden model has it"
                 counted.append(counters)
-            products = sum(_alone(network, opened, scores, images))
+            products = sum(_alone(network, opened, scores, program.raw(images)))
         dense, sparse = counted
         stalls = sum(sparse[stall] for stall in STALLS)
         note = (
@@ -66,25 +65,21 @@ def _convolutions(only: str) -> Iterator[dict]:
         yield row(prefix, "dense_utilisation", share, None, "multiplications by zero not counted")
 
 
-def _alone(network: Network, device: Device, scores: np.ndarray, images: np.ndarray) -> list[int]:
-    """Cycles of each layer's product by itself; what the layers give one after another must be the
-    `scores` of the whole."""
-    taken = {-1: to_raw(images, network.format)}
-    cycles = []
-    for number, layer in enumerate(network.layers):
+def _alone(network: Network, device: Device, scores: np.ndarray, raw: np.ndarray) -> list[int]:
+    """Cycles of each layer's product by itself; what the layers make of `raw` one after another
+    must be the `scores` of the whole."""
+    results, cycles = {-1: raw}, []
+    for number in range(len(network.layers)):
+        taken = [results[source] for source in network.takes(number)]
         for pooling in (False, True):
             only = range(number, number + 1)
             program = compiled(network, device.config, IMAGES, layers=only, pooling=pooling)
             program.load(device)
-            added = {number - 1, layer.stage.add} - {None}
-            entries = []
-            for tensor, source in zip(program.entries, sorted(added, reverse=True), strict=True):
-                raw = taken[source].reshape(tensor.rows, -1)
-                entries.append(np.pad(raw, ((0, 0), (0, tensor.columns - raw.shape[1]))))
-            taken[number], counters = program.run_raw(device, *entries)
+            results[number], counters = program.run_raw(device, *taken)
             if not pooling:
                 cycles.append(counters["cycles"])
-    assert np.array_equal(taken[number].view("<f4"), scores), "layers differ from the whole"
+    last = results[len(network.layers) - 1]
+    assert np.array_equal(last.view("<f4"), scores), "layers differ from the whole"
     return cycles
 
 

@@ -40,9 +40,7 @@ def show_program(report: dict) -> None:
     """The report of `sw.report.programs.run`."""
     whole, stalls = report["whole"], demo.STALLS
     _show_what(report, f", as one program for {whole['batch']} at a time")
-    table = Table(
-        "", "B x K x C", "N:M", "dense", "used", "sparse", "used", "gain", "ideal", left=0
-    )
+    table = Table(*CYCLES, left=0)
     waits = Table("", *(f"{cause} stall" for cause in stalls), "vector unit", left=0)
     for row in report["layers"]:
         dense, used, gain = NONE, NONE, NONE

@@ -65,6 +65,12 @@ class Kernel:
     far_padding: tuple[int, int] | None = None
     dilation: tuple[int, int] = (1, 1)
 
+    @property
+    def reach(self) -> tuple[int, int]:
+        """From its first line and column to its last, both included."""
+        (high, wide), (down, right) = self.size, self.dilation
+        return down * (high - 1) + 1, right * (wide - 1) + 1
+
     def out(self, images: "Sized") -> tuple[int, int]:
         """Height and width of what it makes of an image.
 
@@ -72,16 +78,14 @@ class Kernel:
         """
         far = self.padding if self.far_padding is None else self.far_padding
         sizes = []
-        for size, length, step, near, beyond, apart in zip(
-            self.size,
+        for reach, length, step, near, beyond in zip(
+            self.reach,
             (images.height, images.width),
             self.stride,
             self.padding,
             far,
-            self.dilation,
             strict=True,
         ):
-            reach = apart * (size - 1) + 1
             if length + near + beyond < reach:
                 raise FormatError(
                     f"an image of {images.height} x {images.width} pixels is smaller than "

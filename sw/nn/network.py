@@ -72,6 +72,12 @@ class Network(Contents):
         one. Others need a program."""
         return all(layer.stage.plain for layer in self.layers)
 
+    def takes(self, number: int) -> list[int]:
+        """Whose results a layer takes, by the numbers of layers, -1 being the input: those of the
+        one before it, then what it adds if that is another one's."""
+        added = self.layers[number].stage.add
+        return [number - 1] if added in (None, number - 1) else [number - 1, added]
+
     def check_fits(self, config: Config) -> None:
         """Raise `FormatError` unless a device of `config` can run it."""
         if self.format != config.format:

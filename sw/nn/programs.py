@@ -107,12 +107,12 @@ class _Layers:
         rows = self.count * stage.height * stage.width
         self.entries[layers.start - 1] = self.builder.tensor(rows, channels)
         for number in layers:
-            stage = self.network.layers[number].stage
-            if stage.add is not None and stage.add not in (*layers, layers.start - 1):
-                height, width = stage.out
-                outputs = self.network.layers[number].weights.shape[1]
-                rows = self.count * height * width
-                self.entries[stage.add] = self.builder.tensor(rows, outputs)
+            layer = self.network.layers[number]
+            for taken in self.network.takes(number)[1:]:
+                if taken not in (*layers, *self.entries):
+                    height, width = layer.stage.out
+                    rows = self.count * height * width
+                    self.entries[taken] = self.builder.tensor(rows, layer.weights.shape[1])
         self.results |= self.entries
 
     def layer(self, number: int, pooling: bool) -> None:
@@ -168,7 +168,7 @@ class _Layers:
     def forget(self, number: int, layers: range) -> None:
         """Give back the results that no later layer takes."""
         later = range(number + 1, layers.stop)
-        needed = {self.network.layers[n].stage.add for n in later} | {n - 1 for n in later}
+        needed = {taken for n in later for taken in self.network.takes(n)}
         for made in [m for m in self.results if m not in needed and m not in self.entries]:
             if made != layers[-1]:
                 self.builder.free(self.results.pop(made))

@@ -80,10 +80,7 @@ def rows(images: np.ndarray, kernel: Kernel) -> np.ndarray:
     """The rows [B * pixels, taps * channels] that a convolution's weights are multiplied by."""
     (high, wide), (down, right) = kernel.padding, kernel.stride
     padded = np.pad(images, ((0, 0), (high, high), (wide, wide), (0, 0)))
-    reach = [
-        apart * (size - 1) + 1 for apart, size in zip(kernel.dilation, kernel.size, strict=True)
-    ]
-    windows = sliding_window_view(padded, reach, axis=(1, 2))[:, ::down, ::right]
+    windows = sliding_window_view(padded, kernel.reach, axis=(1, 2))[:, ::down, ::right]
     taps = windows[..., :: kernel.dilation[0], :: kernel.dilation[1]]
     # [B, height, width, channels, taps' lines, taps' columns], channels last for the product.
     taps = taps.transpose(0, 1, 2, 4, 5, 3)
@@ -95,8 +92,7 @@ def images_of(gradient: np.ndarray, kernel: Kernel, shape: tuple[int, ...]) -> n
     count, height, width, channels = shape
     (high, wide), (down, right) = kernel.padding, kernel.stride
     padded = np.zeros((count, height + 2 * high, width + 2 * wide, channels), gradient.dtype)
-    lines = (padded.shape[1] - kernel.dilation[0] * (kernel.size[0] - 1) - 1) // down + 1
-    columns = (padded.shape[2] - kernel.dilation[1] * (kernel.size[1] - 1) - 1) // right + 1
+    lines, columns = Stage(height, width, kernel).out
     taps = gradient.reshape(count, lines, columns, *kernel.size, channels)
     for y in range(kernel.size[0]):
         for x in range(kernel.size[1]):

@@ -124,9 +124,7 @@ def _layers(
     """Every layer alone; it takes what the model made of the images `x` in the layers before."""
     rows, results, pixels = [], {-1: program.raw(x)}, x.shape[1]
     for number, layer in enumerate(network.layers):
-        taken = [results[number - 1]]
-        if layer.stage.add not in (None, number - 1):
-            taken.append(results[layer.stage.add])
+        taken = [results[source] for source in network.takes(number)]
 
         def alone(
             on: Device, dense: bool = False, pooling: bool = False, number=number, taken=taken

@@ -5,6 +5,21 @@ import sys
 import pytest
 
 from heddle.sw import cli
+from heddle.sw.host.device import Device
+
+from ..sim.devices import DEVICES, LANES, PAGED
+
+
+@pytest.fixture(params=[PAGED, LANES], ids=lambda c: c.name)
+def config(request):
+    """Of a device that programs run on."""
+    return request.param
+
+
+@pytest.fixture(params=DEVICES)
+def device(request, config):
+    with Device(DEVICES[request.param](config), config.name) as device:
+        yield device
 
 
 @pytest.fixture

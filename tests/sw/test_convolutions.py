@@ -1,8 +1,6 @@
 """Convolutions as programs, on the model and on Verilog with and without stalls, against sums over
 pixels."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -15,25 +13,6 @@ from heddle.sw.compiler.settings import settings_of
 from heddle.sw.compiler.walks import Images, Kernel, Walk, as_matrix
 from heddle.sw.errors import FormatError
 from heddle.sw.host import programs
-from heddle.sw.host.device import Device
-
-from ..sim.devices import DEVICES, LANES
-
-TINY = replace(
-    preset("tiny"), name="program", tensor_words=2048, activation_groups=16, weight_slots=64
-)
-"""As in test_program.py: with pages that most of these do not fit into."""
-
-
-@pytest.fixture(params=[TINY, LANES], ids=lambda c: c.name)
-def config(request):
-    return request.param
-
-
-@pytest.fixture(params=DEVICES)
-def device(request, config):
-    with Device(DEVICES[request.param](config), config.name) as device:
-        yield device
 
 
 def convolved(x: np.ndarray, w: np.ndarray, kernel: Kernel, groups: int = 1) -> np.ndarray:

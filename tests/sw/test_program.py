@@ -21,23 +21,7 @@ from heddle.sw.errors import DeviceError, FormatError
 from heddle.sw.host import programs
 from heddle.sw.host.device import Device
 
-from ..sim.devices import DEVICES, LANES
-
-TINY = replace(
-    preset("tiny"), name="program", tensor_words=2048, activation_groups=16, weight_slots=64
-)
-"""With pages that the products below do not fit into."""
-
-
-@pytest.fixture(params=[TINY, LANES], ids=lambda c: c.name)
-def config(request):
-    return request.param
-
-
-@pytest.fixture(params=DEVICES)
-def device(request, config):
-    with Device(DEVICES[request.param](config), config.name) as device:
-        yield device
+from ..sim.devices import LANES, PAGED
 
 
 def weights_of(config, rng, shape: tuple[int, int], n: int):
@@ -149,7 +133,7 @@ ROWS, VALUES, INDICES = Target.ACTIVATIONS, Target.VALUES, Target.INDICES
 
 
 def test_who_waits_for_whom():
-    waits = Waits(TINY)
+    waits = Waits(PAGED)
     first, second = (ROWS, range(4)), (ROWS, range(16, 20))
     slots = VALUES, range(8)
     # Nothing has been touched.
@@ -205,20 +189,20 @@ def test_every_word_is_stored_once(config):
 def test_what_cannot_be_built():
     with pytest.raises(FormatError, match="'tiny' has no tensor memory for a program"):
         Builder(preset("tiny", tensor_words=0))
-    builder = Builder(TINY)
+    builder = Builder(PAGED)
     x = builder.tensor(100, 64)
     rng = np.random.default_rng(1)
-    _, weights = weights_of(TINY, rng, (64, 64), 8)
-    settings = settings_of(TINY, 64)
+    _, weights = weights_of(PAGED, rng, (64, 64), 8)
+    settings = settings_of(PAGED, 64)
     with pytest.raises(FormatError, match=r"\[100, 64\] times \[64, 64\] is no \[100, 63\]"):
         y = builder.tensor(100, 63)
         builder.product(x, weights, settings, False, OutputFormat.INT8, y)
     with pytest.raises(FormatError, match="results in FP16 be stored in 8 bits"):
         builder.product(x, weights, settings, False, OutputFormat.FP16, x)
     with pytest.raises(FormatError, match="a tensor of 1,000 x 64 elements does not fit: .* 2,048"):
-        Builder(TINY).tensor(1000, 64)
+        Builder(PAGED).tensor(1000, 64)
     with pytest.raises(FormatError, match="the weights do not fit: .* needs"):
-        small = Builder(replace(TINY, tensor_words=1024))
+        small = Builder(replace(PAGED, tensor_words=1024))
         x, y = small.tensor(60, 64), small.tensor(60, 64)
         small.product(x, weights, settings, False, OutputFormat.INT8, y)
         small.program()

@@ -17,21 +17,9 @@ from heddle.sw.errors import FormatError
 from heddle.sw.host import programs
 from heddle.sw.host.device import Device
 
-from ..sim.devices import DEVICES, LANES
-from .test_program import TINY
+from ..sim.devices import LANES, PAGED
 
 RAW = OutputFormat.RAW
-
-
-@pytest.fixture(params=[TINY, LANES], ids=lambda c: c.name)
-def config(request):
-    return request.param
-
-
-@pytest.fixture(params=DEVICES)
-def device(request, config):
-    with Device(DEVICES[request.param](config), config.name) as device:
-        yield device
 
 
 class Case:
@@ -245,7 +233,7 @@ LAST_PLACE = {INT8: 0, INT4: 0, FP16: -24, E4M3: -9, E5M2: -16, BF16: -27}
 @pytest.mark.parametrize("format", FORMATS.values(), ids=lambda f: f.name)
 def test_no_raw_sum_wraps(format):
     """2**47 of the largest products fit into what a column's way out has, and into 128 bits."""
-    config = replace(TINY, format=format)
+    config = replace(PAGED, format=format)
     product = Fraction(LARGEST[format]) ** 2 / Fraction(2) ** (2 * LAST_PLACE[format])
     assert product.denominator == 1
     assert bounds.MOST_RAW_TERMS == 2**47
@@ -271,10 +259,10 @@ def test_more_than_fits_is_refused():
 
 
 def test_what_cannot_be_added():
-    builder = Builder(TINY)
+    builder = Builder(PAGED)
     x, y, sums = builder.tensor(8, 16), builder.tensor(8, 12), builder.raw(8, 12)
     weights = packing.pack(np.ones((16, 12)), INT8)
-    settings = settings_of(TINY, 12)
+    settings = settings_of(PAGED, 12)
 
     def product(output, to, relu=False, **beside):
         builder.product(x, weights, settings, relu, output, to, **beside)
