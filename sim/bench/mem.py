@@ -1,8 +1,9 @@
 """Utilisation and speed-up of products whose operands and results stay in tensor memory, and what
 side operands and exact sums cost them, by the hardware's counters."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from ...sw.compiler import nm, packing
 from ...sw.compiler.elements import to_raw
 from ...sw.compiler.program import Builder
 from ...sw.compiler.settings import settings_of
+from ...sw.compiler.tensors import Tensor
 from ...sw.compiler.walks import Images, Kernel
 from ...sw.host import programs
 from ...sw.host.open import open_device
@@ -22,18 +24,19 @@ from .util import PATTERNS, REASONS, SHAPES, configuration, row
 TARGETS = {
     "8x8.gemm64.dense": 0.97,
     "16x16.gemm128.dense": 0.97,
+    "16x16.conv3x3_64_56x56.dense": 0.97,
     **{
         f"{shape}.{n}of8.speedup": target
-        for shape in ("8x8.gemm64", "16x16.gemm128")
+        for shape in ("8x8.gemm64", "16x16.gemm128", "16x16.conv3x3_64_56x56")
         for n, target in ((4, 1.95), (2, 3.7), (1, 6.8))
     },
 }
 CONVOLUTIONS = {"16x16.conv3x3_64_56x56": (56, 64, Kernel((3, 3), padding=(1, 1)))}
 """Pixels of a side, channels in and out, window."""
-ROOFLINE = (
-    "rows come a group of each lane in 8 cycles, for four column blocks: below 2:8 the array waits "
-    "for them, at 1:8 it can gain 4.0x at most"
-)
+ROOFLINES = {
+    "16x16.conv3x3_64_56x56": "rows come a group of each lane in 8 cycles, for four column blocks: "
+    "below 2:8 the array waits for them, at 1:8 it can gain 4.0x at most"
+}
 BESIDE = ("8x8.gemm64", "16x16.gemm128")
 """Shapes that are also measured with side operands; the first one with RAW sums, for which the
 preset of the other has no room."""
@@ -49,22 +52,35 @@ def rows(only: str) -> Iterator[dict]:
                 continue
             config = _configuration(name.partition(".")[0], format, shape)
             with open_device("sim", config=config) as opened:
-                dense, utilisation = 0, 0.0
-                for n in (8, *PATTERNS):
-                    share, counters = _product(opened, config, format, shape, n)
-                    stalls = sum(counters[stall] for stall in STALLS)
-                    why = REASONS.get(name, ""), f"{stalls} cycles waited" * bool(stalls)
-                    note = "; ".join(filter(None, why))
-                    if n == 8:
-                        dense, utilisation = counters["cycles"], share
-                        yield row(prefix, "dense", share, TARGETS.get(f"{name}.dense"), note)
-                    else:
-                        what, gain = f"{n}of8.speedup", dense / counters["cycles"]
-                        yield row(prefix, what, gain, TARGETS.get(f"{name}.{what}"), note)
-                        yield row(prefix, f"{n}of8.dense_utilisation", utilisation)
-                    if name in BESIDE and n in (8, 2):
-                        yield from _beside(opened, config, format, name, n, counters["cycles"])
+                cycles = yield from _by_pattern(
+                    prefix, partial(_product, opened, config, format, shape)
+                )
+                for n in (8, 2) if name in BESIDE else ():
+                    yield from _beside(opened, config, format, name, n, cycles[n])
     yield from _convolutions(only)
+
+
+def _by_pattern(
+    prefix: str, measure: Callable[[int], tuple[float, dict]]
+) -> Generator[dict, None, dict[int, int]]:
+    """Dense, and the speed-up of each pattern over it; returns the cycles by N of 8. `measure`
+    gives the share of the multipliers' cycles that is used, and the counters."""
+    name = prefix.split(".", 2)[2]
+    cycles, utilisation = {}, 0.0
+    for n in (8, *PATTERNS):
+        share, counters = measure(n)
+        cycles[n] = counters["cycles"]
+        stalls = sum(counters[stall] for stall in STALLS)
+        why = REASONS.get(name, ""), f"{stalls} cycles waited" * bool(stalls)
+        note = "; ".join(filter(None, (*why, ROOFLINES.get(name))))
+        if n == 8:
+            utilisation = share
+            yield row(prefix, "dense", share, TARGETS.get(f"{name}.dense"), note)
+        else:
+            what, gain = f"{n}of8.speedup", cycles[8] / cycles[n]
+            yield row(prefix, what, gain, TARGETS.get(f"{name}.{what}"), note)
+            yield row(prefix, f"{n}of8.dense_utilisation", utilisation)
+    return cycles
 
 
 def _convolutions(only: str) -> Iterator[dict]:
@@ -76,19 +92,9 @@ def _convolutions(only: str) -> Iterator[dict]:
             configuration(name.partition(".")[0], FP16), name="conv", tensor_words=ROOM
         )
         with open_device("sim", config=config) as opened:
-            dense, utilisation = 0, 0.0
-            for n in (8, *PATTERNS):
-                utilised, counters = _convolution(opened, config, side, channels, kernel, n)
-                stalls = sum(counters[stall] for stall in STALLS)
-                note = f"{stalls} cycles waited; {ROOFLINE}"
-                if n == 8:
-                    dense, utilisation = counters["cycles"], utilised
-                    yield row(prefix, "dense", utilised, 0.97, note)
-                else:
-                    target = {4: 1.95, 2: 3.7, 1: 6.8}[n]
-                    gain = dense / counters["cycles"]
-                    yield row(prefix, f"{n}of8.speedup", gain, target, note)
-                    yield row(prefix, f"{n}of8.dense_utilisation", utilisation)
+            yield from _by_pattern(
+                prefix, partial(_convolution, opened, config, side, channels, kernel)
+            )
 
 
 def _convolution(
@@ -106,14 +112,9 @@ def _convolution(
     right = Images(builder.tensor(height * width, channels), height, width)
     settings, output = settings_of(config, channels, scale=2.0**-12), OutputFormat.FP16
     builder.convolution(left, kernel, weights, settings, False, output, right)
-    program = builder.program()
-    programs.load(opened, program)
     raw = to_raw(x.reshape(-1, channels), config.format)
-    opened.write_memory(left.tensor.address, left.tensor.to_words(raw))
-    counters = programs.run(opened, program)
-    tensor = right.tensor
-    got = tensor.from_words(opened.read_memory(tensor.address, tensor.words)).view("<f2")
-    assert (got == (stages.rows(x, kernel) @ w * 2.0**-12).astype("<f2")).all()
+    got, counters = _ran(opened, builder, {left.tensor: raw}, right.tensor)
+    assert (got.view("<f2") == (stages.rows(x, kernel) @ w * 2.0**-12).astype("<f2")).all()
     useful = height * width * len(weights.values)
     return useful / (config.macs_per_cycle * counters["cycles"]), counters
 
@@ -167,17 +168,24 @@ def _product(
         expected = exact.astype("<f2") if format == FP16 else np.rint(exact).clip(-128, 127)
     settings = settings_of(config, outputs, scale=scale)
     builder.product(left, weights, settings, False, output, right, **operands)
-    program = builder.program()
-    programs.load(opened, program)
-    for tensor, values in held.items():
-        opened.write_memory(tensor.address, tensor.to_words(values))
-    counters = programs.run(opened, program)
-    got = right.from_words(opened.read_memory(right.address, right.words))
+    got, counters = _ran(opened, builder, held, right)
     if "raw" not in beside:
         got = got.view("<f2" if format == FP16 else "i1")
     assert (got == expected).all()
     useful = rows * len(weights.values)
     return useful / (config.macs_per_cycle * counters["cycles"]), counters
+
+
+def _ran(
+    opened, builder: Builder, held: dict[Tensor, np.ndarray], result: Tensor
+) -> tuple[np.ndarray, dict]:
+    """What a program makes of what tensors have `held`, raw, and the counters."""
+    program = builder.program()
+    programs.load(opened, program)
+    for tensor, values in held.items():
+        opened.write_memory(tensor.address, tensor.to_words(values))
+    counters = programs.run(opened, program)
+    return result.from_words(opened.read_memory(result.address, result.words)), counters
 
 
 def _whole(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
