@@ -18,11 +18,12 @@ from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import chunks
 from ..errors import FormatError
 from . import orders
+from .allocator import Allocator
 from .bounds import terms_of
 from .encoding import Encoder
 from .packing import PackedWeights
 from .plan import phases_of
-from .sequence import Move, Part, Sequence
+from .sequence import Move, Part, Sequence, Work
 from .settings import Settings
 from .steps import Load, Page, Phase, Run, Sent, Setting
 from .tensors import RawTensor, Tensor
@@ -59,65 +60,51 @@ class Builder:
                 "tensor_words"
             )
         self.config = config
-        self._runs: list[tuple[Part, Sent] | VectorProgram] = []
-        """With the programs of the vector unit, each in its place among them."""
+        self._runs: list[tuple[Part, Sent]] = []
         self._moves: list[Move] = []
+        self._works: list[Work] = []
         self._last_use: dict[Page | int, int] = {}
         """By a page, of buffers or of settings."""
         self._settings = SettingsRing(config.settings_pages)
         self._slot_cycles = chunks(config)[Target.VALUES].per_word
-        self._last_store = np.full(config.tensor_words, -1)
-        """For each word of tensor memory the RUN, or the program of the vector unit, that was the
-        last to store in it."""
+        self._written = np.full(config.tensor_words, -1)
+        """For each word of tensor memory the RUN after which all that was written to it so far has
+        been sent."""
+        self._read = np.full(config.tensor_words, -1)
+        """The RUN after which all that has read it so far has been sent."""
         self._terms: dict[int, int] = {}
         """By a RAW tensor's address, the products that its sums hold at most."""
         self._constants: dict[bytes, int] = {}
         self._image: list[tuple[int, bytes]] = []
-        # Two reads a cycle need operands in different halves: tensors from below, weights from the
-        # top.
-        self._tensors, self._weights = 0, config.tensor_words
-        self._free: list[range] = []
-        """Words below `_tensors` that were given back."""
+        self._allocator = Allocator(config.name, config.tensor_words)
 
-    def tensor(self, rows: int, columns: int, bits: int | None = None) -> Tensor:
-        """A new tensor, of the format's elements or of so many bits each.
+    def tensor(
+        self, rows: int, columns: int, bits: int | None = None, apart: Tensor | None = None
+    ) -> Tensor:
+        """A new tensor, of the format's elements or of so many bits each; if there is room, in
+        another half of the memory than `apart`, so that both can be read in a cycle.
 
         Raises `FormatError` if the memory is full.
         """
         bits = bits or self.config.format.bits
-        return self._kept(Tensor(self.config, 0, rows, columns, bits))
+        return self._placed(Tensor(self.config, 0, rows, columns, bits), apart)
 
     def raw(self, rows: int, columns: int) -> RawTensor:
         """A new tensor of exact sums, which `product` stores as RAW and takes as an addend.
 
         Raises `FormatError` if the memory is full.
         """
-        return self._kept(RawTensor(self.config, 0, rows, columns))
+        return self._placed(RawTensor(self.config, 0, rows, columns))
 
     def free(self, *tensors: Tensor) -> None:
         """Give back the words of tensors that nothing that comes later takes."""
         for tensor in tensors:
-            self._free.append(range(tensor.address, tensor.address + tensor.space))
-        merged: list[range] = []
-        for words in sorted(self._free, key=lambda words: words.start):
-            if merged and merged[-1].stop == words.start:
-                words = range(merged.pop().start, words.stop)
-            merged.append(words)
-        self._free = merged
+            self._allocator.free(tensor.place)
 
-    def _kept(self, made: AnyTensor) -> AnyTensor:
-        """A tensor in the first words that were given back and are enough, or behind all others."""
-        for number, words in enumerate(self._free):
-            if len(words) >= made.space:
-                self._free[number] = range(words.start + made.space, words.stop)
-                return replace(made, address=words.start)
-        first = self._tensors
-        if self._free and self._free[-1].stop == first:
-            first = self._free.pop().start
-        made = replace(made, address=first)
-        self._tensors = first + made.space
-        self._check(f"a tensor of {made.rows:,} x {made.columns:,} elements does not fit")
-        return made
+    def _placed(self, made: AnyTensor, apart: Tensor | None = None) -> AnyTensor:
+        what = f"a tensor of {made.rows:,} x {made.columns:,} elements does not fit"
+        address = self._allocator.tensor(made.space, what, None if apart is None else apart.place)
+        return replace(made, address=address)
 
     def product(
         self,
@@ -185,10 +172,17 @@ class Builder:
             raise FormatError(
                 f"the device {self.config.name!r} has no vector unit: build one with vector_lanes"
             )
-        result = program.streams[-1]
-        if result is not None:
-            self._last_store[result.address :][: result.words] = len(self._runs)
-        self._runs.append(program)
+        # It is sent as soon as what it reads is under way, and what it overwrites has been read.
+        after = self._works[-1].after if self._works else -1
+        for words in program.reads:
+            after = max(after, self._written[words.start : words.stop].max())
+        for words in program.writes:
+            part = slice(words.start, words.stop)
+            after = max(after, self._written[part].max(), self._read[part].max())
+            self._written[part] = after
+        for words in program.reads:
+            self._read[words.start : words.stop] = after
+        self._works.append(Work(program, int(after)))
 
     def _multiply(
         self,
@@ -212,6 +206,8 @@ class Builder:
                 f"elements of {x.tensor.bits} bits cannot be multiplied in {config.format.name}, "
                 f"or results in {output.name} be stored in {y.bits} bits"
             )
+        if x.tensor.overlaps(y):
+            raise FormatError("results would lie where rows still to be multiplied do")
         self._check_beside("addend", addend, y, config.format.bits, True)
         self._check_beside("mask", mask, y, output.result_bits, False)
         before = 0 if addend is None else self._terms.get(addend.address, 1)
@@ -222,7 +218,6 @@ class Builder:
         codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
         for phase in phases_of(orders.Product(config, codes, weights, output), settings):
             self._phase(part, phase)
-        self._last_store[y.address :][: y.words] = len(self._runs) - 1
 
     def _check_beside(
         self, what: str, tensor: Tensor | None, y: Tensor, bits: int, raw: bool
@@ -240,13 +235,14 @@ class Builder:
             raise FormatError(
                 f"the {what} has elements of {tensor.bits} bits{', RAW' * is_raw}, not of {bits}"
             )
-        apart = tensor.address + tensor.space <= y.address or y.address + y.space <= tensor.address
-        if not apart and tensor != y:
+        if tensor != y and tensor.overlaps(y):
             raise FormatError(f"the {what} and the output lie across each other in memory")
 
     def program(self) -> Program:
         """All products so far, one after another. Raises `FormatError` if the memory is full."""
-        commands = Sequence(self.config, self._constant).commands(self._runs, self._moves)
+        commands = Sequence(self.config, self._constant).commands(
+            self._runs, self._moves, self._works
+        )
         return Program(self.config, commands, list(self._image))
 
     def _phase(self, part: Part, phase: Phase) -> None:
@@ -255,21 +251,29 @@ class Builder:
         first, moves = len(self._runs), []
         for load, indices in _paired(phase.loads):
             after = self._last_use.get(load.page, -1)
-            if load.target is Target.ACTIVATIONS:
-                taken = part.x.tensor
-                after = max(after, int(self._last_store[taken.address :][: taken.words].max()))
             # What no RUN of this phase reads, one of a later phase may.
             using = (number for number, run in enumerate(runs) if _uses(run, load))
             needed = first + next(using, len(runs) - 1)
-            moves.append(Move(load, indices, part, after, needed))
+            rows = part.x.fills(load) if load.target is Target.ACTIVATIONS else []
+            for each in rows:
+                words = slice(each.source, each.source + each.words)
+                after = max(after, int(self._written[words].max(initial=-1)))
+                self._read[words] = np.maximum(self._read[words], needed)
+            moves.append(Move(load, indices, rows, part, after, needed))
         for number, run in enumerate(runs, first):
             page = 0
             if run.finish:
                 page, setting = self._settings.place(part.encoder, run.column_block)
                 if setting:
                     last = self._last_use.get(page, -1)
-                    moves.append(Move(setting, None, part, last, number))
+                    moves.append(Move(setting, None, [], part, last, number))
                 self._last_use[page] = number
+                tile = run.row_blocks, run.column_block
+                for words in part.y.tile(*tile):
+                    self._written[words.start : words.stop] = number
+                for beside in part.beside:
+                    for words in beside.tile(*tile):
+                        self._read[words.start : words.stop] = number
             self._last_use |= dict.fromkeys(run.pages, number)
             self._runs.append((part, Sent(run, page)))
         # Of those that are needed at once, weights come before settings, which are needed later.
@@ -306,20 +310,9 @@ class Builder:
         content += bytes(-len(content) % self.config.stream_bytes)
         words = len(content) // self.config.stream_bytes
         if content not in self._constants:
-            self._weights -= words
-            self._check("the weights do not fit")
-            self._constants[content] = self._weights
-            self._image.append((self._weights, content))
+            self._constants[content] = self._allocator.constant(words, "the weights do not fit")
+            self._image.append((self._constants[content], content))
         return self._constants[content], words
-
-    def _check(self, what: str) -> None:
-        if self._tensors > self._weights:
-            missing = self._tensors - self._weights
-            raise FormatError(
-                f"{what}: the tensor memory of {self.config.name!r} has "
-                f"{self.config.tensor_words:,} words, the program needs {missing:,} more; build "
-                "one with more tensor_words"
-            )
 
 
 class SettingsRing:

@@ -9,14 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import FILL_SETTINGS, Command, Fill, Image, Rows, Side, Target
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
-from .steps import Load, Run, Sent, Setting
+from .steps import Load, Sent, Setting
 from .tensors import RawTensor, Tensor
 from .vector_programs import VectorProgram
 from .waits import Waits
@@ -36,6 +34,19 @@ class Part:
     addend: Tensor | None = None
     mask: Tensor | None = None
 
+    @property
+    def beside(self) -> list[Tensor]:
+        """Side operands."""
+        return [tensor for tensor in (self.addend, self.mask) if tensor is not None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A program of the vector unit, which may come after RUN `after` has been sent."""
+
+    program: VectorProgram
+    after: int
+
 
 @dataclass(frozen=True)
 class Move:
@@ -45,6 +56,8 @@ class Move:
     load: Load | Setting
     indices: Load | None
     """Of the same slots, where the load is of values."""
+    rows: list[Rows]
+    """What brings them, where the load is of activations."""
     part: Part
     after: int
     before: int
@@ -68,13 +81,16 @@ class Sequence:
         self._commands: list[Command] = []
 
     def commands(
-        self, runs: list[tuple[Part, Sent] | VectorProgram], moves: Iterable[Move]
+        self, runs: list[tuple[Part, Sent]], moves: Iterable[Move], works: Iterable[Work]
     ) -> list[Command]:
-        """All commands: RUNs and programs of the vector unit, which count as one, in their order,
-        and the moves of each engine in theirs."""
+        """All commands: RUNs in their order, and the moves of each engine and the programs of the
+        vector unit in theirs."""
         queues = {engine: _in_time(moves, engine) for engine in (Engine.FILL, Engine.ROWS)}
         sent = {engine: deque() for engine in queues}  # RUNs that need what was sent early
+        waiting = deque(works)
         for number, run in enumerate(runs):
+            while waiting and waiting[0].after < number:
+                self._vector(waiting.popleft().program)
             for engine, queue in queues.items():
                 early = sent[engine]
                 while early and early[0] <= number:
@@ -85,17 +101,16 @@ class Sequence:
                     move = queue.popleft()
                     early.append(move.before)
                     self._move(move)
-            if isinstance(run, VectorProgram):
-                self._vector(run)
-            else:
-                self._send(*run)
+            self._send(*run)
+        for work in waiting:
+            self._vector(work.program)
         return self._commands
 
     def _move(self, move: Move) -> None:
         if isinstance(move.load, Setting):
             self._commands.append(self._fill_settings(move.part.encoder, move.load))
         elif move.engine is Engine.ROWS:
-            self._commands += self._rows(move.load, move.part.x)
+            self._commands += self._rows(move)
         else:
             self._commands.append(self._fill(move.part.encoder, move.load, move.indices))
 
@@ -132,21 +147,16 @@ class Sequence:
             ),
         )
 
-    def _rows(self, load: Load, x: Walk) -> Iterator[Image | Rows]:
-        if self._image != x.image:
-            self._image = x.image
+    def _rows(self, move: Move) -> Iterator[Image | Rows]:
+        image = move.part.x.image
+        if self._image != image:
+            self._image = image
             # It goes through the movers' queue, where it is counted.
             self._waits.move(Engine.ROWS, (), ())
-            yield x.image
-        codes = load.words.ravel()
-        # Words that follow each other in one row block are one descriptor.
-        cuts = np.flatnonzero((np.diff(codes) != 1) | (codes[1:] % x.groups == 0)) + 1
-        for first, stop in zip([0, *cuts], [*cuts, len(codes)], strict=True):
-            block, group = divmod(int(codes[first]), x.groups)
-            count, address = int(stop - first), load.address + int(first)
-            rows = x.rows(block, group, count, address)
+            yield image
+        for rows in move.rows:
             reads = range(rows.source, rows.source + rows.words)
-            filled = [(Target.ACTIVATIONS, range(address, address + count))]
+            filled = [(Target.ACTIVATIONS, range(rows.address, rows.address + rows.groups))]
             yield replace(rows, waits=self._waits.move(Engine.ROWS, filled, [reads]))
 
     def _vector(self, program: VectorProgram) -> None:
@@ -162,12 +172,12 @@ class Sequence:
         if not run.finish:
             self._commands.append(replace(encoder.run(sent), waits=self._waits.run(uses)))
             return
-        windows = self._windows(run, y)
+        windows = y.windows_of(run.row_blocks)
         destination = y.address + windows.start * y.groups
         column = run.column_block * config.columns
-        beside = [tensor for tensor in (part.addend, part.mask) if tensor]
-        reads = [words for tensor in beside for words in self._words(run, tensor)]
-        if beside or encoder.output is OutputFormat.RAW:
+        tile = run.row_blocks, run.column_block
+        reads = [words for tensor in part.beside for words in tensor.tile(*tile)]
+        if part.beside or encoder.output is OutputFormat.RAW:
             self._place_beside(part, destination, windows)
         self._commands.append(
             replace(
@@ -182,29 +192,9 @@ class Sequence:
                 pitch=y.groups,
                 groups=y.groups,
                 offset=column * y.bits // 8,
-                waits=self._waits.run(uses, self._words(run, y), sent.settings_page, reads),
+                waits=self._waits.run(uses, y.tile(*tile), sent.settings_page, reads),
             )
         )
-
-    def _windows(self, run: Run, tensor: Tensor) -> range:
-        """Those of a tensor that hold the RUN's rows."""
-        each = self.config.rows // self.config.lanes
-        return range(run.row_blocks.start * each, min(run.row_blocks.stop * each, tensor.windows))
-
-    def _words(self, run: Run, tensor: Tensor) -> list[range]:
-        """Those of a tensor that hold the RUN's rows and columns, in all planes of a RAW one."""
-        columns, size = self.config.columns, 8 * self.config.group_bytes
-        first = run.column_block * columns * tensor.bits // size
-        stop = -(-(run.column_block + 1) * columns * tensor.bits // size)
-        groups = range(first, min(stop, tensor.groups))
-        raw = isinstance(tensor, RawTensor)
-        planes = range(0, tensor.space, tensor.plane) if raw else (0,)
-        rows = (
-            tensor.address + plane + window * tensor.groups
-            for plane in planes
-            for window in self._windows(run, tensor)
-        )
-        return [range(row + groups.start, row + groups.stop) for row in rows]
 
     def _place_beside(self, part: Part, destination: int, windows: range) -> None:
         """A SIDE for a RUN, if the device does not know that already."""

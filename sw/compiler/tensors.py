@@ -46,6 +46,28 @@ class Tensor:
         blocks = -(-self.rows // self.config.rows)
         return blocks * (self.config.rows // self.config.lanes) * self.groups
 
+    @property
+    def place(self) -> range:
+        """The words that are kept for it."""
+        return range(self.address, self.address + self.space)
+
+    def overlaps(self, other: "Tensor") -> bool:
+        """Whether they share words."""
+        return self.place.start < other.place.stop and other.place.start < self.place.stop
+
+    def windows_of(self, row_blocks: range) -> range:
+        """Those that hold the rows of some blocks of R."""
+        each = self.config.rows // self.config.lanes
+        return range(row_blocks.start * each, min(row_blocks.stop * each, self.windows))
+
+    def tile(self, row_blocks: range, column_block: int) -> list[range]:
+        """Words that hold some blocks of R rows of a block of C columns."""
+        columns, size = self.config.columns, 8 * self.config.group_bytes
+        first = column_block * columns * self.bits // size
+        stop = min(-(-(column_block + 1) * columns * self.bits // size), self.groups)
+        starts = (self.address + window * self.groups for window in self.windows_of(row_blocks))
+        return [range(start + first, start + stop) for start in starts]
+
     def part(self, first: int, rows: int) -> "Tensor":
         """Some of its rows as a tensor. Raises `FormatError` unless they begin in lane 0."""
         if first % self.config.lanes or not 0 <= first <= first + rows <= self.rows:
@@ -118,6 +140,12 @@ class RawTensor(Tensor):
     def space(self) -> int:
         """Words that are kept for it."""
         return self.limbs * self.plane
+
+    def tile(self, row_blocks: range, column_block: int) -> list[range]:
+        """The same in all planes."""
+        words = super().tile(row_blocks, column_block)
+        firsts = range(0, self.space, self.plane)
+        return [range(n.start + first, n.stop + first) for first in firsts for n in words]
 
     def to_words(self, raw: np.ndarray) -> np.ndarray:
         """Integers [rows, columns] as words, uint8 [words, bytes of a word].

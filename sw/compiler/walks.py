@@ -6,6 +6,7 @@ each with all channels in whole groups.
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from ...hw.config import Config
 from ...hw.isa.commands import Image, Rows
 from ..errors import FormatError
+from .steps import Load
 from .tensors import Tensor
 
 STEP = 1 << 16
@@ -174,6 +176,16 @@ class Walk:
             pitch=self.tensor.groups,
             **fields,
         )
+
+    def fills(self, load: Load) -> list[Rows]:
+        """What brings a load, whose words are known by their place among all blocks' groups: words
+        that follow each other in one block are one descriptor."""
+        codes = load.words.ravel()
+        cuts = np.flatnonzero((np.diff(codes) != 1) | (codes[1:] % self.groups == 0)) + 1
+        return [
+            self.rows(*divmod(int(codes[first]), self.groups), stop - first, load.address + first)
+            for first, stop in pairwise([0, *cuts.tolist(), len(codes)])
+        ]
 
     def rows(self, block: int, group: int, count: int, address: int) -> Rows:
         """Groups `group` to ``group + count - 1`` of a block of R rows, into words from `address`

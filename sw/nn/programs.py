@@ -127,7 +127,7 @@ class _Layers:
         settings = settings_of(config, weights.shape[1], layer.bias, layer.scale, weights.scale)
         x = self.results[number - 1]
         rows = self.count * stage.out[0] * stage.out[1]
-        y = builder.tensor(rows, weights.shape[1], output.result_bits)
+        y = builder.tensor(rows, weights.shape[1], output.result_bits, apart=x)
         if stage.plain:
             builder.product(x, weights, settings, layer.relu, output, y)
         else:
@@ -152,7 +152,7 @@ class _Layers:
         """A layer's result, pooled some images at a time: that overlaps with what makes it."""
         stage, builder = self.network.layers[number].stage, self.builder
         (height, width), size = stage.out, stage.pool
-        y = builder.tensor(full.rows // size**2, full.columns, full.bits)
+        y = builder.tensor(full.rows // size**2, full.columns, full.bits, apart=full)
         lanes, each = builder.config.lanes, height * width
         together = max(1, POOLED_TOGETHER // each)
         while (together * each // size**2) % lanes:

@@ -8,10 +8,11 @@ import pytest
 
 from heddle.hw.config import preset
 from heddle.hw.formats import INT4, INT8, ROUNDED, OutputFormat
-from heddle.hw.isa.commands import Fill, Rows, Run, Target
+from heddle.hw.isa.commands import Fill, Rows, Run, Target, Vector
 from heddle.hw.isa.engines import Engine
 from heddle.sim.golden.device import ModelTransport
-from heddle.sw.compiler import nm, packing
+from heddle.sw.compiler import nm, packing, vector_programs
+from heddle.sw.compiler.allocator import Allocator
 from heddle.sw.compiler.elements import to_raw
 from heddle.sw.compiler.program import Builder
 from heddle.sw.compiler.settings import settings_of
@@ -199,9 +200,11 @@ def test_what_cannot_be_built():
         builder.product(x, weights, settings, False, OutputFormat.INT8, y)
     with pytest.raises(FormatError, match="results in FP16 be stored in 8 bits"):
         builder.product(x, weights, settings, False, OutputFormat.FP16, x)
-    with pytest.raises(FormatError, match="a tensor of 1,000 x 64 elements does not fit: .* 2,048"):
+    with pytest.raises(FormatError, match="results would lie where rows still to be multiplied do"):
+        builder.product(x, weights, settings, False, OutputFormat.INT8, x)
+    with pytest.raises(FormatError, match="1,000 x 64 elements does not fit: it takes 8,000 words"):
         Builder(PAGED).tensor(1000, 64)
-    with pytest.raises(FormatError, match="the weights do not fit: .* needs"):
+    with pytest.raises(FormatError, match="the weights do not fit: it takes"):
         small = Builder(replace(PAGED, tensor_words=1024))
         x, y = small.tensor(60, 64), small.tensor(60, 64)
         small.product(x, weights, settings, False, OutputFormat.INT8, y)
@@ -259,6 +262,80 @@ def test_words_that_are_given_back():
     with pytest.raises(FormatError, match="the weights do not fit"):
         builder.product(left, weights, settings_of(config, 40), False, OutputFormat.FP16, right)
         builder.program()
+
+
+def test_where_words_are():
+    """By hand: the lower half first, the upper one for what is read beside it, constants from the
+    top down wherever nothing ever lay."""
+    allocator = Allocator("here", 64)
+    assert allocator.tensor(20, "a") == 0
+    assert allocator.tensor(8, "b", apart=range(20)) == 32
+    assert allocator.tensor(8, "c", apart=range(32, 40)) == 20
+    assert allocator.tensor(8, "d") == 40  # below are four
+    allocator.free(range(20))
+    assert allocator.tensor(17, "e", apart=range(40, 48)) == 0
+    assert allocator.constant(16, "g") == 48
+    assert allocator.constant(4, "h") == 28
+    allocator.free(range(40, 48))
+    with pytest.raises(FormatError, match="i: it takes 1 words of .* which has 64, and 0 in one"):
+        allocator.constant(1, "i")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_work_in_any_order(seed):
+    """Products, side operands and the vector unit on words that are given back and taken again:
+    each finds what came before it in the program, wherever its command is sent."""
+    config, rng = replace(LANES, tensor_words=512, vector_lanes=2), np.random.default_rng(seed)
+    builder, given, values = Builder(config), [], {}
+
+    def new(rows: int, columns: int) -> Tensor:
+        return builder.tensor(rows, columns, apart=rng.choice([None, *values]))
+
+    for rows, columns in ((12, 16), (12, 8)):
+        tensor = new(rows, columns)
+        values[tensor] = rng.integers(-3, 4, (rows, columns)).astype("<f2")
+        given.append((tensor, values[tensor]))
+    for _ in range(25):
+        left = list(values)[rng.integers(len(values))]
+        alike = [each for each in values if each.columns == left.columns]
+        other = alike[rng.integers(len(alike))]
+        x, z = (values[each].astype(float) for each in (left, other))
+        match rng.integers(4):
+            case 0:
+                y = new(12, left.columns)
+                builder.vector(vector_programs.relu(left, y))
+                values[y] = np.maximum(x, 0).astype("<f2")
+            case 1:
+                y = new(12, left.columns)
+                builder.vector(vector_programs.residual(left, other, y, (0.5, 0.25), False))
+                values[y] = (x * 0.5 + z * 0.25).astype("<f2")
+            case _:
+                columns = int(rng.choice([8, 16]))
+                addend = next((each for each in values if each.columns == columns), None)
+                dense, weights = weights_of(config, rng, (left.columns, columns), 2)
+                y = new(12, columns)
+                settings = settings_of(config, columns, scale=0.25)
+                output = OutputFormat.FP16
+                builder.product(left, weights, settings, False, output, y, addend)
+                more = 0 if addend is None else values[addend].astype(float)
+                values[y] = ((x @ dense + more) * 0.25).astype("<f2")
+        if len(values) > 4:
+            gone = list(values)[rng.integers(len(values) - 1)]  # not what was made just now
+            if all(gone != tensor for tensor, _ in given):
+                builder.free(gone)
+                del values[gone]
+    program = builder.program()
+    with Device(ModelTransport(config)) as device:
+        programs.load(device, program)
+        for tensor, x in given:
+            device.write_memory(tensor.address, tensor.to_words(x.view("<u2")))
+        programs.run(device, program)
+        for tensor, expected in values.items():
+            got = tensor.from_words(device.read_memory(tensor.address, tensor.words))
+            assert (got.view("<f2") == expected).all()
+        assert not device.flags()
+    kinds = [type(command) for command in program.commands]
+    assert kinds.index(Vector) < len(kinds) - kinds[::-1].index(Run)
 
 
 def test_rows_of_a_tensor():
