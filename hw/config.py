@@ -353,10 +353,10 @@ PRESETS = {
         Config("small", 8, 8, FP16, settings_pages=16, tensor_words=8192, vector_lanes=4),
         Config(
             *("medium", 16, 16, FP16),
-            lanes=2,
+            lanes=4,
             activation_groups=1024,
             settings_pages=16,
-            tensor_words=8192,
+            tensor_words=4096,
             vector_lanes=8,
         ),
         Config("paper", 32, 32, FP16, lanes=4, settings_pages=16, tensor_words=16384),

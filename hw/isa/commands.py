@@ -316,6 +316,10 @@ class Image(_Command):
     tap outside the image's `height` x `width` pixels is zeros. Output pixel (line, column) has its
     first tap at y = first_y + line * stride_y, x = first_x + column * stride_x; a tap's neighbours
     are `dilation_y` and `dilation_x` further.
+
+    ``2**abreast`` images may go abreast: an output pixel is made of each of them, from rows that
+    follow each other, before the next pixel is. Steps between pixels are then from the last of
+    them to the first, and each ROWS begins with the first.
     """
 
     opcode = Opcode.IMAGE
@@ -348,6 +352,7 @@ class Image(_Command):
     tap_line_words: int = _bits(16)
     """From the last tap of a line to the first one of the next."""
     tap_line_lanes: int = _bits(4)
+    abreast: int = _bits(3, default=0)
 
 
 @dataclass(frozen=True, kw_only=True)

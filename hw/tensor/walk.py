@@ -4,7 +4,7 @@ ROWS ─► [counters: column, line; place, x, y] ─► [a window's pixels] ─
 IMAGE ─► how far each step goes
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -77,7 +77,7 @@ class RowWalk(wiring.Component):
             ]
             with m.If(count == config.rows - 1):
                 m.d.sync += active.eq(0)
-        self._step(m, pixel, made, rows)
+        self._step(m, pixel, made, count)
 
         fields = self.i.payload.fields
         # A ROWS stays at `o` until its last window has been taken.
@@ -93,7 +93,7 @@ class RowWalk(wiring.Component):
             m.d.sync += [active.eq(1), rows.eq(fields.rows), count.eq(0)]
         return m
 
-    def _step(self, m: Module, pixel, made, rows):
+    def _step(self, m: Module, pixel, made, count):
         """The place and the coordinates of the pixel at hand, then those of the next one."""
         image, asked = self.image, self.i.payload.fields.rows
         column, line = Signal(12), Signal(12)
@@ -107,23 +107,31 @@ class RowWalk(wiring.Component):
             pixel.x.eq(x),
             pixel.y.eq(y),
         ]
+        # Of images abreast the next one has the neighbouring row.
+        mask = Cat(image.abreast > bit for bit in range(7))
+        last_abreast = (count & mask) == mask
+        row = (0, 1) if self.config.lanes > 1 else (image.pitch, 0)
         words, lanes = (
             Mux(
-                last_column,
-                Mux(last_line, image[f"image_{unit}"], image[f"line_{unit}"]),
-                image[f"column_{unit}"],
+                last_abreast,
+                Mux(
+                    last_column,
+                    Mux(last_line, image[f"image_{unit}"], image[f"line_{unit}"]),
+                    image[f"column_{unit}"],
+                ),
+                step,
             )
-            for unit in ("words", "lanes")
+            for unit, step in zip(("words", "lanes"), row, strict=True)
         )
         next_word, next_lane = moved(word, lane, words, lanes[: len(lane)], image.pitch)
         with m.If(made):
-            m.d.sync += [
-                word.eq(next_word),
-                lane.eq(next_lane),
-                column.eq(Mux(last_column, 0, column + 1)),
-                x.eq(Mux(last_column, image.first_x, x + image.stride_x)),
-            ]
-            with m.If(last_column):
+            m.d.sync += [word.eq(next_word), lane.eq(next_lane)]
+            with m.If(last_abreast):
+                m.d.sync += [
+                    column.eq(Mux(last_column, 0, column + 1)),
+                    x.eq(Mux(last_column, image.first_x, x + image.stride_x)),
+                ]
+            with m.If(last_abreast & last_column):
                 m.d.sync += [
                     line.eq(Mux(last_line, 0, line + 1)),
                     y.eq(Mux(last_line, image.first_y, y + image.stride_y)),

@@ -52,8 +52,14 @@ def _pixels(config: Config, image: Image, rows: Rows) -> np.ndarray:
     """Word, lane, x and y of each output pixel's first tap, [4, R]."""
     column, line, x, y = rows.column, rows.line, rows.x, rows.y
     word, lane, pixels = rows.start_words, rows.start_lanes, []
-    for _ in range(config.rows):
+    abreast = (1 << image.abreast) - 1
+    for number in range(config.rows):
         pixels.append((word, lane, x, y))
+        if number & abreast != abreast:
+            # The next image's row lies beside.
+            lane += 1
+            word, lane = (word + lane // config.lanes * image.pitch) % WORDS, lane % config.lanes
+            continue
         step, column, x = "column", column + 1, _coordinate(x + image.stride_x)
         if column == image.out_width:
             step, column, x = "line", 0, image.first_x

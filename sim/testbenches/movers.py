@@ -202,7 +202,10 @@ class Bench:
     def _pixel(self, walk: Walk, number: int, tap: int) -> int | None:
         """The number of the tensor's row that a tap of an output pixel is, or None for zeros."""
         images, kernel, (height, width) = walk.images, walk.kernel, walk.out
-        image, at = divmod(number, height * width)
+        # Images abreast take turns.
+        block, at = divmod(number, images.abreast * height * width)
+        at, image = divmod(at, images.abreast)
+        image += block * images.abreast
         if image >= images.count:
             return None
         y = at // width * kernel.stride[0] - kernel.padding[0]
@@ -211,7 +214,8 @@ class Bench:
         x += tap % kernel.size[1] * kernel.dilation[1]
         if not (0 <= y < images.height and 0 <= x < images.width):
             return None
-        return (image * images.height + y) * images.width + x
+        pixel = (block * images.height + y) * images.width + x
+        return pixel * images.abreast + number % images.abreast
 
     async def _watch(self):
         dut = self.dut
@@ -270,14 +274,16 @@ def some_walk(config: Config) -> Walk:
     """Rows of a matrix or a convolution, of a tensor anywhere in the memory."""
     while True:
         height, width = random.randrange(1, 6), random.randrange(1, 8)
-        groups, count = random.randrange(1, 4), random.randrange(1, 4)
+        groups, count = random.randrange(1, 4), random.randrange(1, 5)
         tensor = Tensor(
             config, 0, count * height * width, groups * config.group, config.format.bits
         )
         if tensor.words > config.tensor_words:
             continue
         address = random.choice((0, random.randrange(config.tensor_words - tensor.words + 1)))
-        images = Images(replace(tensor, address=address), height, width)
+        several = [n for n in (1, 2, 4) if count % n == config.rows % n == 0]
+        abreast = random.choice(several)
+        images = Images(replace(tensor, address=address), height, width, abreast)
         if random.random() < 0.3:
             return Walk.matrix(config, images.tensor)
         two = [(random.randrange(least, 4), random.randrange(least, 4)) for least in (1, 1, 0, 1)]
@@ -356,8 +362,8 @@ async def random_moves(dut):
 @cocotb.test()
 async def at_full_speed(dut):
     """A group of each lane a cycle, from one ROWS to the next, if there are more groups than lanes
-    and none of them in one lane of the memory: with stride 1 and "same" padding, and in rows of a
-    matrix. The other half is filled from."""
+    and none of them in one lane of the memory: with stride 1 and "same" padding, in rows of a
+    matrix, and with images abreast. The other half is filled from."""
     bench = await opened(dut)
     config, size = bench.config, bench.config.tensor_words
     bench.fills.pause = bench.rows.pause = 0
@@ -370,10 +376,14 @@ async def at_full_speed(dut):
     tensor = Tensor(config, 0, 3 * config.rows, groups * config.group, config.format.bits)
     square = Images(replace(tensor, rows=9, columns=config.group), 3, 3)
     wide = Images(replace(tensor, rows=20, columns=config.group), 2, 5)
+    abreast = Images(
+        replace(tensor, rows=20 * config.lanes, columns=config.group), 4, 5, config.lanes
+    )
     for walk, tight in (
         (Walk.matrix(config, tensor), True),
         (Walk.convolution(config, square, Kernel((3, 3), padding=(1, 1))), True),
         (Walk.convolution(config, wide, Kernel((2, 3), (1, 2))), config.lanes == 1),
+        (Walk.convolution(config, abreast, Kernel((2, 3), (1, 2))), True),
     ):
         least = 0
         for n in range(times):

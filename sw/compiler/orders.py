@@ -16,7 +16,7 @@ from ...hw.formats import OutputFormat
 from ...hw.isa.commands import Target
 from ...hw.isa.maps import address_bits, chunks
 from .packing import ColumnBlock, PackedWeights
-from .steps import Load, Page, Phase, Run
+from .steps import PAGES, Load, Page, Phase, Run
 
 PIECE = 128
 """Cycles that one load takes at most (about), so that loads can be spread."""
@@ -30,6 +30,8 @@ class Product:
     x: np.ndarray
     weights: PackedWeights
     output: OutputFormat
+    pages: Sequence[Page] = PAGES
+    """Those that are free first come first."""
 
     @property
     def row_blocks(self) -> int:
@@ -98,7 +100,7 @@ class _Pages:
 
     def place(self, buffer: str, wanted: Sequence[object]) -> tuple[list[Page], list[bool]]:
         """The page of each of the wanted contents, and whether it is still to be filled."""
-        both = [Page(buffer, number) for number in range(2)]
+        both = [page for page in self.product.pages if page.buffer == buffer]
         found = {self._held[page]: page for page in both if self._held.get(page) in wanted}
         free = [page for page in both if page not in found.values()]
         free.sort(key=lambda page: self._used.get(page, -1))

@@ -25,7 +25,7 @@ from .packing import PackedWeights
 from .plan import phases_of
 from .sequence import Move, Part, Sequence, Work
 from .settings import Settings
-from .steps import Load, Page, Phase, Run, Sent, Setting
+from .steps import PAGES, Load, Page, Phase, Run, Sent, Setting
 from .tensors import RawTensor, Tensor
 from .vector_programs import VectorProgram
 from .walks import Images, Kernel, Walk
@@ -155,6 +155,9 @@ class Builder:
         """
         walk = Walk.convolution(self.config, x, kernel)
         shape = walk.groups * self.config.group, y.tensor.columns
+        made = (images for images in (y, addend, mask) if images is not None)
+        if any(images.abreast != x.abreast for images in made):
+            raise FormatError("as many images go abreast in all tensors of a convolution")
         if weights.shape != shape or (y.count, y.height, y.width) != (x.count, *kernel.out(x)):
             raise FormatError(
                 f"{x} under {kernel} needs weights of {list(shape)}, not {list(weights.shape)}, "
@@ -216,7 +219,10 @@ class Builder:
         blocks = -(-y.rows // config.rows)
         # A word of the activations' buffer is known by its place among all rows' groups.
         codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
-        for phase in phases_of(orders.Product(config, codes, weights, output), settings):
+        # A page that the product before does not use is filled while that is under way.
+        pages = sorted(PAGES, key=lambda page: self._last_use.get(page, -1))
+        product = orders.Product(config, codes, weights, output, pages)
+        for phase in phases_of(product, settings):
             self._phase(part, phase)
 
     def _check_beside(

@@ -21,7 +21,8 @@ from .waits import Waits
 from .walks import Walk
 
 AHEAD = 6
-"""Loads of an engine that are sent before they are needed: fewer than its queue holds."""
+"""Descriptors of an engine that are sent before they are needed: fewer than its queue holds, so
+that no RUN has to wait behind them."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Sequence:
                     queue[0].before <= number or (queue[0].after < number and len(early) < AHEAD)
                 ):
                     move = queue.popleft()
-                    early.append(move.before)
+                    early += [move.before] * max(1, len(move.rows))
                     self._move(move)
             self._send(*run)
         for work in waiting:

@@ -15,6 +15,9 @@ class Page(NamedTuple):
     number: int
 
 
+PAGES = tuple(Page(buffer, number) for buffer in ("activations", "weights") for number in range(2))
+
+
 @dataclass(frozen=True)
 class Load:
     """A LOAD of `words` [words, ...], raw, into a page."""

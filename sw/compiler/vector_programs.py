@@ -118,23 +118,33 @@ def sigmoid(x: Tensor, y: Tensor) -> VectorProgram:
 
 
 def max_pool(
-    x: Tensor, y: Tensor, image: tuple[int, int], kernel: tuple[int, int], stride: int
+    x: Tensor,
+    y: Tensor,
+    image: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: int,
+    abreast: int = 1,
 ) -> VectorProgram:
     """The largest of each window, as IEEE's maximum has it; no window leaves its image.
 
-    Rows of `x` are pixels (image, y, x) of images of `image` lines and columns; rows of `y` windows
-    likewise. Raises `FormatError` for an image that is smaller than its kernel, or tensors of other
-    shapes.
+    Rows of `x` are pixels (image, y, x) of images of `image` lines and columns, so many of them
+    `abreast` (`walks.Images`); rows of `y` windows likewise. Raises `FormatError` for an image that
+    is smaller than its kernel, or tensors of other shapes.
     """
-    return _pool(x, y, image, kernel, stride, Op.MAX)
+    return _pool(x, y, image, kernel, stride, abreast, Op.MAX)
 
 
 def average_pool(
-    x: Tensor, y: Tensor, image: tuple[int, int], kernel: tuple[int, int], stride: int
+    x: Tensor,
+    y: Tensor,
+    image: tuple[int, int],
+    kernel: tuple[int, int],
+    stride: int,
+    abreast: int = 1,
 ) -> VectorProgram:
     """The sum of each window, line by line from its first pixel on, times a binary32 1 / pixels; as
     `max_pool` else."""
-    return _pool(x, y, image, kernel, stride, Op.ADD)
+    return _pool(x, y, image, kernel, stride, abreast, Op.ADD)
 
 
 def global_average(x: Tensor, y: Tensor, pixels: int) -> VectorProgram:
@@ -243,7 +253,7 @@ def from_raw(planes: Sequence[Tensor], y: Tensor, unit_log2: int) -> VectorProgr
     return _over(code, y, whole)
 
 
-def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, op: Op) -> VectorProgram:
+def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, abreast: int, op: Op) -> VectorProgram:
     (lines, columns), (high, wide) = image, kernel
     if min(high, wide, stride) < 1 or high > lines or wide > columns:
         raise FormatError(
@@ -252,6 +262,7 @@ def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, op: Op) -> VectorPro
         )
     lines_out, columns_out = (lines - high) // stride + 1, (columns - wide) // stride + 1
     images, rest = divmod(x.rows, lines * columns)
+    rest = rest or images % abreast
     if rest or y.rows != images * lines_out * columns_out or x.columns != y.columns:
         raise FormatError(
             f"pooling images of {lines} x {columns} pixels by {high} x {wide}, stride {stride}, "
@@ -261,14 +272,24 @@ def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, op: Op) -> VectorPro
     code = Assembly(x.config)
     back = (columns_out - 1) * stride
     to_line = stride * columns - back
-    to_image = lines * columns - (lines_out - 1) * stride * columns - back
-    code.shape(columns_out, lines_out)
-    _stream(code, X, x, (stride, to_line, to_image))
+    to_block = lines * columns - (lines_out - 1) * stride * columns - back
+    if abreast == 1:
+        code.shape(columns_out, lines_out)
+        _stream(code, X, x, (stride, to_line, to_block))
+    elif to_block == to_line:
+        # Images take turns; a step leads from the last one of a pixel to the first one of the next.
+        code.shape(abreast, columns_out)
+        _stream(code, X, x, (1, *(pixels * abreast - abreast + 1 for pixels in (stride, to_line))))
+    else:
+        raise FormatError(
+            f"pooling by {high} x {wide}, stride {stride}, leaves lines of {lines} over: "
+            "with images abreast it must not"
+        )
     _stream(code, Y, y)
     for number in range(high * wide):
         # To the right, and from a line's last pixel to the next line's first.
         further = 1 if (number + 1) % wide else columns - wide + 1
-        code.load(1 if number else 0, X, rows=further)
+        code.load(1 if number else 0, X, rows=further * abreast)
         if number:
             code.work(op, 0, 0, 1)
     if op is Op.ADD:

@@ -33,21 +33,39 @@ class Sized(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """A tensor whose rows are the pixels of images, line by line; its columns are channels."""
+    """A tensor whose rows are the pixels of images, line by line; its columns are channels.
+
+    Of `abreast` images the same pixels are rows that follow each other: [block of so many images,
+    line, column, image]. If they are as many as there are lanes, a convolution of any stride and
+    padding reads a group of each lane in a cycle.
+    """
 
     tensor: Tensor
     height: int
     width: int
+    abreast: int = 1
+    """A power of two that divides R."""
 
     def __post_init__(self):
         if self.height < 1 or self.width < 1 or self.tensor.rows % (self.height * self.width):
             raise FormatError(
                 f"{self.tensor.rows:,} rows are no images of {self.height} x {self.width} pixels"
             )
+        if self.abreast < 1 or self.abreast & (self.abreast - 1):
+            raise FormatError(f"a power of two of images go abreast, not {self.abreast}")
+        if self.tensor.config.rows % self.abreast or self.count % self.abreast:
+            raise FormatError(
+                f"{self} cannot go {self.abreast} abreast, in blocks of {self.tensor.config.rows} "
+                "rows"
+            )
 
     @property
     def count(self) -> int:
         return self.tensor.rows // (self.height * self.width)
+
+    def made(self, tensor: Tensor, kernel: "Kernel") -> "Images":
+        """The images that `kernel` makes of these, in `tensor`."""
+        return Images(tensor, *kernel.out(self), self.abreast)
 
     def __str__(self) -> str:
         return f"{self.count} images of {self.height} x {self.width} x {self.tensor.columns}"
@@ -148,17 +166,20 @@ class Walk:
         images, kernel = self.images, self.kernel
         (height, width), (stride_y, stride_x) = self.out, kernel.stride
         (first_y, first_x), (dilation_y, dilation_x) = kernel.padding, kernel.dilation
-        line = images.width
-        steps = {
+        line, abreast = images.width, images.abreast
+        back = (width - 1) * stride_x
+        pixels = {
             "column": stride_x,
-            "line": stride_y * line - (width - 1) * stride_x,
-            "image": images.height * line - (height - 1) * stride_y * line - (width - 1) * stride_x,
+            "line": stride_y * line - back,
+            "image": images.height * line - (height - 1) * stride_y * line - back,
             "tap": dilation_x,
             "tap_line": dilation_y * line - (kernel.size[1] - 1) * dilation_x,
         }
         fields = {}
-        for name, pixels in steps.items():
-            fields[f"{name}_words"], fields[f"{name}_lanes"] = self._step(pixels)
+        for name, step in pixels.items():
+            # From the last image abreast to the first one; but taps are those of each image.
+            rows = step * abreast - (0 if name.startswith("tap") else abreast - 1)
+            fields[f"{name}_words"], fields[f"{name}_lanes"] = self._step(rows)
         return Image(
             width=line,
             height=images.height,
@@ -174,6 +195,7 @@ class Walk:
             dilation_y=dilation_y,
             groups=self.tensor.groups,
             pitch=self.tensor.groups,
+            abreast=abreast.bit_length() - 1,
             **fields,
         )
 
@@ -194,11 +216,12 @@ class Walk:
         height, width = self.out
         rows = min(config.rows, images.count * height * width - block * config.rows)
         numbers = block * config.rows + np.arange(rows)
-        image, pixel = np.divmod(numbers, height * width)
+        pixel, beside = np.divmod(numbers, images.abreast)
+        block, pixel = np.divmod(pixel, height * width)
         line, column = np.divmod(pixel, width)
         y = line * kernel.stride[0] - kernel.padding[0]
         x = column * kernel.stride[1] - kernel.padding[1]
-        start = image * images.height * images.width + y * images.width + x
+        start = block * images.height * images.width + y * images.width + x
         per_tap = self.tensor.groups
         taps = np.arange(group // per_tap, (group + count - 1) // per_tap + 1)
         tap_y, tap_x = np.divmod(taps, kernel.size[1])
@@ -206,11 +229,11 @@ class Walk:
         inside = (y[:, None] + down >= 0) & (y[:, None] + down < images.height)
         inside &= (x[:, None] + right >= 0) & (x[:, None] + right < images.width)
         offset = down * images.width + right
-        read = (start[:, None] + offset)[inside]
+        read = ((start[:, None] + offset) * images.abreast + beside[:, None])[inside]
         first, last = (read.min(), read.max()) if read.size else (0, 0)
         before = int(first) // config.lanes * per_tap
-        words, lanes = self._step(int(start[0]))
-        offset_words, offset_lanes = self._step(int(offset[0]))
+        words, lanes = self._step(int(start[0]) * images.abreast)
+        offset_words, offset_lanes = self._step(int(offset[0]) * images.abreast)
         return Rows(
             source=self.tensor.address + before,
             words=(int(last) // config.lanes + 1) * per_tap - before,
@@ -230,9 +253,9 @@ class Walk:
             offset_lanes=offset_lanes,
         )
 
-    def _step(self, pixels: int) -> tuple[int, int]:
-        """Words and lanes of a step over so many pixels."""
-        windows, lanes = divmod(pixels, self.config.lanes)
+    def _step(self, rows: int) -> tuple[int, int]:
+        """Words and lanes of a step over so many rows."""
+        windows, lanes = divmod(rows, self.config.lanes)
         return windows * self.tensor.groups % STEP, lanes
 
 

@@ -1,6 +1,7 @@
 """Networks as programs: all layers on the device, an input in and an output out."""
 
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 
@@ -19,8 +20,9 @@ from ..host import programs
 from ..host.device import Device
 from .network import HIDDEN, Network
 
-POOLED_TOGETHER = 64
-"""Rows that are pooled by one program of the vector unit: it begins when those have been stored."""
+POOLED_TOGETHER = 16
+"""Rows that are pooled by one program of the vector unit, about: it begins when those have been
+stored."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class NetworkProgram:
 
     network: Network
     program: Program
+    abreast: int
+    """Images whose pixels take turns in all tensors (`walks.Images`)."""
     entries: tuple[Tensor, ...]
     """What it takes: the input of its first layer, and what others add that is not its own."""
     result: Tensor
@@ -43,11 +47,13 @@ class NetworkProgram:
         return result.view("<f4"), counters
 
     def raw(self, x: np.ndarray) -> np.ndarray:
-        """Rows of the first entry, raw elements [rows, columns], for inputs `x` [rows, inputs]."""
+        """Rows of the first entry, raw elements [rows, columns], of `x` [images, inputs]."""
         network = self.network
         numbers = divided(x, network.step, network.format)
         entry = self.entries[0]
-        raw = to_raw(numbers, network.format).reshape(entry.rows, -1)
+        raw = to_raw(numbers, network.format)
+        blocks = raw.reshape(len(raw) // self.abreast, self.abreast, entry.rows // len(raw), -1)
+        raw = blocks.swapaxes(1, 2).reshape(entry.rows, -1)
         return np.pad(raw, ((0, 0), (0, entry.columns - raw.shape[1])))
 
     def run_raw(self, device: Device, *entries: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
@@ -82,7 +88,11 @@ def compiled(
         made.layer(number, pooling or number < layers[-1])
         made.forget(number, layers)
     return NetworkProgram(
-        network, builder.program(), tuple(made.entries.values()), made.results[layers[-1]]
+        network,
+        builder.program(),
+        made.abreast,
+        tuple(made.entries.values()),
+        made.results[layers[-1]],
     )
 
 
@@ -92,6 +102,8 @@ class _Layers:
     def __init__(self, network: Network, builder: Builder, count: int, dense: bool):
         self.network, self.builder = network, builder
         self.count, self.dense = count, dense
+        # As many images as there are lanes, so that no stride costs a cycle.
+        self.abreast = gcd(count, builder.config.lanes)
         self.results: dict[int, Tensor] = {}
         """By the layer's number; -1 is the input."""
         self.entries: dict[int, Tensor] = {}
@@ -127,41 +139,44 @@ class _Layers:
         settings = settings_of(config, weights.shape[1], layer.bias, layer.scale, weights.scale)
         x = self.results[number - 1]
         rows = self.count * stage.out[0] * stage.out[1]
-        y = builder.tensor(rows, weights.shape[1], output.result_bits, apart=x)
+        # Weights lie in the upper half; only what is pooled while rows are read is better there.
+        pools = stage.pool > 1 and pooling
+        y = builder.tensor(rows, weights.shape[1], output.result_bits, x if pools else None)
         if stage.plain:
             builder.product(x, weights, settings, layer.relu, output, y)
         else:
             if stage.add is not None and np.any(np.asarray(layer.scale) != 1):
                 raise FormatError(f"layer {number} adds another one's result and has a scale")
-            added = None if stage.add is None else Images(self.results[stage.add], *stage.out)
+            images = Images(x, stage.height, stage.width, self.abreast)
+            added = None if stage.add is None else self.results[stage.add]
             builder.convolution(
-                Images(x, stage.height, stage.width),
+                images,
                 stage.kernel,
                 weights,
                 settings,
                 layer.relu,
                 output,
-                Images(y, *stage.out),
-                added,
+                images.made(y, stage.kernel),
+                added and images.made(added, stage.kernel),
             )
-        if stage.pool > 1 and pooling:
+        if pools:
             y = self._pooled(y, number)
         self.results[number] = y
 
     def _pooled(self, full: Tensor, number: int) -> Tensor:
-        """A layer's result, pooled some images at a time: that overlaps with what makes it."""
+        """A layer's result, pooled some lines at a time: that overlaps with what makes it."""
         stage, builder = self.network.layers[number].stage, self.builder
-        (height, width), size = stage.out, stage.pool
+        size, width = stage.pool, stage.out[1]
         y = builder.tensor(full.rows // size**2, full.columns, full.bits, apart=full)
-        lanes, each = builder.config.lanes, height * width
+        # Each `size` lines of the images abreast are images of their own.
+        each = size * width * self.abreast
         together = max(1, POOLED_TOGETHER // each)
-        while (together * each // size**2) % lanes:
+        while (together * each // size**2) % builder.config.lanes:
             together += 1  # a part begins in lane 0
-        for first in range(0, self.count, together):
-            images = min(together, self.count - first)
-            part = full.part(first * each, images * each)
-            pooled = y.part(first * each // size**2, images * each // size**2)
-            builder.vector(max_pool(part, pooled, (height, width), (size, size), size))
+        for first in range(0, full.rows, together * each):
+            part = full.part(first, min(together * each, full.rows - first))
+            pooled = y.part(first // size**2, part.rows // size**2)
+            builder.vector(max_pool(part, pooled, (size, width), (size, size), size, self.abreast))
         builder.free(full)
         return y
 

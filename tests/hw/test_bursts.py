@@ -13,7 +13,7 @@ from heddle.hw.formats import FP16, INT8
     [
         (Config("narrow", 4, 4, INT8), 64),
         (Config("wide", 8, 8, FP16, lanes=8), 1024),
-        (preset("medium"), 256),
+        (preset("medium"), 512),
     ],
     ids=lambda value: getattr(value, "name", value),
 )

@@ -87,6 +87,7 @@ IMAGE = {
     "tap_lanes": (210, 1),
     "tap_line_words": (214, 0xC3C3),
     "tap_line_lanes": (230, 14),
+    "abreast": (234, 5),
 }
 """First bit and value of each field: what does not fit into two's complement is negative."""
 

@@ -135,6 +135,19 @@ def test_pooling(device, image, kernel, stride):
     assert (bits(memory.get(y)) == bits(wanted)).all()
 
 
+def test_pooling_images_abreast(device):
+    """Two and two of four images take turns, pixel by pixel."""
+    rng, memory = np.random.default_rng(3), Memory(device)
+    values = numbers(rng, (2, 4, 6, 2, 16), 16)  # Block, line, column, image, channel.
+    x, y = memory.put(values.reshape(-1, 16)), memory.tensor(4 * 2 * 3, 16, 32)
+    memory.run(programs.max_pool(x, y, (4, 6), (2, 2), 2, abreast=2))
+    windows = values.reshape(2, 2, 2, 3, 2, 2, 16).astype(f32)
+    assert (memory.get(y) == windows.max(axis=(2, 4)).reshape(-1, 16)).all()
+    with pytest.raises(FormatError, match="leaves lines of 4 over: with images abreast it must"):
+        z = memory.tensor(4 * 3 * 5, 16, 32)
+        programs.max_pool(x, z, (4, 6), (2, 2), 1, abreast=2)
+
+
 @pytest.mark.parametrize(("images", "pixels"), [(5, 12), (1, 1), (2, 49)])
 def test_global_average(device, images, pixels):
     rng, memory = np.random.default_rng(3), Memory(device)
