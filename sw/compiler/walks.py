@@ -216,12 +216,12 @@ class Walk:
         height, width = self.out
         rows = min(config.rows, images.count * height * width - block * config.rows)
         numbers = block * config.rows + np.arange(rows)
-        pixel, beside = np.divmod(numbers, images.abreast)
-        block, pixel = np.divmod(pixel, height * width)
+        place, beside = np.divmod(numbers, images.abreast)
+        image, pixel = np.divmod(place, height * width)
         line, column = np.divmod(pixel, width)
         y = line * kernel.stride[0] - kernel.padding[0]
         x = column * kernel.stride[1] - kernel.padding[1]
-        start = block * images.height * images.width + y * images.width + x
+        start = image * images.height * images.width + y * images.width + x
         per_tap = self.tensor.groups
         taps = np.arange(group // per_tap, (group + count - 1) // per_tap + 1)
         tap_y, tap_x = np.divmod(taps, kernel.size[1])

@@ -89,9 +89,9 @@ NOTES = {
     "`column` to the next output pixel, `line` from the last one of a line to the next line's "
     "first, `image` from an image's last one to the next image's first; `tap` to the next tap, "
     "`tap_line` from the last one of a line to the next line's first. 2^`abreast` images go "
-    "abreast: an output pixel is made of each of them, from rows that follow each other, before the "
-    "next pixel is; steps between pixels are then from the last of them to the first. Queued with "
-    "ROWS and counted "
+    "abreast: an output pixel is made of each of them, from rows that follow each other, before "
+    "the next pixel is; steps between pixels are then from the last of them to the first. Queued "
+    "with ROWS and counted "
     "as one; waits for nothing. Only a device with tensor memory knows it.",
     Opcode.VECTOR: "Run `instructions` instructions of the [vector unit](vector.md), from word "
     "`program` on, over `rows` rows of `spans` spans of M elements. Stream n is the `words_n` "
