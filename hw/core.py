@@ -9,6 +9,8 @@ from .array.drain import DrainControl
 from .buffers.activations import ActivationFeeder
 from .buffers.weights import WeightFeeder
 from .config import Config
+from .control import engine_events
+from .control.array_waits import ArrayWaits
 from .control.counters import EVENTS
 from .control.issuer import Issuer
 from .control.metadata import MetadataReader
@@ -78,6 +80,10 @@ class Core(wiring.Component):
         self.side = SideReader(config) if config.tensor_words else None
         self.storing = Signal()
         """Results go into tensor memory in this cycle."""
+        self.setting = Signal()
+        """A FILL is at work on column settings."""
+        self.counted: dict[str, Value] = {}
+        """What the engines do in a cycle, by the names of `isa.engine_counters`."""
         self.flagged: dict[Flag, list[Value]] = {flag: [] for flag in Flag}
         """What sets each flag."""
         external = {}
@@ -224,6 +230,14 @@ class Core(wiring.Component):
             sequencer.finished[Engine.STORE].eq(store.finished),
         ]
         self.flagged[Flag.FAULT] += [filler.faults.any(), mover.fault]
+        m.d.comb += self.setting.eq(filler.setting)
+        readers = {"fill": filler.port, "rows": mover.port, "side": side.port}
+        self.counted |= engine_events.of_reads(readers) | {
+            "host_read": reader.port.valid & reader.port.ready,
+            "host_written": sequencer.memory.enable.any(),
+            "store_busy": store.writing,
+            "store_array": sequencer.states[Engine.STORE].busy & ~store.writing,
+        }
         return settings
 
     def _vector(self, m: Module, sequencer, store: Store, others, filling):
@@ -243,6 +257,11 @@ class Core(wiring.Component):
             sequencer.finished[Engine.VECTOR].eq(vector.finished),
             self.storing.eq(store.writing | writes),
         ]
+        self.counted |= {
+            "vector_memory": vector.waits,
+            "vector_read": vector.port.valid & vector.port.ready,
+            "vector_written": writes,
+        }
         for flag in (Flag.OVERFLOW, Flag.SATURATED, Flag.FAULT):
             self.flagged[flag].append(getattr(vector, flag.name.lower()))
         return write, share.port
@@ -272,6 +291,15 @@ class Core(wiring.Component):
             copy.granted.eq(~self.storing),
             sequencer.finished[Engine.COPY].eq(copy.finished),
         ]
+        came, goes = copy.traffic.came, copy.traffic.goes
+        self.counted |= {
+            "copy_memory": copy.waits_inside,
+            "copy_external": copy.waits_outside,
+            "copy_read": copy.reads.valid & copy.reads.ready,
+            "copy_written": copy.writes.enable.any(),
+            "external_read": came.valid & came.ready,
+            "external_written": goes.valid & goes.ready,
+        }
         self.flagged[Flag.EXTERNAL].append(copy.fault)
         given = WRITE_PORT(config).create(path=("given",))
         self._either(m, given, copy.writes.enable.any(), copy.writes, sequencer.memory)
@@ -304,15 +332,19 @@ class Core(wiring.Component):
 
     def _count(self, m: Module, sequencer, schedule, issuer, weights, drain, response):
         """Events for the counters, and whether anything is under way."""
+        config = self.config
         accepted = sequencer.run.valid & sequencer.run.ready
         # A RUN that sends nothing out has ended with its last slot.
         silent_end = issuer.end & ~issuer.end_finish
-        in_flight = Signal(8)
+        in_flight, nothing = Signal(8), ~issuer.records.valid
         ended = Signal(2)
         m.d.sync += [
             ended.eq(silent_end + sequencer.release_settings.valid),
             in_flight.eq(in_flight + accepted - ended),
         ]
+        if config.tensor_words:
+            running = (in_flight != 0) | sequencer.working
+            self._count_engines(m, sequencer, schedule, running, nothing)
         # The issuer decides late in its cycle, so events are registered, all of one cycle together:
         # with T = 1 each cycle between two issues is an issue or has one cause of waiting.
         seen = register(
@@ -324,8 +356,9 @@ class Core(wiring.Component):
                 "tile": issuer.finish.valid,
                 "stall_drain": issuer.stall_drain,
                 "stall_output": issuer.stall_output,
-                "stall_schedule": schedule.active & ~issuer.records.valid,
-                "stall_host": ~schedule.active & ~issuer.records.valid,
+                "stall_schedule": schedule.active & nothing,
+                "stall_host": ~schedule.active & nothing,
+                **engine_events.kept(config, self.counted),
             },
         )
         # A tile's sums drain only after its own last slot.
@@ -340,3 +373,21 @@ class Core(wiring.Component):
             self.events.errored.eq(sequencer.errored),
             self.events.last_output.eq(response.last_output | self.storing),
         ]
+
+    def _count_engines(self, m: Module, sequencer, schedule, running, nothing):
+        """What the engines do while anything is `running`, and why the array has `nothing` to
+        issue."""
+        m.submodules.array_waits = waits = ArrayWaits()
+        next_run = sequencer.states[Engine.ARRAY]
+        m.d.comb += [
+            waits.waits.eq(running & nothing),
+            waits.reading.eq(schedule.active),
+            waits.run.eq(next_run.busy),
+            waits.late.eq(next_run.waits),
+            waits.full.eq(Cat(state.full for state in sequencer.states)),
+            waits.setting.eq(self.setting),
+            waits.syncs.eq(sequencer.syncs),
+            waits.starved.eq(sequencer.i.ready & ~sequencer.i.valid),
+        ]
+        self.counted |= {"running": running, **engine_events.of_states(sequencer.states)}
+        self.counted |= {name: waits.causes[name] for name in waits.causes.shape().members}

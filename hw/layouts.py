@@ -128,6 +128,11 @@ def COUNTS(bits: int) -> data.ArrayLayout:
     return data.ArrayLayout(bits, PLACES)
 
 
+STATES = data.ArrayLayout(data.StructLayout({"busy": 1, "waits": PLACES, "full": 1}), PLACES)
+"""What each engine does in a cycle: it is busy, or its next descriptor waits for one engine; and
+whether the command at hand waits for room in its queue."""
+
+
 def FILL(config: Config) -> data.StructLayout:
     """A FILL command, checked, on its way to the filler; of `settings` or to its target."""
     return data.StructLayout(

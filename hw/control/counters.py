@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.commands import Flag
+from ..isa.engine_counters import engine_counters
 from ..isa.registers import NARROW, STALLS, WIDE
 from ..lib.pipeline import times
 
@@ -24,6 +25,7 @@ def EVENTS(config: Config) -> data.StructLayout:
             "last_output": 1,
             "overlap": 1,
             "flag_set": len(Flag),
+            **dict.fromkeys(engine_counters(config), 1),
         }
     )
 

@@ -1,16 +1,18 @@
 """The dispatcher: descriptors to their engines' queues, each with what it waits for."""
 
-from amaranth import Cat, Module
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.engines import PLACES, WAITS_BITS, Engine
-from ..layouts import COPY, FILL, RUN, VECTOR, WALK, connect_checked
+from ..layouts import COPY, FILL, RUN, STATES, VECTOR, WALK, connect_checked
 from .scoreboard import Gate, Scoreboard
 
 MOVES_AHEAD = 8
 """Descriptors that wait for each engine that moves data."""
+INSIDE = 15
+"""Descriptors that an engine has begun and not finished, more than any can."""
 
 
 class Dispatcher(wiring.Component):
@@ -29,6 +31,8 @@ class Dispatcher(wiring.Component):
     vectors, vector : In and Out stream of layouts.VECTOR, with a vector unit
     finished : In(1) for each engine, pulses
     working : Out(1) for each engine, not all that it was given was finished a cycle ago
+    states : Out(layouts.STATES); of the array, which works on several RUNs, it is what the next one
+        waits for, and of the store only whether a RUN is under way that stores
 
     With external memory also
 
@@ -68,6 +72,7 @@ class Dispatcher(wiring.Component):
                 "run": Out(stream.Signature(RUN(config))),
                 "finished": In(PLACES),
                 "working": Out(PLACES),
+                "states": Out(STATES),
             }
             | (vectors if self.vectors_too else {})
             | (external if config.external_bits else {})
@@ -82,6 +87,7 @@ class Dispatcher(wiring.Component):
             scoreboard.issued[Engine.STORE].eq(self.runs.valid & self.runs.ready & self.stores),
             scoreboard.empty.eq(Cat(gate.empty for gate in self.gates.values()).all()),
             self.working.eq(scoreboard.working),
+            self.states[Engine.STORE].busy.eq(scoreboard.working[Engine.STORE]),
         ]
         ways = [
             (Engine.FILL, self.fills, self.fill),
@@ -103,4 +109,18 @@ class Dispatcher(wiring.Component):
                 gate.counts.eq(scoreboard.counts),
                 scoreboard.issued[engine].eq(offered.valid & offered.ready),
             ]
+            self._state(m, engine, gate)
+            m.d.comb += self.states[engine].full.eq(offered.valid & ~offered.ready)
         return m
+
+    def _state(self, m: Module, engine: Engine, gate: Gate):
+        """Whether an engine has begun what it has not finished; if not, what its next one waits
+        for."""
+        inside, state = Signal(range(INSIDE + 1), name=f"inside_{engine}"), self.states[engine]
+        begins = gate.o.valid & gate.o.ready
+        if engine is not Engine.ARRAY:
+            m.d.sync += inside.eq(inside + begins - self.finished[engine])
+        m.d.comb += [
+            state.busy.eq((inside != 0) | gate.o.valid),
+            state.waits.eq(Mux(inside != 0, 0, gate.late)),
+        ]

@@ -8,17 +8,23 @@ from ..bus.axi import AxiLite
 from ..bus.axi_lite import ADDRESS_BITS, AxiLiteSlave, select
 from ..config import Config
 from ..isa.commands import Flag
+from ..isa.engine_counters import BASE, engine_places
 from ..isa.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,
     CONTROL_RESET,
+    FIRST,
     WIDE,
     constants,
     kept,
 )
 from ..layouts import connect_checked
 from .counters import EVENTS, Counters
+from .tally import Tally
+
+BLOCK_BITS = 8
+"""Of an address within the block that the engines' counters have, which `BASE` begins."""
 
 
 class Registers(wiring.Component):
@@ -86,9 +92,27 @@ class Registers(wiring.Component):
             **{name: getattr(counters, name)[:32] for name in counted},
             **{f"{name}_high": high for name in wide},
         }
-        m.d.comb += bus.read_data.eq(select(bus.read_address, [values.get(n, 0) for n in ADDRESS]))
+        first = select(bus.read_address, [values.get(register.name, 0) for register in FIRST])
+        m.d.comb += bus.read_data.eq(first)
+        if engine_places(self.config):
+            self._engines(m, bus, counters.clear)
         with m.If(bus.read), m.Switch(bus.read_address):
             for name in wide:
                 with m.Case(ADDRESS[name]):
                     m.d.sync += high.eq(getattr(counters, name)[32:])
         return m
+
+    def _engines(self, m: Module, bus: AxiLiteSlave, clear):
+        """The engines' counters, each at the place that its address has in the tally."""
+        places = engine_places(self.config)
+        m.submodules.engines = engines = Tally(max(places.values()) + 1)
+        block, within = bus.read_address[BLOCK_BITS:], bus.read_address[:BLOCK_BITS]
+        here = (block == BASE >> BLOCK_BITS) & (within < 4 * engines.size) & (within[:2] == 0)
+        m.d.comb += [
+            engines.clear.eq(clear),
+            engines.read.eq(bus.read & here),
+            engines.index.eq(within >> 2),
+            *(engines.events[place].eq(self.events[name]) for name, place in places.items()),
+        ]
+        with m.If(here):
+            m.d.comb += bus.read_data.eq(engines.value)

@@ -5,7 +5,7 @@ waits of a header ─► Scoreboard ─► targets ─► [queue] ─► Gate �
                          └────────── counts ──────────────┴── finished
 """
 
-from amaranth import Cat, Module, Signal
+from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -86,6 +86,7 @@ class Gate(wiring.Component):
     i : In stream of {descriptor, waits}
     counts : In(COUNTS), of the scoreboard
     o : Out stream of `shape`
+    late : Out(1) for each engine, one at most: the first of those that the head waits for
     empty : Out(1)
     """
 
@@ -99,6 +100,7 @@ class Gate(wiring.Component):
                 "i": In(stream.Signature(held)),
                 "counts": In(COUNTS(bits)),
                 "o": Out(stream.Signature(shape)),
+                "late": Out(PLACES),
                 "empty": Out(1),
             }
         )
@@ -117,6 +119,7 @@ class Gate(wiring.Component):
         m.d.comb += [
             self.o.valid.eq(queue.o.valid & free),
             self.o.payload.eq(head.descriptor),
+            self.late.eq(Mux(queue.o.valid, late & -late, 0)),
             queue.o.ready.eq(self.o.ready & free),
             self.empty.eq(queue.level == 0),
         ]

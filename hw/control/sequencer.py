@@ -42,6 +42,7 @@ from ..layouts import (
     RESPONSE,
     RUN,
     SIDE,
+    STATES,
     VECTOR,
     WALK,
     WRITE_PORT,
@@ -81,6 +82,7 @@ class Sequencer(wiring.Component):
     release : In({valid, pages}), a RUN has read its buffers
     release_settings : In({valid, page}), a finishing RUN's rows have left
     answered, errored : Out(1), pulses for the counters
+    working : Out(1), a RUN has not begun, or an engine has something to do
 
     With tensor memory also
 
@@ -90,6 +92,8 @@ class Sequencer(wiring.Component):
     output : Out stream of layouts.OUTPUT, where each RUN's rows go
     side : Out stream of layouts.SIDE, what a RUN that has begun reads beside
     finished : In(1) for each engine, pulses
+    states : Out(layouts.STATES), of the dispatcher
+    syncs : Out(1), a SYNC waits
     vector : Out stream of layouts.VECTOR, with a vector unit
 
     With external memory also
@@ -109,9 +113,8 @@ class Sequencer(wiring.Component):
         else:
             self.runs = Fifo(RUN(config), config.queue(config.runs_ahead))
             self.queued = self.runs.i
-        self.working, self.filling, self.setting = Signal(), Signal(), Signal()
-        """A RUN has not begun, or an engine has something to do; one that fills buffers has; one
-        that may set columns has."""
+        self.filling, self.setting = Signal(), Signal()
+        """An engine that fills buffers has something to do; one that may set columns has."""
         self.crc = HeaderCrc(16 if config.compact else min(8 * config.stream_bytes, HEADER_BITS))
         self.responses = Fifo(RESPONSE(config), config.queue(ANSWERS_AHEAD))
         self.header = Signal(HEADER_BITS, reset_less=True)
@@ -137,6 +140,8 @@ class Sequencer(wiring.Component):
             "output": Out(stream.Signature(OUTPUT(config))),
             "side": Out(stream.Signature(SIDE(config))),
             "finished": In(PLACES),
+            "states": Out(STATES),
+            "syncs": Out(1),
         }
         external = {
             "copy": Out(stream.Signature(COPY(config))),
@@ -156,6 +161,7 @@ class Sequencer(wiring.Component):
                 "release_settings": In(RELEASE_SETTINGS(config)),
                 "answered": Out(1),
                 "errored": Out(1),
+                "working": Out(1),
             }
             | (memory if config.tensor_words else {})
             | (external if config.external_bits else {})
@@ -235,6 +241,7 @@ class Sequencer(wiring.Component):
             tensors.finished.eq(self.finished),
             self.judge.limits.eq(tensors.limits),
             self.working.eq(tensors.working),
+            self.states.eq(tensors.states),
             self.filling.eq(tensors.filling),
             self.setting.eq(tensors.setting),
             answer.payload.memory.eq(reads),
@@ -346,6 +353,8 @@ class Sequencer(wiring.Component):
                     ]
                 with m.Case(Opcode.SYNC):
                     m.d.comb += done.eq(self.idle & ~self.working)
+                    if tensors:
+                        m.d.comb += self.syncs.eq(~done)
                 if tensors:
                     with m.Default():
                         m.d.comb += [tensors.begin.eq(1), done.eq(tensors.begun)]

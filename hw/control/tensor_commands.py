@@ -33,6 +33,7 @@ from ..layouts import (
     PLACE,
     RUN,
     SIDE,
+    STATES,
     VECTOR,
     WALK,
     WINDOWS,
@@ -78,6 +79,7 @@ class TensorCommands(wiring.Component):
     working : Out(1), as it was a cycle ago: something is in a queue or at work
     filling : Out(1), likewise: a FILL or ROWS is
     setting : Out(1), likewise: a FILL is, which may set columns
+    states : Out(layouts.STATES), of the dispatcher
 
     With external memory also
 
@@ -126,6 +128,7 @@ class TensorCommands(wiring.Component):
                 "working": Out(1),
                 "filling": Out(1),
                 "setting": Out(1),
+                "states": Out(STATES),
             }
             | (vectors if config.vector_lanes else {})
             | (external if config.external_bits else {})
@@ -160,6 +163,7 @@ class TensorCommands(wiring.Component):
             wanted.indices.count.eq(fill.index_words),
             wanted.settings.eq(fill.target == FILL_SETTINGS),
             walk.is_image.eq(is_image),
+            self.states.eq(dispatcher.states),
             self.working.eq(dispatcher.working.any()),
             self.setting.eq(dispatcher.working[Engine.FILL]),
             self.filling.eq(dispatcher.working[Engine.FILL] | dispatcher.working[Engine.ROWS]),

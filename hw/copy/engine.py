@@ -41,6 +41,8 @@ class CopyEngine(wiring.Component):
     writes : Out(layouts.WRITE_PORT), none while `granted`, In(1), is not
     given : In stream of WRITE_BEAT, words of the host's WRITEs
     taken : Out stream of layouts.beat, words for the host's READs
+    waits_inside, waits_outside : Out(1), what is begun waits for tensor memory, or for external
+        memory: for a beat, to be rid of one, or for the last to be acknowledged
     finished : Out(1), pulses with the last word that is written, or acknowledged
     fault : Out(1), pulses: external memory answered with an error, or a row is outside
     traffic : Out(port.TRAFFIC), external memory
@@ -56,6 +58,8 @@ class CopyEngine(wiring.Component):
                 "granted": In(1),
                 "given": In(stream.Signature(WRITE_BEAT(config))),
                 "taken": Out(stream.Signature(beat(config))),
+                "waits_inside": Out(1),
+                "waits_outside": Out(1),
                 "finished": Out(1),
                 "fault": Out(1),
                 "traffic": Out(TRAFFIC(config)),
@@ -117,6 +121,18 @@ class CopyEngine(wiring.Component):
             traffic.writes.valid.eq(cutter.bursts.valid & outwards),
             cutter.bursts.ready.eq(Mux(outwards, traffic.writes.ready, traffic.reads.ready)),
             self.finished.eq(Mux(outwards, traffic.ended, inward.finished)),
+        ]
+        came, goes = traffic.came, traffic.goes
+        m.d.comb += [
+            self.waits_inside.eq((self.reads.valid & ~self.reads.ready) | inward.held),
+            self.waits_outside.eq(
+                (open_ != 0)
+                & Mux(
+                    outwards,
+                    Mux(outward.busy, goes.valid & ~goes.ready, ~rows.rows.valid),
+                    came.ready & ~came.valid,
+                )
+            ),
         ]
         bad = traffic.came.valid & traffic.came.ready & traffic.came.payload.bad
         leaves = rows.rows.valid & rows.rows.ready & row.outside

@@ -28,6 +28,7 @@ class Inward(wiring.Component):
     rows : In stream of COPY_ROW
     beats : In stream of READ_BEAT, for each row those that it reaches into
     port : Out(layouts.WRITE_PORT), none is written while `granted`, In(1), is not
+    held : Out(1), something is to be written that is not `granted`
     host : Out stream of layouts.beat, rows of `host`; the last row's last beat is `last`
     finished : Out(1), a row with `end` has been written
     """
@@ -40,6 +41,7 @@ class Inward(wiring.Component):
                 "beats": In(stream.Signature(READ_BEAT(config))),
                 "port": Out(WRITE_PORT(config)),
                 "granted": In(1),
+                "held": Out(1),
                 "host": Out(stream.Signature(beat(config))),
                 "finished": Out(1),
             }
@@ -139,6 +141,7 @@ class Inward(wiring.Component):
         m.d.comb += [
             gone.eq(Mux(part.host, part.valid & self.host.ready, writes & last)),
             free.eq(~part.valid | gone),
+            self.held.eq(part.valid & ~part.host & ~self.granted),
             self.host.valid.eq(part.valid & part.host),
             self.host.payload.data.eq(part.data),
             self.host.payload.last.eq(part.end),

@@ -34,6 +34,7 @@ class Outward(wiring.Component):
     host : In stream of WRITE_BEAT, what a row of `host` is made of
     beats : Out stream of WRITE_BEAT, for each row those that it reaches into; of one that is
         `outside` without strobes
+    busy : Out(1), a row is there whose beats have not all been made
     """
 
     def __init__(self, config: Config):
@@ -44,6 +45,7 @@ class Outward(wiring.Component):
                 "port": Out(READ_PORT(config)),
                 "host": In(stream.Signature(WRITE_BEAT(config))),
                 "beats": Out(stream.Signature(WRITE_BEAT(config))),
+                "busy": Out(1),
             }
         )
 
@@ -57,6 +59,7 @@ class Outward(wiring.Component):
             self.rows.ready.eq(ahead.i.ready & (reader.words.ready | row.host)),
             ahead.i.valid.eq(self.rows.valid & self.rows.ready),
             ahead.i.payload.eq(row),
+            self.busy.eq(ahead.o.valid),
             reader.words.valid.eq(self.rows.valid & ahead.i.ready & ~row.host),
             reader.words.payload.address.eq(row.word),
             # A COPY's first row has no more than there are, and neither have the others.

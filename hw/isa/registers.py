@@ -9,10 +9,11 @@ from enum import Enum
 from ..config import Accumulation, Config, ConfigError
 from ..formats import FORMATS
 from .commands import Flag
+from .engine_counters import ENGINE_ADDRESS, ENGINE_COUNTERS
 
 MAGIC = 0x48_44_4C_45
 """Identification: "HDLE"."""
-VERSION = 0x0002_0000
+VERSION = 0x0002_0001
 """Interface version, major in the upper half. A driver talks to its own major version."""
 
 
@@ -33,7 +34,7 @@ class Register:
     text: str
 
 
-REGISTERS = (
+FIRST = (
     Register("magic", Access.CONSTANT, 'identification: 0x48444C45, "HDLE"'),
     Register("version", Access.CONSTANT, "interface version: major << 16 | minor"),
     Register("array", Access.CONSTANT, "rows | columns << 16"),
@@ -71,8 +72,10 @@ REGISTERS = (
     Register("external_bits", Access.CONSTANT, "bits of external memory's byte addresses; 0: none"),
 )
 """In address order, four bytes each."""
+REGISTERS = (*FIRST, *(Register(c.name, Access.READ, c.text) for c in ENGINE_COUNTERS))
+"""All, in address order; engines' counters begin at `engine_counters.BASE`."""
 
-ADDRESS = {r.name: 4 * i for i, r in enumerate(REGISTERS)}
+ADDRESS = {r.name: 4 * i for i, r in enumerate(FIRST)} | ENGINE_ADDRESS
 
 CONTROL_CLEAR_COUNTERS = 1 << 0
 CONTROL_CLEAR_FLAGS = 1 << 1

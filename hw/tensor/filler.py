@@ -114,6 +114,7 @@ class Filler(wiring.Component):
     write, indices : Out, write buses: indices that come beside their values have one of their own
     settings : Out, the settings bus
     finished : Out(1), a FILL's last chunk is on its bus, or its words have run out
+    setting : Out(1), the FILL that is to be finished next sets columns
     faults : Out(3), of values, indices or settings: their words were not as they should be
     """
 
@@ -127,6 +128,7 @@ class Filler(wiring.Component):
                 "indices": Out(write_signature(config)),
                 "settings": Out(settings_signature(config)),
                 "finished": Out(1),
+                "setting": Out(1),
                 "faults": Out(3),
             }
         )
@@ -175,5 +177,8 @@ class Filler(wiring.Component):
             ]
             ended = self.finished & begun.o.payload[n]
             m.d.sync += over.eq(over + dealer.finished - ended)
-        m.d.comb += self.finished.eq(begun.o.valid & (waits == 0))
+        m.d.comb += [
+            self.finished.eq(begun.o.valid & (waits == 0)),
+            self.setting.eq(begun.o.valid & begun.o.payload[dealers.index(settings)]),
+        ]
         return m

@@ -53,6 +53,7 @@ class VectorUnit(wiring.Component):
     port : Out(layouts.READ_PORT)
     write : Out(layouts.WRITE_PORT)
     grant : In(1), nobody else writes in this cycle
+    waits : Out(1), for the memory to take a read or a write
     finished : Out(1), all that a VECTOR writes has been written
     fault : Out(1), a program had an unknown instruction, or went beyond a stream's words
     overflow, saturated : Out(1), so was an element that was written
@@ -94,6 +95,7 @@ class VectorUnit(wiring.Component):
                 "port": Out(READ_PORT(config)),
                 "write": Out(WRITE_PORT(config)),
                 "grant": In(1),
+                "waits": Out(1),
                 "finished": Out(1),
                 "fault": Out(1),
                 "overflow": Out(1),
@@ -120,6 +122,7 @@ class VectorUnit(wiring.Component):
             writer.grant.eq(self.grant),
             self.overflow.eq(writer.overflow),
             self.saturated.eq(writer.saturated),
+            self.waits.eq((self.port.valid & ~self.port.ready) | writer.held),
         ]
         self._vectors(m, program)
         self._strips(m, program)

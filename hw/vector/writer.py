@@ -41,6 +41,7 @@ class Writer(wiring.Component):
     grant : In(1), nobody else writes in this cycle
     port : Out(layouts.WRITE_PORT)
     busy : Out(1), not all that the strip has was written
+    held : Out(1), a group waits for `grant`
     outside : Out(1), a group is not inside the stream's words: it is dropped
     overflow, saturated : Out(1), so was an element that was written
     """
@@ -58,6 +59,7 @@ class Writer(wiring.Component):
                 "grant": In(1),
                 "port": Out(WRITE_PORT(config)),
                 "busy": Out(1),
+                "held": Out(1),
                 "outside": Out(1),
                 "overflow": Out(1),
                 "saturated": Out(1),
@@ -84,6 +86,7 @@ class Writer(wiring.Component):
             self.busy.eq((left != 0) | full),
             goes.eq(groups.valid & full & (self.grant | ~group.inside)),
             groups.ready.eq(goes),
+            self.held.eq(groups.valid & full & ~goes),
             last_group.eq(goes & group.last),
             self.outside.eq(goes & ~group.inside),
             *(address.eq(group.address) for address in port.address),

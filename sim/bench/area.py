@@ -15,9 +15,11 @@ from ...hw import verilog
 from ...hw.array.array import Array
 from ...hw.array.pe import ProcessingElement
 from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config, preset
+from ...hw.control.tally import Tally
 from ...hw.copy.engine import CopyEngine
 from ...hw.copy.port import ExternalPort
 from ...hw.formats import FORMATS, FP16, Format
+from ...hw.isa.engine_counters import engine_places
 from ...hw.lib.library import Library
 from ...hw.vector.lane import Lane
 from ...hw.vector.unit import VectorUnit
@@ -57,6 +59,8 @@ CONFIGS = {**EXACT, "fp32": FP32}
 
 
 EXTERNAL = preset("small", external_bits=32)
+COUNTED = {"tiny": preset("tiny"), "all": preset("small", external_bits=32)}
+"""Devices whose engines' counters are measured."""
 UNITS = {"copy_engine": CopyEngine, "external_port": ExternalPort}
 """What external memory adds to a device."""
 
@@ -103,6 +107,15 @@ def _measurements() -> dict[str, Callable[[], dict]]:
             "unit": "x",
             "target": 1.0,
         }
+        for name, config in COUNTED.items():
+            for what in ("lut", "ff"):
+                rows[f"area.{device}.engine_counters.{name}.{what}"] = (
+                    lambda c=config, f=family, w=what: {
+                        "value": getattr(_area(counters, c, f), w),
+                        "unit": w.upper(),
+                        "note": f"{len(engine_places(c))} of 32 bits",
+                    }
+                )
     for lanes in VECTOR_LANES:
         for what in ("lut", "ff", "dsp", "ram"):
             rows[f"area.ecp5.vector.lanes{lanes}.{what}"] = lambda n=lanes, w=what: {
@@ -137,6 +150,11 @@ def _measurements() -> dict[str, Callable[[], dict]]:
     return rows
 
 
+def counters(config: Config) -> Tally:
+    """What counts the engines of a device."""
+    return Tally(max(engine_places(config).values()) + 1)
+
+
 def _over_dense(sparse: float, dense: float, target: float) -> dict:
     note = f"{sparse:.0f} against {dense:.0f}"
     if sparse / dense > target:
@@ -160,7 +178,9 @@ def _list(values) -> str:
 
 
 @cache
-def _area(kind: type[wiring.Component], config: Config, family: Family) -> synthesis.Area:
+def _area(
+    kind: Callable[[Config], wiring.Component], config: Config, family: Family
+) -> synthesis.Area:
     return synthesis.area(verilog.convert(kind(config), "pe"), "pe", family)
 
 

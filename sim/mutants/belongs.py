@@ -37,6 +37,7 @@ BESIDE = ("tests/sw/test_side.py", "-k", "not stalled")
 BUS_PROOFS = ("tests/sim/proofs/test_bursts.py",)
 COPY_PROOFS = ("tests/sim/proofs/test_copy.py",)
 COPY_BENCH = (str(BENCHES), "-k", "[copy-")
+COUNTED = ("tests/sim/test_engine_counters.py",)
 COPIES = ("tests/sim/test_copy.py",)
 SEQUENCER = (str(BENCHES), "-k", "[sequencer-")
 
@@ -99,6 +100,10 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/control/interlock.py": [SEQUENCER, TOP],
     "hw/array/pe.py": [(str(BENCHES), "-k", "[array-"), DEVICE],
     "hw/lib/pipeline.py": [(str(BENCHES), "-k", "[epilogue- or [lane_group-"), TOP],
+    "hw/control/array_waits.py": [COUNTED],
+    "hw/control/engine_events.py": [COUNTED],
+    "hw/control/tally.py": [(str(BENCHES), "-k", "[registers-"), COUNTED],
+    "hw/isa/engine_counters.py": [COUNTED, ("tests/hw/test_registers.py",)],
     "hw/isa/registers.py": [(str(BENCHES), "-k", "[registers-"), COMMANDS],
     "hw/arith/rounding.py": [(str(BENCHES), "-k", "[epilogue-"), DEVICE],
     "hw/control/metadata.py": [(str(BENCHES), "-k", "[issuer-"), TOP, DEVICE],
@@ -155,6 +160,8 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     ],
     "sw/transports/dma.py": [("tests/sw/test_memories.py",)],
     "sw/report/cross_coverage.py": [("tests/sw/test_coverage.py",), DEVICE],
+    "sw/report/engines.py": [("tests/sw/test_explain.py",)],
+    "sw/cli/explained.py": [("tests/sw/test_explain.py",)],
     "sw/report/explain.py": [("tests/sw/test_causes.py",)],
     "sw/report/docs.py": [CLI],
     "sw/transports/guarded.py": [("tests/sw/test_interrupted.py",)],

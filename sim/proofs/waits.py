@@ -83,6 +83,9 @@ class WaitsProof(wiring.Component):
         m.d.comb += [
             Assert(gate.o.valid == (gate.queue.o.valid & met.all())),
             Assert(Cat(gate.o.payload) == Cat(gate.queue.o.payload.descriptor)),
+            # It says for whom it waits: for one, of which not enough is finished.
+            Assert(gate.late.any() == (gate.queue.o.valid & ~met.all())),
+            Assert((gate.late & (met | (gate.late - 1))) == 0),
             # The rule that holds back lets go again.
             Assert(~(holds & held)),
             Cover(waited & gate.o.valid & (gate.o.payload[Engine.ROWS] == 2)),

@@ -13,6 +13,7 @@ from cocotb.triggers import RisingEdge
 
 from ...hw.isa.commands import (
     ColumnSettings,
+    Fill,
     Load,
     Opcode,
     Status,
@@ -47,6 +48,27 @@ async def random_commands(dut):
             bench.send(traffic.command(config, rng))
         await bench.finish()
     assert {command.status for command in bench.commands} == set(Status)
+    if config.tensor_words:
+        # FILLs, ROWS and RUNs have waited, for several engines.
+        waited, awaited = map(set, zip(*bench.states.seen, strict=True))
+        assert waited == {0, 1, 2} and len(awaited) > 2
+
+
+@cocotb.test()
+async def a_queue_that_is_full(dut):
+    """A command that finds no room says whose queue it waits for, until its engine goes on."""
+    bench, config, _ = await opened(dut, 0, 2)
+    if not config.tensor_words:
+        return
+    bench.movers[0].pause = 1
+    for _ in range(12):
+        bench.send(packet_of(config, Fill(Target.SCHEDULE, 0, config.stream_bytes, 0, 1)))
+    for _ in range(400):
+        await RisingEdge(dut.clk)
+    assert bench.states.full[0] > 100
+    bench.movers[0].pause = 0
+    await bench.finish()
+    assert not bench.states.full[1] and not bench.states.full[2]
 
 
 @cocotb.test()

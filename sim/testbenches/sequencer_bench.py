@@ -22,6 +22,7 @@ from ...sw.host.answers import answer_of
 from ..golden.device import ModelTransport
 from .common import Sink, Source, join, until
 from .sequencer_engines import ENGINES, Command, Engines
+from .sequencer_states import States
 
 WORDS = {
     Opcode.LOAD: ("target", "address", "count"),
@@ -155,6 +156,7 @@ class Bench(Engines):
                 Sink(dut, name, pause, lambda payload, op=op: self._move_taken(op, payload))
                 for name, op in zip(("fill", "row"), ENGINES[:2], strict=True)
             ]
+            self.states = States(dut, lambda: len(self.responses.received) == self.answers)
         self.begin()
 
     @property
@@ -185,6 +187,8 @@ class Bench(Engines):
             if command.opcode == Opcode.SIDE and command.good:
                 self._side = command.fields
             command.side = self._side
+            if self.config.tensor_words and command.good:
+                self.states.sent(command)
             if command.opcode == Opcode.RUN and command.good and command.fields["mode"] >> 13 & 5:
                 self._beside.append(command)
             if command.answered:

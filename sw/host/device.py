@@ -7,11 +7,13 @@ import numpy as np
 
 from ...hw.config import Accumulation, Config
 from ...hw.isa.commands import Flag
+from ...hw.isa.engine_counters import engine_counters
 from ...hw.isa.registers import (
     ADDRESS,
     CONTROL_CLEAR_COUNTERS,
     CONTROL_CLEAR_FLAGS,
     CONTROL_RESET,
+    FIRST,
     MAGIC,
     REGISTERS,
     VERSION,
@@ -27,7 +29,7 @@ from .driver import matmul
 
 COUNTERS = tuple(
     r.name
-    for r in REGISTERS
+    for r in FIRST
     if r.access is Access.READ and r.name not in ("status", "flags") and r.name[-5:] != "_high"
 )
 
@@ -104,7 +106,12 @@ class Device:
         return value
 
     def counters(self) -> dict[str, int]:
+        """What the device counts of products and commands, by the registers' names."""
         return {name: self.read(name) for name in COUNTERS}
+
+    def engine_counters(self) -> dict[str, int]:
+        """What it counts of its engines (`hw.isa.engine_counters`); none without tensor memory."""
+        return {name: self.read(name) for name in engine_counters(self.config)}
 
     def flags(self) -> set[Flag]:
         """The sticky flags that are set."""

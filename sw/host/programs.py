@@ -22,7 +22,7 @@ def load(
 def run(
     device: Device, program: Program, on_progress: Callable[[float], None] | None = None
 ) -> dict[str, int]:
-    """Run a program that is loaded; returns what the device counted.
+    """Run a program that is loaded; returns what the device counted, of its engines too.
 
     Raises `DeviceError` if a command is refused.
     """
@@ -34,4 +34,4 @@ def run(
         header = device.config.header_beats * device.config.stream_bytes
         for packet, answer in zip(packets, answers, strict=True):
             answer_of(device.config, answer).check(packet[-header:])
-        return device.counters()
+        return device.counters() | device.engine_counters()

@@ -213,7 +213,17 @@ def registers() -> str:
         HEAD + "# Registers\n",
         "AXI4-Lite, 32 bits. Of a 64-bit counter read the low word first: that keeps the high "
         "word that belongs to it.\n",
-        *_register_table(accelerator.REGISTERS, accelerator.ADDRESS),
+        *_register_table(accelerator.FIRST, accelerator.ADDRESS),
+        "",
+        "## Engines\n",
+        "Counters of 32 bits that a device with tensor memory has; those of the vector unit and "
+        "of COPY read as zero where there is none. While anything is under way the array issues "
+        "a slot, or there is one cause why it does not: `slots`, `stall_drain`, `stall_output` "
+        "and what begins with `array_` add up to `running`. Of several engines that a RUN waits "
+        "for the first counts, and where no RUN is there because a command before it waits for "
+        "room in an engine's queue, that engine does. Of any other engine a cycle is `busy`, or "
+        "its next descriptor waits for one engine, or it has none.\n",
+        *_register_table(accelerator.REGISTERS[len(accelerator.FIRST) :], accelerator.ADDRESS),
         "",
         "## Formats and accumulation\n",
         "What the fields of `format` say. An element lies in so many bits of a stream, its code in "

@@ -9,6 +9,7 @@ import pytest
 from heddle.hw.config import PRESETS, Accumulation, Config, ConfigError
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa import registers
+from heddle.hw.isa.engine_counters import engine_counters
 from heddle.hw.isa.registers import ADDRESS, NARROW, WIDE, config_from, constants, kept
 
 SMALL = PRESETS["small"]
@@ -59,6 +60,11 @@ def test_a_format_of_a_later_release_is_told(word):
 def test_what_is_counted():
     small = Config("few", 2, 2, INT8, compact=True)
     assert kept(small) == ("commands", "errors") and kept(SMALL) == (*WIDE, *NARROW)
+    engines = set(ADDRESS) - {register.name for register in registers.FIRST}
+    assert min(ADDRESS[name] for name in engines) == 0x100 and not engine_counters(small)
+    assert set(engine_counters(replace(SMALL, external_bits=32))) == engines
+    without = {name for name in engines if "copy" in name or "external" in name}
+    assert set(engine_counters(SMALL)) == engines - without
     high = {name for name in ADDRESS if name.endswith("_high")}
     assert high == {f"{name}_high" for name in WIDE}
     assert set(WIDE) | set(NARROW) < set(ADDRESS) and registers.VERSION >> 16 == 2

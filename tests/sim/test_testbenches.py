@@ -58,6 +58,10 @@ EXTERNAL = [
 ]
 WINDOWS = config(8, 3, lanes=4, tensor_words=64)
 BROAD = config(12, 12, INT8, lanes=4, tensor_words=64)
+LARGE = config(128, 128)
+"""Whose multiplications soon need a second word to be counted."""
+COUNTED = replace(LARGE, tensor_words=64, vector_lanes=1, external_bits=14)
+"""With counters of all engines."""
 VECTORS = [
     config(4, 4, lanes=2, tensor_words=512, vector_lanes=4),
     config(4, 5, INT8, group=16, tensor_words=256, vector_lanes=1),
@@ -93,7 +97,7 @@ RUNS = [
     ),
     ("long_response", "sim.testbenches.response:Answers", [COMPACT]),
     ("sequencer", "hw.control.sequencer:Sequencer", [STREAMS[0], BEATS, SHORT, *TENSORS]),
-    ("registers", "hw.control.registers:Registers", [config(128, 128)]),
+    ("registers", "hw.control.registers:Registers", [LARGE, COUNTED]),
     ("top", "hw.top:Accelerator", TOPS),
     ("reset", "hw.top:Accelerator", RESETS),
     ("counters", "hw.top:Accelerator", RESETS[:1]),

@@ -50,7 +50,11 @@ def never_opens(m, gate):
     m.d.comb += gate.o.valid.eq(0)
 
 
-@pytest.mark.parametrize("wrong", [opens_always, never_opens])
+def tells_of_all(m, gate):
+    m.d.comb += gate.late.eq(0x3F)
+
+
+@pytest.mark.parametrize("wrong", [opens_always, never_opens, tells_of_all])
 def test_wrong_gate_fails(wrong, monkeypatch):
     mutate(monkeypatch, scoreboard.Gate, wrong)
     refuted(WaitsProof(), 12)
