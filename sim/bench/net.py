@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...hw.config import preset
+from ...hw.config import Config, preset
 from ...hw.formats import FP16, INT8
-from ...hw.isa.registers import STALLS
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from ...sw.nn import data
 from ...sw.nn.network import CONVOLUTIONS, SHIPPED, Network, golden
 from ...sw.nn.programs import compiled
+from ...sw.report import engines
 from ..golden.device import ModelTransport
 from .util import row
 
@@ -34,6 +34,15 @@ def rows(only: str) -> Iterator[dict]:
     yield from _convolutions(only)
 
 
+def waited(config: Config, counters: dict[str, int]) -> str:
+    """The causes of a program's waiting, the largest first."""
+    causes = engines.of_counters(config, "", counters, {}).causes
+    causes = {cause: cycles for cause, cycles in causes.items() if cause != engines.WORK}
+    ordered = sorted((c for c in causes if causes[c]), key=lambda c: -causes[c])
+    parts = ", ".join(f"{cause} {causes[cause]:,}" for cause in ordered)
+    return f"{sum(causes.values()):,} from the first command on ({parts})"
+
+
 def _convolutions(only: str) -> Iterator[dict]:
     for prefix, name, target in CONVOLUTIONAL:
         if not (prefix.startswith(only) or only.startswith(prefix)):
@@ -53,10 +62,9 @@ def _convolutions(only: str) -> Iterator[dict]:
                 counted.append(counters)
             products = sum(_alone(network, opened, scores, program.raw(images)))
         dense, sparse = counted
-        stalls = sum(sparse[stall] for stall in STALLS)
         note = (
-            f"{IMAGES} images: {sparse['cycles']:,} cycles on {name}, of which the array waited "
-            f"{stalls:,}; its products alone {products:,}; dense {dense['cycles']:,}"
+            f"{IMAGES} images: {sparse['cycles']:,} cycles on {name}; the array waited "
+            f"{waited(config, sparse)}; its products alone {products:,}; dense {dense['cycles']:,}"
         )
         over = row(prefix, "over_products", sparse["cycles"] / products, target, note)
         yield over | {"unit": "x", "better": "lower"}
@@ -102,9 +110,8 @@ def _perceptrons(only: str) -> Iterator[dict]:
         dense, sparse = counted
         work = sum(layer.weights.shape[0] * layer.weights.shape[1] for layer in network.layers)
         utilisation = IMAGES * work / (config.macs_per_cycle * dense["cycles"])
-        stalls = sum(sparse[stall] for stall in STALLS)
         note = (
-            f"{sparse['cycles']:,} cycles on {name}, of which the array waited {stalls:,}; "
+            f"{sparse['cycles']:,} cycles on {name}; the array waited {waited(config, sparse)}; "
             f"dense {dense['cycles']:,}"
         )
         yield row(prefix, "speedup", dense["cycles"] / sparse["cycles"], target, note)

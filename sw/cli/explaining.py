@@ -15,14 +15,18 @@ from ..host.causes import CAUSES
 from ..host.device import Device
 from ..nn import container
 from ..nn import data as datasets
-from ..nn.network import Network, hardware
+from ..nn.network import Network, hardware, named
+from ..report import engines
 from ..report.explain import Explanation, explain, of_stats
-from . import options
+from . import explained, options
 from .app import Family, family
 from .configuration import Chosen, configured
 from .screen import Table, console, say
 
 command = family(Family.RUNNING)
+BATCH = 64
+TOGETHER = 8
+"""Images of a program, whose activations are all in tensor memory."""
 Product = tuple[str, int, PackedWeights]
 """Its name, B, and the weights."""
 
@@ -82,11 +86,21 @@ def explain_(
     ] = None,
     shape: Annotated[str | None, typer.Option(help="Or a product: BxKxC.")] = None,
     nm_: Annotated[str | None, typer.Option("--nm", help="Its pattern [dense].")] = None,
+    network: Annotated[
+        Path | None,
+        typer.Option(
+            help="Or a network as one program, layer by layer: a file, or the name of one that "
+            "ships, like digits-cnn-2of8."
+        ),
+    ] = None,
     zeros: Annotated[
         float | None, typer.Option(min=0, max=1, help="Or its share of zeros, anywhere.")
     ] = None,
     bias: Annotated[bool, typer.Option(help="With a bias for each output.")] = False,
-    batch: Annotated[int, typer.Option(min=1, help="B, or images, for a file.")] = 64,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"B, or images, for a file [{BATCH}; for a program {TOGETHER}]."),
+    ] = None,
     device: options.Kind = "sim",
     baud: options.Baud = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -94,27 +108,56 @@ def explain_(
     """Where the cycles of a product go: `heddle explain --shape 128x1536x384 --nm 2:8`.
 
     Runs it, and splits the device's cycles into causes that add up to all of them; names the
-    setting that would change the largest.
+    setting that would change the largest. Of a network as one program (`--network`) it also tells
+    what each engine did, whom it waited for, and what passed through each port; one of convolutions
+    is always one.
     """
-    if (file is None) == (shape is None):
-        raise FormatError("name a packed file, or a product with --shape BxKxC")
-    if file is not None and (nm_ or zeros is not None):
+    if sum(given is not None for given in (file, shape, network)) != 1:
+        raise FormatError(
+            "name a packed file, or a product with --shape BxKxC, or a program with --network"
+        )
+    if shape is None and (nm_ or zeros is not None):
         raise FormatError("--nm and --zeros go with --shape: a file has its own weights")
+    matrices, layers = _opened(file) if file is not None else ({}, None)
+    program = Network.load(named(network)) if network is not None else None
+    if layers is not None and not layers.plain:
+        program = layers  # no other way to run it
+    if program is not None:
+        _program(program, device, chosen, baud, batch or TOGETHER, json)
+        return
+    batch = batch or BATCH
     with options.opened(device, chosen, baud=baud) as opened:
         if shape is not None:
             made = [_random(opened, _made(opened.config, shape, nm_, zeros), bias)]
+        elif layers is not None:
+            made = _layers(opened, layers, batch)
         else:
-            assert file is not None
-            matrices, _, notes = container.load(file)
-            if "relu" in notes:
-                made = _layers(opened, Network.load(file), batch)
-            else:
-                made = [_random(opened, (n, batch, w), bias) for n, w in matrices.items()]
+            made = [_random(opened, (n, batch, w), bias) for n, w in matrices.items()]
     if json:
         print(json_.dumps([one.plain() for one in made], indent=2))
         return
     for one in made:
         _show(one)
+
+
+def _opened(file: Path) -> tuple[dict[str, PackedWeights], Network | None]:
+    """A packed file's matrices, and the network that they are, if they are one."""
+    matrices, _, notes = container.load(file)
+    return matrices, Network.load(file) if "relu" in notes else None
+
+
+def _program(
+    network: Network, device: str, chosen: Chosen, baud: int | None, images: int, json: bool
+) -> None:
+    """A network as one program."""
+    x = datasets.load(network.data).first(images).test_x
+    with options.opened(device, chosen, baud=baud) as opened:
+        made = engines.explain(network, opened, x)
+        config = opened.config
+    if json:
+        print(json_.dumps([one.plain() for one in made], indent=2))
+    else:
+        explained.show(made, network.data, config, images)
 
 
 def _show(one: Explanation) -> None:

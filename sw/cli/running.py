@@ -9,7 +9,7 @@ from ...hw.config import Config
 from ..errors import FormatError
 from ..host.device import Device
 from ..nn import data as datasets
-from ..nn.network import CONVOLUTIONS, Network, shipped
+from ..nn.network import CONVOLUTIONS, Network, named, shipped
 from ..nn.programs import compiled
 from ..report import demo, page, programs
 from . import options, paths, results
@@ -38,10 +38,10 @@ def _classify(
     """Run the network at `path`, or the one that ships in the device's format; after it the
     one of `convolutions`, if the device can."""
     clock = options.clock(clock_mhz, chosen)
-    named = Network.load(path) if path else None
+    given = Network.load(named(path)) if path else None
     paths.folder(folder)  # a folder that cannot be written is told before the run
     with options.opened(kind, chosen, baud=baud, trace=trace) as device:
-        network = named or Network.load(shipped(device.config.format))
+        network = given or Network.load(shipped(device.config.format))
         report = _run(network, images, device, clock, data_folder)
         if convolutions and (network := _convolutions(device.config)):
             say()

@@ -246,6 +246,12 @@ def _check_stage(number: int, layers: list[PackedLayer]) -> None:
             )
 
 
+def named(path: Path) -> Path:
+    """The file that is meant: of a network that ships its name is enough."""
+    every = {shipped.stem: shipped for shipped in (*SHIPPED.values(), CONVOLUTIONS)}
+    return path if path.exists() else every.get(str(path), path)
+
+
 def shipped(format: Format) -> Path:
     """The network that ships in `format`. Raises `FormatError` if there can be none."""
     check_trainable(format.name)
