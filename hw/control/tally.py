@@ -1,4 +1,4 @@
-"""Counts of many events, most of each in one memory: a tenth of the logic of as many counters.
+"""Counts of many events, most of each in one memory: a third of the logic of as many counters.
 
 events ─► [a few bits of each count] ─► the one that is visited ─┐
                                                                  ├─► the whole count ─┐
