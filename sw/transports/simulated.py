@@ -179,6 +179,17 @@ class SimulatedTransport:
                 state.idle = 0
         return inbox.packets
 
+    def wait(self, cycles: int) -> None:
+        """Let so many clock cycles pass in which nothing is sent and nothing is taken."""
+        room = np.empty(self.beat_bytes + 1, np.uint8)
+        state = _Exchange(
+            output=room.ctypes.data,
+            output_last=room[self.beat_bytes :].ctypes.data,
+            output_beats=1,
+            packets=1,
+        )
+        self._library.heddle_exchange(self._device, ctypes.byref(state), cycles)
+
     def _slots(self) -> int:
         """Slots that the device has issued, modulo 2**32; 0 if it does not count."""
         return self.read_register(ADDRESS["slots"])
