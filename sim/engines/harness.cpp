@@ -223,6 +223,7 @@ private:
 
 }  // namespace
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 // What `heddle_exchange` works on; sw/transports/simulated.py has the same structure.
@@ -435,3 +436,4 @@ void heddle_exchange(Device* device, Exchange* x, uint64_t cycles) {
 }
 
 }  // extern "C"
+#pragma GCC visibility pop

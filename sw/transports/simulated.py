@@ -230,7 +230,14 @@ def compiled(text: str, trace: str = "", optimise: str = "-O2") -> Path:
             top=verilog.TOP,
             sources=(verilator.HERE / "harness.cpp",),
             output="libheddle.so",
-            compile=("-DVL_TIME_CONTEXT", f"-DHEDDLE_EXTERNAL={int(EXTERNAL_PORT in text)}"),
+            compile=(
+                # Calls within the library go straight to what they call.
+                "-fvisibility=hidden",
+                # A pair read of words that were just written one by one waits for the memory.
+                "-fno-tree-slp-vectorize",
+                "-DVL_TIME_CONTEXT",
+                f"-DHEDDLE_EXTERNAL={int(EXTERNAL_PORT in text)}",
+            ),
             verilate={"": (), ".fst": ("--trace-fst",), ".vcd": ("--trace-vcd",)}[trace],
             optimise=optimise,
         )
