@@ -67,6 +67,8 @@ def _merged(module: str) -> str:
         if len(names) == 1:  # a second process for the same name makes it none's
             name = names.pop()
             forms[name] = None if name in forms else process
+    if not forms:  # a netlist, say, which is long
+        return module
     uses: dict[str, int] = {}
     for word in WORD.findall(module):
         uses[word] = uses.get(word, 0) + 1
