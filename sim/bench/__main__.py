@@ -14,6 +14,7 @@ MODULES = {
     "util": ("util",),
     "plan": ("plan",),
     "mem": ("mem",),
+    "mem_external": ("mem",),
     "control": ("control",),
     "vector": ("vector",),
     "copy": ("copy",),

@@ -1,17 +1,20 @@
 """Whole networks as one program on the device, by the hardware's counters."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ...hw.config import Config, preset
 from ...hw.formats import FP16, INT8
+from ...hw.isa.commands import Opcode
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from ...sw.nn import data
 from ...sw.nn.network import CONVOLUTIONS, SHIPPED, Network, golden
 from ...sw.nn.programs import compiled
 from ...sw.report import engines
+from ...sw.transports.simulated import External, SimulatedTransport
 from ..golden.device import ModelTransport
 from .util import row
 
@@ -27,11 +30,70 @@ ROWS = (
 CONVOLUTIONAL = (("net.digits-cnn", "medium", 1.05), ("net.digits-cnn.small", "small", None))
 """Prefix, preset, and how many times its products' cycles the whole may take."""
 VECTOR_LANES = 8
+OUTSIDE = ("net.digits-cnn", "small", 1.02)
+"""Of a device with external memory: prefix, preset, and how many bytes may cross the host's link
+for each byte of input and output."""
+EXTERNAL_BITS = 20
 
 
 def rows(only: str) -> Iterator[dict]:
     yield from _perceptrons(only)
     yield from _convolutions(only)
+    yield from _outside(only)
+
+
+class Watched:
+    """A transport that counts what crosses it for the host's words of memories: the words, and all
+    with the commands' and answers' headers."""
+
+    def __init__(self, carrier: SimulatedTransport):
+        self._carrier = carrier
+        self.words = self.bytes = 0
+
+    def __getattr__(self, name: str):
+        return getattr(self._carrier, name)
+
+    def exchange(self, packets: Sequence[bytes], on_response=None) -> list[bytes]:
+        answers = self._carrier.exchange(packets, on_response)
+        config = self._carrier.config
+        header = config.header_beats * config.stream_bytes
+        for packet, answer in zip(packets, answers, strict=True):
+            if packet[0] in (Opcode.WRITE, Opcode.READ):
+                self.bytes += len(packet) + len(answer)
+                self.words += len(packet) + len(answer) - 2 * header
+        return answers
+
+
+def _outside(only: str) -> Iterator[dict]:
+    """What the host sends and takes for a run of the network of convolutions, whose input and
+    output lie in external memory as they are."""
+    prefix, name, target = OUTSIDE
+    what = "host_bytes_over_minimum"
+    if not (f"{prefix}.{what}".startswith(only) or only.startswith(f"{prefix}.{what}")):
+        return
+    network = Network.load(CONVOLUTIONS)
+    config = preset(name, tensor_words=ROOM, vector_lanes=VECTOR_LANES, external_bits=EXTERNAL_BITS)
+    images = data.load(network.data).first(IMAGES).test_x
+    carrier = Watched(SimulatedTransport(config, external=External(latency=100)))
+    with Device(carrier) as device, Device(ModelTransport(config)) as model:
+        inside = compiled(network, replace(config, external_bits=0), IMAGES)
+        inside.load(device)
+        expected, resident = inside.run(device, images)
+        program = compiled(network, config, IMAGES, channels=1)
+        for each in (device, model):
+            program.load(each)
+        before = carrier.words, carrier.bytes
+        scores, counters = program.run(device, images)
+        assert np.array_equal(scores, expected), "not as from tensor memory"
+        assert np.array_equal(scores, program.run(model, images)[0]), "not as the golden model"
+        words, every = carrier.words - before[0], carrier.bytes - before[1]
+    minimum = images.size * config.format.bits // 8 + scores.nbytes
+    note = (
+        f"{words:,} bytes for {minimum:,} of {IMAGES} images and their scores, {every:,} with "
+        f"headers of commands and answers; {counters['cycles']:,} cycles on {name}, "
+        f"{resident['cycles']:,} with the input in tensor memory"
+    )
+    yield row(prefix, what, words / minimum, target, note) | {"unit": "x", "better": "lower"}
 
 
 def waited(config: Config, counters: dict[str, int]) -> str:

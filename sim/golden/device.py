@@ -21,6 +21,7 @@ from ...hw.isa.commands import (
     SETTING_BYTES,
     WITH_PAYLOAD,
     ColumnSettings,
+    Command,
     Copy,
     Fill,
     Flag,
@@ -69,6 +70,16 @@ class ModelTransport:
         self._schedule = np.zeros(2 * config.schedule_records, np.uint8)
         self._indices = np.zeros((2 * config.weight_slots, config.columns), np.uint8)
         self._values = np.zeros((2 * config.weight_slots, config.columns), dtype)
+        self._buffers = {
+            Target.ACTIVATIONS: (
+                self._activations,
+                config.rows * config.group * config.format.bits,
+            ),
+            Target.SCHEDULE: (self._schedule, 8),
+            Target.INDICES: (self._indices, 4 * config.columns),
+            Target.VALUES: (self._values, config.columns * config.format.bits),
+        }
+        """Each with the bits of a word."""
         plain = (0, 1 << 15, config.format.product_unit_log2 - 15)
         self._settings = [[plain] * config.columns for _ in range(config.settings_entries)]
         self._memory = np.zeros((config.tensor_words, config.stream_bytes), np.uint8)
@@ -113,6 +124,10 @@ class ModelTransport:
     @property
     def beat_bytes(self) -> int:
         return self.config.stream_bytes
+
+    def state(self) -> tuple[bytes, dict[int, bytes], int]:
+        """What is in tensor memory and in pages of external memory, and the flags."""
+        return self._memory.tobytes(), self._external.content(), self._flags
 
     def recover(self) -> None:
         self.write_register(ADDRESS["control"], CONTROL_RESET)
@@ -186,15 +201,7 @@ class ModelTransport:
         if load.target not in list(Target):
             return Status.BAD_TARGET
         target, address, count = Target(load.target), load.address, load.count
-        buffer, word_bits = {
-            Target.ACTIVATIONS: (
-                self._activations,
-                config.rows * config.group * config.format.bits,
-            ),
-            Target.SCHEDULE: (self._schedule, 8),
-            Target.INDICES: (self._indices, 4 * config.columns),
-            Target.VALUES: (self._values, config.columns * config.format.bits),
-        }[target]
+        buffer, word_bits = self._buffers[target]
         page = len(buffer) // 2
         if address >= 2 * page or count == 0 or address % page + count > page:
             return Status.BAD_ADDRESS
@@ -274,8 +281,12 @@ class ModelTransport:
             return Status.BAD_FIELD
         if outside:
             return Status.BAD_ADDRESS
-        whole = external.run(self.config, copy, self._external, self._memory)
-        self._flags |= (not whole) << Flag.EXTERNAL
+
+        def work() -> None:
+            whole = external.run(self.config, copy, self._external, self._memory)
+            self._flags |= (not whole) << Flag.EXTERNAL
+
+        self._issue(copy, work)
         return Status.OK
 
     def _fill(self, fill: Fill) -> Status:
@@ -290,14 +301,18 @@ class ModelTransport:
             parts.append((Target.INDICES, fill.indices, fill.index_words))
         if not all(self._inside(first, count) for _, first, count in parts):
             return Status.BAD_ADDRESS
-        for target, first, count in parts:
-            payload = self._memory[first : first + count].tobytes()
-            status = self._load(Load(target, fill.address, fill.count), payload)
-            # What is wrong with its words shows when it is done, after its answer.
-            if status in (Status.BAD_LENGTH, Status.BAD_SCHEDULE):
-                self._flags |= 1 << Flag.FAULT
-            elif status != Status.OK:
-                return status
+        page = self._buffers[Target(fill.target)][0].shape[0] // 2
+        if fill.address >= 2 * page or not 0 < fill.count <= page - fill.address % page:
+            return Status.BAD_ADDRESS
+
+        def work() -> None:
+            for target, first, count in parts:
+                payload = self._memory[first : first + count].tobytes()
+                # What is wrong with its words shows when it is done, after its answer.
+                status = self._load(Load(target, fill.address, fill.count), payload)
+                self._flags |= (status != Status.OK) << Flag.FAULT
+
+        self._issue(fill, work)
         return Status.OK
 
     def _fill_settings(self, fill: Fill) -> Status:
@@ -308,25 +323,30 @@ class ModelTransport:
             or not 0 < fill.count <= config.columns
         ):
             return Status.BAD_ADDRESS
-        content = self._memory[fill.source : fill.source + fill.words].tobytes()
-        for column in range(min(fill.count, len(content) // SETTING_BYTES)):
-            scale, exponent, low, high = struct.unpack_from(
-                "<HhQi", content, SETTING_BYTES * column
-            )
-            self._set(ColumnSettings(column, fill.address, scale, exponent, high << 64 | low))
-        if fill.words != -(-fill.count * SETTING_BYTES // config.stream_bytes):
-            self._flags |= 1 << Flag.FAULT
+
+        def work() -> None:
+            content = self._memory[fill.source : fill.source + fill.words].tobytes()
+            for column in range(min(fill.count, len(content) // SETTING_BYTES)):
+                scale, exponent, low, high = struct.unpack_from(
+                    "<HhQi", content, SETTING_BYTES * column
+                )
+                self._set(ColumnSettings(column, fill.address, scale, exponent, high << 64 | low))
+            if fill.words != -(-fill.count * SETTING_BYTES // config.stream_bytes):
+                self._flags |= 1 << Flag.FAULT
+
+        self._issue(fill, work)
         return Status.OK
 
     def _set_image(self, image: Image) -> Status:
         if gather.wrong(self.config, image):
             return Status.BAD_FIELD
         self._image = image
+        self._issue(image, lambda: None)
         return Status.OK
 
     def _rows(self, rows: Rows) -> Status:
-        config, depth = self.config, self.config.activation_groups
-        if self._image is None or gather.misplaced(config, self._image, rows):
+        config, depth, image = self.config, self.config.activation_groups, self._image
+        if image is None or gather.misplaced(config, image, rows):
             return Status.BAD_FIELD
         if (
             not self._inside(rows.source, rows.words)
@@ -335,10 +355,15 @@ class ModelTransport:
             or not 0 < rows.groups <= depth - rows.address % depth
         ):
             return Status.BAD_ADDRESS
-        groups, outside = gather.rows(config, self._image, rows, self._memory)
-        self._flags |= outside << Flag.FAULT
-        # As the payload of a LOAD of the same groups would have it.
-        return self._load(Load(Target.ACTIVATIONS, rows.address, rows.groups), groups.tobytes())
+
+        def work() -> None:
+            groups, outside = gather.rows(config, image, rows, self._memory)
+            self._flags |= outside << Flag.FAULT
+            # As the payload of a LOAD of the same groups would have it.
+            self._load(Load(Target.ACTIVATIONS, rows.address, rows.groups), groups.tobytes())
+
+        self._issue(rows, work)
+        return Status.OK
 
     def _vector(self, command: Vector) -> Status:
         if not 0 < command.instructions <= MOST_INSTRUCTIONS or 0 in (command.spans, command.rows):
@@ -346,8 +371,12 @@ class ModelTransport:
         program = command.program, program_words(self.config, command.instructions)
         if not all(self._inside(*words) for words in (program, *command.streams) if words[1]):
             return Status.BAD_ADDRESS
-        for flag in vector.run(self.config, self._memory, command):
-            self._flags |= 1 << flag
+
+        def work() -> None:
+            for flag in vector.run(self.config, self._memory, command):
+                self._flags |= 1 << flag
+
+        self._issue(command, work)
         return Status.OK
 
     def _beside(self, command: Side) -> Status:
@@ -385,26 +414,43 @@ class ModelTransport:
             )
         ):
             return Status.BAD_ADDRESS, 0, b""
-        beside = side.operands(config, self._memory, run, self._side)
-        self._flags |= beside.nonfinite << Flag.NONFINITE_ACTIVATION
-        tiles = []
-        for block in range(blocks):
-            base = run.activation_base + block * run.activation_stride
-            self._tile(run.activation_base, base, run.slot_base, first, count)
-            if run.finish:
+        beside = self._side
+        sums: list[np.ndarray] = []
+        rows: list[np.ndarray] = []
+
+        def multiply() -> None:
+            for block in range(blocks):
+                base = run.activation_base + block * run.activation_stride
+                self._tile(run.activation_base, base, run.slot_base, first, count)
+                if run.finish:
+                    sums.append(self._arithmetic.integers(config.format, self._sums))
+                    self._sums = self._zeros()
+                    self._counters["tiles"] += 1
+
+        def finish() -> None:
+            operands = side.operands(config, self._memory, run, beside)
+            self._flags |= operands.nonfinite << Flag.NONFINITE_ACTIVATION
+            for block in range(blocks):
                 mine = slice(block * config.rows, (block + 1) * config.rows)
-                tiles.append(self._finish(run, beside, mine))
-                self._counters["tiles"] += 1
-        if run.store:
-            rows = np.concatenate([tile[:, ::-1] for tile in tiles], axis=1)
-            for plane, content in enumerate(rows):
-                to = run.destination + plane * self._side.output_plane
+                rows.append(self._finish(run, sums[block], operands, mine))
+
+        def store() -> None:
+            whole = np.concatenate([tile[:, ::-1] for tile in rows], axis=1)
+            for plane, content in enumerate(whole):
+                to = run.destination + plane * beside.output_plane
                 self._store(replace(run, destination=to), content)
+
+        self._issue(run, multiply, *[finish][: run.finish], *[store][: run.store])
         if not run.finish or run.store:
             return Status.OK, 0, b""
         line = config.row_beats(OutputFormat(run.output)) * config.stream_bytes
-        padded = (np.pad(tile[0], ((0, 0), (0, line - tile.shape[2]))) for tile in tiles)
+        padded = (np.pad(tile[0], ((0, 0), (0, line - tile.shape[2]))) for tile in rows)
         return Status.OK, blocks * config.tile_rows, b"".join(tile.tobytes() for tile in padded)
+
+    def _issue(self, command: Command, *steps: Callable[[], None]) -> None:
+        """Do what a descriptor says: step by step, and at once."""
+        for step in steps:
+            step()
 
     def _misplaced(self, run: Run) -> bool:
         """Rows to store would lie across each other, or none of a row is to be stored, or there is
@@ -472,13 +518,11 @@ class ModelTransport:
             self._sums[:, block] += product
         self._counters["macs"] += int(np.count_nonzero(b)) * config.rows
 
-    def _finish(self, run: Run, beside: side.Operands, mine: slice) -> np.ndarray:
-        """The tile's rows in the order of draining, as bytes [planes, R * T, bytes of a row], with
-        those side operands that are its own; and the sums back to zero."""
+    def _finish(self, run: Run, sums: np.ndarray, beside: side.Operands, mine: slice) -> np.ndarray:
+        """A tile's rows in the order of draining, as bytes [planes, R * T, bytes of a row], with
+        those side operands that are its own."""
         config, output = self.config, OutputFormat(run.output)
-        sums = self._arithmetic.integers(config.format, self._sums)
         sums = self._arithmetic.drained(sums, config.accumulator_bits)
-        self._sums = self._zeros()
         page = run.settings_page * config.interleave
         entries = [
             self._settings[page + context][column]

@@ -22,6 +22,10 @@ class ExternalMemory:
                 data[here] = self._pages[page][there]
         return data
 
+    def content(self) -> dict[int, bytes]:
+        """What pages hold that were written to, by their number."""
+        return {number: page.tobytes() for number, page in self._pages.items()}
+
     def write(self, address: int, data: np.ndarray) -> None:
         """Put `data`, uint8, at `address` and behind it."""
         for page, there, here in _parts(address, len(data)):

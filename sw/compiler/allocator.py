@@ -43,6 +43,10 @@ class Allocator:
                 return fresh.stop - words
         raise self._full(what, words, self._fresh)
 
+    def rest(self) -> range:
+        """The most words in one piece that nothing ever lay in."""
+        return max(self._fresh, key=len, default=range(0))
+
     def free(self, words: range) -> None:
         """Give a tensor's words back."""
         free: list[range] = []

@@ -5,8 +5,8 @@ each other as in the host's own products (`plan`); a load becomes a FILL of word
 there, or a ROWS of the tensor that is multiplied, and a RUN stores its rows in the result.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -21,14 +21,18 @@ from . import orders
 from .allocator import Allocator
 from .bounds import terms_of
 from .encoding import Encoder
+from .external import ExternalTensor, Piece, words_of
 from .packing import PackedWeights
 from .plan import phases_of
 from .sequence import Move, Part, Sequence, Work
 from .settings import Settings
 from .steps import PAGES, Load, Page, Phase, Run, Sent, Setting
+from .stream import Stream
 from .tensors import RawTensor, Tensor
+from .transfers import NOBODY, Transfer
 from .vector_programs import VectorProgram
 from .walks import Images, Kernel, Walk
+from .windows import Windows
 
 TOGETHER = 64
 """Commands in a packet, at most."""
@@ -37,12 +41,13 @@ AnyTensor = TypeVar("AnyTensor", bound=Tensor)
 
 @dataclass(frozen=True)
 class Program:
-    """Commands, and the words that must be in tensor memory before."""
+    """Commands, and the words that must be in tensor memory before, and in external memory."""
 
     config: Config
     commands: list[Command]
     image: list[tuple[int, bytes]]
     """Address and content, whole words."""
+    external: list[tuple[int, bytes]] = field(default_factory=list)
 
     def packets(self) -> list[bytes]:
         """The commands, many in a packet: each is answered once, for its last or a refused one."""
@@ -51,18 +56,27 @@ class Program:
 
 
 class Builder:
-    """Puts a program together, product by product."""
+    """Puts a program together, product by product.
 
-    def __init__(self, config: Config):
+    If it is `streamed`, weights and all else that does not change lies in external memory, and
+    comes from there with every run, into what the tensors leave free: it may be more than fits.
+    """
+
+    def __init__(self, config: Config, streamed: bool = False):
         if not config.tensor_words:
             raise FormatError(
                 f"the device {config.name!r} has no tensor memory for a program: build one with "
                 "tensor_words"
             )
-        self.config = config
+        self.config, self._streamed = config, streamed
+        if streamed:
+            self._check_external()
         self._runs: list[tuple[Part, Sent]] = []
         self._moves: list[Move] = []
         self._works: list[Work] = []
+        self._transfers: list[Transfer] = []
+        self._step = 0
+        """Of the next product, or program of the vector unit."""
         self._last_use: dict[Page | int, int] = {}
         """By a page, of buffers or of settings."""
         self._settings = SettingsRing(config.settings_pages)
@@ -75,7 +89,11 @@ class Builder:
         self._terms: dict[int, int] = {}
         """By a RAW tensor's address, the products that its sums hold at most."""
         self._constants: dict[bytes, int] = {}
+        """Words of tensor memory where contents lie; of external memory, if they are streamed."""
         self._image: list[tuple[int, bytes]] = []
+        self._external: list[tuple[int, bytes]] = []
+        self._outside = 0
+        """Words of external memory that are taken, from its first on."""
         self._allocator = Allocator(config.name, config.tensor_words)
 
     def tensor(
@@ -95,6 +113,74 @@ class Builder:
         Raises `FormatError` if the memory is full.
         """
         return self._placed(RawTensor(self.config, 0, rows, columns))
+
+    def external(
+        self, rows: int, columns: int, bits: int | None = None, packed: bool = False
+    ) -> ExternalTensor:
+        """A new tensor in external memory, of the format's elements or of so many bits each; or
+        `packed`, as an array lies there.
+
+        Raises `FormatError` if that memory is full, or there is none.
+        """
+        like = Tensor(self.config, 0, rows, columns, bits or self.config.format.bits)
+        return self._kept_outside(ExternalTensor(self.config, 0, like, packed))
+
+    def external_raw(self, rows: int, columns: int) -> ExternalTensor:
+        """A new tensor of exact sums in external memory. Raises `FormatError` as `external`."""
+        like = RawTensor(self.config, 0, rows, columns)
+        return self._kept_outside(ExternalTensor(self.config, 0, like))
+
+    def copy(self, source: Tensor | ExternalTensor, target: Tensor | ExternalTensor) -> None:
+        """Copy a tensor from one memory to the other: what comes later finds it there.
+
+        It goes some row blocks at a time, beside all else. Raises `FormatError` unless one of them
+        is in external memory, and both have the same shape and elements.
+        """
+        if isinstance(source, ExternalTensor) and isinstance(target, Tensor):
+            pieces = source.pieces(target, outward=False)
+        elif isinstance(source, Tensor) and isinstance(target, ExternalTensor):
+            pieces = target.pieces(source, outward=True)
+        else:
+            raise FormatError("a copy is from one memory to the other, not within one")
+        self._transfer(pieces)
+
+    def windows(self, source: ExternalTensor, windows: Windows) -> Images:
+        """Lay packed images [pixels, channels] in external memory out as the lines of a
+        convolution's windows: what `windows.rest` goes over, with `windows.weights`.
+
+        Raises `FormatError` if a memory is full.
+        """
+        if windows.border:
+            # Out again into zeros: who reads a line finds them beside it.
+            bits = source.inside.bits
+            columns = windows.width * windows.channels
+            lines = self.tensor(windows.lines, columns, bits)
+            as_lines = replace(source, inside=replace(lines, address=0))
+            framed = self.external(1, windows.bordered, bits, packed=True)
+            zeros = bytes(framed.words * self.config.stream_bytes)
+            self._external.append((framed.address, zeros))
+            self.copy(as_lines, lines)
+            copy = windows.bordering(framed, lines)
+            piece = Piece(copy, words_of(self.config, copy))
+            self._transfer([piece])
+            self.free(lines)
+            source = framed
+        laid = self.tensor(windows.rows, windows.columns, source.inside.bits)
+        self._transfer(windows.pieces(source, laid))
+        return Images(laid, windows.height, windows.out_width, windows.abreast)
+
+    def _transfer(self, pieces: Iterable[Piece]) -> None:
+        """COPYs, each after the one before it and after what touches its words."""
+        after = self._transfers[-1].after if self._transfers else NOBODY
+        for copy, words in pieces:
+            part = slice(words.start, words.stop)
+            after = max(after, int(self._written[part].max()))
+            if copy.outward:
+                self._read[part] = np.maximum(self._read[part], after)
+            else:
+                after = max(after, int(self._read[part].max()))
+                self._written[part] = after
+            self._transfers.append(Transfer(copy, words, after, self._step))
 
     def free(self, *tensors: Tensor) -> None:
         """Give back the words of tensors that nothing that comes later takes."""
@@ -184,8 +270,9 @@ class Builder:
             after = max(after, self._written[part].max(), self._read[part].max())
             self._written[part] = after
         for words in program.reads:
-            self._read[words.start : words.stop] = after
-        self._works.append(Work(program, int(after)))
+            part = slice(words.start, words.stop)
+            self._read[part] = np.maximum(self._read[part], after)
+        self._works.append(Work(program, int(after), self._next_step()))
 
     def _multiply(
         self,
@@ -215,7 +302,8 @@ class Builder:
         self._check_beside("mask", mask, y, output.result_bits, False)
         before = 0 if addend is None else self._terms.get(addend.address, 1)
         self._terms[y.address] = terms_of(weights, any(settings.bias), before)
-        part = Part(Encoder(config, settings, relu, output), x, y, addend, mask)
+        encoder = Encoder(config, settings, relu, output)
+        part = Part(encoder, x, y, addend, mask, self._next_step())
         blocks = -(-y.rows // config.rows)
         # A word of the activations' buffer is known by its place among all rows' groups.
         codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
@@ -246,10 +334,13 @@ class Builder:
 
     def program(self) -> Program:
         """All products so far, one after another. Raises `FormatError` if the memory is full."""
-        commands = Sequence(self.config, self._constant).commands(
-            self._runs, self._moves, self._works
+        place = self._constant
+        if self._streamed:
+            place = Stream(self.config, self._allocator.rest(), self._home).place
+        commands = Sequence(self.config, place).commands(
+            self._runs, self._moves, self._works, self._transfers
         )
-        return Program(self.config, commands, list(self._image))
+        return Program(self.config, commands, list(self._image), list(self._external))
 
     def _phase(self, part: Part, phase: Phase) -> None:
         """Its RUNs, and what they must find loaded."""
@@ -279,7 +370,8 @@ class Builder:
                     self._written[words.start : words.stop] = number
                 for beside in part.beside:
                     for words in beside.tile(*tile):
-                        self._read[words.start : words.stop] = number
+                        kept = slice(words.start, words.stop)
+                        self._read[kept] = np.maximum(self._read[kept], number)
             self._last_use |= dict.fromkeys(run.pages, number)
             self._runs.append((part, Sent(run, page)))
         # Of those that are needed at once, weights come before settings, which are needed later.
@@ -311,14 +403,46 @@ class Builder:
 
         return held + sorted((each for run in fresh for each in _row_by_row(run)), key=there)
 
-    def _constant(self, content: bytes) -> tuple[int, int]:
-        """The first of the words that have this content, and how many they are."""
-        content += bytes(-len(content) % self.config.stream_bytes)
-        words = len(content) // self.config.stream_bytes
+    def _next_step(self) -> int:
+        self._step += 1
+        return self._step - 1
+
+    def _constant(self, content: bytes) -> tuple[int, None]:
+        """The first of the words that have this content."""
         if content not in self._constants:
+            words = len(content) // self.config.stream_bytes
             self._constants[content] = self._allocator.constant(words, "the weights do not fit")
             self._image.append((self._constants[content], content))
-        return self._constants[content], words
+        return self._constants[content], None
+
+    def _home(self, content: bytes) -> int:
+        """The first of the words of external memory that have this content."""
+        if content not in self._constants:
+            self._constants[content] = self._reserved(len(content) // self.config.stream_bytes)
+            self._external.append((self._constants[content], content))
+        return self._constants[content]
+
+    def _kept_outside(self, made: ExternalTensor) -> ExternalTensor:
+        return replace(made, address=self._reserved(made.words))
+
+    def _reserved(self, words: int) -> int:
+        """The first of so many words of external memory that nobody has."""
+        self._check_external()
+        first, room = self._outside, (1 << self.config.external_bits) // self.config.stream_bytes
+        if first + words > room:
+            raise FormatError(
+                f"the external memory of {self.config.name!r} has {room:,} words, the program "
+                f"needs {first + words - room:,} more; build one with more external_bits"
+            )
+        self._outside += words
+        return first
+
+    def _check_external(self) -> None:
+        if not self.config.external_bits:
+            raise FormatError(
+                f"the device {self.config.name!r} has no external memory: build one with "
+                "external_bits"
+            )
 
 
 class SettingsRing:

@@ -6,16 +6,17 @@ before what it waits for.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import FILL_SETTINGS, Command, Fill, Image, Rows, Side, Target
+from ...hw.isa.commands import FILL_SETTINGS, Command, Copy, Fill, Image, Rows, Side, Target
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
 from .steps import Load, Sent, Setting
 from .tensors import RawTensor, Tensor
+from .transfers import Pending, Transfer
 from .vector_programs import VectorProgram
 from .waits import Waits
 from .walks import Walk
@@ -23,6 +24,9 @@ from .walks import Walk
 AHEAD = 6
 """Descriptors of an engine that are sent before they are needed: fewer than its queue holds, so
 that no RUN has to wait behind them."""
+BEHIND = 6
+"""RUNs that are sent before what another one has stored is copied to external memory: those that
+come first have been read for then, and a COPY from there need not stand behind one that waits."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Part:
     y: Tensor
     addend: Tensor | None = None
     mask: Tensor | None = None
+    step: int = 0
+    """Of the program."""
 
     @property
     def beside(self) -> list[Tensor]:
@@ -47,6 +53,8 @@ class Work:
 
     program: VectorProgram
     after: int
+    step: int
+    """Of the program."""
 
 
 @dataclass(frozen=True)
@@ -70,48 +78,57 @@ class Move:
 
 
 class Sequence:
-    """Sends RUNs and moves; `constant` gives the place in tensor memory of some content."""
+    """Sends RUNs, moves, programs of the vector unit and copies; `place` gives the place in tensor
+    memory of some content, whole words, and the COPY that must bring it there, if one must."""
 
-    def __init__(self, config: Config, constant: Callable[[bytes], tuple[int, int]]):
-        self.config, self._constant = config, constant
+    def __init__(self, config: Config, place: Callable[[bytes], tuple[int, Copy | None]]):
+        self.config, self._place = config, place
         self._waits = Waits(config)
         self._image: Image | None = None
         """That is in force."""
         self._side: Side | None = None
         """As the device has it: before the first one, from whatever ran there before."""
         self._commands: list[Command] = []
+        self._copies = Pending(())
 
     def commands(
-        self, runs: list[tuple[Part, Sent]], moves: Iterable[Move], works: Iterable[Work]
+        self,
+        runs: list[tuple[Part, Sent]],
+        moves: Iterable[Move],
+        works: Iterable[Work],
+        copies: Iterable[Transfer] = (),
     ) -> list[Command]:
-        """All commands: RUNs in their order, and the moves of each engine and the programs of the
-        vector unit in theirs."""
+        """All commands: RUNs in their order, and the moves of each engine, the programs of the
+        vector unit and the copies in theirs; copies into tensor memory when somebody takes them."""
+        self._copies = Pending(copies)
         queues = {engine: _in_time(moves, engine) for engine in (Engine.FILL, Engine.ROWS)}
         sent = {engine: deque() for engine in queues}  # RUNs that need what was sent early
         waiting = deque(works)
         for number, run in enumerate(runs):
             while waiting and waiting[0].after < number:
-                self._vector(waiting.popleft().program)
-            for engine, queue in queues.items():
-                early = sent[engine]
+                self._vector(waiting.popleft())
+            self._copy(self._copies.outward(number - BEHIND))
+            for early in sent.values():
                 while early and early[0] <= number:
                     early.popleft()
-                while queue and (
-                    queue[0].before <= number or (queue[0].after < number and len(early) < AHEAD)
-                ):
-                    move = queue.popleft()
-                    early += [move.before] * max(1, len(move.rows))
-                    self._move(move)
+            # What is needed first comes first, whose engine's it is: from external memory both
+            # come the same way.
+            while due := [e for e in queues if _due(queues[e], number, len(sent[e]))]:
+                engine = min(due, key=lambda each: queues[each][0].before)
+                move = queues[engine].popleft()
+                sent[engine] += [move.before] * max(1, len(move.rows))
+                self._move(move)
             self._send(*run)
         for work in waiting:
-            self._vector(work.program)
+            self._vector(work)
+        self._copy(self._copies.rest())
         return self._commands
 
     def _move(self, move: Move) -> None:
         if isinstance(move.load, Setting):
             self._commands.append(self._fill_settings(move.part.encoder, move.load))
         elif move.engine is Engine.ROWS:
-            self._commands += self._rows(move)
+            self._rows(move)
         else:
             self._commands.append(self._fill(move.part.encoder, move.load, move.indices))
 
@@ -148,23 +165,44 @@ class Sequence:
             ),
         )
 
-    def _rows(self, move: Move) -> Iterator[Image | Rows]:
+    def _rows(self, move: Move) -> None:
         image = move.part.x.image
         if self._image != image:
             self._image = image
             # It goes through the movers' queue, where it is counted.
             self._waits.move(Engine.ROWS, (), ())
-            yield image
+            self._commands.append(image)
         for rows in move.rows:
             reads = range(rows.source, rows.source + rows.words)
             filled = [(Target.ACTIVATIONS, range(rows.address, rows.address + rows.groups))]
-            yield replace(rows, waits=self._waits.move(Engine.ROWS, filled, [reads]))
+            self._copy(self._copies.before(move.part.step, [reads]))
+            waits = self._waits.move(Engine.ROWS, filled, [reads])
+            self._commands.append(replace(rows, waits=waits))
 
-    def _vector(self, program: VectorProgram) -> None:
+    def _vector(self, work: Work) -> None:
+        program = work.program
+        self._copy(self._copies.before(work.step, [*program.reads, *program.writes]))
         address, _ = self._constant(program.content)
         reads = [program.program(address), *program.reads]
-        waits = self._waits.vector(reads, program.writes)
+        waits = self._waits.passes(Engine.VECTOR, reads, program.writes)
         self._commands.append(program.command(address, waits))
+
+    def _copy(self, transfers: Iterable[Transfer]) -> None:
+        for transfer in transfers:
+            touched = [transfer.words]
+            reads, writes = (touched, []) if transfer.copy.outward else ([], touched)
+            waits = self._waits.passes(Engine.COPY, reads, writes)
+            self._commands.append(replace(transfer.copy, waits=waits))
+
+    def _constant(self, content: bytes) -> tuple[int, int]:
+        """The first of the words that have this content, and how many they are."""
+        content += bytes(-len(content) % self.config.stream_bytes)
+        address, copy = self._place(content)
+        words = len(content) // self.config.stream_bytes
+        if copy is not None:
+            waits = self._waits.passes(Engine.COPY, (), [range(address, address + words)])
+            self._commands.append(replace(copy, waits=waits))
+        return address, words
 
     def _send(self, part: Part, sent: Sent) -> None:
         encoder, y, config, run = part.encoder, part.y, self.config, sent.run
@@ -173,10 +211,12 @@ class Sequence:
         if not run.finish:
             self._commands.append(replace(encoder.run(sent), waits=self._waits.run(uses)))
             return
+        tile = run.row_blocks, run.column_block
+        touched = [words for tensor in (y, *part.beside) for words in tensor.tile(*tile)]
+        self._copy(self._copies.before(part.step, touched))
         windows = y.windows_of(run.row_blocks)
         destination = y.address + windows.start * y.groups
         column = run.column_block * config.columns
-        tile = run.row_blocks, run.column_block
         reads = [words for tensor in part.beside for words in tensor.tile(*tile)]
         if part.beside or encoder.output is OutputFormat.RAW:
             self._place_beside(part, destination, windows)
@@ -218,6 +258,13 @@ class Sequence:
         if side != self._side:
             self._side = side
             self._commands.append(side)
+
+
+def _due(queue: deque[Move], number: int, early: int) -> bool:
+    """The next move must be sent before RUN `number`, or may, as one of those that are early."""
+    if not queue:
+        return False
+    return queue[0].before <= number or (queue[0].after < number and early < AHEAD)
 
 
 def _in_time(moves: Iterable[Move], engine: Engine) -> deque[Move]:

@@ -11,10 +11,10 @@ from ...hw.isa.engines import MOST_LEFT, Engine, after
 from ...hw.isa.maps import address_bits
 
 NOBODY = -1
-READERS = Engine.FILL, Engine.ROWS, Engine.VECTOR, Engine.STORE
+READERS = Engine.FILL, Engine.ROWS, Engine.VECTOR, Engine.STORE, Engine.COPY
 """Engines that read tensor memory: a RUN's side operands have been read when it has stored."""
-WRITERS = Engine.STORE, Engine.VECTOR
-"""Engines that write to it."""
+WRITERS = Engine.STORE, Engine.VECTOR, Engine.COPY
+"""Engines that write to it. External memory is one engine's alone, which keeps its order."""
 
 
 class Waits:
@@ -61,14 +61,14 @@ class Waits:
         self._reads(needs, mover, reads)
         return self._of(needs, mover)
 
-    def vector(self, reads: Iterable[range], writes: Iterable[range]) -> int:
-        """Of a VECTOR that reads, its program included, and writes some words."""
+    def passes(self, engine: Engine, reads: Iterable[range], writes: Iterable[range]) -> int:
+        """Of a VECTOR, or a COPY, that reads, a program included, and writes some words."""
         needs = dict.fromkeys(Engine, NOBODY)
-        self._reads(needs, Engine.VECTOR, reads)
-        self._writes(needs, Engine.VECTOR, writes)
-        # What came to the unit before is done before.
-        needs[Engine.VECTOR] = NOBODY
-        return self._of(needs, Engine.VECTOR)
+        self._reads(needs, engine, reads)
+        self._writes(needs, engine, writes)
+        # What came to the engine before is done before.
+        needs[engine] = NOBODY
+        return self._of(needs, engine)
 
     def run(
         self,

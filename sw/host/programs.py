@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 
-from ...hw.isa.commands import Sync
+from ...hw.isa.commands import Flag, Sync
 from ...hw.isa.host_stream import packet_of
 from ..compiler.program import Program
+from ..errors import DeviceError
 from .answers import answer_of, in_shares
 from .device import Device
 
@@ -12,11 +13,21 @@ from .device import Device
 def load(
     device: Device, program: Program, on_progress: Callable[[float], None] | None = None
 ) -> None:
-    """Put what the program needs into tensor memory: once, for any number of runs."""
-    for number, (address, content) in enumerate(program.image):
-        device.write_memory(address, content)
-        if on_progress:
-            on_progress((number + 1) / len(program.image))
+    """Put what the program needs into the device's memories: once, for any number of runs.
+
+    Raises `DeviceError` if external memory fails.
+    """
+    parts = [(*part, False) for part in program.image] + [
+        (*part, True) for part in program.external
+    ]
+    with device.turn():
+        if program.external:
+            device.clear()
+        for number, (address, content, external) in enumerate(parts):
+            device.write_memory(address, content, external=external)
+            if on_progress:
+                on_progress((number + 1) / len(parts))
+        check_external(device)
 
 
 def run(
@@ -24,7 +35,7 @@ def run(
 ) -> dict[str, int]:
     """Run a program that is loaded; returns what the device counted, of its engines too.
 
-    Raises `DeviceError` if a command is refused.
+    Raises `DeviceError` if a command is refused, or external memory fails.
     """
     # The last rows are in memory when the SYNC is answered.
     packets = [*program.packets(), packet_of(device.config, Sync())]
@@ -34,4 +45,15 @@ def run(
         header = device.config.header_beats * device.config.stream_bytes
         for packet, answer in zip(packets, answers, strict=True):
             answer_of(device.config, answer).check(packet[-header:])
+        check_external(device)
         return device.counters() | device.engine_counters()
+
+
+def check_external(device: Device) -> None:
+    """Raise `DeviceError` if external memory has failed since the flags were cleared."""
+    if device.config.external_bits and Flag.EXTERNAL in device.flags():
+        raise DeviceError(
+            "external memory answered with an error, so what was copied is not all right: is "
+            "there memory at every address up to "
+            f"{(1 << device.config.external_bits) - 1:#x}, and does it work?"
+        )

@@ -51,7 +51,8 @@ def run(
     network.
     """
     config = device.config
-    program = compiled(network, config, BATCH)
+    channels = _channels(network, dataset.test_x.shape[1])
+    program = compiled(network, config, BATCH, channels=channels)
     modelled = demo.is_model(device)
     comparison = Comparison()
     batches = _batches(dataset.test_x)
@@ -130,7 +131,8 @@ def _layers(
             on: Device, dense: bool = False, pooling: bool = False, number=number, taken=taken
         ) -> tuple[np.ndarray, dict[str, int]]:
             layers = range(number, number + 1)
-            made = compiled(network, on.config, BATCH, dense, layers, pooling)
+            channels = _channels(network, pixels)
+            made = compiled(network, on.config, BATCH, dense, layers, pooling, channels)
             made.load(on)
             return made.run_raw(on, *taken)
 
@@ -163,11 +165,16 @@ def _layers(
 def _inputs(network: Network, number: int, pixels: int) -> int:
     """What an output of a layer is made of, without the channels that only fill a group; the first
     layer takes so many numbers for an image."""
-    stage = network.layers[number].stage
-    channels = pixels // (stage.height * stage.width)
+    stage, channels = network.layers[number].stage, _channels(network, pixels)
     if number:
         channels = network.layers[number - 1].weights.shape[1]
     return stage.kernel.size[0] * stage.kernel.size[1] * channels
+
+
+def _channels(network: Network, pixels: int) -> int:
+    """Of the images that the first layer takes, which are so many numbers each."""
+    stage = network.layers[0].stage
+    return pixels // (stage.height * stage.width)
 
 
 def _product(
