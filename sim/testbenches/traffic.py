@@ -10,6 +10,7 @@ from ...hw.isa.commands import (
     HEADER_BYTES,
     SETTING_BYTES,
     ColumnSettings,
+    Copy,
     Fill,
     Image,
     Load,
@@ -45,8 +46,10 @@ def command(
         # Its answer must not have more to say.
         first = tagged(packet_of(config, Sync()), int(rng.integers(256)))
         if config.tensor_words and rng.random() < 0.8:
-            ways = ((_fill,), (_rows,), (_image,), (_run, True), (_vector,))
-            kind, *more = ways[rng.integers(5 if config.vector_lanes else 4)]
+            ways = [(_fill,), (_rows,), (_image,), (_run, True)]
+            ways += [(_vector,)] if config.vector_lanes else []
+            ways += [(_copy,)] if config.external_bits else []
+            kind, *more = _one_of(rng, ways)
             wrong = rng.random() < faults / 4
             first = kind(config, rng, wrong, _waits(config, rng, ordered), *more)
         packet = first + packet
@@ -56,9 +59,11 @@ def command(
 def _command(config: Config, rng: np.random.Generator, faults: float, ordered: bool) -> bytes:
     waits = _waits(config, rng, ordered)
     wrong = rng.random() < faults
-    kind = rng.integers(16 + bool(config.vector_lanes) if config.tensor_words else 10)
+    more = [_vector] if config.vector_lanes else []
+    more += [_copy, _copy, _words_outside] if config.external_bits else []
+    kind = rng.integers(16 + len(more) if config.tensor_words else 10)
     if kind > 15:
-        packet = _vector(config, rng, wrong, waits)
+        packet = more[kind - 16](config, rng, wrong, waits)
     elif kind > 13:
         packet = _rows(config, rng, wrong, waits)
     elif kind > 11:
@@ -144,6 +149,66 @@ def _words(config: Config, rng: np.random.Generator, wrong: bool) -> bytes:
     # Numbers and records as a LOAD brings them.
     content = rng.integers(0, 4, came * config.stream_bytes, np.uint8).tobytes()
     return packet_of(config, Write(address, count), content)
+
+
+def _words_outside(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
+    """A WRITE or a READ of external memory, in its turn among the COPYs."""
+    del waits
+    count = int(rng.integers(1, 9))
+    size, words = config.stream_bytes, (1 << config.external_bits) // config.stream_bytes
+    address = int(rng.choice([0, words - count, int(rng.integers(min(words - count, 60)))]))
+    came = count
+    if wrong:
+        match rng.integers(4):
+            case 0:
+                address = int(rng.choice([words - count + 1, words, 1 << 31, (1 << 32) - 1]))
+            case 1:
+                count = int(rng.choice([0, words + 1, (1 << 24) // size, (1 << 32) - 1]))
+            case _:
+                came = max(1, came + int(rng.choice([-1, 1])))
+    if rng.random() < 0.5:
+        return packet_of(config, Read(address, count, external=1))
+    content = rng.integers(0, 4, came * size, np.uint8).tobytes()
+    return packet_of(config, Write(address, count, external=1), content)
+
+
+def _copy(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
+    """A COPY of a few rows, at any byte, in lines or not, across each other or apart; the last ones
+    of a right one may still lie beyond an end."""
+    whole = int(rng.integers(2))
+    unit = config.stream_bytes if whole else config.group_bytes
+    row_bytes = int(rng.choice([1, 2, 3, unit, unit + 1, 3 * unit - 1]))
+    units, end = -(-row_bytes // unit), 1 << config.external_bits
+    rows = int(rng.integers(1, 9))
+    room = config.tensor_words - units
+    last = end - row_bytes
+    fields = {
+        "outward": int(rng.integers(2)),
+        "whole": whole,
+        "line": int(rng.choice([0, 0, 1, 3])),
+        "external": int(rng.choice([0, last - int(rng.integers(40)), int(rng.integers(500))])),
+        "row_bytes": row_bytes,
+        "stride": int(rng.choice([0, 1, row_bytes, row_bytes + 5])),
+        "line_stride": int(rng.integers(100)),
+        "rows": rows,
+        "tensor": int(rng.choice([0, room, int(rng.integers(room + 1))])),
+        "pitch": units + int(rng.integers(2)),
+    }
+    if wrong:
+        several = {"rows": 1 + (1 if whole else config.lanes), "pitch": units - 1}
+        fields |= _one_of(
+            rng,
+            [
+                {"rows": 0},
+                {"row_bytes": 0},
+                {"external": last + 1},
+                {"external": 1 << 39} if config.external_bits < 40 else {"rows": 0},
+                {"tensor": room + 1},
+                {"tensor": 0xFFFF, "row_bytes": 4 * unit},
+                several,
+            ],
+        )
+    return packet_of(config, Copy(**fields, waits=waits))
 
 
 def _fill(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:

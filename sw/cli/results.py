@@ -181,5 +181,11 @@ def show_coverage(summary: dict) -> None:
         hit = Text(f"{row['hit']:,}/{row['bins']:,}", "" if row["hit"] == row["bins"] else "red")
         table.add_row(name, hit, *parts)
     console.print(table)
+    if movers := summary.get("movers"):
+        parts = (f"{row['hit']}/{row['bins']} {name}" for name, row in movers["patterns"].items())
+        say(
+            f"Programs: {movers['hit']:,} of {movers['bins']:,} cross bins of pattern, stride, "
+            f"padding, store and engine beside the others ({', '.join(parts)})"
+        )
     if summary["missing"]:
         say(f"{len(summary['missing']):,} cross bins were not seen", style="red")

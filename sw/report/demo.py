@@ -170,13 +170,19 @@ def _speed(row: dict, clock_mhz: float | None) -> dict:
 
 
 def coverage(console: Console) -> dict:
-    """Functional coverage of the hardware, measured now on small arrays (`cross_coverage`).
+    """Functional coverage of the hardware, measured now on small arrays: of products
+    (`cross_coverage`), and of programs (`mover_coverage`), whose bins are `movers` in it.
 
-    Raises `DeviceError` without a C++ compiler, `cross_coverage.Mismatch` if a product is wrong.
+    Raises `DeviceError` without a C++ compiler, `cross_coverage.Mismatch` if a result is wrong.
     """
-    from . import cross_coverage
+    from . import cross_coverage, mover_coverage
 
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("functional coverage", total=len(cross_coverage.CONFIGS))
         measured = cross_coverage.measure(lambda done: progress.update(task, completed=done))
-    return measured.summary()
+        task = progress.add_task("coverage of programs", total=1)
+        movers = mover_coverage.measure().summary()
+        progress.advance(task)
+    summary = measured.summary()
+    summary["missing"] += movers["missing"]
+    return summary | {"movers": movers}

@@ -1,12 +1,16 @@
 """Functional coverage counts what was observed, says what is missing, and the report shows it."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
 from heddle.hw.formats import OutputFormat
+from heddle.hw.isa.commands import Fill, Rows, Sync
+from heddle.hw.isa.engines import Engine, after
 from heddle.sw.host.causes import CAUSES
-from heddle.sw.report import demo
+from heddle.sw.report import demo, mover_coverage
 from heddle.sw.report import page as report
 from heddle.sw.report.coverage import BINS, DIMENSIONS, Coverage
 from heddle.sw.report.cross_coverage import CONFIGS
@@ -90,3 +94,39 @@ def test_the_page_shows_coverage_where_it_was_measured(measured):
     del coverage.hits[BINS[0]]
     page = report.render(measured | {"coverage": coverage.summary()})
     assert "1,511 of 1,512 cross bins" in page and 'class="bad"' in page and "215 / 216" in page
+
+
+def test_programs_have_bins_of_their_own(measured):
+    """A matrix has three ways to store and four engines, a convolution of two kinds four times as
+    many; one that is missing shows."""
+    bins = mover_coverage.BINS
+    assert len(bins) == 3 * 4 + 2 * 2 * 2 * 3 * 4 == len(set(bins))
+    assert ("matrix", 1, False, "parts", "COPY") in bins
+    assert ("depth-wise", 2, True, "padded", "FILL") in bins
+    seen = mover_coverage.MoverCoverage()
+    seen.hits.update(bins)
+    assert seen.summary()["missing"] == []
+    coverage = Coverage()
+    coverage.hits.update(BINS)
+    page = report.render(measured | {"coverage": coverage.summary() | {"movers": seen.summary()}})
+    assert "Of programs 108 of 108 cross bins" in page and page.count("48 / 48") == 2
+    seen.hits[bins[-1]] = 0
+    summary = seen.summary()
+    assert summary["missing"] == [bins[-1]._asdict()] and summary["hit"] == 107
+    page = report.render(measured | {"coverage": coverage.summary() | {"movers": summary}})
+    assert "Of programs 107 of 108" in page and 'class="bad"' in page and "47 / 48" in page
+
+
+def test_an_engine_by_itself():
+    """What it does waits for all before it, and all behind it for that; the rest is as it was."""
+    fill, rows = Fill(0, 0, 1, 0, 1), Rows(source=0, words=1, address=0, groups=1, rows=1)
+    waiting = replace(rows, waits=after({Engine.FILL: 3, Engine.ARRAY: 2}))
+    made = mover_coverage._apart([fill, waiting, Sync()], Engine.FILL)
+    assert made[0].waits == after(dict.fromkeys(Engine, 0))
+    assert made[1].waits == after({Engine.FILL: 0, Engine.ARRAY: 2}) and made[2] == Sync()
+
+
+@pytest.mark.slow
+def test_every_bin_of_programs_is_seen():
+    summary = demo.coverage(Console(quiet=True))
+    assert summary["movers"]["hit"] == 108 and summary["missing"] == []
