@@ -58,9 +58,10 @@ AT_ONCE = 256
 
 
 class ModelTransport:
-    """A device of `config` as a transport for the driver (`transport.Transport`)."""
+    """A device of `config` as a transport for the driver (`transport.Transport`); some bytes of its
+    external memory may answer COPYs with errors."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, broken: range = range(0)):
         self.config = config
         self._arithmetic = ARITHMETIC[config.accumulation]
         dtype = numbers.raw_dtype(config.format)
@@ -85,7 +86,7 @@ class ModelTransport:
         self._memory = np.zeros((config.tensor_words, config.stream_bytes), np.uint8)
         self._image: Image | None = None
         self._side = Side()
-        self._external = external.ExternalMemory()
+        self._external = external.ExternalMemory(broken)
         self._flags = 0
         self._counters = dict.fromkeys(COUNTED, 0)
         self._sums = self._zeros()

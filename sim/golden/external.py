@@ -9,9 +9,11 @@ PAGE = 1 << 12
 
 
 class ExternalMemory:
-    """Bytes, zeros at first; as much room is taken as is written to."""
+    """Bytes, zeros at first; as much room is taken as is written to. Those that are `broken`, whole
+    beats of the bus, answer with errors."""
 
-    def __init__(self):
+    def __init__(self, broken: range = range(0)):
+        self.broken = broken
         self._pages: dict[int, np.ndarray] = {}
 
     def read(self, address: int, count: int) -> np.ndarray:
@@ -59,7 +61,8 @@ def refused(config: Config, copy: Copy) -> tuple[bool, bool]:
 def run(config: Config, copy: Copy, external: ExternalMemory, tensor: np.ndarray) -> bool:
     """Copy rows between `external` and `tensor`, uint8 [words, bytes of a word].
 
-    Returns whether all of them are whole inside both: the others are left out.
+    Returns whether all of them are whole inside both, and no byte was broken: others are left out,
+    and so is what lies in one beat of a row with a broken one.
     """
     size = _unit(config, copy)
     units = -(-copy.row_bytes // size)
@@ -76,12 +79,24 @@ def run(config: Config, copy: Copy, external: ExternalMemory, tensor: np.ndarray
             whole = False
             continue
         held = tensor[first : first + units].reshape(units, -1, size)[:, lane]
+        bad = _broken(external.broken, address, copy.row_bytes)
+        whole &= not bad.any()
         if copy.outward:
-            external.write(address, held.reshape(-1)[: copy.row_bytes])
-        else:
-            came = external.read(address, copy.row_bytes)
-            held[:] = np.pad(came, (0, units * size - copy.row_bytes)).reshape(units, size)
+            data = held.reshape(-1)[: copy.row_bytes]
+            external.write(address, np.where(bad, external.read(address, copy.row_bytes), data))
+            continue
+        rest = 0, units * size - copy.row_bytes
+        came = np.pad(external.read(address, copy.row_bytes), rest).reshape(units, size)
+        beats = np.arange(units * size) // config.stream_bytes
+        lost = np.isin(beats, beats[: copy.row_bytes][bad]).reshape(units, size)
+        held[:] = np.where(lost, held, came)
     return whole
+
+
+def _broken(broken: range, address: int, count: int) -> np.ndarray:
+    """Which of some bytes are."""
+    places = address + np.arange(count)
+    return (places >= broken.start) & (places < broken.stop)
 
 
 def _unit(config: Config, copy: Copy) -> int:

@@ -186,7 +186,7 @@ def _copy(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
         "outward": int(rng.integers(2)),
         "whole": whole,
         "line": int(rng.choice([0, 0, 1, 3])),
-        "external": int(rng.choice([0, last - int(rng.integers(40)), int(rng.integers(500))])),
+        "external": int(rng.choice([0, last - int(rng.integers(40)), int(rng.integers(1500))])),
         "row_bytes": row_bytes,
         "stride": int(rng.choice([0, 1, row_bytes, row_bytes + 5])),
         "line_stride": int(rng.integers(100)),

@@ -306,14 +306,16 @@ SIMULATED = [ONE, LANES]
 
 @pytest.mark.parametrize("config", SIMULATED, ids=lambda c: c.name)
 @pytest.mark.parametrize("outward", [0, 1])
-def test_errors_of_the_memory(config, outward):
+@pytest.mark.parametrize("modelled", [True, False], ids=["model", "simulated"])
+def test_errors_of_the_memory(config, outward, modelled):
     """What lies in broken beats stays as it was, all else is copied; the device goes on."""
     rng, size = np.random.default_rng(9), config.stream_bytes
-    transport = simulated(config)
+    broken = range(40 * size, 42 * size)
+    transport = ModelTransport(config, broken) if modelled else simulated(config)
     with Device(transport) as device:
         memories = Memories(device, rng)
-        broken = range(40 * size, 42 * size)
-        transport.behave(External(broken=broken))
+        if isinstance(transport, SimulatedTransport):
+            transport.behave(External(broken=broken))
         for first, whole in ((38 * size, 0), (40 * size + 3, 1), (39 * size - 1, 0), (0, 0)):
             device.clear()
             copy = Copy(
@@ -329,7 +331,8 @@ def test_errors_of_the_memory(config, outward):
             memories.move(copy, broken)
             exchange(device, [copy, Sync()])
             assert device.flags() == ({Flag.EXTERNAL} if first else set())
-        transport.behave(External())
+        if isinstance(transport, SimulatedTransport):
+            transport.behave(External())
         memories.check()
 
 

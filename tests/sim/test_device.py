@@ -27,7 +27,7 @@ from heddle.sw.host.open import open_device
 from heddle.sw.report import cross_coverage
 from heddle.sw.report.coverage import format_of
 from heddle.sw.report.cross_coverage import CONFIGS, compare, random_product
-from heddle.sw.transports.simulated import SimulatedTransport, Stalls
+from heddle.sw.transports.simulated import External, SimulatedTransport, Stalls
 
 from .devices import TINY
 
@@ -156,6 +156,8 @@ def test_directed_products(config):
 
 EVERYTHING = replace(TINY, name="everything", external_bits=14)
 """A vector unit, side operands and external memory: all that reads and writes tensor memory."""
+SLOW = External(latency=37, bandwidth=0.7, stall=0.3, broken=range(1000, 1096))
+"""How that behaves: some of it, where no words of the host lie, answers with errors."""
 
 
 @pytest.mark.parametrize(
@@ -169,6 +171,9 @@ def test_packets_good_and_bad(config):
     packets = [traffic.command(config, rng, ordered=True) for _ in range(400)]
     packets.append(packet_of(config, Sync()))
     simulated, model = transport("sim", config), transport("model", config)
+    if config.external_bits:
+        simulated.behave(SLOW)
+        model = ModelTransport(config, SLOW.broken)
     got, want = simulated.exchange(packets), model.exchange(packets)
     statuses = set()
     for a, b in zip(got, want, strict=True):
