@@ -57,18 +57,18 @@ def convolved(images: np.ndarray, weights: np.ndarray, kernel: Kernel) -> np.nda
     return np.array(made)
 
 
-def check(device: Device, kernel: Kernel, channels: int, abreast: int = 1) -> None:
-    """Four images of 5 x 6 pixels, twice; so many of them abreast in tensor memory."""
+def check(device: Device, kernel: Kernel, channels: int, abreast: int = 1, count: int = 4) -> None:
+    """Images of 5 x 6 pixels, twice; so many of them abreast in tensor memory."""
     config, rng = device.config, np.random.default_rng(kernel.size[0] + channels)
     weights = rng.integers(-3, 4, (*kernel.size, channels, 5))
     builder = Builder(config)
-    given = builder.external(4 * 5 * 6, channels, packed=True)
-    windows = Windows(config, 4, 5, 6, channels, kernel, abreast)
+    given = builder.external(count * 5 * 6, channels, packed=True)
+    windows = Windows(config, count, 5, 6, channels, kernel, abreast)
     images = builder.windows(given, windows)
     height, width = kernel.out(Images(given.inside, 5, 6))
     assert (height, width) == windows.rest.out(images)
     assert images.tensor.columns == kernel.size[1] * channels
-    made = images.made(builder.tensor(4 * height * width, 5, 32), windows.rest)
+    made = images.made(builder.tensor(count * height * width, 5, 32), windows.rest)
     matrix = windows.weights(as_matrix(weights.astype(float)))
     packed = packing.pack(matrix, config.format)
     settings, output = settings_of(config, 5), OutputFormat.FP32
@@ -76,7 +76,7 @@ def check(device: Device, kernel: Kernel, channels: int, abreast: int = 1) -> No
     program = builder.program()
     programs.load(device, program)
     for _ in range(2):
-        pixels = rng.integers(-9, 10, (4, 5, 6, channels))
+        pixels = rng.integers(-9, 10, (count, 5, 6, channels))
         raw = to_raw(pixels.reshape(-1, channels), config.format)
         device.write_memory(given.address, given.to_words(raw), external=True)
         programs.run(device, program)
@@ -97,7 +97,7 @@ def test_windows_of_packed_images(config, abreast, kernel, channels):
 def test_windows_on_the_device():
     kernel = Kernel((2, 3), padding=(0, 1))
     with Device(simulated(ONE, external=SLOW)) as device:
-        check(device, kernel, 1)
+        check(device, kernel, 1, count=1)
 
 
 def test_what_windows_save():
