@@ -92,6 +92,9 @@ class Config:
     no vector unit."""
     external_bits: int = 0
     """Width of the byte addresses of external memory, behind an AXI4 port; 0: there is none."""
+    training: bool = False
+    """The row mover can transpose, and rows of a tensor can be weights: products that are summed
+    over rows, as weight gradients are."""
     compact: bool = False
     """For the smallest devices, with a slow clock behind a slow line: no counters but those of
     commands and errors (they read as zero), no queues where there need not be any, an epilogue of
@@ -111,7 +114,8 @@ class Config:
                 whole = isinstance(value, Integral) and not isinstance(value, bool)
                 check(field.name, whole, "an integer")
                 object.__setattr__(self, field.name, int(value))  # NumPy's become Python's
-        check("compact", isinstance(self.compact, bool), "True or False")
+        for field in ("compact", "training"):
+            check(field, isinstance(getattr(self, field), bool), "True or False")
         check("rows", 1 <= self.rows <= MAX_ROWS, f"from 1 to {MAX_ROWS}")
         check("columns", 1 <= self.columns <= MAX_COLUMNS, f"from 1 to {MAX_COLUMNS}")
         check("format", self.format in FORMATS.values(), f"one of {', '.join(FORMATS)}")
@@ -199,6 +203,17 @@ class Config:
             not bits or self.stream_bytes in AXI_BYTES,
             f"0 if a beat has {self.stream_bytes} bytes, not 4 to 128 (other lanes may do)",
         )
+        check("training", not self.training or words > 0, "False if there is no tensor memory")
+        check(
+            "training",
+            not self.training
+            or (
+                self.rows % self.group == self.columns % self.group == 0
+                and self.lanes <= self.group
+            ),
+            f"False unless rows ({self.rows}) and columns ({self.columns}) are whole groups of "
+            f"{self.group}, and lanes ({self.lanes}) no more than a group",
+        )
         check("runs_ahead", 2 <= self.runs_ahead <= 16, "from 2 to 16")
 
     @property
@@ -245,6 +260,11 @@ class Config:
     def group_bytes(self) -> int:
         """Size of a group of activations: what a lane of a word of tensor memory holds."""
         return self.group * self.format.bits // 8
+
+    @property
+    def dense_groups(self) -> int:
+        """Groups of a tensor's rows that become dense weights in one cycle."""
+        return gcd(self.lanes, self.columns // self.group)
 
     @property
     def store_bytes(self) -> int:
@@ -333,6 +353,7 @@ class Config:
             "tensor_words": self.tensor_words,
             "vector_lanes": self.vector_lanes,
             "external_bits": self.external_bits,
+            "training": self.training,
             "compact": self.compact,
             "accumulator_bits": self.accumulator_bits,
             "stream_bytes": self.stream_bytes,
@@ -381,7 +402,7 @@ def changed(config: Config, **changes) -> Config:
     if cannot and "tensor_words" not in changes:
         changes["tensor_words"] = 0
     if changes.get("tensor_words") == 0:
-        changes = {"vector_lanes": 0, "external_bits": 0} | changes
+        changes = {"vector_lanes": 0, "external_bits": 0, "training": False} | changes
     without = replace(config, **{"vector_lanes": 0} | changes)
     if without.stream_bytes < INSTRUCTION_BYTES:
         return without

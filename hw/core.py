@@ -219,6 +219,8 @@ class Core(wiring.Component):
         self._either(m, write, filler.write.valid, filler.write, sequencer.write)
         self._either(m, activations.write, mover.write.valid, mover.write, write)
         self._either(m, weights.indices, filler.indices.valid, filler.indices, write)
+        if config.training:
+            m.d.comb += [activations.turned.eq(mover.turned), weights.skewed.eq(filler.skewed)]
         settings = settings_signature(config).create(path=("setting",))
         self._either(m, settings, filler.settings.valid, filler.settings, sequencer.settings)
         connect_checked(m, write, weights.write, schedule.write)

@@ -134,7 +134,12 @@ whether the command at hand waits for room in its queue."""
 
 
 def FILL(config: Config) -> data.StructLayout:
-    """A FILL command, checked, on its way to the filler; of `settings` or to its target."""
+    """A FILL command, checked, on its way to the filler; of `settings` or to its target. Or, for
+    training, a DENSE: `pitch` and `groups` are its own."""
+    training = {}
+    if config.training:
+        own = {name: DENSE(config).members[name] for name in ("pitch", "groups")}
+        training = {"dense": 1, **own}
     return data.StructLayout(
         {
             "target": Target,
@@ -143,8 +148,36 @@ def FILL(config: Config) -> data.StructLayout:
             "words": WORDS(config),
             "indices": WORDS(config),
             "settings": 1,
+            **training,
         }
     )
+
+
+def DENSE(config: Config) -> data.StructLayout:
+    """Rows of a tensor that become dense weights: a DENSE command. There are `groups` of those that
+    a row has for all columns."""
+    return data.StructLayout(
+        {
+            "address": range(2 * config.weight_slots),
+            "count": range(config.weight_slots + 1),
+            "words": WORDS(config),
+            "pitch": 16,
+            "groups": range(config.columns // config.group + 1),
+        }
+    )
+
+
+def TURNED(config: Config) -> data.StructLayout:
+    """How a chunk of `lanes` groups of activations is written: if `transposed`, element i of the
+    groups goes to row i of the M rows that the chunk's number names, and there into `part`, a part
+    of as many elements as there are lanes."""
+    return data.StructLayout({"transposed": 1, "part": range(config.group // config.lanes)})
+
+
+def SKEWED(config: Config) -> data.StructLayout:
+    """How a chunk of groups of values is written: if it is `skewed`, its first `turn` groups are
+    the last of so many slots that follow each other, and the groups from there on the first."""
+    return data.StructLayout({"skewed": 1, "turn": range(config.dense_groups)})
 
 
 SETTING = data.StructLayout({"scale": 16, "exponent": signed(16), "bias": signed(BIAS_BITS)})
@@ -209,6 +242,7 @@ def GATHERED(config: Config) -> data.StructLayout:
             "address": 16,
             "chunk": 8,
             "end": 1,
+            **({"turned": TURNED(config)} if config.training else {}),
         }
     )
 

@@ -1,13 +1,13 @@
 """The buffer at the array's west edge: a bank of groups for each row."""
 
-from amaranth import Cat, Module, Shape
+from amaranth import Cat, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.commands import Target
 from ..isa.maps import address_bits
-from ..layouts import group_signature, operand, write_signature
+from ..layouts import TURNED, group_signature, operand, write_signature
 from ..lib.library import Library, instantiate
 from ..lib.pipeline import register
 from .bank import Bank, ChunkWriter, Decoders
@@ -19,9 +19,15 @@ class ActivationFeeder(wiring.Component):
     Latency: a read of cycle t reaches row r's link in cycle t + 2 + r. Throughput: one group a
     row a cycle, no stalls. A chunk may be read 3 cycles after it was on the write bus.
 
+    For training a chunk is also written across: its groups' elements i to a part of row i's group,
+    of M rows (`layouts.TURNED`). Both ways an element passes one rotation, so that each part of a
+    bank has one place that it is written from: of the chunk's elements that are the same modulo
+    `lanes`, the one that both its row's and its own number name, added.
+
     Members
     -------
     write : the write bus
+    turned : In(layouts.TURNED), for training, with it
     address, load : In, read request; `load` strobes
     groups : R group links
     nonfinite : Out(1), an infinity or NaN was written
@@ -37,6 +43,7 @@ class ActivationFeeder(wiring.Component):
                 "load": In(1),
                 "groups": Out(group_signature(config)).array(config.rows),
                 "nonfinite": Out(1),
+                **({"turned": In(TURNED(config))} if config.training else {}),
             }
         )
 
@@ -55,13 +62,19 @@ class ActivationFeeder(wiring.Component):
 
         writer = ChunkWriter(m, config, Target.ACTIVATIONS, self.write, group, decode)
         m.d.sync += self.nonfinite.eq(writer.selected & Cat(decoders.nonfinite).any())
+        turned = self._turned(m, writer) if config.training else None
         # A weight is held for a cycle after its bank, and a group must take as long. Its request is
         # held before the bank instead: it has far fewer bits than a group.
         request = register(m, "request", {"address": self.address, "load": self.load})
         for row in range(config.rows):
             size = Shape.cast(group).width, 2 * config.activation_groups
-            bank = instantiate(m, f"bank_{row}", Bank, *size, library=self.library)
+            parts = (config.group // config.lanes,) if turned else ()
+            bank = instantiate(m, f"bank_{row}", Bank, *size, *parts, library=self.library)
             writer.drive(m, row, bank)
+            if turned:
+                enable, element = turned
+                elements = (element(row, e) for e in range(config.group))
+                m.d.comb += [bank.write_en.eq(enable(row)), bank.write_data.eq(Cat(elements))]
             m.d.comb += [
                 bank.read_address.eq(request["address"]),
                 bank.read_en.eq(request["load"]),
@@ -72,3 +85,49 @@ class ActivationFeeder(wiring.Component):
                 self.groups[row].load.eq(request["load"]),
             ]
         return m
+
+    def _turned(self, m: Module, writer: ChunkWriter):
+        """Which parts of a row's bank are written, and with what element: two functions, of a row,
+        and of a row and a place in its group."""
+        config, lanes = self.config, self.config.lanes
+        parts = config.group // lanes
+        turn = Mux(self.turned.transposed, self.turned.part, self.write.chunk % parts)
+        taken = register(m, "turned", {"across": self.turned.transposed, "turn": turn})
+        across, turn = taken["across"], taken["turn"]
+        rotated = {}
+        for first in range(lanes):
+            for second in range(lanes):
+                # Of those, a row's part is `parts` elements that are `lanes` apart; or, across, of
+                # another group those of as many rows.
+                chosen = [
+                    Mux(
+                        across,
+                        Value.cast(writer.data[second][n * lanes + first]),
+                        Value.cast(writer.data[first][n * lanes + second]),
+                    )
+                    for n in range(parts)
+                ]
+                # Rotated by 1, by 2, by 4: fewer multiplexers than a choice of all.
+                for bit in range(len(turn)):
+                    by, before = 1 << bit, chosen
+                    chosen = [
+                        Signal.like(one, name=f"turned_{first}_{second}_{by}_{n}")
+                        for n, one in enumerate(before)
+                    ]
+                    m.d.comb += [
+                        chosen[n].eq(Mux(turn[bit], before[n - by], before[n]))
+                        for n in range(parts)
+                    ]
+                for n, place in enumerate(chosen):
+                    rotated[first, second, n] = place
+
+        def enable(row: int):
+            mine = writer.enable[row // config.group] & across
+            own = writer.enable[row // lanes] & ~across
+            return Cat(own | (mine & (turn == part)) for part in range(parts))
+
+        def element(row: int, place: int):
+            both = row // lanes + place // lanes
+            return rotated[row % lanes, place % lanes, both % parts]
+
+        return enable, element

@@ -29,15 +29,16 @@ from ..lib.pipeline import register_unless
 class Bank(wiring.Component):
     """A buffer of raw words with one write and one read port: simple dual-port block RAM.
 
-    Latency: 1 cycle from `read_en` to `read_data`, which then stays. Reading and writing one
-    address in one cycle is not allowed.
+    Each of a word's `parts` is written if its bit of `write_en` is set. Latency: 1 cycle from
+    `read_en` to `read_data`, which then stays. Reading and writing one address in one cycle is not
+    allowed.
     """
 
-    def __init__(self, width: int, depth: int):
-        self.width, self.depth = width, depth
+    def __init__(self, width: int, depth: int, parts: int = 1):
+        self.width, self.depth, self.parts = width, depth, parts
         super().__init__(
             {
-                "write_en": In(1),
+                "write_en": In(parts),
                 "write_address": In(range(depth)),
                 "write_data": In(width),
                 "read_en": In(1),
@@ -51,7 +52,8 @@ class Bank(wiring.Component):
         m.submodules.memory = memory = Memory(
             shape=self.width, depth=self.depth, init=[], attrs={"no_rw_check": 1}
         )
-        write, read = memory.write_port(), memory.read_port()
+        part = None if self.parts == 1 else self.width // self.parts
+        write, read = memory.write_port(granularity=part), memory.read_port()
         m.d.comb += [
             write.en.eq(self.write_en),
             write.addr.eq(self.write_address),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.commands import Target
 from ..isa.maps import address_bits
-from ..layouts import operand, weight_signature, write_signature
+from ..layouts import SKEWED, operand, weight_signature, write_signature
 from ..lib.library import Library, instantiate
 from ..lib.pipeline import register
 from .bank import Bank, ChunkWriter, Decoders
@@ -24,6 +24,7 @@ class WeightFeeder(wiring.Component):
     -------
     write : the write bus
     indices : with tensor memory, a write bus for indices alone
+    skewed : In(layouts.SKEWED), for training, with values on the write bus
     address, valid, last : In, read request
     weights : C weight links
     nonzero : Out(range(C + 1)), weights that were not zero on the links three cycles ago
@@ -34,6 +35,8 @@ class WeightFeeder(wiring.Component):
         self.config = config
         self.library = library
         memory = {"indices": In(write_signature(config))} if config.tensor_words else {}
+        if config.training:
+            memory["skewed"] = In(SKEWED(config))
         super().__init__(
             memory
             | {
@@ -55,6 +58,7 @@ class WeightFeeder(wiring.Component):
         bus = self.indices if config.tensor_words else self.write
         indices = ChunkWriter(m, config, Target.INDICES, bus, config.index_bits, lambda _, raw: raw)
         m.d.sync += self.nonfinite.eq(values.selected & Cat(decoders.nonfinite).any())
+        skewed = self._skewed(m, values) if config.training else None
         depth = 2 * config.weight_slots
         request = {"address": self.address, "valid": self.valid, "last": self.last}
         value_bits = Shape.cast(operand(config.format)).width
@@ -66,6 +70,8 @@ class WeightFeeder(wiring.Component):
                 for name, width in widths.items()
             )
             values.drive(m, column, value)
+            if skewed:
+                m.d.comb += value.write_address.eq(skewed[column // config.group])
             indices.drive(m, column, index)
             for bank in (value, index):
                 m.d.comb += [
@@ -85,3 +91,14 @@ class WeightFeeder(wiring.Component):
         parts = register(m, "part", {n: sum(part) for n, part in enumerate(parts)})
         m.d.sync += self.nonzero.eq(sum(parts.values()))
         return m
+
+    def _skewed(self, m: Module, values: ChunkWriter) -> list:
+        """The slot that each group of columns takes of a chunk: of one that is skewed one of as
+        many slots as it has groups."""
+        fields = {"skewed": self.skewed.skewed, "turn": self.skewed.turn}
+        taken = register(m, "skewed", fields)
+        slots = []
+        for number in range(self.config.columns // self.config.group):
+            among = (number - taken["turn"])[: len(self.skewed.turn)]
+            slots.append(values.address | Mux(taken["skewed"], among, 0))
+        return slots

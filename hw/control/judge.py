@@ -12,6 +12,7 @@ from ..isa.commands import (
     FILL_SETTINGS,
     ColumnSettings,
     Copy,
+    Dense,
     Fill,
     Image,
     Load,
@@ -89,6 +90,7 @@ class Judge(wiring.Component):
                 **(self._beside_tensors(m, run) if self.config.tensor_words else {}),
                 **(self._vector_wrong() if self.config.vector_lanes else {}),
                 **(self._copy_wrong() if self.config.external_bits else {}),
+                **({"dense": self._dense_wrong()} if self.config.training else {}),
             },
         )
         problem, ended = self.problem, self.ended
@@ -156,6 +158,9 @@ class Judge(wiring.Component):
                         m.d.comb += problem.eq(Status.BAD_ADDRESS)
                     with m.If(found["lines"]):
                         m.d.comb += problem.eq(Status.BAD_FIELD)
+            if self.config.training:
+                with m.Case(Opcode.DENSE), m.If(found["dense"]):
+                    m.d.comb += problem.eq(Status.BAD_ADDRESS)
             with m.Default():
                 m.d.comb += problem.eq(Status.BAD_OPCODE)
         return m
@@ -231,8 +236,31 @@ class Judge(wiring.Component):
             | (rows.tap_y >= limits.kernel_height)
             | (rows.group >= limits.groups)
             | (rows.start_lanes >= self.config.lanes)
-            | (rows.offset_lanes >= self.config.lanes),
+            | (rows.offset_lanes >= self.config.lanes)
+            | self._turned_wrong(rows),
         }
+
+    def _turned_wrong(self, rows):
+        """Rows are to be transposed and cannot, or more of their pixels are missing than of one
+        group, or of rows that are not transposed."""
+        if not self.config.training:
+            return rows.transposed | (rows.missing != 0)
+        return rows.missing >= Mux(rows.transposed, self.config.group, 1)
+
+    def _dense_wrong(self):
+        """A DENSE's words are not all in tensor memory, or its slots not whole groups of a page."""
+        config, dense = self.config, view(Dense, self.header)
+        depth, place = config.weight_slots, config.group.bit_length() - 1
+        inside = dense.address[: depth.bit_length() - 1]
+        slots = ((dense.count + (config.group - 1)) >> place) << place
+        return (
+            self._beyond(dense.source, dense.words)
+            | (dense.words == 0)
+            | (dense.count == 0)
+            | dense.address[:place].any()
+            | (dense.address >= 2 * depth)
+            | (inside + slots > depth)
+        )
 
     def _vector_wrong(self) -> dict:
         """A VECTOR's program or a stream is not all in tensor memory (`vector`); it has no

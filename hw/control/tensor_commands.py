@@ -1,5 +1,5 @@
-"""What commands want of tensor memory and of external memory: WRITE, READ, FILL, ROWS, IMAGE,
-VECTOR, COPY, RUNs that store and their SIDE operands; and the queues of all engines."""
+"""What commands want of tensor memory and of external memory: WRITE, READ, FILL, DENSE, ROWS,
+IMAGE, VECTOR, COPY, RUNs that store and their SIDE operands; and the queues of all engines."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -13,6 +13,7 @@ from ..isa.commands import (
     FILL_SETTINGS,
     WAITS_AT,
     Copy,
+    Dense,
     Fill,
     Image,
     Opcode,
@@ -56,9 +57,9 @@ class TensorCommands(wiring.Component):
     """Begin a good command when its turn has come; and queue RUNs, which wait as FILLs and ROWS do.
 
     Latency: none from `begin` to `begun`; `header` must be there a cycle before. Stall rule: FILL,
-    ROWS, IMAGE, VECTOR, RUN and COPY wait while their queue is full, a WRITE while anything before
-    it has tensor memory to read or to write, a READ while anything has to write. Those of external
-    memory go to the copy engine's queue.
+    DENSE, ROWS, IMAGE, VECTOR, RUN and COPY wait while their queue is full, a WRITE while anything
+    before it has tensor memory to read or to write, a READ while anything has to write. Those of
+    external memory go to the copy engine's queue.
 
     Members
     -------
@@ -179,6 +180,8 @@ class TensorCommands(wiring.Component):
             (Opcode.ROWS, dispatcher.rows),
             (Opcode.IMAGE, dispatcher.rows),
         ]
+        if self.config.training:
+            queues.append((Opcode.DENSE, self._dense(m)))
         if self.config.vector_lanes:
             queues.append((Opcode.VECTOR, self._vectors(m)))
         writing = dispatcher.working[Engine.STORE] | dispatcher.working[Engine.VECTOR]
@@ -203,6 +206,25 @@ class TensorCommands(wiring.Component):
         if self.config.external_bits:
             self._copies(m, write, read)
         return m
+
+    def _dense(self, m: Module):
+        """A DENSE's way to the queue of FILLs, which is returned."""
+        dense, queue = view(Dense, self.header), self.dispatcher.fills
+        wanted = queue.payload
+        blocks = self.config.columns // self.config.group
+        m.d.comb += [
+            wanted.pitch.eq(dense.pitch),
+            wanted.groups.eq(Mux(dense.groups > blocks, blocks, dense.groups)),
+        ]
+        with m.If(self.header[:8] == Opcode.DENSE):
+            m.d.comb += [
+                wanted.dense.eq(1),
+                wanted.settings.eq(0),
+                *(wanted[name].eq(dense[name]) for name in ("address", "count")),
+                wanted.words.address.eq(dense.source),
+                wanted.words.count.eq(dense.words),
+            ]
+        return queue
 
     def _vectors(self, m: Module):
         """A VECTOR's way to its queue, which is returned."""

@@ -58,6 +58,8 @@ class Opcode(IntEnum):
     """Run a program of the vector unit over tensors in tensor memory."""
     COPY = 12
     """Copy rows of bytes from external memory to tensor memory, or back."""
+    DENSE = 13
+    """Fill the weights' buffers with rows of a tensor, as dense weights."""
 
 
 class Target(IntEnum):
@@ -360,6 +362,10 @@ class Rows(_Command):
     """Fill words `address` to ``address + groups - 1`` of the activations' buffer, for R output
     pixels that follow each other (`Image`): their groups in order, from group `group` of tap
     (`tap_y`, `tap_x`) on. Rows from `rows` on are zeros.
+
+    If `transposed`, row r holds element ``r % M`` of the r // M-th of these groups, of so many
+    pixels that follow each other as `groups` words have elements: M each, but for the last
+    `missing`, which are zeros. Only of a device with `training`.
     """
 
     opcode = Opcode.ROWS
@@ -384,6 +390,9 @@ class Rows(_Command):
     offset_words: int = _bits(16, default=0)
     """The step from a pixel's first tap to tap (`tap_y`, `tap_x`)."""
     offset_lanes: int = _bits(4, default=0)
+    transposed: int = _bits(1, default=0)
+    missing: int = _bits(4, default=0)
+    """Less than M, and 0 if the rows are not transposed."""
     waits: int = _waits()
 
 
@@ -477,14 +486,49 @@ class Copy(_Command):
     waits: int = _waits()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dense(_Command):
+    """Fill slots `address` to ``address + count - 1`` of the weights' buffers, values and indices,
+    with rows of a tensor, as dense weights: slot s is row s, column c its element c.
+
+    The rows lie in windows of one for each lane (`Image`): word `source` holds the first group of
+    rows 0 to lanes - 1, the next window begins `pitch` words later. C / M groups of a row are the
+    weights of all columns; those from `groups` on are zeros. Slots come in whole groups of M, whose
+    places are their indices: those behind the last row are zeros.
+    """
+
+    opcode = Opcode.DENSE
+    address: int = _bits(16)
+    """A multiple of M."""
+    count: int = _bits(16)
+    source: int = _bits(16)
+    """The first of the `words` that it may read."""
+    words: int = _bits(16)
+    pitch: int = _bits(16)
+    groups: int = _bits(16)
+    waits: int = _waits()
+
+
 Command = (
-    Load | ColumnSettings | Run | Sync | Write | Read | Fill | Rows | Image | Side | Vector | Copy
+    Load
+    | ColumnSettings
+    | Run
+    | Sync
+    | Write
+    | Read
+    | Fill
+    | Rows
+    | Image
+    | Side
+    | Vector
+    | Copy
+    | Dense
 )
 COMMANDS: dict[Opcode, type[Command]] = {
     kind.opcode: kind
     for kind in (
         *(Load, ColumnSettings, Run, Sync, Write, Read),
-        *(Fill, Rows, Image, Side, Vector, Copy),
+        *(Fill, Rows, Image, Side, Vector, Copy, Dense),
     )
 }
 WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
@@ -493,7 +537,11 @@ WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
 
 def opcodes(config: Config) -> tuple[Opcode, ...]:
     """The commands that a device of `config` knows."""
-    more = {Opcode.VECTOR: config.vector_lanes, Opcode.COPY: config.external_bits}
+    more = {
+        Opcode.VECTOR: config.vector_lanes,
+        Opcode.COPY: config.external_bits,
+        Opcode.DENSE: config.training,
+    }
     return tuple(
         code for code in Opcode if code < Opcode.WRITE or more.get(code, config.tensor_words)
     )

@@ -70,6 +70,7 @@ FIRST = (
     Register("tensor_words", Access.CONSTANT, "words of tensor memory, each a beat"),
     Register("vector_lanes", Access.CONSTANT, "lanes of the vector unit; 0: there is none"),
     Register("external_bits", Access.CONSTANT, "bits of external memory's byte addresses; 0: none"),
+    Register("training", Access.CONSTANT, "bit 0: rows can be transposed, and be dense weights"),
 )
 """In address order, four bytes each."""
 REGISTERS = (*FIRST, *(Register(c.name, Access.READ, c.text) for c in ENGINE_COUNTERS))
@@ -117,6 +118,7 @@ def constants(config: Config) -> dict[str, int]:
         "tensor_words": config.tensor_words,
         "vector_lanes": config.vector_lanes,
         "external_bits": config.external_bits,
+        "training": int(config.training),
     }
 
 
@@ -151,5 +153,6 @@ def config_from(read: dict[str, int], name: str = "device") -> Config:
         tensor_words=read["tensor_words"],
         vector_lanes=read["vector_lanes"],
         external_bits=read["external_bits"],
+        training=bool(read["training"]),
         compact=not read["stream"] >> 31,
     )

@@ -1,7 +1,7 @@
 """The filler: weights, their indices, group records and column settings from tensor memory to
 where the array finds them."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,14 +10,17 @@ from ..config import Config
 from ..isa.commands import Target
 from ..layouts import (
     DEAL,
+    DENSE,
     FILL,
     READ_PORT,
+    SKEWED,
     connect_checked,
     settings_signature,
     write_signature,
 )
 from ..lib.fifo import Fifo
 from .beats import BeatReader
+from .dense import DiagonalReader, PlaceWriter
 from .settings import SettingsDealer
 from .share import PortShare
 
@@ -101,11 +104,12 @@ class Dealer(wiring.Component):
 
 
 class Filler(wiring.Component):
-    """Take one FILL after another: values with their indices, one kind of word, or settings.
+    """Take one FILL after another: values with their indices, one kind of word, or settings; for
+    training also DENSEs, whose buses are the same.
 
     Latency: 7 cycles from a FILL to its first chunk. Throughput: a chunk of each bus a cycle, and
     two cycles more for each FILL; all read through one port, a word a cycle. Stall rule: waits for
-    the memory alone.
+    the memory alone, and a DENSE for all FILLs before it, as a FILL does for DENSEs.
 
     Members
     -------
@@ -116,6 +120,7 @@ class Filler(wiring.Component):
     finished : Out(1), a FILL's last chunk is on its bus, or its words have run out
     setting : Out(1), the FILL that is to be finished next sets columns
     faults : Out(3), of values, indices or settings: their words were not as they should be
+    skewed : Out(layouts.SKEWED), for training: how values are written
     """
 
     def __init__(self, config: Config):
@@ -130,6 +135,7 @@ class Filler(wiring.Component):
                 "finished": Out(1),
                 "setting": Out(1),
                 "faults": Out(3),
+                **({"skewed": Out(SKEWED(config))} if config.training else {}),
             }
         )
 
@@ -140,45 +146,98 @@ class Filler(wiring.Component):
         m.submodules.values = values = Dealer(self.config)
         m.submodules.indices = indices = Dealer(self.config)
         m.submodules.settings = settings = SettingsDealer(self.config)
-        connect_checked(m, share.port, wiring.flipped(self.port))
         connect_checked(m, share_words.port, share.readers[0])
         connect_checked(m, settings.port, share.readers[1])
         connect_checked(m, values.port, share_words.readers[0])
         connect_checked(m, indices.port, share_words.readers[1])
-        connect_checked(m, values.write, wiring.flipped(self.write))
-        connect_checked(m, indices.write, wiring.flipped(self.indices))
         connect_checked(m, settings.settings, wiring.flipped(self.settings))
         fill, dealers = self.fills.payload, (values, indices, settings)
         # All indices go one way, or they would overtake each other.
         alone, beside = fill.target == Target.INDICES, fill.indices.count != 0
-        wanted = Cat(~fill.settings & ~alone, ~fill.settings & (alone | beside), fill.settings)
-        m.submodules.begun = begun = Fifo(data.ArrayLayout(1, len(dealers)), FILLS_INSIDE)
-        ready = Cat(~wants | d.deals.ready for wants, d in zip(wanted, dealers, strict=True)).all()
-        takes = self.fills.valid & self.fills.ready
+        usual = ~fill.dense if self.config.training else Const(1)
+        wanted = [
+            usual & ~fill.settings & ~alone,
+            usual & ~fill.settings & (alone | beside),
+            usual & fill.settings,
+        ]
+        ways = [dealer.deals for dealer in dealers]
+        ends = [dealer.finished for dealer in dealers]
+        faults = [dealer.fault for dealer in dealers]
+        for dealer in dealers:
+            deal = dealer.deals.payload
+            first = Mux(alone | (dealer is not indices), fill.words, fill.indices)
+            m.d.comb += [
+                deal.target.eq(Target.INDICES if dealer is indices else fill.target),
+                deal.address.eq(fill.address),
+                deal.count.eq(fill.count),
+                Value.cast(deal.words).eq(first),
+            ]
+        takes, allowed = Signal(), Const(1)
+        if self.config.training:
+            diagonal, places = self._dense(m, share, values, indices)
+            wanted += [fill.dense, fill.dense]
+            ways += [diagonal.rows, places.rows]
+            ends += [diagonal.finished, places.finished]
+            faults[0] = faults[0] | diagonal.fault
+            allowed = self._one_kind(m, takes)
+        else:
+            connect_checked(m, share.port, wiring.flipped(self.port))
+            connect_checked(m, values.write, wiring.flipped(self.write))
+            connect_checked(m, indices.write, wiring.flipped(self.indices))
+        wanted = Cat(wanted)
+        m.submodules.begun = begun = Fifo(data.ArrayLayout(1, len(ways)), FILLS_INSIDE)
+        free = Cat(~wants | way.ready for wants, way in zip(wanted, ways, strict=True)).all()
+        ready = allowed & free
         # What each of the FILLs that have begun waits for, and what has ended of the later ones.
         m.d.comb += [
             self.fills.ready.eq(ready & begun.i.ready),
+            takes.eq(self.fills.valid & self.fills.ready),
             begun.i.valid.eq(self.fills.valid & ready),
             begun.i.payload.eq(wanted),
             begun.o.ready.eq(self.finished),
-            self.faults.eq(Cat(dealer.fault for dealer in dealers)),
+            self.faults.eq(Cat(faults)),
         ]
-        waits = Signal(len(dealers))
-        for n, dealer in enumerate(dealers):
-            deal, over = dealer.deals, Signal(range(2 * FILLS_INSIDE), name=f"over_{n}")
-            first = Mux(alone | (dealer is not indices), fill.words, fill.indices)
+        waits = Signal(len(ways))
+        for n, (way, end) in enumerate(zip(ways, ends, strict=True)):
+            over = Signal(range(2 * FILLS_INSIDE), name=f"over_{n}")
             m.d.comb += [
-                deal.valid.eq(takes & wanted[n]),
-                deal.payload.target.eq(Target.INDICES if dealer is indices else fill.target),
-                deal.payload.address.eq(fill.address),
-                deal.payload.count.eq(fill.count),
-                Value.cast(deal.payload.words).eq(first),
+                way.valid.eq(takes & wanted[n]),
                 waits[n].eq(begun.o.payload[n] & (over == 0)),
             ]
-            ended = self.finished & begun.o.payload[n]
-            m.d.sync += over.eq(over + dealer.finished - ended)
+            m.d.sync += over.eq(over + end - (self.finished & begun.o.payload[n]))
         m.d.comb += [
             self.finished.eq(begun.o.valid & (waits == 0)),
             self.setting.eq(begun.o.valid & begun.o.payload[dealers.index(settings)]),
         ]
         return m
+
+    def _dense(self, m: Module, share: PortShare, values: Dealer, indices: Dealer):
+        """What works on DENSEs, on the same port and buses as the others."""
+        config, fill = self.config, self.fills.payload
+        m.submodules.share_dense = share_dense = PortShare(config)
+        m.submodules.diagonal = diagonal = DiagonalReader(config)
+        m.submodules.places = places = PlaceWriter(config)
+        connect_checked(m, share_dense.port, wiring.flipped(self.port))
+        connect_checked(m, share.port, share_dense.readers[0])
+        connect_checked(m, diagonal.port, share_dense.readers[1])
+        for bus, usual, dense in (
+            (self.write, values.write, diagonal.write),
+            (self.indices, indices.write, places.write),
+        ):
+            for name in bus.signature.members:
+                one, two = (Value.cast(getattr(source, name)) for source in (dense, usual))
+                m.d.comb += Value.cast(getattr(bus, name)).eq(Mux(dense.valid, one, two))
+        m.d.comb += self.skewed.eq(diagonal.skewed)
+        for rows in (diagonal.rows.payload, places.rows.payload):
+            m.d.comb += [
+                Value.cast(rows[name]).eq(Value.cast(fill[name])) for name in DENSE(config).members
+            ]
+        return diagonal, places
+
+    def _one_kind(self, m: Module, takes) -> Signal:
+        """Whether what is offered is of the kind that is under way, or nothing is."""
+        inside, dense = Signal(range(FILLS_INSIDE + 1)), Signal()
+        m.d.sync += inside.eq(inside + takes - self.finished)
+        with m.If(takes):
+            m.d.sync += dense.eq(self.fills.payload.dense)
+        return (inside == 0) | (dense == self.fills.payload.dense)

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.commands import Target
-from ..layouts import GATHERED, READ_PORT, write_signature
+from ..layouts import GATHERED, READ_PORT, TURNED, write_signature
 from ..lib.pipeline import delay
 from .memory import TensorMemory
 
@@ -29,6 +29,7 @@ class Gatherer(wiring.Component):
     write : Out, the write bus: a chunk is a window
     finished : Out(1), with what has `end`
     busy : Out(1), something is under way
+    turned : Out(layouts.TURNED), for training: how the window is written
     """
 
     def __init__(self, config: Config):
@@ -40,6 +41,7 @@ class Gatherer(wiring.Component):
                 "write": Out(write_signature(config)),
                 "finished": Out(1),
                 "busy": Out(1),
+                **({"turned": Out(TURNED(config))} if config.training else {}),
             }
         )
 
@@ -96,6 +98,7 @@ class Gatherer(wiring.Component):
                     "address": 16,
                     "chunk": 8,
                     "end": 1,
+                    **({"turned": TURNED(config)} if config.training else {}),
                 }
             )
         )
@@ -108,6 +111,8 @@ class Gatherer(wiring.Component):
             token.chunk.eq(asked.chunk),
             token.end.eq(asked.end),
         ]
+        if config.training:
+            m.d.comb += token.turned.eq(asked.turned)
         here = delay(m, "fetched", token, TensorMemory.LATENCY)
         self._late = Signal()
         size = 8 * config.group_bytes
@@ -132,3 +137,8 @@ class Gatherer(wiring.Component):
             self.write.data.eq(Cat(window)),
             self.finished.eq(self.write.valid & here.end),
         ]
+        if config.training:
+            m.d.comb += [
+                self.turned.part.eq(here.turned.part),
+                self.turned.transposed.eq(self.write.valid & here.turned.transposed),
+            ]

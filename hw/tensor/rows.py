@@ -2,16 +2,18 @@
 
     ROWS ─► RowWalk ─► a window's pixels ─► each tap's groups ─► Gatherer ─► banks
 
-Rows are made as a convolution needs them, tap after tap; a matrix is one of single pixels.
+Rows are made as a convolution needs them, tap after tap; a matrix is one of single pixels. Rows
+that are transposed are read the same way, the elements of M rows at a time, of `lanes` pixels.
 """
 
-from amaranth import Cat, Module, Mux, Signal
+from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.commands import Rows
-from ..layouts import FIELDS, PIXEL, READ_PORT, WALK, connect_checked, write_signature
+from ..layouts import FIELDS, PIXEL, READ_PORT, TURNED, WALK, connect_checked, write_signature
+from ..lib.pipeline import times
 from .gather import Gatherer
 from .walk import RowWalk, moved
 
@@ -21,14 +23,15 @@ class RowMover(wiring.Component):
 
     Latency: `lanes` + 8 cycles from a ROWS to its first group. Throughput: a group of each lane a
     cycle, also from one ROWS to the next, if a row has more groups than there are lanes, and a
-    window's groups lie in different lanes of the memory (`Gatherer`). Stall rule: waits for the
-    memory alone.
+    window's groups lie in different lanes of the memory (`Gatherer`); transposed, if R / M is no
+    less than there are lanes, else a pixel a cycle. Stall rule: waits for the memory alone.
 
     Members
     -------
     rows : In stream of layouts.WALK
     port : Out(layouts.READ_PORT)
-    write : Out, the write bus: a chunk is a window
+    write : Out, the write bus: a chunk is a window, or a group of rows that are transposed
+    turned : Out(layouts.TURNED), for training: how a chunk is written
     finished : Out(1), with the last group of a ROWS, or with an IMAGE
     fault : Out(1), a group would have been read that is not in the ROWS' words; it is zeros
     """
@@ -48,6 +51,7 @@ class RowMover(wiring.Component):
                 "address": 16,
                 "chunk": 8,
                 "end": 1,
+                **({"there": 1, "turned": TURNED(config)} if config.training else {}),
             }
         )
         """A tap's group, which is a step from where each pixel lies."""
@@ -58,6 +62,7 @@ class RowMover(wiring.Component):
                 "write": Out(write_signature(config)),
                 "finished": Out(1),
                 "fault": Out(1),
+                **({"turned": Out(TURNED(config))} if config.training else {}),
             }
         )
 
@@ -68,6 +73,8 @@ class RowMover(wiring.Component):
         connect_checked(m, wiring.flipped(self.rows), walk.i)
         connect_checked(m, gatherer.port, wiring.flipped(self.port))
         connect_checked(m, gatherer.write, wiring.flipped(self.write))
+        if self.config.training:
+            m.d.comb += self.turned.eq(gatherer.turned)
         # Steps go through three registers, all at once.
         go, active = Signal(), Signal()
         step = self._taps(m, go, active)
@@ -113,6 +120,9 @@ class RowMover(wiring.Component):
             step.end.eq(last & (window == config.rows // config.lanes - 1)),
             windows.ready.eq(~active | (go & last)),
         ]
+        count = Value.cast(windows.payload.rows.groups)
+        if config.training:
+            count = self._turned(m, step, rows, left, last, windows)
         last_group, last_tap = group == image.groups - 1, tap_x == image.kernel_width - 1
         to_line = (image.tap_line_words, image.tap_line_lanes)
         to_tap = (image.tap_words, image.tap_lanes)
@@ -135,7 +145,7 @@ class RowMover(wiring.Component):
                 rows.eq(asked),
                 pixels.eq(windows.payload.pixels),
                 window.eq(Mux(windows.payload.first, 0, window + 1)),
-                left.eq(asked.groups),
+                left.eq(count),
                 group.eq(asked.group),
                 tap_x.eq(asked.tap_x),
                 tap_y.eq(asked.tap_y),
@@ -143,6 +153,33 @@ class RowMover(wiring.Component):
                 lane.eq(asked.offset_lanes),
             ]
         return step
+
+    def _turned(self, m: Module, step, rows, left, last, windows):
+        """What else a step of transposed rows says: a window is a part of a word, of M rows in each
+        of its steps. Returns how many steps the window that comes has."""
+        config = self.config
+        blocks, parts = config.rows // config.group, config.group // config.lanes
+        word, part = Signal(16), Signal(range(parts))
+        asked = windows.payload.rows
+        block = Signal(range(blocks))
+        m.d.comb += [
+            block.eq(blocks - left),
+            step.there.eq(~rows.transposed | (times(block, config.group) < rows.rows)),
+            step.turned.transposed.eq(rows.transposed),
+            step.turned.part.eq(part),
+        ]
+        with m.If(rows.transposed):
+            m.d.comb += [
+                step.address.eq(rows.address + word),
+                step.chunk.eq(block),
+                step.end.eq(last & (part == parts - 1) & (word == rows.groups - 1)),
+            ]
+        with m.If(windows.ready & windows.valid):
+            whole = part == parts - 1
+            m.d.sync += [part.eq(Mux(whole, 0, part + 1)), word.eq(word + whole)]
+            with m.If(windows.payload.first):
+                m.d.sync += [part.eq(0), word.eq(0)]
+        return Mux(asked.transposed, blocks, asked.groups)
 
     def _place(self, m: Module, go, step):
         """Where each pixel's group lies, and whether one of them is outside the ROWS' words."""
@@ -156,7 +193,12 @@ class RowMover(wiring.Component):
             m.d.comb += [
                 at.eq(word),
                 inside.eq(
-                    pixel.there & (x >= 0) & (x < image.width) & (y >= 0) & (y < image.height)
+                    pixel.there
+                    & (step.there if config.training else 1)
+                    & (x >= 0)
+                    & (x < image.width)
+                    & (y >= 0)
+                    & (y < image.height)
                 ),
             ]
             with m.If(go):
@@ -167,5 +209,7 @@ class RowMover(wiring.Component):
                     group.lane.eq(lane),
                 ]
         with m.If(go):
-            m.d.sync += [placed[name].eq(step[name]) for name in ("address", "chunk", "end")]
+            turned = ("turned",) if config.training else ()
+            names = ("address", "chunk", "end", *turned)
+            m.d.sync += [placed[name].eq(step[name]) for name in names]
         return placed, outside.any()

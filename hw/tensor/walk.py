@@ -11,6 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.commands import Image, Rows
 from ..layouts import FIELDS, PIXEL, WALK, WINDOW
+from ..lib.pipeline import times
 
 
 def moved(word, lane, words, lanes, pitch):
@@ -22,7 +23,8 @@ def moved(word, lane, words, lanes, pitch):
 
 
 class RowWalk(wiring.Component):
-    """Take one ROWS after another: R output pixels each, a window of `lanes` at a time.
+    """Take one ROWS after another: R output pixels each, or as many as a transposed one has, a
+    window of `lanes` at a time.
 
     Latency: `lanes` + 1 cycles from a ROWS to its first window. Throughput: a pixel a cycle; so a
     window is there in time if the one before it keeps `o` for `lanes` cycles. Stall rule: waits for
@@ -52,14 +54,19 @@ class RowWalk(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, image, o = self.config, self.image, self.o
-        rows, active, count = Signal(FIELDS(Rows)), Signal(), Signal(range(config.rows))
+        most = config.rows
+        if config.training:
+            most = max(most, config.activation_groups * config.group)
+        rows, active, count = Signal(FIELDS(Rows)), Signal(), Signal(range(most))
+        last_pixel, there = Signal.like(count), Signal(range(most + 1))
+        """The number of the last pixel; of pixels how many are not zeros."""
         pixels = Signal.like(o.payload.pixels)
         pixel = Signal(PIXEL(config))
         made, last_lane = Signal(), Signal()
         m.d.comb += [
             made.eq(active & (~o.valid | o.ready)),
             last_lane.eq(count % config.lanes == config.lanes - 1),
-            pixel.there.eq(count < rows.rows),
+            pixel.there.eq(count < there),
             o.payload.pixels.eq(pixels),
             o.payload.rows.eq(rows),
         ]
@@ -75,7 +82,7 @@ class RowWalk(wiring.Component):
                 o.payload.first.eq(count < config.lanes),
                 count.eq(count + 1),
             ]
-            with m.If(count == config.rows - 1):
+            with m.If(count == last_pixel):
                 m.d.sync += active.eq(0)
         self._step(m, pixel, made, count)
 
@@ -91,6 +98,14 @@ class RowWalk(wiring.Component):
             m.d.sync += image.eq(fields.image)
         with m.If(begins):
             m.d.sync += [active.eq(1), rows.eq(fields.rows), count.eq(0)]
+            m.d.sync += [last_pixel.eq(config.rows - 1), there.eq(fields.rows.rows)]
+            if config.training:
+                pixels_there = times(fields.rows.groups, config.group)
+                with m.If(fields.rows.transposed):
+                    m.d.sync += [
+                        last_pixel.eq(pixels_there - 1),
+                        there.eq(pixels_there - fields.rows.missing),
+                    ]
         return m
 
     def _step(self, m: Module, pixel, made, count):

@@ -23,6 +23,7 @@ from ...hw.isa.commands import (
     ColumnSettings,
     Command,
     Copy,
+    Dense,
     Fill,
     Flag,
     Image,
@@ -194,6 +195,8 @@ class ModelTransport:
                 return self._beside(command), 0, b""
             case Copy():
                 return self._copy(command), 0, b""
+            case Dense():
+                return self._dense(command), 0, b""
             case _:
                 return Status.OK, 0, b""
 
@@ -365,6 +368,20 @@ class ModelTransport:
 
         self._issue(rows, work)
         return Status.OK
+
+    def _dense(self, dense: Dense) -> Status:
+        inside = self._inside(dense.source, dense.words)
+        if not inside or gather.dense_wrong(self.config, dense):
+            return Status.BAD_ADDRESS
+        values, outside = gather.dense(self.config, dense, self._memory)
+        self._flags |= outside << Flag.FAULT
+        slots = len(values)
+        places = np.arange(slots) % self.config.group
+        self._indices[dense.address : dense.address + slots] = places[:, None]
+        # As the payload of a LOAD of the same weights would have it.
+        content = values.tobytes()
+        content += bytes(-len(content) % self.config.stream_bytes)
+        return self._load(Load(Target.VALUES, dense.address, slots), content)
 
     def _vector(self, command: Vector) -> Status:
         if not 0 < command.instructions <= MOST_INSTRUCTIONS or 0 in (command.spans, command.rows):

@@ -1,6 +1,6 @@
 """Row mover: a ROWS reads nothing but its words, and fills each word of each bank once."""
 
-from amaranth import Module, Signal
+from amaranth import Module, Mux, Signal
 from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
@@ -41,11 +41,13 @@ class RowMoverProof(wiring.Component):
         wiring.connect(m, wiring.flipped(self.offered), mover.rows)
         constant(m, rows, image)
         limited = ("column", "line", "tap_x", "tap_y", "group")
+        most_missing = Mux(rows.transposed, config.group - 1, 0) if config.training else 0
         m.d.comb += [
             Assume(rows.words != 0),
             Assume(rows.source + rows.words <= config.tensor_words),
             Assume((rows.rows != 0) & (rows.rows <= config.rows)),
             Assume((rows.groups != 0) & (rows.groups < 1 << FEW)),
+            Assume((rows.missing <= most_missing) & (rows.transposed <= config.training)),
             *(Assume(image[name] != 0) for name in LIMITS.members),
             *(
                 Assume(rows[name] < image[limit])
@@ -84,32 +86,59 @@ class RowMoverProof(wiring.Component):
                 for address in port.address
             ),
         ]
-        # Window after window, and in each group after group.
-        windows = config.rows // config.lanes
-        window, group = Signal(range(windows)), Signal(FEW)
-        last_group, last_window = group == rows.groups - 1, window == windows - 1
-        write = mover.write
-        asked = Signal(4)
-        m.d.sync += asked.eq(asked + (taken & began) - (write.valid & last_group & last_window))
-        with m.If(write.valid):
-            m.d.comb += [
-                Assert(asked != 0),
-                Assert(write.chunk == window),
-                Assert(write.address == rows.address + group),
-                Cover(last_group & last_window & (asked == 2)),
-            ]
-            m.d.sync += group.eq(group + 1)
-            with m.If(last_group):
-                m.d.sync += [group.eq(0), window.eq(window + 1)]
-                with m.If(last_window):
-                    m.d.sync += window.eq(0)
-        ends = write.valid & last_group & last_window
+        ends = self._order(m, mover, rows, taken & began)
         m.d.comb += [
             Assert(mover.finished == (ends | (taken & ~began))),
             Cover(mover.fault),
-            Cover(write.valid & (write.data != 0)),
+            Cover(mover.write.valid & (mover.write.data != 0)),
         ]
         return m
+
+    def _order(self, m: Module, mover, rows, begins):
+        """Window after window, and in each group after group; or, of transposed rows, word after
+        word, in each part after part, and in each of these block of M rows after block. Returns
+        whether a ROWS ends."""
+        config, write = self.config, mover.write
+        windows = config.rows // config.lanes
+        slow, fast, word = Signal(16), Signal(16), Signal(16)
+        last_slow, last_fast, last_word = Signal(), Signal(), Signal()
+        chunk, at = slow, fast
+        m.d.comb += [
+            last_fast.eq(fast == rows.groups - 1),
+            last_slow.eq(slow == windows - 1),
+            last_word.eq(1),
+        ]
+        if config.training:
+            with m.If(rows.transposed):
+                m.d.comb += [
+                    last_fast.eq(fast == config.rows // config.group - 1),
+                    last_slow.eq(slow == config.group // config.lanes - 1),
+                    last_word.eq(word == rows.groups - 1),
+                ]
+            chunk, at = Mux(rows.transposed, fast, slow), Mux(rows.transposed, word, fast)
+            turned = mover.turned
+            m.d.comb += [
+                Assert(turned.transposed == (write.valid & rows.transposed)),
+                Assert(~turned.transposed | (turned.part == slow)),
+                Cover(turned.transposed & (write.data != 0)),
+                Cover(rows.transposed & mover.finished & (rows.groups == 2)),
+            ]
+        ends = write.valid & last_fast & last_slow & last_word
+        asked = Signal(4)
+        m.d.sync += asked.eq(asked + begins - ends)
+        with m.If(write.valid):
+            m.d.comb += [
+                Assert(asked != 0),
+                Assert(write.chunk == chunk),
+                Assert(write.address == rows.address + at),
+                Cover(ends & (asked == 2)),
+            ]
+            m.d.sync += fast.eq(fast + 1)
+            with m.If(last_fast):
+                m.d.sync += [fast.eq(0), slow.eq(slow + 1)]
+                with m.If(last_slow):
+                    m.d.sync += [slow.eq(0), word.eq(Mux(last_word, 0, word + 1))]
+        return ends
 
 
 def _small(value):

@@ -15,18 +15,57 @@ from .common import configuration, generator, join, random_elements, signed_valu
 async def load(dut, config, target, address, units):
     """Write one word (a list of raw units, one a bank) chunk by chunk, with pauses."""
     kind = chunks(config)[target]
+    beside = target is Target.INDICES and config.tensor_words
+    bus = {
+        name: getattr(dut, f"{'indices' if beside else 'write'}__{name}")
+        for name in ("valid", "target", "address", "chunk", "data")
+    }
     for chunk in range(kind.per_word):
         while random.random() < 0.2:
-            dut.write__valid.value = 0
+            bus["valid"].value = 0
             await FallingEdge(dut.clk)
-        dut.write__valid.value = 1
-        dut.write__target.value = int(target)
-        dut.write__address.value = address
-        dut.write__chunk.value = chunk
+        bus["valid"].value = 1
+        bus["target"].value = int(target)
+        bus["address"].value = address
+        bus["chunk"].value = chunk
         part = units[chunk * kind.size : (chunk + 1) * kind.size]
-        dut.write__data.value = join(part, kind.unit_bits)
+        bus["data"].value = join(part, kind.unit_bits)
         await FallingEdge(dut.clk)
-    dut.write__valid.value = 0
+    bus["valid"].value = 0
+
+
+async def load_across(dut, config, address, word):
+    """Write one word of activations [rows, elements] part by part, each to M rows."""
+    size, lanes = config.group, config.lanes
+    chunks_of_word = [
+        (chunk, part) for chunk in range(config.rows // size) for part in range(size // lanes)
+    ]
+    random.shuffle(chunks_of_word)
+    for chunk, part in chunks_of_word:
+        dut.write__valid.value, dut.turned.value = 1, 1 | part << 1
+        dut.write__target.value = int(Target.ACTIVATIONS)
+        dut.write__address.value, dut.write__chunk.value = address, chunk
+        mine = word[chunk * size :][:size, part * lanes :][:, :lanes]
+        dut.write__data.value = join(mine.T.ravel(), config.format.bits)
+        await FallingEdge(dut.clk)
+    dut.write__valid.value = dut.turned.value = 0
+
+
+async def load_skewed(dut, config, address, slots):
+    """Write as many slots of values [slots, columns] as a chunk has groups, one of each in turn."""
+    size, together = config.group, config.dense_groups
+    for chunk in range(config.columns // size // together):
+        for turn in range(together):
+            dut.write__valid.value, dut.skewed.value = 1, 1 | turn << 1
+            dut.write__target.value = int(Target.VALUES)
+            dut.write__address.value, dut.write__chunk.value = address, chunk
+            data = [
+                slots[(n - turn) % together][(chunk * together + n) * size :][:size]
+                for n in range(together)
+            ]
+            dut.write__data.value = join(np.concatenate(data), config.format.bits)
+            await FallingEdge(dut.clk)
+    dut.write__valid.value = dut.skewed.value = 0
 
 
 def integer(config, bits: int) -> int:
@@ -52,6 +91,9 @@ async def activations(dut):
     x = random_elements(config.format, rng, (words, config.rows, config.group))
     await start(dut, "write__valid", "load")
     for address in rng.permutation(words):
+        if config.training and random.random() < 0.5:
+            await load_across(dut, config, int(address), x[address])
+            continue
         units = [join(group, config.format.bits) for group in x[address]]
         await load(dut, config, Target.ACTIVATIONS, int(address), units)
     for _ in range(3):
@@ -84,9 +126,17 @@ async def weights(dut):
     values = random_elements(config.format, rng, (slots, config.columns))
     indices = rng.integers(0, config.group, (slots, config.columns))
     await start(dut, "write__valid", "valid", "last")
-    for address in rng.permutation(slots):
-        await load(dut, config, Target.VALUES, int(address), list(values[address]))
-        await load(dut, config, Target.INDICES, int(address), list(indices[address]))
+    together = config.dense_groups if config.training else 1
+    for first in rng.permutation(slots // together) * together:
+        several = range(int(first), int(first) + together)
+        if config.training and random.random() < 0.5:
+            await load_skewed(dut, config, several.start, values[several.start :][:together])
+            for address in several:
+                await load(dut, config, Target.INDICES, address, list(indices[address]))
+            continue
+        for address in several:
+            await load(dut, config, Target.VALUES, address, list(values[address]))
+            await load(dut, config, Target.INDICES, address, list(indices[address]))
     for _ in range(3):
         await FallingEdge(dut.clk)
 

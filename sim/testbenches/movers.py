@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import replace
 
 import cocotb
+import numpy as np
 from amaranth import Module
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -16,6 +17,8 @@ from ...hw.isa.commands import Image, Rows, Target
 from ...hw.isa.maps import address_bits, chunks
 from ...hw.layouts import (
     FILL,
+    SKEWED,
+    TURNED,
     WALK,
     WORDS,
     WRITE_PORT,
@@ -29,6 +32,8 @@ from ...hw.tensor.filler import Filler
 from ...hw.tensor.memory import TensorMemory
 from ...hw.tensor.rows import RowMover
 from ...hw.tensor.share import PortShare
+from ...sw.compiler.gradients import Across, DenseRows
+from ...sw.compiler.steps import Load, Page
 from ...sw.compiler.tensors import Tensor
 from ...sw.compiler.walks import Images, Kernel, Walk
 from ...sw.errors import FormatError
@@ -55,6 +60,8 @@ class Movers(wiring.Component):
                 "finished": Out(2),
                 "faults": Out(3),
                 "outside": Out(1),
+                **({"turned": Out(TURNED(config))} if config.training else {}),
+                **({"skewed": Out(SKEWED(config))} if config.training else {}),
             }
         )
 
@@ -79,6 +86,8 @@ class Movers(wiring.Component):
         connect_checked(m, mover.write, wiring.flipped(self.row_write))
         connect_checked(m, filler.indices, wiring.flipped(self.index_write))
         connect_checked(m, filler.settings, wiring.flipped(self.settings))
+        if config.training:
+            m.d.comb += [self.turned.eq(mover.turned), self.skewed.eq(filler.skewed)]
         m.d.comb += [
             self.finished.eq(filler.finished | mover.finished << 1),
             self.faults.eq(filler.faults),
@@ -106,6 +115,8 @@ class Bench:
         """(entry, column, scale, exponent, bias) of each column that is to be set."""
         self.fill_ends: deque = deque()
         """For each FILL how many of these three must have come by its end."""
+        self.dense: deque = deque()
+        """What each group of columns must get of each DENSE, by its slot."""
         self._due, self._came = [0, 0, 0], [0, 0, 0]
         self.faults = 0
         self._image: Image | None = None
@@ -155,6 +166,56 @@ class Bench:
         self._due[2] += len(columns)
         self.fill_ends.append(tuple(self._due))
 
+    def fill_dense(self, rows: DenseRows, slot: int, block: int, first: int, count: int):
+        """A DENSE for slots of a column block, which begin with the one of this number."""
+        config, tensor = self.config, rows.tensor
+        place = block * config.columns // config.group
+        code = block * -(-tensor.rows // config.group) * config.group + first
+        load = Load(Page("weights", 0), Target.VALUES, slot, np.arange(code, code + count), False)
+        (dense,) = rows.fills(load)
+        at, descriptor = 0, 0
+        for width, value in (
+            (2, 0),
+            (16, dense.address),
+            (16, dense.count),
+            (self.size, dense.source),
+            (self.size + 1, dense.words),
+            (2 * self.size + 2, 0),  # no indices, nor settings
+            (1, 1),
+            (16, dense.pitch),
+            ((config.columns // config.group).bit_length(), dense.groups),
+        ):
+            descriptor |= value << at
+            at += width
+        self.fills.queue.append(descriptor)
+        due, kind = {}, chunks(config)[Target.INDICES]
+        for number in range(-(-count // config.group) * config.group):
+            row = first + number
+            for group in range(config.columns // config.group):
+                held = 0
+                if number < count and place + group < tensor.groups:
+                    at = row // config.lanes * tensor.groups + place + group
+                    held = self.held[tensor.address + at] >> row % config.lanes * self.group
+                due[slot + number, group] = held & (1 << self.group) - 1
+            for chunk in range(kind.per_word):
+                places = sum(number % config.group << 4 * n for n in range(kind.size))
+                self.index_writes.append((int(Target.INDICES), slot + number, chunk, places))
+                self._due[1] += 1
+        self.dense.append(due)
+        self._due[0] += len(due) // config.dense_groups
+        self.fill_ends.append(tuple(self._due))
+
+    def _dealt_dense(self, address: int, chunk: int, data: int):
+        """A chunk of the DENSE at hand: each group once, in its place."""
+        together, turn = self.config.dense_groups, int(self.dut.skewed.value) >> 1
+        assert address % together == 0
+        for n in range(together):
+            place = address + (n - turn) % together, chunk * together + n
+            group = data >> n * self.group & (1 << self.group) - 1
+            assert self.dense[0].pop(place) == group
+        if not self.dense[0]:
+            self.dense.popleft()
+
     def _deal(
         self, due: deque, target: Target, address: int, count: int, source: int, words: int
     ) -> int:
@@ -192,10 +253,51 @@ class Bench:
                         held = self.held[walk.tensor.address + place]
                         held = held >> pixel % lanes * self.group & (1 << self.group) - 1
                         word |= held << lane * self.group
-                self.row_writes.append((address + group - first, window, word))
+                self.row_writes.append((address + group - first, window, word, None))
                 # Pixels in one lane of the memory come one after another.
                 there = [pixel % lanes for pixel in pixels if pixel is not None]
                 cycles += max([1, *map(there.count, there)])
+        self.row_writes.append(None)
+        return cycles
+
+    def move_across(self, across: Across, block: int, first: int, count: int, address: int) -> int:
+        """A ROWS of transposed rows, likewise."""
+        config, lanes, walk = self.config, self.config.lanes, across.walk
+        blocks, last = config.rows // config.group, across.first + across.count
+        if self._image != walk.image:
+            self._image = walk.image
+            self.rows.queue.append(1 | _fields(walk.image) << 1)
+            self.row_writes.append(None)
+        code = block * across.groups + first
+        load = Load(
+            Page("activations", 0),
+            Target.ACTIVATIONS,
+            address,
+            np.arange(code, code + count),
+            False,
+        )
+        (rows,) = across.fills(load)
+        self.rows.queue.append(_fields(rows) << 1)
+        cycles = 0
+        for window in range(count * config.group // lanes):
+            word, part = divmod(window, config.group // lanes)
+            start = across.first + first * config.group + window * lanes
+            taken = 0
+            for n in range(blocks):
+                group, data, there = block * blocks + n, 0, []
+                for lane, number in enumerate(range(start, start + lanes)):
+                    tap, at = divmod(group, walk.tensor.groups)
+                    pixel = self._pixel(walk, number, tap)
+                    if number >= last or group >= walk.groups or pixel is None:
+                        continue
+                    there.append(pixel % lanes)
+                    place = walk.tensor.address + pixel // lanes * walk.tensor.groups + at
+                    held = self.held[place] >> pixel % lanes * self.group
+                    data |= (held & (1 << self.group) - 1) << lane * self.group
+                self.row_writes.append((address + word, n, data, part))
+                taken += max([1, *map(there.count, there)])
+            # A pixel a cycle is what the walk makes.
+            cycles += max(taken, lanes)
         self.row_writes.append(None)
         return cycles
 
@@ -227,7 +329,11 @@ class Bench:
                     int(getattr(dut, f"{bus}__{name}").value)
                     for name in ("valid", "target", "address", "chunk", "data")
                 )
-                if valid:
+                if valid and number == 0 and self._skewed():
+                    self._came[0] += 1
+                    assert place[0] == Target.VALUES
+                    self._dealt_dense(*place[1:], data)
+                elif valid:
                     self._came[number] += 1
                     target, address, chunk, wanted = due.popleft()
                     mask = (1 << chunks(self.config)[target].bits) - 1
@@ -235,7 +341,10 @@ class Bench:
             if int(dut.row_write__valid.value):
                 assert int(dut.row_write__target.value) == Target.ACTIVATIONS
                 bus = dut.row_write__address, dut.row_write__chunk, dut.row_write__data
-                assert tuple(int(b.value) for b in bus) == self.row_writes.popleft()
+                part = None
+                if self.config.training and int(dut.turned.value) & 1:
+                    part = int(dut.turned.value) >> 1
+                assert (*(int(b.value) for b in bus), part) == self.row_writes.popleft()
             if int(dut.settings__valid.value):
                 bus = [dut.settings__entry, dut.settings__column, dut.settings__scale]
                 got = (*(int(b.value) for b in bus), dut.settings__exponent.value.to_signed())
@@ -251,6 +360,9 @@ class Bench:
                 assert self.row_writes.popleft() is None, "a ROWS ends before its last group"
             self.faults += int(dut.faults.value).bit_count()
             assert not int(dut.outside.value)
+
+    def _skewed(self) -> bool:
+        return self.config.training and bool(int(self.dut.skewed.value) & 1)
 
     async def done(self, cycles: int):
         await until(
@@ -293,6 +405,15 @@ def some_walk(config: Config) -> Walk:
             continue  # The window is larger than the image.
 
 
+def some_rows(config: Config) -> DenseRows:
+    """Rows of a tensor anywhere in the memory, from one that begins a group."""
+    tensor = Tensor(config, 0, random.randrange(1, 50), random.randrange(1, 40), config.format.bits)
+    address = random.randrange(config.tensor_words - tensor.words + 1)
+    first = random.randrange(0, tensor.rows, config.group)
+    count = random.randrange(1, tensor.rows - first + 1)
+    return DenseRows(config, replace(tensor, address=address), first, count)
+
+
 async def opened(dut) -> Bench:
     config = configuration()
     generator()
@@ -300,6 +421,32 @@ async def opened(dut) -> Bench:
     bench = Bench(dut, config)
     await bench.stored()
     return bench
+
+
+def _for_training(bench: Bench, walk: Walk):
+    """Perhaps a DENSE, or rows of the walk across."""
+    config = bench.config
+    if random.random() < 0.4:
+        rows = some_rows(config)
+        block = random.randrange(-(-rows.tensor.columns // config.columns))
+        size = config.group
+        groups = -(-rows.count // size)
+        group = random.randrange(groups)
+        count = min(random.randrange(1, groups - group + 1) * size, rows.count - group * size)
+        depth = config.weight_slots
+        slots = -(-count // size)
+        slot = size * random.randrange(depth // size - slots + 1)
+        slot += depth * random.randrange(2)
+        bench.fill_dense(rows, slot, block, rows.first + group * size, count)
+    if random.random() < 0.4:
+        pixels = walk.images.count * walk.out[0] * walk.out[1]
+        first = random.randrange(0, pixels, config.group)
+        across = Across(walk, first, random.randrange(1, pixels - first + 1))
+        block = random.randrange(-(-walk.groups * config.group // config.rows))
+        group = random.randrange(across.groups)
+        count = random.randrange(1, across.groups - group + 1)
+        address = random.randrange(config.activation_groups - count)
+        bench.move_across(across, block, group, count, address)
 
 
 @cocotb.test()
@@ -340,6 +487,8 @@ async def random_moves(dut):
         first = random.randrange(walk.groups)
         count = random.randrange(1, min(walk.groups - first, 12) + 1)
         bench.move(walk, random.randrange(blocks), first, count, random.randrange(page - count))
+        if config.training:
+            _for_training(bench, walk)
         if random.random() < 0.3:
             count = random.randrange(1, config.columns + 1)
             needed = -(-16 * count // config.stream_bytes)
@@ -354,7 +503,7 @@ async def random_moves(dut):
     await bench.done(40_000)
     assert bench.faults == faults
     await until(dut.clk, lambda: len(bench.o.received) == asked, 5_000, "what was read beside")
-    assert not (bench.writes or bench.index_writes or bench.settings)
+    assert not (bench.writes or bench.index_writes or bench.settings or bench.dense)
     mask = (1 << bench.bits) - 1
     assert {word & mask for word in bench.o.received} <= set(bench.held[:8])
 
@@ -400,3 +549,45 @@ async def at_full_speed(dut):
         assert cycles <= least + 12 + config.lanes
         await bench.done(2000)
     assert not bench.faults
+
+
+@cocotb.test()
+async def training_at_full_speed(dut):
+    """Rows across: a group of each lane a cycle, or a pixel if these are fewer; dense weights: as
+    many groups as lanes and columns allow, from one DENSE to the next."""
+    bench = await opened(dut)
+    config, size = bench.config, bench.config.tensor_words
+    if not config.training:
+        return
+    bench.fills.pause = bench.rows.pause = 0
+    lanes, group = config.lanes, config.group
+    images = Images(Tensor(config, 0, 4 * 6, 2 * group, config.format.bits), 4, 6)
+    tensor = Tensor(config, size // 2, 24, 2 * config.columns, config.format.bits)
+    for walk in (
+        Walk.matrix(config, images.tensor),
+        Walk.convolution(config, images, Kernel((3, 3), padding=(1, 1))),
+    ):
+        least = slots = 0
+        for n in range(4):
+            across = Across(walk, 0, 24)
+            blocks = -(-walk.groups * group // config.rows)
+            least += bench.move_across(across, n % blocks, 0, 3, 0)
+            bench.fill_dense(DenseRows(config, tensor, 0, 24), 0, n % 2, 0, 24)
+            slots += 24
+        steps = sum(write is not None for write in bench.row_writes)
+        assert least == max(steps, 4 * 24)
+        taken = []
+        for left in (bench.row_writes, bench.fill_ends):
+            taken.append(cocotb.start_soon(_cycles_until_empty(dut, left)))
+        moved, filled = [await each for each in taken]
+        assert moved <= least + 14 + lanes
+        assert filled <= slots * config.columns // group // config.dense_groups + 14
+    assert not bench.faults
+
+
+async def _cycles_until_empty(dut, left: deque) -> int:
+    cycles = 0
+    while left:
+        await RisingEdge(dut.clk)
+        cycles += 1
+    return cycles

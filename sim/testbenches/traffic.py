@@ -11,6 +11,7 @@ from ...hw.isa.commands import (
     SETTING_BYTES,
     ColumnSettings,
     Copy,
+    Dense,
     Fill,
     Image,
     Load,
@@ -46,9 +47,10 @@ def command(
         # Its answer must not have more to say.
         first = tagged(packet_of(config, Sync()), int(rng.integers(256)))
         if config.tensor_words and rng.random() < 0.8:
-            ways = [(_fill,), (_rows,), (_image,), (_run, True)]
+            ways: list[tuple] = [(_fill,), (_rows,), (_image,), (_run, True)]
             ways += [(_vector,)] if config.vector_lanes else []
             ways += [(_copy,)] if config.external_bits else []
+            ways += [(_dense,)] if config.training else []
             kind, *more = _one_of(rng, ways)
             wrong = rng.random() < faults / 4
             first = kind(config, rng, wrong, _waits(config, rng, ordered), *more)
@@ -67,7 +69,8 @@ def _command(config: Config, rng: np.random.Generator, faults: float, ordered: b
     elif kind > 13:
         packet = _rows(config, rng, wrong, waits)
     elif kind > 11:
-        packet = _fill(config, rng, wrong, waits)
+        dense = config.training and rng.random() < 0.4
+        packet = (_dense if dense else _fill)(config, rng, wrong, waits)
     elif kind > 9:
         packet = _words(config, rng, wrong)
     elif kind < 5:
@@ -324,6 +327,8 @@ def _rows(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
     if rng.random() < 0.2:
         fields["offset_words"] = int(rng.integers(-2, 3)) % (1 << 16)
         fields["offset_lanes"] = int(rng.integers(config.lanes))
+    if config.training and rng.random() < 0.4:
+        fields |= {"transposed": 1, "missing": int(rng.integers(config.group))}
     if wrong:
         fields |= _one_of(
             rng,
@@ -344,9 +349,42 @@ def _rows(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
                 {"group": 9},
                 {"start_lanes": config.lanes} if config.lanes < 16 else {"rows": 0},
                 {"offset_lanes": config.lanes} if config.lanes < 16 else {"rows": 0},
+                {"transposed": 0, "missing": 1},
+                {"transposed": 1, "missing": config.group if config.training else 0},
             ],
         )
     return packet_of(config, Rows(**fields, waits=waits))
+
+
+def _dense(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
+    """A DENSE; a right one may still leave its words."""
+    depth, size = config.weight_slots, config.group
+    count = int(rng.integers(1, 30))
+    slots = -(-count // size)
+    words = min(int(rng.integers(8, 60)), config.tensor_words - 1)
+    room = config.tensor_words - words
+    fields = {
+        "address": size * int(rng.integers(depth // size - slots + 1)) + depth * rng.integers(2),
+        "count": count,
+        "source": int(rng.choice([0, room, int(rng.integers(room + 1))])),
+        "words": words,
+        "pitch": int(rng.integers(5)),
+        "groups": int(rng.integers(4)),
+    }
+    if wrong:
+        fields |= _one_of(
+            rng,
+            [
+                {"source": room + 1},
+                {"words": 0},
+                {"count": 0},
+                {"count": depth + 1},
+                {"address": fields["address"] + 1},
+                {"address": 2 * depth},
+                {"address": depth - size, "count": size + 1},
+            ],
+        )
+    return packet_of(config, Dense(**fields, waits=waits))
 
 
 def _vector(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:

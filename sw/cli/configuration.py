@@ -41,6 +41,7 @@ TEXTS = {
     "tensor_words": "Beats that tensor memory holds; 0: none.",
     "vector_lanes": "binary32 operations of the vector unit a cycle; 0: none.",
     "external_bits": "Of external memory's byte addresses; 0: none.",
+    "training": "Rows can be transposed, and be dense weights.",
     "compact": "Smallest hardware: no counters, no queues.",
 }
 """The fields of a `Config`, each an option and a key of a file."""

@@ -76,8 +76,18 @@ NOTES = {
     "after tap, line by line, from group `group` of tap (`tap_y`, `tap_x`) on, which lies "
     "`offset_words` and `offset_lanes` from the first one. Rows from `rows` on are zeros, and so "
     "are taps outside the image. What lies outside the `words` words from `source` on is not read: "
-    "it is zeros, and sets the flag FAULT. Queued and waited for as a FILL is. Only a device with "
-    "tensor memory knows it.",
+    "it is zeros, and sets the flag FAULT. With `transposed` row r holds element r mod M of group "
+    "r / M of these, of M pixels in each word: `groups` words of them, but for the last `missing` "
+    "pixels (less than M), which are zeros; so are groups beyond `rows`. Queued and waited for as "
+    "a FILL is. Only a device with tensor memory knows it, and only one for training (register "
+    "`training`) `transposed`.",
+    Opcode.DENSE: "Fill values and indices of slots `address` (a multiple of M) to `address + "
+    "count - 1` with rows of a tensor, as dense weights: slot s is row s, and column c its element "
+    "c, of the C / M groups that lie from word `source`, lane 0, on, `pitch` words from one window "
+    "to the next; groups from `groups` on are zeros. Slots come in whole groups, whose places are "
+    "the indices: those behind the last row are zeros. What lies outside the `words` words from "
+    "`source` on is not read: it is zeros, and sets the flag FAULT. Queued with FILLs and counted "
+    "as one. Only a device for training (register `training`) knows it.",
     Opcode.IMAGE: "Set how the ROWS that follow walk over their tensor. A tensor's rows lie in "
     "windows of one row for each lane, `pitch` words from one window to the next; word g of a "
     "window holds group g of its rows. A step from one row to another is so many words (modulo "

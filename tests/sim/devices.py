@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from heddle.hw.config import Config, preset
-from heddle.hw.formats import FP16
+from heddle.hw.formats import FP16, INT8
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 
@@ -14,6 +14,15 @@ PAGED = replace(
 )
 """With pages that products of some size do not fit into."""
 LANES = Config("lanes", 4, 4, FP16, lanes=2, tensor_words=2048, activation_groups=64)
+TRAINING = Config(
+    *("training", 8, 8, INT8),
+    activation_groups=16,
+    weight_slots=64,
+    schedule_records=64,
+    tensor_words=4096,
+    training=True,
+)
+"""Whose pages have 64 rows of both operands of a weight gradient."""
 DEVICES = {
     "model": ModelTransport,
     "simulated": SimulatedTransport,

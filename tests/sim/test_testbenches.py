@@ -62,6 +62,14 @@ LARGE = config(128, 128)
 """Whose multiplications soon need a second word to be counted."""
 COUNTED = replace(LARGE, tensor_words=64, vector_lanes=1, external_bits=14)
 """With counters of all engines."""
+TRAINING = [
+    config(8, 16, INT4, lanes=2, tensor_words=512, training=True),
+    config(8, 8, INT4, tensor_words=512, training=True),
+    config(8, 24, INT8, lanes=2, tensor_words=512, training=True),
+    config(16, 16, lanes=2, tensor_words=512, training=True),
+    config(8, 32, INT8, lanes=8, tensor_words=512, training=True),
+]
+"""For training: a cycle brings dense weights of two groups of columns, of one, and of four."""
 VECTORS = [
     config(4, 4, lanes=2, tensor_words=512, vector_lanes=4),
     config(4, 5, INT8, group=16, tensor_words=256, vector_lanes=1),
@@ -74,7 +82,7 @@ BESIDE = [
     config(8, 6, INT4, lanes=4, tensor_words=256, columns_per_epilogue=2),
 ]
 """With side operands of each width, on several lanes, for columns with and without a turn."""
-SWEEPS = [*VECTORS[1:], BESIDE[3], EXTERNAL[1]]
+SWEEPS = [*VECTORS[1:], *TRAINING[1:], BESIDE[3], EXTERNAL[1]]
 """What only `make test-full` runs."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 
@@ -86,8 +94,12 @@ RUNS = [
         [*FORMATS, WIDE, FP32, replace(FP32, format=BF16), config(group=16, interleave=2)],
     ),
     ("array", "hw.array.array:Array", ARRAYS),
-    ("feeders", "hw.buffers.activations:ActivationFeeder", [*FORMATS, NARROW, WIDE, *STREAMS]),
-    ("feeders", "hw.buffers.weights:WeightFeeder", [*FORMATS, NARROW, *STREAMS]),
+    (
+        "feeders",
+        "hw.buffers.activations:ActivationFeeder",
+        [*FORMATS, NARROW, WIDE, *STREAMS, *TRAINING],
+    ),
+    ("feeders", "hw.buffers.weights:WeightFeeder", [*FORMATS, NARROW, *STREAMS, *TRAINING]),
     ("lane_group", "hw.output.lane_group:LaneGroup", [*GROUPS, COMPACT, *BESIDE[1:]]),
     ("epilogue", "hw.output.epilogue:Epilogue", [*FORMATS, COMPACT, *BESIDE[:3]]),
     (
@@ -104,7 +116,7 @@ RUNS = [
     ("tensor", "sim.testbenches.tensor:Tensors", TENSORS),
     ("store", "hw.tensor.store:Store", [TENSORS[0], WINDOWS, BROAD]),
     ("side", "sim.testbenches.side:Beside", [*BESIDE, WINDOWS]),
-    ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS]),
+    ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS, *TRAINING]),
     ("copy", "sim.testbenches.copy:Copies", EXTERNAL),
     ("axi_ram", "sim.testbenches.axi_ram:ram", [replace(EXTERNAL[0], external_bits=12)]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [SHARED, STREAMS[2]]),

@@ -15,9 +15,14 @@ WINDOWS = replace(TENSORS, format=INT4, rows=4, lanes=2)
 """Two windows of two rows."""
 
 
+ACROSS = replace(WINDOWS, rows=8, columns=8, lanes=4, training=True)
+"""Which can also transpose them."""
+
+
 @pytest.mark.slow
-def test_row_mover():
-    prove(lambda: RowMoverProof(WINDOWS), bounded=12, cover=16)
+@pytest.mark.parametrize(("config", "cover"), [(WINDOWS, 16), (ACROSS, 28)])
+def test_row_mover(config, cover):
+    prove(lambda: RowMoverProof(config), bounded=12, cover=cover)
 
 
 def reads_what_lies_outside(m, g):
@@ -32,6 +37,15 @@ def ends_with_each_window(m, g):
 def test_wrong_gatherer_fails(wrong, monkeypatch):
     mutate(monkeypatch, gather.Gatherer, wrong)
     refuted(RowMoverProof(WINDOWS), 16)
+
+
+def forgets_the_part(m, mover):
+    m.d.comb += mover.turned.part.eq(0)
+
+
+def test_wrong_part_fails(monkeypatch):
+    mutate(monkeypatch, rows.RowMover, forgets_the_part)
+    refuted(RowMoverProof(ACROSS), 18)
 
 
 def loses_a_window(m, w):
