@@ -16,6 +16,7 @@ import numpy as np
 from ...hw.config import MAX_TERMS, RAW_HEADROOM, Accumulation, Config
 from ...sim.golden.numbers import to_float
 from ..errors import FormatError
+from .gradients import DenseRows
 from .packing import PackedWeights
 
 MOST_RAW_TERMS = MAX_TERMS << RAW_HEADROOM
@@ -59,7 +60,7 @@ def check_sums(config: Config, x: np.ndarray, weights: PackedWeights) -> None:
             )
 
 
-def terms_of(weights: PackedWeights, biased: bool, before: int) -> int:
+def terms_of(weights: PackedWeights | DenseRows, biased: bool, before: int) -> int:
     """Products that a sum in a program holds at most, with `before` of them in its addend.
 
     Raises `FormatError` if they might not fit, the array's own or all of them: there the

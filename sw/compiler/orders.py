@@ -15,6 +15,7 @@ from ...hw.config import Accumulation, Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import Target
 from ...hw.isa.maps import address_bits, chunks
+from .gradients import DenseRows
 from .packing import ColumnBlock, PackedWeights
 from .steps import PAGES, Load, Page, Phase, Run
 
@@ -28,7 +29,7 @@ class Product:
 
     config: Config
     x: np.ndarray
-    weights: PackedWeights
+    weights: PackedWeights | DenseRows
     output: OutputFormat
     pages: Sequence[Page] = PAGES
     """Those that are free first come first."""
@@ -137,6 +138,8 @@ class _Pages:
         """Load words of some buffers, which have their parts at the same addresses, in turn."""
         kinds, bits = chunks(self.config), address_bits(self.config)
         step = max(1, PIECE // max(kinds[target].per_word for target in content))
+        # Dense weights come in whole groups of slots.
+        step = max(self.config.group, step - step % self.config.group)
         for start in range(0, max(map(len, content.values())), step):
             for target, words in content.items():
                 base = page.number << (bits[target] - 1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import Command, Target
+from ...hw.isa.commands import Command, Dense, Rows, Target
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import chunks
 from ..errors import FormatError
@@ -22,6 +22,7 @@ from .allocator import Allocator
 from .bounds import terms_of
 from .encoding import Encoder
 from .external import ExternalTensor, Piece, words_of
+from .gradients import Across, DenseRows
 from .packing import PackedWeights
 from .plan import phases_of
 from .sequence import Move, Part, Sequence, Work
@@ -30,6 +31,7 @@ from .steps import PAGES, Load, Page, Phase, Run, Sent, Setting
 from .stream import Stream
 from .tensors import RawTensor, Tensor
 from .transfers import NOBODY, Transfer
+from .transposed import SpreadTensor
 from .vector_programs import VectorProgram
 from .walks import Images, Kernel, Walk
 from .windows import Windows
@@ -276,8 +278,8 @@ class Builder:
 
     def _multiply(
         self,
-        x: Walk,
-        weights: PackedWeights,
+        x: Walk | Across,
+        weights: PackedWeights | DenseRows,
         settings: Settings,
         relu: bool,
         output: OutputFormat,
@@ -296,15 +298,16 @@ class Builder:
                 f"elements of {x.tensor.bits} bits cannot be multiplied in {config.format.name}, "
                 f"or results in {output.name} be stored in {y.bits} bits"
             )
-        if x.tensor.overlaps(y):
+        read = [x.tensor, *([weights.tensor] if isinstance(weights, DenseRows) else [])]
+        if any(tensor.overlaps(y) for tensor in read):
             raise FormatError("results would lie where rows still to be multiplied do")
         self._check_beside("addend", addend, y, config.format.bits, True)
         self._check_beside("mask", mask, y, output.result_bits, False)
         before = 0 if addend is None else self._terms.get(addend.address, 1)
         self._terms[y.address] = terms_of(weights, any(settings.bias), before)
         encoder = Encoder(config, settings, relu, output)
-        part = Part(encoder, x, y, addend, mask, self._next_step())
-        blocks = -(-y.rows // config.rows)
+        part = Part(encoder, x, weights, y, addend, mask, self._next_step())
+        blocks = y.blocks
         # A word of the activations' buffer is known by its place among all rows' groups.
         codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
         # A page that the product before does not use is filled while that is under way.
@@ -345,13 +348,23 @@ class Builder:
     def _phase(self, part: Part, phase: Phase) -> None:
         """Its RUNs, and what they must find loaded."""
         runs = self._ordered(phase)
+        if isinstance(part.y, SpreadTensor):
+            # A RUN's blocks are one after the other, and these are not.
+            runs = [each for run in runs for each in _row_by_row(run)]
         first, moves = len(self._runs), []
-        for load, indices in _paired(phase.loads):
+        dense = part.weights if isinstance(part.weights, DenseRows) else None
+        # Rows of a tensor bring their indices with them.
+        loads = [load for load in phase.loads if not dense or load.target is not Target.INDICES]
+        for load, indices in _paired(loads):
             after = self._last_use.get(load.page, -1)
             # What no RUN of this phase reads, one of a later phase may.
             using = (number for number, run in enumerate(runs) if _uses(run, load))
             needed = first + next(using, len(runs) - 1)
-            rows = part.x.fills(load) if load.target is Target.ACTIVATIONS else []
+            rows: list[Rows] | list[Dense] = []
+            if load.target is Target.ACTIVATIONS:
+                rows = part.x.fills(load)
+            elif dense and load.target is Target.VALUES:
+                rows = dense.fills(load)
             for each in rows:
                 words = slice(each.source, each.source + each.words)
                 after = max(after, int(self._written[words].max(initial=-1)))

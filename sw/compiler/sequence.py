@@ -11,9 +11,21 @@ from dataclasses import dataclass, replace
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import FILL_SETTINGS, Command, Copy, Fill, Image, Rows, Side, Target
+from ...hw.isa.commands import (
+    FILL_SETTINGS,
+    Command,
+    Copy,
+    Dense,
+    Fill,
+    Image,
+    Rows,
+    Side,
+    Target,
+)
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
+from .gradients import Across, DenseRows
+from .packing import PackedWeights
 from .steps import Load, Sent, Setting
 from .tensors import RawTensor, Tensor
 from .transfers import Pending, Transfer
@@ -34,7 +46,8 @@ class Part:
     """What the commands of one product need to know of it."""
 
     encoder: Encoder
-    x: Walk
+    x: Walk | Across
+    weights: PackedWeights | DenseRows
     y: Tensor
     addend: Tensor | None = None
     mask: Tensor | None = None
@@ -65,8 +78,8 @@ class Move:
     load: Load | Setting
     indices: Load | None
     """Of the same slots, where the load is of values."""
-    rows: list[Rows]
-    """What brings them, where the load is of activations."""
+    rows: list[Rows] | list[Dense]
+    """What brings them, where they come from a tensor."""
     part: Part
     after: int
     before: int
@@ -129,6 +142,8 @@ class Sequence:
             self._commands.append(self._fill_settings(move.part.encoder, move.load))
         elif move.engine is Engine.ROWS:
             self._rows(move)
+        elif move.rows:
+            self._dense(move)
         else:
             self._commands.append(self._fill(move.part.encoder, move.load, move.indices))
 
@@ -179,6 +194,17 @@ class Sequence:
             waits = self._waits.move(Engine.ROWS, filled, [reads])
             self._commands.append(replace(rows, waits=waits))
 
+    def _dense(self, move: Move) -> None:
+        for rows in move.rows:
+            reads = range(rows.source, rows.source + rows.words)
+            # Slots come in whole groups.
+            groups = -(-rows.count // self.config.group)
+            slots = range(rows.address, rows.address + groups * self.config.group)
+            filled = [(target, slots) for target in (Target.VALUES, Target.INDICES)]
+            self._copy(self._copies.before(move.part.step, [reads]))
+            waits = self._waits.move(Engine.FILL, filled, [reads])
+            self._commands.append(replace(rows, waits=waits))
+
     def _vector(self, work: Work) -> None:
         program = work.program
         self._copy(self._copies.before(work.step, [*program.reads, *program.writes]))
@@ -214,12 +240,11 @@ class Sequence:
         tile = run.row_blocks, run.column_block
         touched = [words for tensor in (y, *part.beside) for words in tensor.tile(*tile)]
         self._copy(self._copies.before(part.step, touched))
-        windows = y.windows_of(run.row_blocks)
-        destination = y.address + windows.start * y.groups
+        destination, words, pitch = y.stretch(run.row_blocks)
         column = run.column_block * config.columns
         reads = [words for tensor in part.beside for words in tensor.tile(*tile)]
         if part.beside or encoder.output is OutputFormat.RAW:
-            self._place_beside(part, destination, windows)
+            self._place_beside(part, destination, run.row_blocks)
         self._commands.append(
             replace(
                 encoder.run(sent),
@@ -229,28 +254,28 @@ class Sequence:
                 raw_addend=int(isinstance(part.addend, RawTensor)),
                 mask=int(part.mask is not None),
                 destination=destination,
-                words=len(windows) * y.groups,
-                pitch=y.groups,
+                words=words,
+                pitch=pitch,
                 groups=y.groups,
                 offset=column * y.bits // 8,
                 waits=self._waits.run(uses, y.tile(*tile), sent.settings_page, reads),
             )
         )
 
-    def _place_beside(self, part: Part, destination: int, windows: range) -> None:
+    def _place_beside(self, part: Part, destination: int, row_blocks: range) -> None:
         """A SIDE for a RUN, if the device does not know that already."""
         fields, size = {}, self.config.tensor_words
         if addend := part.addend:
-            first = addend.address + windows.start * addend.groups
+            first, words, pitch = addend.stretch(row_blocks)
             fields |= {
                 "addend_offset": (first - destination) % size,
-                "addend_words": len(windows) * addend.groups,
-                "addend_pitch": addend.groups,
+                "addend_words": words,
+                "addend_pitch": pitch,
                 "addend_groups": addend.groups,
                 "addend_plane": addend.plane if isinstance(addend, RawTensor) else 0,
             }
         if mask := part.mask:
-            first = mask.address + windows.start * mask.groups
+            first, _, _ = mask.stretch(row_blocks)
             fields["mask_offset"] = (first - destination) % size
         if isinstance(part.y, RawTensor):
             fields["output_plane"] = part.y.plane

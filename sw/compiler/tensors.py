@@ -60,13 +60,28 @@ class Tensor:
         each = self.config.rows // self.config.lanes
         return range(row_blocks.start * each, min(row_blocks.stop * each, self.windows))
 
-    def tile(self, row_blocks: range, column_block: int) -> list[range]:
-        """Words that hold some blocks of R rows of a block of C columns."""
+    @property
+    def blocks(self) -> int:
+        """Of R rows."""
+        return -(-self.rows // self.config.rows)
+
+    def stretch(self, row_blocks: range) -> tuple[int, int, int]:
+        """Where the rows of some blocks lie: the first word, how many words they reach over, and
+        how many lie from one window to the next."""
+        windows = self.windows_of(row_blocks)
+        return self.address + windows.start * self.groups, len(windows) * self.groups, self.groups
+
+    def groups_of(self, column_block: int) -> range:
+        """Groups of a row that a block of C columns reaches into."""
         columns, size = self.config.columns, 8 * self.config.group_bytes
         first = column_block * columns * self.bits // size
-        stop = min(-(-(column_block + 1) * columns * self.bits // size), self.groups)
+        return range(first, min(-(-(column_block + 1) * columns * self.bits // size), self.groups))
+
+    def tile(self, row_blocks: range, column_block: int) -> list[range]:
+        """Words that hold some blocks of R rows of a block of C columns."""
+        groups = self.groups_of(column_block)
         starts = (self.address + window * self.groups for window in self.windows_of(row_blocks))
-        return [range(start + first, start + stop) for start in starts]
+        return [range(start + groups.start, start + groups.stop) for start in starts]
 
     def part(self, first: int, rows: int) -> "Tensor":
         """Some of its rows as a tensor. Raises `FormatError` unless they begin in lane 0."""

@@ -253,6 +253,58 @@ def from_raw(planes: Sequence[Tensor], y: Tensor, unit_log2: int) -> VectorProgr
     return _over(code, y, whole)
 
 
+def spread(
+    x: Tensor,
+    y: Tensor,
+    image: tuple[int, int],
+    size: tuple[int, int],
+    first: tuple[int, int],
+    stride: tuple[int, int],
+    mask: Tensor | None = None,
+) -> VectorProgram:
+    """Rows of `x`, which are pixels of images of `size` lines and columns, to every so many pixels
+    of those of `y`, of `image` lines and columns, from line and column `first` on; +0 where `mask`
+    has a zero there.
+
+    Raises `FormatError` for tensors of other shapes, and for pixels that leave their image.
+    """
+    (lines, columns), (high, wide), (above, left), (down, right) = image, size, first, stride
+    images, rest = divmod(y.rows, lines * columns)
+    last = above + (high - 1) * down, left + (wide - 1) * right
+    if (
+        rest
+        or (x.rows, x.columns) != (images * high * wide, y.columns)
+        or last[0] >= lines
+        or last[1] >= columns
+    ):
+        raise FormatError(
+            f"{x.rows} x {x.columns} elements cannot become pixels {down} x {right} apart, from "
+            f"{first} on, of images of {lines} x {columns}, which are {y.rows} x {y.columns}"
+        )
+    code = Assembly(x.config)
+    back = (wide - 1) * right
+    to_line = down * columns - back
+    steps = right, to_line, lines * columns - (high - 1) * down * columns - back
+    code.shape(wide, high)
+    _stream(code, X, x)
+    _stream(code, Y, y, steps)
+    start = above * columns + left
+    code.load(0, X)
+    if mask is not None:
+        _same(mask, y)
+        _stream(code, OTHER, mask, steps)
+        code.seek(OTHER, rows=start)
+        code.load(1, OTHER)
+        code.work(Op.COPY, 2, b=0.0)
+        code.work(Op.EQUAL, 3, 1, 0.0)
+        code.work(Op.SELECT, 0, 2, 0)
+    code.seek(Y, rows=start)
+    code.store(Y, 0)
+    beside = [] if mask is None else [mask]
+    streams = (x, *beside, *[None] * (Y - 1 - len(beside)), y)
+    return VectorProgram(code, _spans(y), x.rows, streams)
+
+
 def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, abreast: int, op: Op) -> VectorProgram:
     (lines, columns), (high, wide) = image, kernel
     if min(high, wide, stride) < 1 or high > lines or wide > columns:

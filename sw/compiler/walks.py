@@ -202,20 +202,23 @@ class Walk:
     def fills(self, load: Load) -> list[Rows]:
         """What brings a load, whose words are known by their place among all blocks' groups: words
         that follow each other in one block are one descriptor."""
-        codes = load.words.ravel()
-        cuts = np.flatnonzero((np.diff(codes) != 1) | (codes[1:] % self.groups == 0)) + 1
         return [
-            self.rows(*divmod(int(codes[first]), self.groups), stop - first, load.address + first)
-            for first, stop in pairwise([0, *cuts.tolist(), len(codes)])
+            self.rows(*divmod(code, self.groups), *piece)
+            for code, *piece in consecutive(load, self.groups)
         ]
 
     def rows(self, block: int, group: int, count: int, address: int) -> Rows:
         """Groups `group` to ``group + count - 1`` of a block of R rows, into words from `address`
         on."""
+        pixels = self.images.count * self.out[0] * self.out[1]
+        first = block * self.config.rows
+        numbers = np.arange(first, min(first + self.config.rows, pixels))
+        return self.from_pixels(numbers, group, count, address)
+
+    def from_pixels(self, numbers: np.ndarray, group: int, count: int, address: int) -> Rows:
+        """The same groups of some output pixels that follow each other."""
         config, images, kernel = self.config, self.images, self.kernel
         height, width = self.out
-        rows = min(config.rows, images.count * height * width - block * config.rows)
-        numbers = block * config.rows + np.arange(rows)
         place, beside = np.divmod(numbers, images.abreast)
         image, pixel = np.divmod(place, height * width)
         line, column = np.divmod(pixel, width)
@@ -239,7 +242,7 @@ class Walk:
             words=(int(last) // config.lanes + 1) * per_tap - before,
             address=address,
             groups=count,
-            rows=rows,
+            rows=len(numbers),
             column=int(column[0]),
             line=int(line[0]),
             x=int(x[0]),
@@ -257,6 +260,17 @@ class Walk:
         """Words and lanes of a step over so many rows."""
         windows, lanes = divmod(rows, self.config.lanes)
         return windows * self.tensor.groups % STEP, lanes
+
+
+def consecutive(load: Load, whole: int) -> list[tuple[int, int, int]]:
+    """Of a load's words those that follow each other, and do not go over a multiple of `whole`: the
+    first one's number, how many they are, and the address of the first."""
+    codes = load.words.ravel()
+    cuts = np.flatnonzero((np.diff(codes) != 1) | (codes[1:] % whole == 0)) + 1
+    return [
+        (int(codes[first]), stop - first, load.address + first)
+        for first, stop in pairwise([0, *cuts.tolist(), len(codes)])
+    ]
 
 
 def as_matrix(weights: np.ndarray, groups: int = 1, group: int = 8) -> np.ndarray:

@@ -1,0 +1,141 @@
+"""Programs of what goes backwards through a network: gradients of inputs and of weights."""
+
+from collections.abc import Sequence
+
+from ...hw.formats import OutputFormat
+from ..errors import FormatError
+from . import gradients, vector_programs
+from .packing import PackedWeights
+from .program import Builder
+from .settings import Settings, settings_of
+from .tensors import Tensor
+from .transposed import PixelPhase, needs_vector, pixel_phases, spread, walk_of
+from .walks import Images, Kernel, Walk
+
+
+class TrainingBuilder(Builder):
+    """A `Builder` that goes backwards too."""
+
+    def convolution_transposed(
+        self,
+        dy: Images,
+        kernel: Kernel,
+        weights: Sequence[PackedWeights],
+        settings: Settings,
+        output: OutputFormat,
+        dx: Images,
+        addend: Images | None = None,
+        mask: Images | None = None,
+    ) -> None:
+        """What a loss changes by with the input of ``y = convolution(x, kernel, …)``, if `dy` is
+        what it changes by with y: a convolution of stride 1 for each of its phases, whose weights
+        these are (`transposed.pixel_phases`, `PixelPhase.matrix`). `addend` and `mask` as of a
+        product.
+
+        Unless as many images go abreast as there are lanes, the vector unit puts pixels a stride
+        apart in their places.
+
+        Raises `FormatError` for images of other shapes or elements, for what the device cannot do,
+        and if the memory is full.
+        """
+        phases = pixel_phases(kernel, dx.height, dx.width)
+        shape = dx.count, *kernel.out(dx)
+        wanted = [
+            (phase.kernel.size[0] * phase.kernel.size[1] * dy.tensor.groups * self.config.group)
+            for phase in phases
+        ]
+        if (dy.count, dy.height, dy.width) != shape or [each.shape for each in weights] != [
+            (rows, dx.tensor.columns) for rows in wanted
+        ]:
+            raise FormatError(
+                f"{dx} are the input of {kernel} if the output are {shape[0]} images of "
+                f"{shape[1]} x {shape[2]} pixels, not {dy}, with weights of {wanted} rows, by "
+                f"phase, and {dx.tensor.columns} columns"
+            )
+        beside = (images for images in (dy, addend, mask) if images is not None)
+        if any(images.abreast != dx.abreast for images in beside):
+            raise FormatError("as many images go abreast in all tensors of a convolution")
+        for phase, packed in zip(phases, weights, strict=True):
+            walk = walk_of(dy, dx, phase, kernel.stride)
+            if needs_vector(dx, kernel.stride):
+                self._spread_later(walk, packed, settings, output, dx, phase, kernel, addend, mask)
+                continue
+            made, *beside = (
+                images and spread(images, phase, kernel.stride) for images in (dx, addend, mask)
+            )
+            self._multiply(walk, packed, settings, False, output, made, *beside)
+
+    def _spread_later(
+        self,
+        walk: Walk,
+        weights: PackedWeights,
+        settings: Settings,
+        output: OutputFormat,
+        dx: Images,
+        phase: PixelPhase,
+        kernel: Kernel,
+        addend: Images | None,
+        mask: Images | None,
+    ) -> None:
+        """A phase beside the others, and then to its pixels by the vector unit."""
+        if dx.abreast > 1:
+            raise FormatError(
+                f"{dx} go {dx.abreast} abreast, and the device has {self.config.lanes} lanes: as "
+                "many must, or each alone, so that a stride can be stored"
+            )
+        if addend is not None:
+            raise FormatError(
+                f"pixels of {dx} a stride of {kernel.stride[1]} apart are spread after they are "
+                f"stored in {self.config.lanes} lanes: an addend must be added on its own"
+            )
+        made = self.tensor(phase.height * phase.width * dx.count, dx.tensor.columns, dx.tensor.bits)
+        self._multiply(walk, weights, settings, False, output, made, None, None)
+        size, image = (phase.height, phase.width), (dx.height, dx.width)
+        forward = None if mask is None else mask.tensor
+        self.vector(
+            vector_programs.spread(
+                made, dx.tensor, image, size, phase.first, kernel.stride, forward
+            )
+        )
+        self.free(made)
+
+    def gradient(
+        self,
+        x: Tensor | Images,
+        dy: Tensor | Images,
+        dw: Tensor,
+        kernel: Kernel | None = None,
+        output: OutputFormat = OutputFormat.FP32,
+        addend: Tensor | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """``dw = x.T @ dy``: what a loss changes by with the weights of ``y = x @ weights``, if
+        `dy` is what it changes by with y; `addend` and `settings` as of a `product`.
+
+        With a `kernel` both are images, and ``y = convolution(x, weights)``: `dw` has the rows that
+        `walks.as_matrix` gives the weights, tap after tap with all channels in whole groups. The
+        sum over all rows is exact; if they are too many for a page, parts of it are kept as RAW in
+        the meantime.
+
+        Raises `FormatError` for tensors of other shapes or elements, for what the device cannot do,
+        and if the memory is full.
+        """
+        config = self.config
+        if not config.training:
+            raise FormatError(
+                f"the device {config.name!r} cannot transpose rows: build one with training"
+            )
+        walk, dy = gradients.operands(config, x, dy, dw, kernel)
+        settings = settings or settings_of(config, dw.columns)
+        blocks = -(-dw.rows // config.rows), -(-dw.columns // config.columns)
+        *parts, last = gradients.chunks_of(config, dy.rows, *blocks)
+        sums = self.raw(dw.rows, dw.columns) if parts and output is not OutputFormat.RAW else dw
+        exact = settings_of(config, dw.columns)
+        for part in parts:
+            across, rows = gradients.both(walk, dy, part)
+            self._multiply(across, rows, exact, False, OutputFormat.RAW, sums, addend, None)
+            addend = sums
+        across, rows = gradients.both(walk, dy, last)
+        self._multiply(across, rows, settings, False, output, dw, addend, None)
+        if sums is not dw:
+            self.free(sums)
