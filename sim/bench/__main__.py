@@ -15,6 +15,7 @@ MODULES = {
     "plan": ("plan",),
     "mem": ("mem",),
     "mem_external": ("mem",),
+    "gradient": ("gradient",),
     "control": ("control",),
     "vector": ("vector",),
     "copy": ("copy",),

@@ -113,7 +113,7 @@ def _convolution(
     settings, output = settings_of(config, channels, scale=2.0**-12), OutputFormat.FP16
     builder.convolution(left, kernel, weights, settings, False, output, right)
     raw = to_raw(x.reshape(-1, channels), config.format)
-    got, counters = _ran(opened, builder, {left.tensor: raw}, right.tensor)
+    got, counters = ran(opened, builder, {left.tensor: raw}, right.tensor)
     assert (got.view("<f2") == (stages.rows(x, kernel) @ w * 2.0**-12).astype("<f2")).all()
     useful = height * width * len(weights.values)
     return useful / (config.macs_per_cycle * counters["cycles"]), counters
@@ -168,7 +168,7 @@ def _product(
         expected = exact.astype("<f2") if format == FP16 else np.rint(exact).clip(-128, 127)
     settings = settings_of(config, outputs, scale=scale)
     builder.product(left, weights, settings, False, output, right, **operands)
-    got, counters = _ran(opened, builder, held, right)
+    got, counters = ran(opened, builder, held, right)
     if "raw" not in beside:
         got = got.view("<f2" if format == FP16 else "i1")
     assert (got == expected).all()
@@ -176,7 +176,7 @@ def _product(
     return useful / (config.macs_per_cycle * counters["cycles"]), counters
 
 
-def _ran(
+def ran(
     opened, builder: Builder, held: dict[Tensor, np.ndarray], result: Tensor
 ) -> tuple[np.ndarray, dict]:
     """What a program makes of what tensors have `held`, raw, and the counters."""

@@ -32,6 +32,7 @@ VECTOR = (str(BENCHES), "-k", "[vector-")
 VECTOR_LANE = (str(BENCHES), "-k", "[vector_lane-")
 VECTOR_PROOF = ("tests/sim/proofs/test_vector.py", "-k", "test_loader or test_writer")
 VECTOR_PROGRAMS = ("tests/sim/test_vector_programs.py",)
+GRADIENTS = ("tests/sw/test_gradients.py", "-k", "not stalled")
 SIDE = (str(BENCHES), "-k", "[side-")
 BESIDE = ("tests/sw/test_side.py", "-k", "not stalled")
 BUS_PROOFS = ("tests/sim/proofs/test_bursts.py",)
@@ -66,6 +67,8 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/tensor/side.py": [SIDE, BESIDE],
     "hw/tensor/windows.py": [(str(BENCHES), "-k", "[store-"), SIDE, BESIDE],
     "hw/isa/engines.py": [SEQUENCER, PROGRAMS],
+    "hw/tensor/dense.py": [("tests/sim/proofs/test_dense.py", "-k", "test_diagonal"), GRADIENTS],
+    "hw/tensor/gather.py": [GRADIENTS],
     "hw/tensor/": [TENSOR, MOVERS, TENSOR_PROOF, WORDS, PROGRAMS],
     "hw/vector/": [VECTOR_PROOF, VECTOR, VECTOR_PROGRAMS],
     "hw/vector/lane.py": [VECTOR_LANE],
@@ -79,7 +82,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/isa/dma_registers.py": [MEMORY, ("tests/sw/test_dma.py",)],
     "hw/array/drain.py": [TOP, DEVICE],
     "hw/array/exact_mac.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
-    "hw/buffers/": [(str(BENCHES), "-k", "[feeders-"), TOP, DEVICE],
+    "hw/buffers/": [(str(BENCHES), "-k", "[feeders-"), TOP, DEVICE, GRADIENTS],
     "hw/lib/fifo.py": [(str(BENCHES), "-k", "[response- or [lane_group-"), TOP],
     "hw/formats.py": [
         GOLDEN,
@@ -211,6 +214,8 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/compiler/tensors.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/waits.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/sequence.py": [("tests/sw/test_program.py",), BESIDE],
+    "sim/golden/gather.py": [GRADIENTS],
+    "sw/compiler/backward.py": [GRADIENTS, ("tests/sw/test_transposed.py", "-k", "model")],
     "sw/compiler/walks.py": [("tests/sw/test_convolutions.py", "-k", "not stalled")],
     "sw/nn/stages.py": [("tests/sw/test_stages.py",)],
     "sw/compiler/vector.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
