@@ -2,10 +2,11 @@
 fast their operands come, by the hardware's counters."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from ...hw.config import PRESETS, Config, preset
+from ...hw.config import PRESETS, Config
 from ...hw.isa.registers import STALLS
 from ...sw.compiler.backward import TrainingBuilder
 from ...sw.compiler.elements import to_raw
@@ -16,7 +17,7 @@ from .mem import ROOM, ran
 from .util import row
 
 ARRAYS = {"8x8": "small", "16x16": "medium", "32x32": "paper"}
-"""With one, two and four lanes: operands come as fast as a tile takes them."""
+"""With one lane, four and four: operands come as fast as a tile takes them."""
 MATRIX = (512, 64, 64)
 """Rows that are summed over, columns of both operands."""
 IMAGES = (28, 16, Kernel((3, 3), padding=(1, 1)))
@@ -30,7 +31,7 @@ def rows(only: str) -> Iterator[dict]:
         if not (prefix.startswith(only) or only.startswith(prefix)):
             continue
         words = ROOM // PRESETS[name].lanes
-        config = preset(name, name=f"{name}-training", tensor_words=words, training=True)
+        config = replace(PRESETS[name], name=f"{name}-training", tensor_words=words, training=True)
         with open_device("sim", config=config) as opened:
             for name, measure in (("matrix512", _matrix), ("conv3x3_16_28x28", _convolution)):
                 useful, counters = measure(opened, config)
