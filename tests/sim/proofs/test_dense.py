@@ -18,7 +18,7 @@ DIAGONAL = replace(TRAINING, rows=8, columns=16, lanes=2)
 
 @pytest.mark.parametrize("config", [TRAINING, DIAGONAL], ids=["lane", "lanes"])
 def test_diagonal_reader(config):
-    prove(lambda: DiagonalReaderProof(config), bounded=14, cover=24)
+    prove(lambda: DiagonalReaderProof(config), bounded=12, cover=20)
 
 
 def trusts_its_words(m, reader):
