@@ -10,7 +10,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help setup sim test test-full wheel-test bench mutants coverage verilog bitstream load boards lint docs clean
+.PHONY: help setup sim test test-full wheel-test bench mutants coverage verilog bitstream load boards boards-route lint docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -59,6 +59,9 @@ load: $(READY) ## load it (BOARD=ulx3s-85f, CONFIG=…); needs openFPGALoader
 
 boards: $(READY) ## take new bitstreams' reports into docs/boards/, and make the table of boards
 	$(BIN)/heddle boards
+
+boards-route: $(READY) ## first make the bitstreams whose reports are of an older gateware (hours)
+	$(BIN)/heddle boards --route
 
 lint: $(READY) ## style, formatting and types
 	$(BIN)/ruff check .

@@ -1,12 +1,15 @@
 """The commands that keep this repository's own documents up to date."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from ...hw.platforms import Board, Build
+from ..errors import HeddleError
 from ..lib import files
 from . import options, paths
 from .app import Family, family
@@ -20,27 +23,58 @@ command = family(Family.MAINTAINER)
 def boards(
     build: Annotated[Path, typer.Option(help="Where `heddle bitstream` wrote.")] = BUILD,
     out: Annotated[Path, typer.Option("--docs", help="Folder of the documents.")] = Path("docs"),
+    route: Annotated[
+        bool,
+        typer.Option("--route", help="First make each bitstream that is not of this gateware."),
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
 ):
-    """Take new reports of bitstreams into docs/boards/, and make the table of all boards again."""
-    from ...hw.lib.verilog_structure import structure
-    from ...hw.platforms.top import generate
+    """Take new reports of bitstreams into docs/boards/, and make the table of all boards again.
+
+    With --route, hours: what was done is kept if it is ended. Exit status 1 if timing was missed,
+    or a bitstream could not be made.
+    """
     from ..flow import board_reports
 
+    bad = 0
     reports = board_reports.update(out, build)
+    if route:
+        for chosen, carried in board_reports.stale(reports):
+            bad += not _routed(chosen, carried, build, seeds)
+            reports = board_reports.update(out, build)
     table = Table("board", "configuration", "asked", "highest", "timing", "gateware", left=2)
     for chosen, carried in board_reports.builds():
-        name = carried.config.name
-        row = [chosen.name, name, f"{carried.mhz:g} MHz", "not routed", "", ""]
-        if report := reports.get(f"{chosen.name}/{name}"):
-            today = structure(generate(chosen, carried)) == report["design"]
+        row = [chosen.name, carried.config.name, f"{carried.mhz:g} MHz", "not routed", "", ""]
+        if report := reports.get(board_reports.key(chosen, carried)):
             row[3:] = [
                 f"{report['fmax']:.1f} MHz",
                 verdict(report["met"]),
-                Text("this") if today else Text("an older one", "yellow"),
+                Text("this")
+                if board_reports.is_todays(chosen, carried, report)
+                else Text("an older one", "yellow"),
             ]
         table.add_row(*row)
     console.print(table)
     say(f"wrote {out / 'boards' / 'reports.json'} and the table in {out / 'boards.md'}")
+    raise typer.Exit(bool(bad))
+
+
+def _routed(chosen: Board, carried: Build, out: Path, seeds: int) -> bool:
+    """Make a bitstream, each step told with the time; whether that went well, and timing is met."""
+    from ..flow import bitstream, board_reports
+
+    name = board_reports.key(chosen, carried)
+
+    def tell(text: str):
+        say(f"{datetime.now():%H:%M:%S}  {name}: {text}")
+
+    try:
+        report = bitstream.make(chosen, carried, out / chosen.name, range(1, seeds + 1), tell)
+    except HeddleError as reason:
+        tell(f"not made: {reason}")
+        return False
+    tell(f"{report.fmax:g} MHz of {report.mhz:g} MHz, {'met' if report.met else 'missed'}")
+    return report.met
 
 
 @command()

@@ -4,10 +4,12 @@ Placing and routing every board takes hours, so reports are kept and the table i
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ...hw.lib.verilog_structure import structure
 from ...hw.platforms import BOARDS, Board, Build
+from ...hw.platforms.top import generate
 from ..errors import FormatError
 from ..lib import files
 
@@ -59,8 +61,8 @@ def read(file: Path) -> dict[str, dict]:
         return {}
     remedy = "take it from the repository"
     return {
-        key: _checked(f"{file}, {key!r}", report, remedy)
-        for key, report in _json(file, remedy).items()
+        name: _checked(f"{file}, {name!r}", report, remedy)
+        for name, report in _json(file, remedy).items()
     }
 
 
@@ -93,13 +95,13 @@ def collect(kept: dict[str, dict], folder: Path) -> dict[str, dict]:
     """
     found = {}
     for board, build in builds():
-        key = f"{board.name}/{build.config.name}"
+        name = key(board, build)
         file = folder / board.name / f"{build.config.name}.json"
         if file.exists():
             remedy = "make it again with heddle bitstream, or remove it"
-            found[key] = _checked(file, _json(file, remedy), remedy)
-        elif key in kept:
-            found[key] = kept[key]
+            found[name] = _checked(file, _json(file, remedy), remedy)
+        elif name in kept:
+            found[name] = kept[name]
     return found
 
 
@@ -108,9 +110,27 @@ def builds() -> list[tuple[Board, Build]]:
     return [(board, build) for board in BOARDS.values() for build in board.builds]
 
 
+def key(board: Board, build: Build) -> str:
+    """What the report of a build is kept under."""
+    return f"{board.name}/{build.config.name}"
+
+
+def is_todays(board: Board, build: Build, report: dict) -> bool:
+    """Whether `report` is of the gateware as it is now."""
+    return structure(generate(board, build)) == report["design"]
+
+
+def stale(reports: dict[str, dict]) -> Iterator[tuple[Board, Build]]:
+    """The builds without a report of today's gateware, those with small arrays first."""
+    for board, build in sorted(builds(), key=lambda each: each[1].config.macs_per_cycle):
+        report = reports.get(key(board, build))
+        if report is None or not is_todays(board, build, report):
+            yield board, build
+
+
 def text(reports: dict[str, dict]) -> str:
     """The reports as JSON, one a line."""
-    lines = [f"{json.dumps(key)}: {json.dumps(report)}" for key, report in reports.items()]
+    lines = [f"{json.dumps(name)}: {json.dumps(report)}" for name, report in reports.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -123,7 +143,7 @@ def table(reports: dict[str, dict]) -> str:
     for board, build in builds():
         name = build.config.name
         cells = [f"`{board.name}`", f"`{name}`", f"{build.mhz:g} MHz"]
-        report = reports.get(f"{board.name}/{name}")
+        report = reports.get(key(board, build))
         if report is None:
             cells += ["not routed", *([""] * (len(CELLS) + 1))]
         else:

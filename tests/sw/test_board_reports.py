@@ -3,13 +3,17 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
 from heddle.hw.platforms import BOARDS
 from heddle.hw.platforms.pins import held_high, pins
+from heddle.sw import cli
 from heddle.sw.errors import FormatError
-from heddle.sw.flow import board_reports
+from heddle.sw.flow import bitstream, board_reports
+from heddle.sw.flow.toolchain import BuildError
 
 DOCS = Path(__file__).parents[2] / "docs"
 REPORT = {
@@ -88,6 +92,60 @@ def test_new_reports_replace_old_ones(tmp_path):
     assert "Made with pyosys 0.70." in page
     late = board_reports.table({key: report | {"met": False} for key, report in reports.items()})
     assert "| 80 MHz | 95.8 MHz, missed |" in late
+
+
+def test_routing_what_is_of_an_older_gateware(tmp_path, monkeypatch):
+    """The small ones first; one that fails or misses its clock stops none of the others."""
+    names = [
+        ("ulx3s-85f", "int8_12x12"),
+        ("ulx3s-85f", "fp16_8x8"),
+        ("orangecrab-25f", "int8_4x4"),
+        ("tang-nano-9k", "int8_2x2"),
+    ]
+    carried = [(BOARDS[name], BOARDS[name].build(config)) for name, config in names]
+    monkeypatch.setattr(board_reports, "builds", lambda: carried)
+    monkeypatch.setattr(board_reports, "generate", lambda board, build: f"of {board.name}")
+    monkeypatch.setattr(board_reports, "structure", lambda text: f"today's {text}")
+    (tmp_path / "boards").mkdir()
+    (tmp_path / "boards.md").write_text(f"{board_reports.BEGIN}\n{board_reports.END}\n")
+    old = {"/".join(name): REPORT for name in names}
+    old["orangecrab-25f/int8_4x4"] = REPORT | {"design": "today's of orangecrab-25f"}
+    (tmp_path / "boards" / "reports.json").write_text(json.dumps(old))
+    asked = []
+
+    def make(board, build, folder, seeds, on_step):
+        asked.append((board.name, build.config.name, list(seeds)))
+        on_step("placing")
+        if build.config.name == "fp16_8x8":
+            raise BuildError("no room")
+        report = REPORT | {"design": f"today's of {board.name}", "met": build.config.rows == 12}
+        folder.mkdir(parents=True)
+        (folder / f"{build.config.name}.json").write_text(json.dumps(report))
+        return SimpleNamespace(**report)
+
+    monkeypatch.setattr(bitstream, "make", make)
+    arguments = ["boards", "--route", "--seeds", "2", "--docs", str(tmp_path)]
+    done = CliRunner().invoke(cli.app, [*arguments, "--build", str(tmp_path / "build")])
+    assert done.exit_code == 1, done.output
+    assert asked == [
+        ("tang-nano-9k", "int8_2x2", [1, 2]),
+        ("ulx3s-85f", "fp16_8x8", [1, 2]),
+        ("ulx3s-85f", "int8_12x12", [1, 2]),
+    ]
+    for words in (
+        "tang-nano-9k/int8_2x2: placing",
+        "tang-nano-9k/int8_2x2: 95.75 MHz of 80 MHz, missed",
+        "ulx3s-85f/fp16_8x8: not made: no room",
+        "ulx3s-85f/int8_12x12: 95.75 MHz of 80 MHz, met",
+    ):
+        assert words in done.output
+    kept = board_reports.read(tmp_path / "boards" / "reports.json")
+    assert [kept["/".join(name)]["design"] for name in names] == [
+        "today's of ulx3s-85f",
+        "0123",
+        "today's of orangecrab-25f",
+        "today's of tang-nano-9k",
+    ]
 
 
 @pytest.mark.parametrize(
