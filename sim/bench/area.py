@@ -15,12 +15,19 @@ from ...hw import verilog
 from ...hw.array.array import Array
 from ...hw.array.pe import ProcessingElement
 from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config, preset
+from ...hw.control.sequencer import Sequencer
 from ...hw.control.tally import Tally
 from ...hw.copy.engine import CopyEngine
 from ...hw.copy.port import ExternalPort
 from ...hw.formats import FORMATS, FP16, Format
 from ...hw.isa.engine_counters import engine_places
 from ...hw.lib.library import Library
+from ...hw.output.lane_group import LaneGroup
+from ...hw.tensor.filler import Filler
+from ...hw.tensor.memory import TensorMemory
+from ...hw.tensor.rows import RowMover
+from ...hw.tensor.side import SideReader
+from ...hw.tensor.store import Store
 from ...hw.vector.lane import Lane
 from ...hw.vector.unit import VectorUnit
 from ...sw.compiler.elements import to_raw
@@ -58,11 +65,25 @@ CONFIGS = {**EXACT, "fp32": FP32}
 """Processing elements by the name in a row: exact ones by format, FP16 with FP32 accumulation."""
 
 
+SMALL = preset("small")
+ALONE = preset("small", tensor_words=0)
 EXTERNAL = preset("small", external_bits=32)
 COUNTED = {"tiny": preset("tiny"), "all": preset("small", external_bits=32)}
 """Devices whose engines' counters are measured."""
-UNITS = {"copy_engine": CopyEngine, "external_port": ExternalPort}
-"""What external memory adds to a device."""
+UNITS: dict[str, tuple[type[wiring.Component], Config, str]] = {
+    "tensor_memory": (TensorMemory, SMALL, "small"),
+    "sequencer": (Sequencer, SMALL, "small: with programs' commands, queues, scoreboard"),
+    "sequencer_alone": (Sequencer, ALONE, "small without tensor memory"),
+    "filler": (Filler, SMALL, "small"),
+    "row_mover": (RowMover, SMALL, "small"),
+    "store": (Store, SMALL, "small"),
+    "side_reader": (SideReader, SMALL, "small"),
+    "lane_group": (LaneGroup, SMALL, "small, one column: with side operands and RAW sums"),
+    "lane_group_alone": (LaneGroup, ALONE, "small without tensor memory, one column"),
+    "copy_engine": (CopyEngine, EXTERNAL, "small, with 4 GiB of external memory"),
+    "external_port": (ExternalPort, EXTERNAL, "small, with 4 GiB of external memory"),
+}
+"""What tensor memory and external memory add to a device."""
 
 
 def rows(only: str) -> Iterator[dict]:
@@ -94,13 +115,15 @@ def _measurements() -> dict[str, Callable[[], dict]]:
             rows[f"{over}.array3x3.lut"] = lambda c=EXACT[name], f=family, t=most: _over_dense(
                 _array_lut(Array, c, f), _array_lut(DenseArray, c, f), t
             )
-        for name, unit in UNITS.items():
-            for what in ("lut", "ff", "ram"):
-                rows[f"area.{device}.{name}.{what}"] = lambda u=unit, f=family, w=what: {
-                    "value": getattr(_area(u, EXTERNAL, f), w),
-                    "unit": w.upper(),
-                    "note": "small, with 4 GiB of external memory",
-                }
+        for name, (unit, config, note) in UNITS.items():
+            for what in ("lut", "ff", "dsp", "ram"):
+                rows[f"area.{device}.{name}.{what}"] = (
+                    lambda u=unit, c=config, f=family, w=what, n=note: {
+                        "value": getattr(_area(u, c, f), w),
+                        "unit": w.upper(),
+                        "note": n,
+                    }
+                )
         rows[f"area.{device}.pe.fp16.exact_over_fp32.lut"] = lambda f=family: {
             "value": _area(ProcessingElement, EXACT["fp16"], f).lut
             / _area(ProcessingElement, FP32, f).lut,
