@@ -19,12 +19,13 @@ class Dispatcher(wiring.Component):
     """Queue FILLs, ROWS, RUNs, VECTORs and COPYs, and let each go when what it waits for has been
     finished.
 
-    Latency: 1 cycle if it waits for nothing. Throughput: one a cycle. Stall rule: takes nothing
+    Latency: 1 cycle if it waits for nothing. Throughput: one in 2 cycles. Stall rule: takes nothing
     while the descriptor's queue is full.
 
     Members
     -------
-    waits : In(30), of the descriptor that is offered; one is at a time
+    waits : In(30), of the descriptor that is offered; one is at a time, the cycle before too
+    none : In(1), likewise: it has no waits
     fills, rows, runs : In streams of layouts.FILL, WALK, RUN
     stores : In(1), the RUN that is offered stores
     fill, row, run : Out streams of the same
@@ -63,6 +64,7 @@ class Dispatcher(wiring.Component):
         super().__init__(
             {
                 "waits": In(WAITS_BITS),
+                "none": In(1),
                 "fills": In(stream.Signature(FILL(config))),
                 "rows": In(stream.Signature(WALK(config))),
                 "runs": In(stream.Signature(RUN(config))),
@@ -83,6 +85,7 @@ class Dispatcher(wiring.Component):
         m.submodules.scoreboard = scoreboard = self.scoreboard
         m.d.comb += [
             scoreboard.waits.eq(self.waits),
+            scoreboard.none.eq(self.none),
             scoreboard.finished.eq(self.finished),
             scoreboard.issued[Engine.STORE].eq(self.runs.valid & self.runs.ready & self.stores),
             scoreboard.empty.eq(Cat(gate.empty for gate in self.gates.values()).all()),

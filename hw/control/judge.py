@@ -59,7 +59,7 @@ class Judge(wiring.Component):
     With tensor memory also
 
     limits : In(layouts.LIMITS), of the last IMAGE
-    side : In(layouts.FIELDS(Side)), the last SIDE
+    side : In(layouts.FIELDS(Side)), the last SIDE, there since the cycle before the header
     """
 
     def __init__(self, config: Config):
@@ -82,6 +82,7 @@ class Judge(wiring.Component):
             "found",
             {
                 "check": self.bad_check,
+                "target": load.target > max(Target),
                 "load": self._load_outside(m, load),  # a FILL begins as a LOAD does
                 "settings": self._settings_outside(settings),
                 "run": self._run_outside(run),
@@ -99,7 +100,7 @@ class Judge(wiring.Component):
         # A later assignment is the graver problem.
         with m.Else(), m.Switch(self.header[:8]):
             with m.Case(Opcode.LOAD):
-                with m.If(load.target > max(Target)):
+                with m.If(found["target"]):
                     m.d.comb += problem.eq(Status.BAD_TARGET)
                 with m.If(found["load"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)
@@ -128,8 +129,7 @@ class Judge(wiring.Component):
                             m.d.comb += problem.eq(Status.BAD_FIELD)
                         with m.If(found["settings_fill"]):
                             m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                        known = (load.target != Target.ACTIVATIONS) & (load.target <= max(Target))
-                        with m.If(~known & (load.target != FILL_SETTINGS)):
+                        with m.If(found["unfilled"]):
                             m.d.comb += problem.eq(Status.BAD_TARGET)
                     if kind is Rows:
                         with m.If(found["walk"]):
@@ -189,7 +189,7 @@ class Judge(wiring.Component):
     def _words_outside(self) -> dict[str, Value]:
         """By the command's name: it asks for no word, or for some that tensor memory has not; a
         ROWS also for no row or too many, or for groups that leave their page. And whether a FILL
-        brings indices beside what is no value."""
+        is of nothing that can be filled, or brings indices beside what is no value."""
         config, wrong = self.config, dict[str, Value]()
         for kind in (Write, Read, Fill):
             words = view(kind, self.header)
@@ -206,6 +206,8 @@ class Judge(wiring.Component):
             | (fill.count == 0)
             | (fill.count > config.columns)
         )
+        known = (fill.target != Target.ACTIVATIONS) & (fill.target <= max(Target))
+        wrong["unfilled"] = ~known & (fill.target != FILL_SETTINGS)
         some = fill.index_words != 0
         wrong["indices"] = some & (fill.target != Target.VALUES)
         wrong[Fill.__name__] |= some & self._beyond(fill.indices, fill.index_words)

@@ -22,12 +22,14 @@ Every eighth part of that, therefore, the queues must have been empty once."""
 class Scoreboard(wiring.Component):
     """Turn a descriptor's `waits` into counts that it waits for.
 
-    Latency: none from `waits` to `targets`; what is issued or finished in a cycle counts from the
-    next one on. Stall rule: nothing may be issued while `hold`.
+    Latency: 1 cycle from `waits` to `targets`; what is issued or finished in a cycle counts from
+    the next one on. Throughput: a descriptor in 2 cycles. Stall rule: nothing may be issued while
+    `hold`, nor in the cycle after something was.
 
     Members
     -------
-    waits : In(30), of the header at hand, as `isa.engines` has it
+    waits : In(30), of the header at hand, as `isa.engines` has it; there since the cycle before
+    none : In(1), likewise: it has no `waits`, but other fields in their place
     issued, finished : In(1) for each engine, pulses; a descriptor may be one of two engines
     empty : In(1), all queues of descriptors are
     targets : Out(WAITS), what the descriptor waits for if it is issued now
@@ -42,6 +44,7 @@ class Scoreboard(wiring.Component):
         super().__init__(
             {
                 "waits": In(WAITS_BITS),
+                "none": In(1),
                 "issued": In(engines),
                 "finished": In(engines),
                 "empty": In(1),
@@ -62,10 +65,11 @@ class Scoreboard(wiring.Component):
                 self.working[engine].eq(given != done),
             ]
             wait = self.waits.word_select(engine, WAIT_BITS)
-            left, target = wait - 1, self.targets[engine]
-            m.d.comb += [
-                target.needed.eq((wait != 0) & ((given - done)[: self.bits] > left)),
-                target.target.eq(given - left),
+            target, some = self.targets[engine], (wait != 0) & ~self.none
+            # What is finished meanwhile is found to be so by the counts.
+            m.d.sync += [
+                target.needed.eq(some & ((given - done)[: self.bits] >= wait)),
+                target.target.eq(given + 1 - wait),
             ]
         number, epoch = Signal(self.bits - 2), Signal()
         m.d.sync += number.eq(number + self.issued.any())

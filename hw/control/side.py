@@ -5,7 +5,7 @@ from amaranth.lib import data
 
 from ..config import Config
 from ..formats import ROUNDED, OutputFormat
-from ..lib.pipeline import times
+from ..lib.pipeline import register, times
 
 
 def first_places(config: Config, m: Module, run) -> tuple[Signal, Signal]:
@@ -46,11 +46,32 @@ def wrong(config: Config, m: Module, run, side: data.View) -> dict[str, Value]:
     size, raw = config.tensor_words, run.output == OutputFormat.RAW
     first, between = first_places(config, m, run)
     group, _ = place_of(config, first, addend_bits(config, run))
-    # From the first plane's first word to the last one's last.
-    planes = times(side.addend_plane, config.raw_limbs - 1)
-    read = side.addend_words + Mux(run.raw_addend, planes, 0)
-    stored = run.words + Mux(raw, times(side.output_plane, OutputFormat.RAW.limbs - 1), 0)
+    # From the first plane's first word to the last one's last. A SIDE is there before its RUN.
+    bits = (size - 1).bit_length()
+    all_planes = side.addend_words + times(side.addend_plane, config.raw_limbs - 1)
+    planes = register(
+        m,
+        "planes",
+        {
+            "read": all_planes,
+            "around": side.addend_offset[:bits] + side.addend_words > size,
+            "all_around": side.addend_offset[:bits] + all_planes > size,
+            "stored": times(side.output_plane, OutputFormat.RAW.limbs - 1),
+            "apart": side.addend_plane != side.output_plane,
+        },
+    )
+    read = Mux(run.raw_addend, planes["read"], side.addend_words)
+    around = Mux(run.raw_addend, planes["all_around"], planes["around"])
+    mask_around = side.mask_offset[:bits] + run.words > size
+    stored = run.words + Mux(raw, planes["stored"], 0)
     addend, mask = (moved(config, run, offset) for offset in (side.addend_offset, side.mask_offset))
+
+    def overlap(offset: Value, around: Value) -> Value:
+        """What lies `offset` words behind what is stored reaches into it, both being in the memory:
+        from its end, or, where addresses have wrapped, `around` into its beginning."""
+        wrapped = (run.destination[:bits] + offset[:bits])[bits]
+        return Mux(wrapped, around, offset[:bits] < stored)
+
     # Outputs whose elements lie as the addend's.
     alike = [output == run.output for output in ROUNDED if output.result_bits == config.format.bits]
     in_place = (
@@ -58,7 +79,7 @@ def wrong(config: Config, m: Module, run, side: data.View) -> dict[str, Value]:
         & (side.addend_pitch == run.pitch)
         & Mux(
             run.raw_addend,
-            raw & (side.addend_plane == side.output_plane),
+            raw & ~planes["apart"],
             alike[0] if alike else 0,
         )
     )
@@ -73,8 +94,8 @@ def wrong(config: Config, m: Module, run, side: data.View) -> dict[str, Value]:
         (run.addend & (addend + read > size))
         | (run.mask & (mask + run.words > size))
         | (run.store & (run.destination + stored > size))
-        | (run.addend & ~in_place & _overlap(addend, read, run.destination, stored))
-        | (run.mask & (side.mask_offset != 0) & _overlap(mask, run.words, run.destination, stored))
+        | (run.addend & ~in_place & overlap(side.addend_offset, around))
+        | (run.mask & (side.mask_offset != 0) & overlap(side.mask_offset, mask_around))
     )
     return {"side_field": field, "side_address": address}
 
@@ -82,7 +103,3 @@ def wrong(config: Config, m: Module, run, side: data.View) -> dict[str, Value]:
 def layout_wrong(side: data.View) -> Value:
     """A SIDE whose addend's rows would lie across each other, or have no place in its words."""
     return (side.addend_pitch < side.addend_groups) | (side.addend_words < side.addend_groups)
-
-
-def _overlap(one: Value, words: Value, other: Value, more: Value) -> Value:
-    return (one < other + more) & (other < one + words)

@@ -154,8 +154,8 @@ class TensorCommands(wiring.Component):
             writer.words.count.eq(write.count),
             *(getattr(self, name).eq(getattr(writer, name)) for name in ("done", "ended")),
             self.bad_length.eq(writer.bad_length),
-            # An IMAGE has other fields there.
-            dispatcher.waits.eq(Mux(is_image, 0, self.header[WAITS_AT:][:WAITS_BITS])),
+            dispatcher.waits.eq(self.header[WAITS_AT:][:WAITS_BITS]),
+            dispatcher.none.eq(is_image),
             dispatcher.finished.eq(self.finished),
             *(wanted[name].eq(fill[name]) for name in ("target", "address", "count")),
             wanted.words.address.eq(fill.source),
@@ -372,8 +372,8 @@ class TensorCommands(wiring.Component):
         groups from `group` on for which there is `room`."""
         layout = WINDOWS(self.config)
         fields = {
-            "start": base + group + times(pitch, self.config.rows // self.config.lanes) - pitch,
-            "limit": base + words - room,
+            "start": (base + group) + times(pitch, self.config.rows // self.config.lanes - 1),
+            "limit": base + (words - room),
             "pitch": pitch,
         }
         return layout(Cat(fields[name][: field.width] for name, field in layout))

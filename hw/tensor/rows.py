@@ -13,7 +13,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.commands import Rows
 from ..layouts import FIELDS, PIXEL, READ_PORT, TURNED, WALK, connect_checked, write_signature
-from ..lib.pipeline import times
+from ..lib.pipeline import register, times
 from .gather import Gatherer
 from .walk import RowWalk, moved
 
@@ -123,7 +123,8 @@ class RowMover(wiring.Component):
         count = Value.cast(windows.payload.rows.groups)
         if config.training:
             count = self._turned(m, step, rows, left, last, windows)
-        last_group, last_tap = group == image.groups - 1, tap_x == image.kernel_width - 1
+        ends = register(m, "last", {"group": image.groups - 1, "tap": image.kernel_width - 1})
+        last_group, last_tap = group == ends["group"], tap_x == ends["tap"]
         to_line = (image.tap_line_words, image.tap_line_lanes)
         to_tap = (image.tap_words, image.tap_lanes)
         words, lanes = map(Mux, (last_tap, last_tap), to_line, to_tap)

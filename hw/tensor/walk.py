@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.commands import Image, Rows
 from ..layouts import FIELDS, PIXEL, WALK, WINDOW
-from ..lib.pipeline import times
+from ..lib.pipeline import register, times
 
 
 def moved(word, lane, words, lanes, pitch):
@@ -114,9 +114,11 @@ class RowWalk(wiring.Component):
         column, line = Signal(12), Signal(12)
         word, lane, x, y = (Signal.like(pixel[name]) for name in ("word", "lane", "x", "y"))
         last_column, last_line = Signal(), Signal()
+        # An IMAGE is in force a cycle before its first pixel is made.
+        last = register(m, "last", {"column": image.out_width - 1, "line": image.out_height - 1})
         m.d.comb += [
-            last_column.eq(column == image.out_width - 1),
-            last_line.eq(line == image.out_height - 1),
+            last_column.eq(column == last["column"]),
+            last_line.eq(line == last["line"]),
             pixel.word.eq(word),
             pixel.lane.eq(lane),
             pixel.x.eq(x),

@@ -29,6 +29,7 @@ class WaitsProof(wiring.Component):
                 "stores": In(1),
                 "finished": In(engines),
                 "waits": In(WAITS_BITS),
+                "none": In(1),
                 "ready": In(1),
             }
         )
@@ -41,9 +42,12 @@ class WaitsProof(wiring.Component):
         m.submodules.gate = gate = Gate(needs, self.depth, self.bits)
         mine = self.engine == Engine.FILL
         issued, to = Signal(), Signal(engines)
+        just, before = Signal(init=1), Signal(WAITS_BITS + 1)
+        m.d.sync += [just.eq(issued), before.eq(Cat(self.waits, self.none))]
         m.d.comb += [
             issued.eq(self.issue & ~scoreboard.hold & (~mine | gate.i.ready)),
             scoreboard.waits.eq(self.waits),
+            scoreboard.none.eq(self.none),
             to.eq((issued << self.engine) | (issued & self.stores) << Engine.STORE),
             scoreboard.issued.eq(to),
             scoreboard.finished.eq(self.finished),
@@ -53,6 +57,8 @@ class WaitsProof(wiring.Component):
             gate.i.payload.waits.eq(scoreboard.targets),
             gate.o.ready.eq(self.ready),
             Assume(self.engine < engines),
+            # A header is there a cycle before it is issued, and the next one is not at once.
+            Assume(~self.issue | (~just & (Cat(self.waits, self.none) == before))),
         ]
         met = Signal(engines, init=-1)  # a place without an engine is not waited for
         for engine in Engine:
@@ -61,7 +67,7 @@ class WaitsProof(wiring.Component):
             left = self.waits.word_select(engine, WAIT_BITS) - 1
             need = gate.i.payload.descriptor[engine]
             m.d.comb += [
-                need.eq(Mux((left >= 0) & (given > left), given - left, 0)),
+                need.eq(Mux(~self.none & (left >= 0) & (given > left), given - left, 0)),
                 met[engine].eq(done >= gate.queue.o.payload.descriptor[engine]),
                 # Nothing is finished that was not given; queues hold no more than a few.
                 Assume(~self.finished[engine] | (done < given)),

@@ -22,11 +22,11 @@ def always_holds(m, board):
 
 
 def waits_for_one_less(m, board):
-    m.d.comb += [board.targets[n].target.eq(board.counts[n]) for n in range(3)]
+    m.d.sync += [board.targets[n].target.eq(board.counts[n]) for n in range(3)]
 
 
 def waits_for_nothing(m, board):
-    m.d.comb += [board.targets[n].needed.eq(0) for n in range(3)]
+    m.d.sync += [board.targets[n].needed.eq(0) for n in range(3)]
 
 
 def rests_too_early(m, board):
