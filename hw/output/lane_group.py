@@ -68,7 +68,7 @@ class LaneGroup(wiring.Component):
     nonfinite : Out(1), pulses: an addend was not finite
     """
 
-    settle = longest_conversion() + 3 + STAGES
+    settle = longest_conversion() + 4 + STAGES
 
     def __init__(
         self,
@@ -212,11 +212,7 @@ class LaneGroup(wiring.Component):
             side.takes_addend.eq(gone & mode.addend),
             side.takes_mask.eq(gone & mode.mask),
         ]
-        return {
-            "limb": taken["limb"],
-            "addend": Mux(mode.addend, side.addend, 0).as_signed(),
-            "zero": side.zero & mode.mask,
-        }
+        return {"limb": taken["limb"], "adds": mode.addend, "zero": side.zero & mode.mask}
 
     def _finish(self, m: Module, entry: dict, epilogue: Epilogue):
         """Send a sum through the epilogue with its settings."""
@@ -251,6 +247,9 @@ class LaneGroup(wiring.Component):
             for stage in range(to_integer.latency):
                 entry = register(m, f"integer_{stage}", entry)
             entry |= {"valid": to_integer.o.valid, "sum": to_integer.o.sum}
+        if config.tensor_words:
+            entry = register(m, "taken_sum", entry)
+            entry["addend"] = Mux(entry.pop("adds"), self.operands.addend, 0).as_signed()
         m.d.comb += [read.en.eq(1), read.addr.eq(entry.pop("address"))]
         entry = register(m, "asked", entry)
         if config.tensor_words:

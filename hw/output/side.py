@@ -16,10 +16,17 @@ from ..config import Config
 from ..formats import STEP_LOG2
 from ..layouts import SIDE_FREED, SIDE_ROWS
 from ..lib.fifo import Fifo
+from ..lib.pipeline import register
+
+
+def ADDEND(config: Config) -> data.StructLayout:
+    """An addend as it was read: all limbs of a `raw` one, or an element in the lowest bits of the
+    last limb."""
+    return data.StructLayout({"raw": 1, "limbs": data.ArrayLayout(32, config.raw_limbs)})
 
 
 class Addends(wiring.Component):
-    """The addends of a column's sums, in the unit of the sums.
+    """The addends of a column's sums, as they were read.
 
     Latency: 2 cycles. Throughput: an addend a cycle; of RAW ones, one in as many cycles as it has
     limbs. Stall rule: holds `config.side_depth` windows, of RAW ones limbs of windows; whoever
@@ -29,9 +36,8 @@ class Addends(wiring.Component):
     -------
     valid : In(1), a window's addends, or a limb of each if they are `raw` : In(1)
     values : In(lanes x 32), of each lane's row
-    o : Out stream of signed(config.exact_bits)
+    o : Out stream of ADDEND
     freed : Out, how many of what came are used up
-    nonfinite : Out(1), pulses: an element is not finite, and counts as zero
     """
 
     def __init__(self, config: Config):
@@ -42,9 +48,8 @@ class Addends(wiring.Component):
                 "valid": In(1),
                 "raw": In(1),
                 "values": In(data.ArrayLayout(32, config.lanes)),
-                "o": Out(stream.Signature(signed(config.exact_bits))),
+                "o": Out(stream.Signature(ADDEND(config))),
                 "freed": Out(range(config.raw_limbs + 1)),
-                "nonfinite": Out(1),
             }
         )
 
@@ -78,20 +83,15 @@ class Addends(wiring.Component):
         with m.If(whole):
             m.d.sync += lane.eq(Mux(lane == 0, config.lanes - 1, lane - 1))
 
-        value = read.data.values.as_value().word_select(lane, 32)
-        m.submodules.decoder = decoder = OperandDecoder(config.format)
-        addend, element = Signal(signed(32 * limbs), reset_less=True), Signal(signed(32 * limbs))
-        operand = decoder.operand
-        m.d.comb += [
-            decoder.raw.eq(value),
-            element.eq(operand.value << (operand.step << STEP_LOG2) << -config.format.unit_log2),
-            self.o.payload.eq(addend[: config.exact_bits]),
-            self.nonfinite.eq(take & ~read.data.raw & decoder.nonfinite),
-        ]
+        addend = Signal(ADDEND(config), reset_less=True)
+        m.d.comb += self.o.payload.eq(addend)
         with m.If(take):
-            m.d.sync += addend.eq(Mux(read.data.raw, Cat(addend[32:], value), element))
-        with m.If(take):
-            m.d.sync += self.o.valid.eq(whole)
+            value = read.data.values.as_value().word_select(lane, 32)
+            m.d.sync += [
+                addend.raw.eq(read.data.raw),
+                addend.limbs.eq(Cat(addend.limbs.as_value()[32:], value)),
+                self.o.valid.eq(whole),
+            ]
         with m.Elif(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
         return m
@@ -142,7 +142,8 @@ class Masks(wiring.Component):
 class SideOperands(wiring.Component):
     """The side operands of S columns whose sums have their turn one after the other.
 
-    Latency and throughput: those of `Addends` and `Masks`; `addend` and `zero` show at once.
+    Latency and throughput: those of `Addends` and `Masks`; `zero` shows at once, `addend` a cycle
+    later. One decoder serves all columns.
 
     Members
     -------
@@ -151,9 +152,10 @@ class SideOperands(wiring.Component):
     there : Out(1), it has that
     taken_turn : In, the column whose sum is taken; `takes_addend`, `takes_mask` : In(1), and these
         of its operands with it
-    addend : Out(signed(config.exact_bits)); `zero` : Out(1), the mask is
+    zero : Out(1), the mask is
+    addend : Out(signed(config.exact_bits)), in the unit of the sums, of the turn a cycle ago
     freed : Out(layouts.SIDE_FREED), of the last column, which is the last to use them
-    nonfinite : Out(1), pulses: an addend was not finite
+    nonfinite : Out(1), pulses: an addend was not finite, and counts as zero
     """
 
     def __init__(self, config: Config):
@@ -197,12 +199,25 @@ class SideOperands(wiring.Component):
         there = (Cat(one.o.valid for one in ones) for ones in (addends, masks))
         addend_there, mask_there = (all_.bit_select(self.turn, 1) for all_ in there)
         values = Cat(one.o.payload for one in addends)
+        mine = values.word_select(self.taken_turn, ADDEND(self.config).size)
+        held = register(m, "held", {"addend": mine, "taken": self.takes_addend})
         m.d.comb += [
             self.there.eq((addend_there | ~self.wants_addend) & (mask_there | ~self.wants_mask)),
-            self.addend.eq(values.word_select(self.taken_turn, self.config.exact_bits)),
             self.zero.eq(Cat(one.o.payload for one in masks).bit_select(self.taken_turn, 1)),
             self.freed.addends.eq(addends[-1].freed),
             self.freed.masks.eq(masks[-1].freed),
-            self.nonfinite.eq(Cat(one.nonfinite for one in addends).any()),
         ]
+        self._decode(m, data.View(ADDEND(self.config), held["addend"]), held["taken"])
         return m
+
+    def _decode(self, m: Module, held: data.View, taken: Signal):
+        """An element as the integer that it is, which limbs are already."""
+        format = self.config.format
+        m.submodules.decoder = decoder = OperandDecoder(format)
+        operand, element = decoder.operand, Signal(signed(32 * self.config.raw_limbs))
+        m.d.comb += [
+            decoder.raw.eq(held.limbs[-1]),
+            element.eq(operand.value << (operand.step << STEP_LOG2) << -format.unit_log2),
+            self.addend.eq(Mux(held.raw, held.limbs.as_value(), element)),
+            self.nonfinite.eq(taken & ~held.raw & decoder.nonfinite),
+        ]

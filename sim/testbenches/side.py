@@ -222,7 +222,7 @@ class Bench:
         """Sums that are there when they like, but no group's before the one west of it has its
         own; and what is taken with them."""
         dut, shared, groups = self.dut, self.config.columns_per_epilogue, len(self.taken)
-        flagged = 0
+        flagged, due = 0, []
         while True:
             go = addends = masks = 0
             for g in range(groups):
@@ -238,6 +238,10 @@ class Bench:
                 assert int(dut.address.value) == self.reads.popleft()
             flagged += int(dut.nonfinite.value).bit_count()
             self.flagged = flagged
+            # An addend shows a cycle after it was taken.
+            for g, addend in due:
+                assert getattr(dut, f"addend__{g}").value.to_signed() == addend, (g, self.taken[g])
+            due.clear()
             took = int(dut.took.value)
             for g in range(groups):
                 if not took >> g & 1:
@@ -246,8 +250,7 @@ class Bench:
                 self.taken[g] += 1
                 addend, zeros = self.rows[row]
                 if addend is not None:
-                    got = getattr(dut, f"addend__{g}").value.to_signed()
-                    assert got == addend[g * shared + s], (row, g, s)
+                    due.append((g, addend[g * shared + s]))
                 if zeros is not None:
                     assert int(dut.zero.value) >> g & 1 == zeros[g * shared + s], (row, g, s)
 
