@@ -29,7 +29,7 @@ def ecp5_85(config: Config) -> dict[str, Sequence[str]]:
     deep = -(-config.rows // bands)
     shared = config.columns_per_epilogue
     # The southern bands, where sums come out, hold the epilogues' multipliers.
-    per_epilogue = -(-config.accumulator_bits // LIMB)
+    per_epilogue = -(-config.exact_bits // LIMB)
     per_band = -(-per_epilogue // (bands - 1))
 
     sites: dict[str, list[str]] = {}
