@@ -214,6 +214,13 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/compiler/tensors.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/waits.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/sequence.py": [("tests/sw/test_program.py",), BESIDE],
+    "sw/compiler/runs.py": [("tests/sw/test_program.py",)],
+    "sw/compiler/allocator.py": [("tests/sw/test_program.py",)],
+    **dict.fromkeys(
+        ("sw/compiler/external.py", "sw/compiler/stream.py", "sw/compiler/transfers.py"),
+        [("tests/sw/test_copies.py",)],
+    ),
+    "sw/report/mover_coverage.py": [("tests/sw/test_coverage.py",)],
     "sim/golden/gather.py": [GRADIENTS],
     "sw/compiler/backward.py": [GRADIENTS, ("tests/sw/test_transposed.py", "-k", "model")],
     "sw/compiler/walks.py": [("tests/sw/test_convolutions.py", "-k", "not stalled")],

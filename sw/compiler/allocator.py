@@ -1,7 +1,8 @@
-"""Which words of tensor memory a program gives to what."""
+"""Which words of the two memories a program gives to what."""
 
 from collections.abc import Iterable
 
+from ...hw.config import Config
 from ..errors import FormatError
 
 
@@ -65,6 +66,34 @@ class Allocator:
             f"{what}: it takes {words:,} words of the tensor memory of {self._device!r}, which has "
             f"{self._words:,}, and {most:,} in one piece are left; build one with more tensor_words"
         )
+
+
+class ExternalAllocator:
+    """Words of external memory, one after another."""
+
+    def __init__(self, config: Config):
+        self._config, self._taken = config, 0
+
+    def take(self, words: int) -> int:
+        """The first of so many. Raises `FormatError` if they are not there, or no such memory."""
+        self.check()
+        config, first = self._config, self._taken
+        room = (1 << config.external_bits) // config.stream_bytes
+        if first + words > room:
+            raise FormatError(
+                f"the external memory of {config.name!r} has {room:,} words, the program needs "
+                f"{first + words - room:,} more; build one with more external_bits"
+            )
+        self._taken += words
+        return first
+
+    def check(self) -> None:
+        """Raises `FormatError` if the device has no external memory."""
+        if not self._config.external_bits:
+            raise FormatError(
+                f"the device {self._config.name!r} has no external memory: build one with "
+                "external_bits"
+            )
 
 
 def _without(ranges: Iterable[range], words: range) -> list[range]:

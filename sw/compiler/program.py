@@ -5,7 +5,7 @@ each other as in the host's own products (`plan`); a load becomes a FILL of word
 there, or a ROWS of the tensor that is multiplied, and a RUN stores its rows in the result.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -15,19 +15,19 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.commands import Command, Dense, Rows, Target
 from ...hw.isa.host_stream import packet_of
-from ...hw.isa.maps import chunks
 from ..errors import FormatError
 from . import orders
-from .allocator import Allocator
+from .allocator import Allocator, ExternalAllocator
 from .bounds import terms_of
 from .encoding import Encoder
 from .external import ExternalTensor, Piece, words_of
 from .gradients import Across, DenseRows
 from .packing import PackedWeights
 from .plan import phases_of
+from .runs import ordered, paired, row_by_row, uses
 from .sequence import Move, Part, Sequence, Work
 from .settings import Settings
-from .steps import PAGES, Load, Page, Phase, Run, Sent, Setting
+from .steps import PAGES, Page, Phase, Sent, Setting
 from .stream import Stream
 from .tensors import RawTensor, Tensor
 from .transfers import NOBODY, Transfer
@@ -71,8 +71,6 @@ class Builder:
                 "tensor_words"
             )
         self.config, self._streamed = config, streamed
-        if streamed:
-            self._check_external()
         self._runs: list[tuple[Part, Sent]] = []
         self._moves: list[Move] = []
         self._works: list[Work] = []
@@ -82,7 +80,6 @@ class Builder:
         self._last_use: dict[Page | int, int] = {}
         """By a page, of buffers or of settings."""
         self._settings = SettingsRing(config.settings_pages)
-        self._slot_cycles = chunks(config)[Target.VALUES].per_word
         self._written = np.full(config.tensor_words, -1)
         """For each word of tensor memory the RUN after which all that was written to it so far has
         been sent."""
@@ -94,9 +91,10 @@ class Builder:
         """Words of tensor memory where contents lie; of external memory, if they are streamed."""
         self._image: list[tuple[int, bytes]] = []
         self._external: list[tuple[int, bytes]] = []
-        self._outside = 0
-        """Words of external memory that are taken, from its first on."""
         self._allocator = Allocator(config.name, config.tensor_words)
+        self._outside = ExternalAllocator(config)
+        if streamed:
+            self._outside.check()
 
     def tensor(
         self, rows: int, columns: int, bits: int | None = None, apart: Tensor | None = None
@@ -347,18 +345,18 @@ class Builder:
 
     def _phase(self, part: Part, phase: Phase) -> None:
         """Its RUNs, and what they must find loaded."""
-        runs = self._ordered(phase)
+        runs = ordered(self.config, phase)
         if isinstance(part.y, SpreadTensor):
             # A RUN's blocks are one after the other, and these are not.
-            runs = [each for run in runs for each in _row_by_row(run)]
+            runs = [each for run in runs for each in row_by_row(run)]
         first, moves = len(self._runs), []
         dense = part.weights if isinstance(part.weights, DenseRows) else None
         # Rows of a tensor bring their indices with them.
         loads = [load for load in phase.loads if not dense or load.target is not Target.INDICES]
-        for load, indices in _paired(loads):
+        for load, indices in paired(loads):
             after = self._last_use.get(load.page, -1)
             # What no RUN of this phase reads, one of a later phase may.
-            using = (number for number, run in enumerate(runs) if _uses(run, load))
+            using = (number for number, run in enumerate(runs) if uses(run, load))
             needed = first + next(using, len(runs) - 1)
             rows: list[Rows] | list[Dense] = []
             if load.target is Target.ACTIVATIONS:
@@ -390,32 +388,6 @@ class Builder:
         # Of those that are needed at once, weights come before settings, which are needed later.
         self._moves += sorted(moves, key=lambda move: move.before)
 
-    def _ordered(self, phase: Phase) -> list[Run]:
-        """A phase's RUNs in the order in which they wait the least: tiles of row blocks that are
-        to be loaded as their rows and weights come, if all columns' settings are on the device."""
-        pages = {load.page for load in phase.loads if load.target is Target.ACTIVATIONS}
-        columns = {run.column_block for run in phase.runs}
-        if not all(run.finish for run in phase.runs) or len(columns) > self.config.settings_pages:
-            pages = set()
-        fresh = [run for run in phase.runs if run.pages[0] in pages]
-        held = [run for run in phase.runs if run.pages[0] not in pages]
-        if not fresh:
-            return held
-        first_row = min(run.row_blocks.start for run in fresh)
-        first_column = min(columns)
-        brings = {load.page for load in phase.loads}
-
-        def there(run: Run) -> tuple[int, int]:
-            """About when its rows and its weights are, from the first ones on, in cycles."""
-            rows = len(run.reads[Target.ACTIVATIONS]) * self.config.rows // self.config.lanes
-            weights = (
-                len(run.reads[Target.VALUES]) * self._slot_cycles if run.pages[1] in brings else 0
-            )
-            row, column = run.row_blocks.start - first_row, run.column_block - first_column
-            return max(row * rows, column * weights), row
-
-        return held + sorted((each for run in fresh for each in _row_by_row(run)), key=there)
-
     def _next_step(self) -> int:
         self._step += 1
         return self._step - 1
@@ -431,31 +403,12 @@ class Builder:
     def _home(self, content: bytes) -> int:
         """The first of the words of external memory that have this content."""
         if content not in self._constants:
-            self._constants[content] = self._reserved(len(content) // self.config.stream_bytes)
+            self._constants[content] = self._outside.take(len(content) // self.config.stream_bytes)
             self._external.append((self._constants[content], content))
         return self._constants[content]
 
     def _kept_outside(self, made: ExternalTensor) -> ExternalTensor:
-        return replace(made, address=self._reserved(made.words))
-
-    def _reserved(self, words: int) -> int:
-        """The first of so many words of external memory that nobody has."""
-        self._check_external()
-        first, room = self._outside, (1 << self.config.external_bits) // self.config.stream_bytes
-        if first + words > room:
-            raise FormatError(
-                f"the external memory of {self.config.name!r} has {room:,} words, the program "
-                f"needs {first + words - room:,} more; build one with more external_bits"
-            )
-        self._outside += words
-        return first
-
-    def _check_external(self) -> None:
-        if not self.config.external_bits:
-            raise FormatError(
-                f"the device {self.config.name!r} has no external memory: build one with "
-                "external_bits"
-            )
+        return replace(made, address=self._outside.take(made.words))
 
 
 class SettingsRing:
@@ -474,45 +427,3 @@ class SettingsRing:
         page, self._next = self._next, (self._next + 1) % self._pages
         self._held = {held: n for held, n in self._held.items() if n != page} | {key: page}
         return page, encoder.setting(block, page)
-
-
-def _uses(run: Run, load: Load) -> bool:
-    """Whether the RUN reads some of what is loaded; of a panel, any of its row blocks."""
-    if load.target is Target.ACTIVATIONS:
-        blocks = run.activations()
-        reads = range(blocks[0].start, blocks[-1].stop)
-    else:
-        reads = run.reads[Target.VALUES if load.target is Target.INDICES else load.target]
-    return reads.start < load.address + len(load.words) and load.address < reads.stop
-
-
-def _row_by_row(run: Run) -> Iterator[Run]:
-    """The RUN as one for each of its row blocks: it need not wait for the last one's rows."""
-    for block, activations in zip(run.row_blocks, run.activations(), strict=True):
-        yield replace(
-            run,
-            row_blocks=range(block, block + 1),
-            fields=run.fields | {"activation_base": activations.start, "row_blocks": 1},
-            reads=run.reads | {Target.ACTIVATIONS: activations},
-            cycles=run.cycles // len(run.row_blocks),
-        )
-
-
-def _paired(loads: list[Load]) -> Iterator[tuple[Load, Load | None]]:
-    """The loads, but values with the indices of the same slots, if those come just before."""
-    held: Load | None = None
-    for load in loads:
-        pairs = (
-            held is not None
-            and load.target is Target.VALUES
-            and (held.address, len(held.words)) == (load.address, len(load.words))
-        )
-        if held is not None and not pairs:
-            yield held, None
-        if load.target is Target.INDICES:
-            held = load
-            continue
-        yield load, held if pairs else None
-        held = None
-    if held is not None:
-        yield held, None

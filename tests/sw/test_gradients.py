@@ -194,7 +194,7 @@ def test_every_format(format, group, size, lanes):
 
 def test_a_whole_group_of_slots_is_waited_for():
     """Five rows fill eight slots, the last of which a RUN before still reads."""
-    sequence = Sequence(TRAINING, lambda _: (0, 0))
+    sequence = Sequence(TRAINING, lambda _: (0, None))
     run = [(Target.VALUES, range(6, 8))]
     assert sequence._waits.run(run) == 0
     dense = Dense(address=0, count=5, source=0, words=5, pitch=1, groups=1)
@@ -204,7 +204,8 @@ def test_a_whole_group_of_slots_is_waited_for():
     across, rows = gradients.both(Walk.matrix(TRAINING, x), x, range(5))
     part = Part(encoder, across, rows, x)
     load = Load(Page("weights", 0), Target.VALUES, 0, np.arange(8), False)
-    (sent,) = sequence._dense(Move(load, None, [dense], part, -1, 0))
+    sequence._dense(Move(load, None, [dense], part, -1, 0))
+    (sent,) = sequence._commands
     assert sent.waits == after({Engine.ARRAY: 0})
 
 
