@@ -373,15 +373,20 @@ class ModelTransport:
         inside = self._inside(dense.source, dense.words)
         if not inside or gather.dense_wrong(self.config, dense):
             return Status.BAD_ADDRESS
-        values, outside = gather.dense(self.config, dense, self._memory)
-        self._flags |= outside << Flag.FAULT
-        slots = len(values)
-        places = np.arange(slots) % self.config.group
-        self._indices[dense.address : dense.address + slots] = places[:, None]
-        # As the payload of a LOAD of the same weights would have it.
-        content = values.tobytes()
-        content += bytes(-len(content) % self.config.stream_bytes)
-        return self._load(Load(Target.VALUES, dense.address, slots), content)
+
+        def work() -> None:
+            values, outside = gather.dense(self.config, dense, self._memory)
+            self._flags |= outside << Flag.FAULT
+            slots = len(values)
+            places = np.arange(slots) % self.config.group
+            self._indices[dense.address : dense.address + slots] = places[:, None]
+            # As the payload of a LOAD of the same weights would have it.
+            content = values.tobytes()
+            content += bytes(-len(content) % self.config.stream_bytes)
+            self._load(Load(Target.VALUES, dense.address, slots), content)
+
+        self._issue(dense, work)
+        return Status.OK
 
     def _vector(self, command: Vector) -> Status:
         if not 0 < command.instructions <= MOST_INSTRUCTIONS or 0 in (command.spans, command.rows):

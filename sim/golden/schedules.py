@@ -18,6 +18,7 @@ from ...hw.config import Config
 from ...hw.isa.commands import (
     Command,
     Copy,
+    Dense,
     Fill,
     Image,
     Read,
@@ -36,6 +37,7 @@ OUT = len(Engine)
 QUEUES = (*Engine, OUT)
 ENGINES: dict[type, Engine] = {
     Fill: Engine.FILL,
+    Dense: Engine.FILL,
     Image: Engine.ROWS,
     Rows: Engine.ROWS,
     Run: Engine.ARRAY,

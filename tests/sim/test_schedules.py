@@ -9,15 +9,17 @@ import pytest
 
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import FP16, INT8, OutputFormat
-from heddle.hw.isa.commands import Copy, Fill, Opcode, Run, Sync, Target, Write
+from heddle.hw.isa.commands import Copy, Dense, Fill, Opcode, Run, Sync, Target, Write
 from heddle.hw.isa.engines import WAIT_BITS, Engine, after
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden import schedules
 from heddle.sim.golden.schedules import OUT
 from heddle.sim.testbenches import traffic
 from heddle.sw.compiler import packing
+from heddle.sw.compiler.backward import TrainingBuilder
 from heddle.sw.compiler.program import Builder, Program
 from heddle.sw.compiler.settings import settings_of
+from heddle.sw.compiler.transposed import pixel_phases
 from heddle.sw.compiler.vector_programs import residual
 from heddle.sw.compiler.walks import Images, Kernel, as_matrix
 from heddle.sw.nn import data
@@ -194,6 +196,28 @@ def test_convolutions(kernel, lanes):
     program = builder.program()
     packets = written(config, program, rng) + program.packets()
     orders = schedules.every_extreme() + schedules.every_hurry(program.commands, 9)
+    assert schedules.races(config, packets, orders) == []
+
+
+def test_gradients():
+    """Of a convolution in chunks, whose sums go out between them; then a transposed convolution, as
+    in a layer's step backwards."""
+    config = replace(CONFIG, rows=8, tensor_words=1024, training=True)
+    rng, builder = np.random.default_rng(9), TrainingBuilder(config)
+    kernel = Kernel((2, 2), stride=(2, 2))
+    x = Images(builder.tensor(2 * 8 * 6, 8), 8, 6)
+    dy = Images(builder.tensor(2 * 4 * 3, 8), 4, 3)
+    dw, dx = builder.tensor(2 * 2 * 8, 8, 32), Images(builder.tensor(2 * 8 * 6, 8), 8, 6)
+    builder.gradient(x, dy, dw, kernel)
+    w = rng.integers(-1, 2, (*kernel.size, 8, 8)).astype(float)
+    weights = [packing.pack(phase.matrix(w), INT8) for phase in pixel_phases(kernel, 8, 6)]
+    settings = settings_of(config, 8, scale=0.25)
+    builder.convolution_transposed(dy, kernel, weights, settings, OutputFormat.INT8, dx)
+    program = builder.program()
+    packets = written(config, program, rng) + program.packets()
+    kinds = {type(command) for command in program.commands}
+    assert Dense in kinds
+    orders = schedules.every_extreme() + schedules.every_hurry(program.commands, 5)
     assert schedules.races(config, packets, orders) == []
 
 
