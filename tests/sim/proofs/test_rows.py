@@ -43,6 +43,7 @@ def forgets_the_part(m, mover):
     m.d.comb += mover.turned.part.eq(0)
 
 
+@pytest.mark.slow
 def test_wrong_part_fails(monkeypatch):
     mutate(monkeypatch, rows.RowMover, forgets_the_part)
     refuted(RowMoverProof(ACROSS), 18)
