@@ -136,7 +136,6 @@ def test_times_and_rates_at_a_clock():
 
 
 def test_tables_of_devices_files_and_boards_fit(seen, monkeypatch, tmp_path):
-    from heddle.hw.platforms import top
     from heddle.sw.transports import memories, serial_port
 
     monkeypatch.setattr(serial_port, "paths", list)
@@ -147,7 +146,7 @@ def test_tables_of_devices_files_and_boards_fit(seen, monkeypatch, tmp_path):
     container.save("w.safetensors", weights)
     assert "4096 x 16" in whole(seen("info", "w.safetensors"))
 
-    monkeypatch.setattr(top, "generate", lambda *_: "")
+    monkeypatch.setattr(board_reports, "generate", lambda *_: "")
     kept = board_reports.read(Path(__file__).parents[2] / "docs/boards/reports.json")
     monkeypatch.setattr(board_reports, "update", lambda *_: kept)
     text = whole(seen("boards"))

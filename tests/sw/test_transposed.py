@@ -52,14 +52,16 @@ VECTORS = replace(LANES, name="spreading", vector_lanes=4)
 RUNS = [(case, PAGED, name, 1) for case in CASES for name in DEVICES]
 RUNS += [(case, LANES, name, 1) for case in ("same", "lines") for name in DEVICES]
 RUNS += [(case, VECTORS, "model", 1) for case in CASES]
-RUNS += [("strided", VECTORS, "simulated", 1)]
 RUNS += [(case, LANES, name, 2) for case in ("strided", "pixels", "lines") for name in DEVICES]
+
+
+IDS = [f"{r[0]}-{r[1].name}-{r[2]}-{r[3]}" for r in RUNS]
+SPREADING = pytest.param("strided", VECTORS, "simulated", 1, marks=pytest.mark.slow, id="spreading")
 
 
 @pytest.mark.parametrize(
     ("case", "config", "name", "abreast"),
-    RUNS,
-    ids=[f"{r[0]}-{r[1].name}-{r[2]}-{r[3]}" for r in RUNS],
+    [*(pytest.param(*run, id=name) for run, name in zip(RUNS, IDS, strict=True)), SPREADING],
 )
 def test_a_transposed_convolution(case, config, name, abreast):
     """With an addend, which the vector unit has none of, and a mask."""
