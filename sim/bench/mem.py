@@ -33,10 +33,6 @@ TARGETS = {
 }
 CONVOLUTIONS = {"16x16.conv3x3_64_56x56": (56, 64, Kernel((3, 3), padding=(1, 1)))}
 """Pixels of a side, channels in and out, window."""
-ROOFLINES = {
-    "16x16.conv3x3_64_56x56": "rows come a group of each lane in 8 cycles, for four column blocks: "
-    "below 2:8 the array waits for them, at 1:8 it can gain 4.0x at most"
-}
 BESIDE = ("8x8.gemm64", "16x16.gemm128")
 """Shapes that are also measured with side operands; the first one with RAW sums, for which the
 preset of the other has no room."""
@@ -72,7 +68,7 @@ def _by_pattern(
         cycles[n] = counters["cycles"]
         stalls = sum(counters[stall] for stall in STALLS)
         why = REASONS.get(name, ""), f"{stalls} cycles waited" * bool(stalls)
-        note = "; ".join(filter(None, (*why, ROOFLINES.get(name))))
+        note = "; ".join(filter(None, why))
         if n == 8:
             utilisation = share
             yield row(prefix, "dense", share, TARGETS.get(f"{name}.dense"), note)
