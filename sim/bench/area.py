@@ -5,7 +5,7 @@ routed 3 x 3 array between registers, the median over seeds of the placer.
 """
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from statistics import median
 
 import numpy as np
@@ -117,13 +117,8 @@ def _measurements() -> dict[str, Callable[[], dict]]:
             )
         for name, (unit, config, note) in UNITS.items():
             for what in ("lut", "ff", "dsp", "ram"):
-                rows[f"area.{device}.{name}.{what}"] = (
-                    lambda u=unit, c=config, f=family, w=what, n=note: {
-                        "value": getattr(_area(u, c, f), w),
-                        "unit": w.upper(),
-                        "note": n,
-                    }
-                )
+                measure = partial(_row, unit, config, family, what, note)
+                rows[f"area.{device}.{name}.{what}"] = measure
         rows[f"area.{device}.pe.fp16.exact_over_fp32.lut"] = lambda f=family: {
             "value": _area(ProcessingElement, EXACT["fp16"], f).lut
             / _area(ProcessingElement, FP32, f).lut,
@@ -131,14 +126,10 @@ def _measurements() -> dict[str, Callable[[], dict]]:
             "target": 1.0,
         }
         for name, config in COUNTED.items():
+            note = f"{len(engine_places(config))} of 32 bits"
             for what in ("lut", "ff"):
-                rows[f"area.{device}.engine_counters.{name}.{what}"] = (
-                    lambda c=config, f=family, w=what: {
-                        "value": getattr(_area(counters, c, f), w),
-                        "unit": w.upper(),
-                        "note": f"{len(engine_places(c))} of 32 bits",
-                    }
-                )
+                measure = partial(_row, counters, config, family, what, note)
+                rows[f"area.{device}.engine_counters.{name}.{what}"] = measure
     for lanes in VECTOR_LANES:
         for what in ("lut", "ff", "dsp", "ram"):
             rows[f"area.ecp5.vector.lanes{lanes}.{what}"] = lambda n=lanes, w=what: {
@@ -171,6 +162,17 @@ def _measurements() -> dict[str, Callable[[], dict]]:
                 f"FP32 place; {_errors()[i]['wrong']:.0%} of the sums are not the nearest FP32",
             }
     return rows
+
+
+def _row(
+    kind: Callable[[Config], wiring.Component],
+    config: Config,
+    family: Family,
+    what: str,
+    note: str,
+) -> dict:
+    value = getattr(_area(kind, config, family), what)
+    return {"value": value, "unit": what.upper(), "note": note}
 
 
 def counters(config: Config) -> Tally:

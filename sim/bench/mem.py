@@ -46,9 +46,9 @@ def rows(only: str) -> Iterator[dict]:
             prefix = f"mem.{format.name}.{name}"
             if not (prefix.startswith(only) or only.startswith(prefix)):
                 continue
-            config = _configuration(name.partition(".")[0], format, shape)
+            config = fitting(name.partition(".")[0], format, shape)
             with open_device("sim", config=config) as opened:
-                cycles = yield from _by_pattern(
+                cycles = yield from by_pattern(
                     prefix, partial(_product, opened, config, format, shape)
                 )
                 for n in (8, 2) if name in BESIDE else ():
@@ -56,19 +56,16 @@ def rows(only: str) -> Iterator[dict]:
     yield from _convolutions(only)
 
 
-def _by_pattern(
-    prefix: str, measure: Callable[[int], tuple[float, dict]]
+def by_pattern(
+    prefix: str, measure: Callable[[int], tuple[float, int, str]]
 ) -> Generator[dict, None, dict[int, int]]:
     """Dense, and the speed-up of each pattern over it; returns the cycles by N of 8. `measure`
-    gives the share of the multipliers' cycles that is used, and the counters."""
+    gives the share of the multipliers' cycles that is used, the cycles, and a note."""
     name = prefix.split(".", 2)[2]
     cycles, utilisation = {}, 0.0
     for n in (8, *PATTERNS):
-        share, counters = measure(n)
-        cycles[n] = counters["cycles"]
-        stalls = sum(counters[stall] for stall in STALLS)
-        why = REASONS.get(name, ""), f"{stalls} cycles waited" * bool(stalls)
-        note = "; ".join(filter(None, why))
+        share, cycles[n], note = measure(n)
+        note = "; ".join(filter(None, (REASONS.get(name, ""), note)))
         if n == 8:
             utilisation = share
             yield row(prefix, "dense", share, TARGETS.get(f"{name}.dense"), note)
@@ -88,18 +85,18 @@ def _convolutions(only: str) -> Iterator[dict]:
             configuration(name.partition(".")[0], FP16), name="conv", tensor_words=ROOM
         )
         with open_device("sim", config=config) as opened:
-            yield from _by_pattern(
+            yield from by_pattern(
                 prefix, partial(_convolution, opened, config, side, channels, kernel)
             )
 
 
 def _convolution(
     opened, config: Config, side: int, channels: int, kernel: Kernel, n: int
-) -> tuple[float, dict]:
+) -> tuple[float, int, str]:
     """As `_product`, of one image."""
     rng = np.random.default_rng(1)
     taps = kernel.size[0] * kernel.size[1]
-    w = nm.prune(_whole(rng, (taps * channels, channels)), n, 8)
+    w = nm.prune(whole(rng, (taps * channels, channels)), n, 8)
     weights = packing.pack(w, config.format, n, 8)
     x = rng.integers(1, 16, (1, side, side, channels)).astype(float)
     builder = Builder(config)
@@ -111,11 +108,10 @@ def _convolution(
     raw = to_raw(x.reshape(-1, channels), config.format)
     got, counters = ran(opened, builder, {left.tensor: raw}, right.tensor)
     assert (got.view("<f2") == (stages.rows(x, kernel) @ w * 2.0**-12).astype("<f2")).all()
-    useful = height * width * len(weights.values)
-    return useful / (config.macs_per_cycle * counters["cycles"]), counters
+    return _measured(config, height * width * len(weights.values), counters)
 
 
-def _configuration(array: str, format: Format, shape: tuple[int, int, int]) -> Config:
+def fitting(array: str, format: Format, shape: tuple[int, int, int]) -> Config:
     config = configuration(array, format)
     rows, inner, outputs = shape
     needed = (rows * inner + rows * outputs + 2 * inner * outputs) * format.bits // 8
@@ -128,21 +124,21 @@ def _beside(opened, config: Config, format: Format, name: str, n: int, plain: in
     """Cycles with an addend, with a mask, and with RAW sums in and out, over those without."""
     kinds = (("addend",), ("mask",), ("addend", "mask"), ("raw",))
     for kind in kinds if name == BESIDE[0] else kinds[:-1]:
-        _, counters = _product(opened, config, format, SHAPES[name], n, kind)
-        waited = f"{sum(counters[stall] for stall in STALLS)} cycles waited"
-        cost = row(f"mem.{format.name}.{name}.{n}of8", "_".join(kind), counters["cycles"] / plain)
-        yield cost | {"unit": "x", "better": "lower", "note": waited}
+        _, cycles, waited = _product(opened, config, format, SHAPES[name], n, kind)
+        cost = row(f"mem.{format.name}.{name}.{n}of8", "_".join(kind), cycles / plain)
+        yield cost | {"unit": "x", "better": "lower", "note": waited or "0 cycles waited"}
 
 
 def _product(
     opened, config: Config, format: Format, shape, n: int, beside: tuple[str, ...] = ()
-) -> tuple[float, dict]:
-    """Share of the multipliers' cycles that multiplied by a kept weight, and the counters; the
-    result is compared with what it must be. `beside` says which side operands it has."""
+) -> tuple[float, int, str]:
+    """Share of the multipliers' cycles that multiplied by a kept weight, the cycles, and those
+    that the array waited; the result is compared with what it must be. `beside` says which side
+    operands it has."""
     rng, (rows, inner, outputs) = np.random.default_rng(1), shape
-    w = nm.prune(_whole(rng, (inner, outputs)), n, 8)
+    w = nm.prune(whole(rng, (inner, outputs)), n, 8)
     weights = packing.pack(w, format, n, 8)
-    x = _whole(rng, (rows, inner))
+    x = whole(rng, (rows, inner))
     output = OutputFormat.FP16 if format == FP16 else OutputFormat.INT8
     builder = Builder(config)
     left, scale = builder.tensor(rows, inner), 2.0**-12
@@ -156,7 +152,7 @@ def _product(
     else:
         right = builder.tensor(rows, outputs, 8 * output.bytes)
         for name in beside:
-            values = _whole(rng, (rows, outputs)) * (rng.random((rows, outputs)) < 0.5)
+            values = whole(rng, (rows, outputs)) * (rng.random((rows, outputs)) < 0.5)
             operands[name] = builder.tensor(rows, outputs)
             held[operands[name]] = to_raw(values, format)
             exact = exact + values if name == "addend" else np.where(values == 0, 0, exact)
@@ -168,8 +164,14 @@ def _product(
     if "raw" not in beside:
         got = got.view("<f2" if format == FP16 else "i1")
     assert (got == expected).all()
-    useful = rows * len(weights.values)
-    return useful / (config.macs_per_cycle * counters["cycles"]), counters
+    return _measured(config, rows * len(weights.values), counters)
+
+
+def _measured(config: Config, useful: int, counters: dict) -> tuple[float, int, str]:
+    """Of so many useful multiplications, as `by_pattern` wants it."""
+    cycles, stalls = counters["cycles"], sum(counters[stall] for stall in STALLS)
+    note = f"{stalls} cycles waited" * bool(stalls)
+    return useful / (config.macs_per_cycle * cycles), cycles, note
 
 
 def ran(
@@ -184,6 +186,6 @@ def ran(
     return result.from_words(opened.read_memory(result.address, result.words)), counters
 
 
-def _whole(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+def whole(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Whole numbers, none of them zero, whose products add up without rounding in float64."""
     return rng.integers(1, 64, shape) * rng.choice([-1.0, 1.0], shape)

@@ -26,7 +26,7 @@ from ...sw.host.device import Device
 from ...sw.nn import stages
 from ...sw.transports.simulated import External, SimulatedTransport
 from . import mem
-from .util import PATTERNS, SHAPES, configuration, row
+from .util import SHAPES, configuration
 
 BEHAVIOUR = External(latency=100, bandwidth=1.0)
 BITS = 22
@@ -50,7 +50,7 @@ class Work:
 def rows(only: str) -> Iterator[dict]:
     for format in (FP16, INT8):
         for name, shape in SHAPES.items():
-            config = mem._configuration(name.partition(".")[0], format, shape)
+            config = mem.fitting(name.partition(".")[0], format, shape)
             yield from _patterns(only, name, config, partial(_product, shape))
     for name, (side, channels, kernel) in mem.CONVOLUTIONS.items():
         config = configuration(name.partition(".")[0], FP16)
@@ -68,20 +68,12 @@ def _patterns(
     config = replace(config, name=f"{config.name}-external", external_bits=BITS)
     carrier = SimulatedTransport(config, external=BEHAVIOUR)
     with Device(carrier) as device:
-        dense, utilisation = 0, 0.0
-        for n in (8, *PATTERNS):
-            work = make(config, n)
-            cycles, note = _run(device, carrier, work)
-            if n == 8:
-                dense, utilisation = cycles, work.useful / (config.macs_per_cycle * cycles)
-                yield row(prefix, "dense", utilisation, None, note)
-                continue
-            yield row(prefix, f"{n}of8.speedup", dense / cycles, None, note)
-            yield row(prefix, f"{n}of8.dense_utilisation", utilisation)
+        yield from mem.by_pattern(prefix, lambda n: _run(device, carrier, make(config, n)))
 
 
-def _run(device: Device, carrier: SimulatedTransport, work: Work) -> tuple[int, str]:
-    """Cycles, and what limits them; every bit of the result is compared."""
+def _run(device: Device, carrier: SimulatedTransport, work: Work) -> tuple[float, int, str]:
+    """Share of the multipliers' cycles that is used, cycles, and what limits them; every bit of
+    the result is compared."""
     program, config = work.program, device.config
     programs.load(device, program)
     device.write_memory(work.given.address, work.given.to_words(work.raw), external=True)
@@ -101,13 +93,14 @@ def _run(device: Device, carrier: SimulatedTransport, work: Work) -> tuple[int, 
     beats = sum(-(-copy.row_bytes // config.stream_bytes) * copy.rows for copy in copies)
     limit = "array" if array >= beats else "bus"
     note = f"{cycles:,} cycles: the array works for {array:,}, the bus moves {beats:,} beats"
-    return cycles, f"{note}; {max(array, beats) / cycles:.0%} of the {limit}'s roofline"
+    share = work.useful / (config.macs_per_cycle * cycles)
+    return share, cycles, f"{note}; {max(array, beats) / cycles:.0%} of the {limit}'s roofline"
 
 
 def _product(shape: tuple[int, int, int], config: Config, n: int) -> Work:
     rng, (rows, inner, outputs) = np.random.default_rng(1), shape
-    w = nm.prune(mem._whole(rng, (inner, outputs)), n, 8)
-    weights, x = packing.pack(w, config.format, n, 8), mem._whole(rng, (rows, inner))
+    w = nm.prune(mem.whole(rng, (inner, outputs)), n, 8)
+    weights, x = packing.pack(w, config.format, n, 8), mem.whole(rng, (rows, inner))
 
     def multiply(builder: Builder, left: Tensor, right: Tensor) -> None:
         settings = settings_of(config, outputs, scale=SCALE)
@@ -118,7 +111,7 @@ def _product(shape: tuple[int, int, int], config: Config, n: int) -> Work:
 
 def _convolution(side: int, channels: int, kernel: Kernel, config: Config, n: int) -> Work:
     rng, taps = np.random.default_rng(1), kernel.size[0] * kernel.size[1]
-    w = nm.prune(mem._whole(rng, (taps * channels, channels)), n, 8)
+    w = nm.prune(mem.whole(rng, (taps * channels, channels)), n, 8)
     weights = packing.pack(w, config.format, n, 8)
     x = rng.integers(1, 16, (1, side, side, channels)).astype(float)
 

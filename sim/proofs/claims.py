@@ -3,6 +3,8 @@
 from amaranth import Cat, Module, Mux, Signal, Value
 from amaranth.hdl import Assert, Assume, Fragment
 
+from ...hw.tensor.memory import TensorMemory
+
 
 class Chosen:
     """Mixed into a component, leaves its outputs to the solver."""
@@ -66,3 +68,18 @@ def ends_within(m: Module, stuck, cycles: int):
     lasted = Signal(range(cycles + 2))
     m.d.sync += lasted.eq(Mux(stuck, lasted + 1, 0))
     m.d.comb += Assert(lasted <= cycles)
+
+
+def serve(m: Module, port, granted, data):
+    """Be tensor memory at a read port: it takes reads when `granted`, and has `data` for them
+    `TensorMemory.LATENCY` cycles later. Returns whether a read is taken."""
+    taken, on_the_way = port.valid & port.ready, Signal(TensorMemory.LATENCY)
+    m.d.sync += on_the_way.eq(on_the_way << 1 | taken)
+    m.d.comb += [port.ready.eq(granted), port.there.eq(on_the_way[-1]), port.data.eq(data)]
+    return taken
+
+
+def reads_within(m: Module, port, first, count):
+    """Assert that no word is asked for but `count` from `first` on."""
+    for address in port.address:
+        m.d.comb += Assert(~port.valid | ((address >= first) & (address < first + count)))

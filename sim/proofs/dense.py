@@ -8,8 +8,7 @@ from amaranth.lib.wiring import In
 from ...hw.config import Config
 from ...hw.layouts import DENSE
 from ...hw.tensor.dense import DiagonalReader
-from ...hw.tensor.memory import TensorMemory
-from .claims import constant, stays
+from .claims import constant, reads_within, serve, stays
 
 FEW, SMALL = 4, 2
 """Bits of the number of rows, and of those that say where they lie, so that the solver is done
@@ -54,21 +53,8 @@ class DiagonalReaderProof(wiring.Component):
         ]
         stays(m, self.offered.valid, self.offered.ready, claim=Assume)
         port, write = reader.port, reader.write
-        taken = port.valid & port.ready
-        on_the_way = Signal(TensorMemory.LATENCY)
-        m.d.sync += on_the_way.eq(on_the_way << 1 | taken)
-        m.d.comb += [
-            port.ready.eq(self.granted),
-            port.there.eq(on_the_way[-1]),
-            port.data.eq(self.data),
-            *(
-                Assert(
-                    ~port.valid
-                    | ((address >= words.address) & (address < words.address + words.count))
-                )
-                for address in port.address
-            ),
-        ]
+        serve(m, port, self.granted, self.data)
+        reads_within(m, port, words.address, words.count)
         # The slot comes once in each DENSE, from its lane, and from its word if it has one.
         lane = self.slot % config.lanes
         at = (self.slot // config.lanes) * asked.pitch[:SMALL] + self.column

@@ -8,9 +8,8 @@ from amaranth.lib.wiring import In
 from ...hw.config import Config
 from ...hw.isa.commands import Image, Rows
 from ...hw.layouts import FIELDS, LIMITS, WALK
-from ...hw.tensor.memory import TensorMemory
 from ...hw.tensor.rows import RowMover
-from .claims import constant, stays
+from .claims import constant, reads_within, serve, stays
 
 FEW = 2
 """Bits of the numbers that say how much there is, so that the solver is done soon."""
@@ -73,19 +72,8 @@ class RowMoverProof(wiring.Component):
             m.d.sync += began.eq(1)
 
         port = mover.port
-        on_the_way = Signal(TensorMemory.LATENCY)
-        m.d.sync += on_the_way.eq(on_the_way << 1 | (port.valid & port.ready))
-        m.d.comb += [
-            port.ready.eq(self.granted),
-            port.there.eq(on_the_way[-1]),
-            port.data.eq(self.data),
-            *(
-                Assert(
-                    ~port.valid | ((address >= rows.source) & (address < rows.source + rows.words))
-                )
-                for address in port.address
-            ),
-        ]
+        serve(m, port, self.granted, self.data)
+        reads_within(m, port, rows.source, rows.words)
         ends = self._order(m, mover, rows, taken & began)
         m.d.comb += [
             Assert(mover.finished == (ends | (taken & ~began))),

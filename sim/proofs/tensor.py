@@ -10,7 +10,7 @@ from ...hw.layouts import WORDS, WRITE_PORT
 from ...hw.tensor.beats import BeatReader
 from ...hw.tensor.memory import TensorMemory
 from ...hw.tensor.share import PortShare
-from .claims import constant, ends_within, stays
+from .claims import constant, ends_within, serve, stays
 
 
 class TensorMemoryProof(wiring.Component):
@@ -109,15 +109,8 @@ class BeatReaderProof(wiring.Component):
         m.submodules.reader = reader = BeatReader(self.config)
         wiring.connect(m, wiring.flipped(self.words), reader.words)
         port = reader.port
-        taken = port.valid & port.ready
-        on_the_way = Signal(TensorMemory.LATENCY)
-        m.d.sync += on_the_way.eq(on_the_way << 1 | taken)
-        m.d.comb += [
-            port.ready.eq(self.granted),
-            port.there.eq(on_the_way[-1]),
-            port.data.eq(self.data),
-            reader.o.ready.eq(self.ready),
-        ]
+        taken = serve(m, port, self.granted, self.data)
+        m.d.comb += reader.o.ready.eq(self.ready)
         # What is asked for, in order; and how many beats must come, some of them with `last`.
         active, next_word, left = Signal(), Signal.like(port.address[0]), Signal(16)
         begun = self.words.valid & self.words.ready
@@ -177,13 +170,7 @@ class PortShareProof(wiring.Component):
         m = Module()
         m.submodules.share = share = PortShare(self.config)
         port = share.port
-        on_the_way = Signal(TensorMemory.LATENCY)
-        m.d.sync += on_the_way.eq(on_the_way << 1 | (port.valid & port.ready))
-        m.d.comb += [
-            port.ready.eq(self.granted),
-            port.there.eq(on_the_way[-1]),
-            port.data.eq(self.data),
-        ]
+        serve(m, port, self.granted, self.data)
         taken = Signal(2)
         for n, reader in enumerate(share.readers):
             asked = Signal(TensorMemory.LATENCY, name=f"asked_{n}")

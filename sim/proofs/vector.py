@@ -8,11 +8,10 @@ from amaranth.lib.wiring import In
 from ...hw.config import Config
 from ...hw.isa.vector import AXES, strip_spans
 from ...hw.layouts import WORDS
-from ...hw.tensor.memory import TensorMemory
 from ...hw.vector.addresses import GROUP, Addresses
 from ...hw.vector.loader import Loader
 from ...hw.vector.writer import RESULTS, Writer
-from .claims import constant, stays
+from .claims import constant, serve, stays
 
 FEW = 2
 """Bits of the numbers that are multiplied, so that the solver is done soon."""
@@ -139,12 +138,8 @@ class LoaderProof(wiring.Component):
         m.submodules.loader = loader = Loader(self.config)
         wiring.connect(m, wiring.flipped(self.groups), loader.groups)
         port, group = loader.port, self.groups.payload
-        taken, on_the_way = port.valid & port.ready, Signal(TensorMemory.LATENCY)
-        m.d.sync += on_the_way.eq(on_the_way << 1 | taken)
+        taken = serve(m, port, self.granted, self.data)
         m.d.comb += [
-            port.ready.eq(self.granted),
-            port.there.eq(on_the_way[-1]),
-            port.data.eq(self.data),
             loader.size.eq(self.size),
             loader.start.eq(self.start),
             loader.o.ready.eq(self.ready),
