@@ -216,6 +216,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/compiler/sequence.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/runs.py": [("tests/sw/test_program.py",)],
     "sw/compiler/allocator.py": [("tests/sw/test_program.py",)],
+    "sw/compiler/history.py": [("tests/sw/test_program.py",), ("tests/sw/test_copies.py",)],
     **dict.fromkeys(
         ("sw/compiler/external.py", "sw/compiler/stream.py", "sw/compiler/transfers.py"),
         [("tests/sw/test_copies.py",)],

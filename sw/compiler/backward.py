@@ -52,9 +52,7 @@ class TrainingBuilder(Builder):
                 f"{shape[1]} x {shape[2]} pixels, not {dy}, with weights of {wanted} rows, by "
                 f"phase, and {dx.tensor.columns} columns"
             )
-        beside = (images for images in (dy, addend, mask) if images is not None)
-        if any(images.abreast != dx.abreast for images in beside):
-            raise FormatError("as many images go abreast in all tensors of a convolution")
+        dx.check_abreast(dy, addend, mask)
         for phase, packed in zip(phases, weights, strict=True):
             walk = walk_of(dy, dx, phase, kernel.stride)
             if needs_vector(dx, kernel.stride):
@@ -127,7 +125,7 @@ class TrainingBuilder(Builder):
             )
         walk, dy = gradients.operands(config, x, dy, dw, kernel)
         settings = settings or settings_of(config, dw.columns)
-        blocks = -(-dw.rows // config.rows), -(-dw.columns // config.columns)
+        blocks = dw.blocks, -(-dw.columns // config.columns)
         *parts, last = gradients.chunks_of(config, dy.rows, *blocks)
         sums = self.raw(dw.rows, dw.columns) if parts and output is not OutputFormat.RAW else dw
         exact = settings_of(config, dw.columns)

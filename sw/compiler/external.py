@@ -8,9 +8,8 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.isa.commands import Copy
-from ...hw.isa.host_stream import indices_payload
 from ..errors import FormatError
-from .tensors import RawTensor, Tensor
+from .tensors import RawTensor, Tensor, to_bytes, to_elements
 
 PIECE = 64
 """Words that a COPY of a large tensor moves at least: what waits for some of a tensor's rows waits
@@ -70,15 +69,10 @@ class ExternalTensor:
         """
         if not self.packed:
             return self.inside.to_words(raw)
-        if raw.shape != (self.rows, self.columns):
-            raise FormatError(
-                f"a tensor of {self.rows} x {self.columns} elements cannot hold {list(raw.shape)}"
-            )
-        raw = np.ascontiguousarray(raw)
+        self.inside.check_shape(raw)
         if self.inside.bits == 4:
-            content = indices_payload(np.pad(raw, ((0, 0), (0, raw.shape[1] % 2))))
-        else:
-            content = raw.tobytes()
+            raw = np.pad(raw, ((0, 0), (0, raw.shape[1] % 2)))
+        content = to_bytes(raw, self.inside.bits)
         size = self.config.stream_bytes
         return np.frombuffer(content.ljust(self.words * size, b"\0"), np.uint8).reshape(-1, size)
 
@@ -87,10 +81,7 @@ class ExternalTensor:
         if not self.packed:
             return self.inside.from_words(words)
         content = words.reshape(-1)[: self.rows * self.row_bytes].reshape(self.rows, -1)
-        if self.inside.bits == 4:
-            content = np.stack([content & 15, content >> 4], axis=2).reshape(self.rows, -1)
-            return content[:, : self.columns]
-        return np.ascontiguousarray(content).view(f"<u{self.inside.bits // 8}")
+        return to_elements(content, self.inside.bits)[:, : self.columns]
 
     def pieces(self, tensor: Tensor, outward: bool) -> Iterator[Piece]:
         """The COPYs of all rows to or from a `tensor` in tensor memory, one row block after
@@ -106,7 +97,7 @@ class ExternalTensor:
             )
         if not self.packed:
             here = replace(self.inside, address=self.address)
-            for start, there in zip(_planes(tensor), _planes(here), strict=True):
+            for start, there in zip(tensor.planes, here.planes, strict=True):
                 yield from self._windows(tensor, start, there, outward)
             return
         each = _together(self.config, tensor.groups)
@@ -125,7 +116,7 @@ class ExternalTensor:
 
     def _windows(self, tensor: Tensor, start: int, there: int, outward: bool) -> Iterator[Piece]:
         """Of one plane, whose words begin at `start` in tensor memory, and at `there` here."""
-        size, windows = self.config.stream_bytes, -(-tensor.rows // self.config.lanes)
+        size, windows = self.config.stream_bytes, tensor.windows
         each = _together(self.config, tensor.groups) // self.config.lanes
         for first in range(0, windows, each):
             words = min(each, windows - first) * tensor.groups
@@ -151,10 +142,3 @@ def _together(config: Config, groups: int) -> int:
     """Rows that one COPY moves: of whole row blocks, `PIECE` words at least."""
     words = config.rows // config.lanes * groups
     return config.rows * -(-PIECE // words)
-
-
-def _planes(tensor: Tensor) -> range:
-    """Where each limb's plane of a tensor begins; the tensor, if it is not RAW."""
-    if isinstance(tensor, RawTensor):
-        return range(tensor.address, tensor.address + tensor.space, tensor.plane)
-    return range(tensor.address, tensor.address + 1)

@@ -22,6 +22,7 @@ from .bounds import terms_of
 from .encoding import Encoder
 from .external import ExternalTensor, Piece, words_of
 from .gradients import Across, DenseRows
+from .history import NOBODY, History
 from .packing import PackedWeights
 from .plan import phases_of
 from .runs import ordered, paired, row_by_row, uses
@@ -30,7 +31,7 @@ from .settings import Settings
 from .steps import PAGES, Page, Phase, Sent, Setting
 from .stream import Stream
 from .tensors import RawTensor, Tensor
-from .transfers import NOBODY, Transfer
+from .transfers import Transfer
 from .transposed import SpreadTensor
 from .vector_programs import VectorProgram
 from .walks import Images, Kernel, Walk
@@ -80,11 +81,7 @@ class Builder:
         self._last_use: dict[Page | int, int] = {}
         """By a page, of buffers or of settings."""
         self._settings = SettingsRing(config.settings_pages)
-        self._written = np.full(config.tensor_words, -1)
-        """For each word of tensor memory the RUN after which all that was written to it so far has
-        been sent."""
-        self._read = np.full(config.tensor_words, -1)
-        """The RUN after which all that has read it so far has been sent."""
+        self._history = History(config.tensor_words)
         self._terms: dict[int, int] = {}
         """By a RAW tensor's address, the products that its sums hold at most."""
         self._constants: dict[bytes, int] = {}
@@ -173,13 +170,13 @@ class Builder:
         """COPYs, each after the one before it and after what touches its words."""
         after = self._transfers[-1].after if self._transfers else NOBODY
         for copy, words in pieces:
-            part = slice(words.start, words.stop)
-            after = max(after, int(self._written[part].max()))
+            history = self._history
             if copy.outward:
-                self._read[part] = np.maximum(self._read[part], after)
+                after = max(after, history.written(words))
+                history.read(words, after)
             else:
-                after = max(after, int(self._read[part].max()))
-                self._written[part] = after
+                after = max(after, history.touched(words))
+                history.write(words, after)
             self._transfers.append(Transfer(copy, words, after, self._step))
 
     def free(self, *tensors: Tensor) -> None:
@@ -241,9 +238,7 @@ class Builder:
         """
         walk = Walk.convolution(self.config, x, kernel)
         shape = walk.groups * self.config.group, y.tensor.columns
-        made = (images for images in (y, addend, mask) if images is not None)
-        if any(images.abreast != x.abreast for images in made):
-            raise FormatError("as many images go abreast in all tensors of a convolution")
+        x.check_abreast(y, addend, mask)
         if weights.shape != shape or (y.count, y.height, y.width) != (x.count, *kernel.out(x)):
             raise FormatError(
                 f"{x} under {kernel} needs weights of {list(shape)}, not {list(weights.shape)}, "
@@ -262,17 +257,17 @@ class Builder:
                 f"the device {self.config.name!r} has no vector unit: build one with vector_lanes"
             )
         # It is sent as soon as what it reads is under way, and what it overwrites has been read.
-        after = self._works[-1].after if self._works else -1
-        for words in program.reads:
-            after = max(after, self._written[words.start : words.stop].max())
+        history = self._history
+        after = max(
+            self._works[-1].after if self._works else NOBODY,
+            *map(history.written, program.reads),
+            *map(history.touched, program.writes),
+        )
         for words in program.writes:
-            part = slice(words.start, words.stop)
-            after = max(after, self._written[part].max(), self._read[part].max())
-            self._written[part] = after
+            history.write(words, after)
         for words in program.reads:
-            part = slice(words.start, words.stop)
-            self._read[part] = np.maximum(self._read[part], after)
-        self._works.append(Work(program, int(after), self._next_step()))
+            history.read(words, after)
+        self._works.append(Work(program, after, self._next_step()))
 
     def _multiply(
         self,
@@ -364,9 +359,9 @@ class Builder:
             elif dense and load.target is Target.VALUES:
                 rows = dense.fills(load)
             for each in rows:
-                words = slice(each.source, each.source + each.words)
-                after = max(after, int(self._written[words].max(initial=-1)))
-                self._read[words] = np.maximum(self._read[words], needed)
+                words = range(each.source, each.source + each.words)
+                after = max(after, self._history.written(words))
+                self._history.read(words, needed)
             moves.append(Move(load, indices, rows, part, after, needed))
         for number, run in enumerate(runs, first):
             page = 0
@@ -378,11 +373,10 @@ class Builder:
                 self._last_use[page] = number
                 tile = run.row_blocks, run.column_block
                 for words in part.y.tile(*tile):
-                    self._written[words.start : words.stop] = number
+                    self._history.write(words, number)
                 for beside in part.beside:
                     for words in beside.tile(*tile):
-                        kept = slice(words.start, words.stop)
-                        self._read[kept] = np.maximum(self._read[kept], number)
+                        self._history.read(words, number)
             self._last_use |= dict.fromkeys(run.pages, number)
             self._runs.append((part, Sent(run, page)))
         # Of those that are needed at once, weights come before settings, which are needed later.

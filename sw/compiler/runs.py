@@ -7,6 +7,7 @@ from ...hw.config import Config
 from ...hw.isa.commands import Target
 from ...hw.isa.maps import chunks
 from .steps import Load, Phase, Run
+from .tensors import overlap
 
 
 def ordered(config: Config, phase: Phase) -> list[Run]:
@@ -42,7 +43,7 @@ def uses(run: Run, load: Load) -> bool:
         reads = range(blocks[0].start, blocks[-1].stop)
     else:
         reads = run.reads[Target.VALUES if load.target is Target.INDICES else load.target]
-    return reads.start < load.address + len(load.words) and load.address < reads.stop
+    return overlap(reads, range(load.address, load.address + len(load.words)))
 
 
 def row_by_row(run: Run) -> Iterator[Run]:

@@ -188,22 +188,22 @@ class Sequence:
             self._waits.move(Engine.ROWS, (), ())
             self._commands.append(image)
         for rows in move.rows:
-            reads = range(rows.source, rows.source + rows.words)
-            filled = [(Target.ACTIVATIONS, range(rows.address, rows.address + rows.groups))]
-            self._copy(self._copies.before(move.part.step, [reads]))
-            waits = self._waits.move(Engine.ROWS, filled, [reads])
-            self._commands.append(replace(rows, waits=waits))
+            self._brought(move, rows, rows.groups, Target.ACTIVATIONS)
 
     def _dense(self, move: Move) -> None:
         for rows in move.rows:
-            reads = range(rows.source, rows.source + rows.words)
             # Slots come in whole groups.
-            groups = -(-rows.count // self.config.group)
-            slots = range(rows.address, rows.address + groups * self.config.group)
-            filled = [(target, slots) for target in (Target.VALUES, Target.INDICES)]
-            self._copy(self._copies.before(move.part.step, [reads]))
-            waits = self._waits.move(Engine.FILL, filled, [reads])
-            self._commands.append(replace(rows, waits=waits))
+            slots = -(-rows.count // self.config.group) * self.config.group
+            self._brought(move, rows, slots, Target.VALUES, Target.INDICES)
+
+    def _brought(self, move: Move, rows: Rows | Dense, count: int, *targets: Target) -> None:
+        """Rows of a tensor into `count` words of some buffers."""
+        reads = range(rows.source, rows.source + rows.words)
+        filled = range(rows.address, rows.address + count)
+        self._copy(self._copies.before(move.part.step, [reads]))
+        fills = [(target, filled) for target in targets]
+        waits = self._waits.move(move.engine, fills, [reads])
+        self._commands.append(replace(rows, waits=waits))
 
     def _vector(self, work: Work) -> None:
         program = work.program

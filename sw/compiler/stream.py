@@ -5,6 +5,7 @@ from collections.abc import Callable
 from ...hw.config import Config
 from ...hw.isa.commands import Copy
 from ..errors import FormatError
+from .tensors import overlap
 
 
 class Stream:
@@ -36,7 +37,7 @@ class Stream:
         fitting = (
             place
             for place in places
-            if place.stop <= self._words.stop and not _overlap(place, self._last)
+            if place.stop <= self._words.stop and not overlap(place, self._last)
         )
         here = next(fitting, None)
         if here is None:
@@ -45,15 +46,9 @@ class Stream:
                 f"{self._config.name!r} for weights, too few for {count:,} beside those that are "
                 "needed with them; build one with more tensor_words"
             )
-        self._held = {
-            held: words for held, words in self._held.items() if not _overlap(words, here)
-        }
+        self._held = {held: words for held, words in self._held.items() if not overlap(words, here)}
         self._held[content] = self._last = here
         self._next = here.stop
         external = self._home(content) * size
         copy = Copy(whole=1, external=external, row_bytes=len(content), tensor=here.start)
         return here.start, copy
-
-
-def _overlap(one: range, other: range) -> bool:
-    return one.start < other.stop and other.start < one.stop

@@ -43,8 +43,12 @@ class Tensor:
     @property
     def space(self) -> int:
         """Words that are kept for it."""
-        blocks = -(-self.rows // self.config.rows)
-        return blocks * (self.config.rows // self.config.lanes) * self.groups
+        return self.blocks * (self.config.rows // self.config.lanes) * self.groups
+
+    @property
+    def planes(self) -> range:
+        """First words of its parts, each of which lies as a tensor of its own."""
+        return range(self.address, self.address + 1)
 
     @property
     def place(self) -> range:
@@ -53,7 +57,7 @@ class Tensor:
 
     def overlaps(self, other: "Tensor") -> bool:
         """Whether they share words."""
-        return self.place.start < other.place.stop and other.place.start < self.place.stop
+        return overlap(self.place, other.place)
 
     def windows_of(self, row_blocks: range) -> range:
         """Those that hold the rows of some blocks of R."""
@@ -98,30 +102,30 @@ class Tensor:
 
         Raises `FormatError` for another shape.
         """
-        if raw.shape != (self.rows, self.columns):
-            raise FormatError(
-                f"a tensor of {self.rows} x {self.columns} elements cannot hold {list(raw.shape)}"
-            )
+        self.check_shape(raw)
         config = self.config
         row_bytes = self.groups * config.group_bytes
         padded = np.zeros((self.windows * config.lanes, row_bytes * 8 // self.bits), raw.dtype)
         padded[: self.rows, : self.columns] = raw
-        packed = indices_payload(padded) if self.bits == 4 else padded.tobytes()
+        packed = to_bytes(padded, self.bits)
         lanes = np.frombuffer(packed, np.uint8).reshape(
             self.windows, config.lanes, self.groups, config.group_bytes
         )
         return np.ascontiguousarray(lanes.swapaxes(1, 2)).reshape(self.words, -1)
+
+    def check_shape(self, raw: np.ndarray) -> None:
+        """Raises `FormatError` unless it is [rows, columns]."""
+        if raw.shape != (self.rows, self.columns):
+            raise FormatError(
+                f"a tensor of {self.rows} x {self.columns} elements cannot hold {list(raw.shape)}"
+            )
 
     def from_words(self, words: np.ndarray) -> np.ndarray:
         """The raw elements [rows, columns] that lie in words [words, bytes of a word]."""
         config = self.config
         lanes = words.reshape(self.windows, self.groups, config.lanes, config.group_bytes)
         flat = np.ascontiguousarray(lanes.swapaxes(1, 2)).reshape(self.windows * config.lanes, -1)
-        if self.bits == 4:
-            flat = np.stack([flat & 15, flat >> 4], axis=2).reshape(len(flat), -1)
-        else:
-            flat = flat.view(f"<u{self.bits // 8}")
-        return flat[: self.rows, : self.columns]
+        return to_elements(flat, self.bits)[: self.rows, : self.columns]
 
 
 LIMB_BITS = 32
@@ -143,6 +147,10 @@ class RawTensor(Tensor):
         return super().space
 
     @property
+    def planes(self) -> range:
+        return range(self.address, self.address + self.space, self.plane)
+
+    @property
     def limbs(self) -> int:
         return RAW_BITS // LIMB_BITS
 
@@ -159,8 +167,8 @@ class RawTensor(Tensor):
     def tile(self, row_blocks: range, column_block: int) -> list[range]:
         """The same in all planes."""
         words = super().tile(row_blocks, column_block)
-        firsts = range(0, self.space, self.plane)
-        return [range(n.start + first, n.stop + first) for first in firsts for n in words]
+        further = (first - self.address for first in self.planes)
+        return [range(n.start + first, n.stop + first) for first in further for n in words]
 
     def to_words(self, raw: np.ndarray) -> np.ndarray:
         """Integers [rows, columns] as words, uint8 [words, bytes of a word].
@@ -189,3 +197,20 @@ class RawTensor(Tensor):
             sums += part << LIMB_BITS * limb
         negative = sums >> RAW_BITS - 1
         return sums - (negative << RAW_BITS)
+
+
+def to_bytes(raw: np.ndarray, bits: int) -> bytes:
+    """Rows of raw elements of so many bits, one after another: two of four bits share a byte."""
+    return indices_payload(raw) if bits == 4 else raw.tobytes()
+
+
+def to_elements(rows: np.ndarray, bits: int) -> np.ndarray:
+    """The elements of rows of bytes, uint8 [rows, bytes]."""
+    if bits == 4:
+        return np.stack([rows & 15, rows >> 4], axis=2).reshape(len(rows), -1)
+    return rows.view(f"<u{bits // 8}")
+
+
+def overlap(one: range, other: range) -> bool:
+    """Whether the ranges have a word in common."""
+    return one.start < other.stop and other.start < one.stop

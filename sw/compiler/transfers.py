@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...hw.isa.commands import Copy
-
-NOBODY = -1
+from .history import NOBODY
+from .tensors import overlap
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class Pending:
         for number, transfer in enumerate(self._queue):
             if transfer.step > step:
                 break
-            mine = transfer.words
-            if any(mine.start < other.stop and other.start < mine.stop for other in taken):
+            if any(overlap(transfer.words, other) for other in taken):
                 last = number
         return [self._queue.popleft() for _ in range(last + 1)]
 

@@ -14,6 +14,7 @@ from ..errors import FormatError
 from . import vector_functions as functions
 from .tensors import Tensor
 from .vector import Assembly
+from .walks import pixel_steps
 
 X, OTHER, MORE, Y = range(4)
 """Streams: what is read, up to three, and the result."""
@@ -282,9 +283,7 @@ def spread(
             f"{first} on, of images of {lines} x {columns}, which are {y.rows} x {y.columns}"
         )
     code = Assembly(x.config)
-    back = (wide - 1) * right
-    to_line = down * columns - back
-    steps = right, to_line, lines * columns - (high - 1) * down * columns - back
+    steps = pixel_steps(image, size, stride)
     code.shape(wide, high)
     _stream(code, X, x)
     _stream(code, Y, y, steps)
@@ -322,12 +321,11 @@ def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, abreast: int, op: Op
             f"become {y.rows} x {y.columns}"
         )
     code = Assembly(x.config)
-    back = (columns_out - 1) * stride
-    to_line = stride * columns - back
-    to_block = lines * columns - (lines_out - 1) * stride * columns - back
+    steps = pixel_steps(image, (lines_out, columns_out), (stride, stride))
+    _, to_line, to_block = steps
     if abreast == 1:
         code.shape(columns_out, lines_out)
-        _stream(code, X, x, (stride, to_line, to_block))
+        _stream(code, X, x, steps)
     elif to_block == to_line:
         # Images take turns; a step leads from the last one of a pixel to the first one of the next.
         code.shape(abreast, columns_out)

@@ -63,6 +63,11 @@ class Images:
     def count(self) -> int:
         return self.tensor.rows // (self.height * self.width)
 
+    def check_abreast(self, *others: "Images | None") -> None:
+        """Raises `FormatError` unless all that there are go abreast as these do."""
+        if any(images is not None and images.abreast != self.abreast for images in others):
+            raise FormatError("as many images go abreast in all tensors of a convolution")
+
     def made(self, tensor: Tensor, kernel: "Kernel") -> "Images":
         """The images that `kernel` makes of these, in `tensor`."""
         return Images(tensor, *kernel.out(self), self.abreast)
@@ -167,11 +172,9 @@ class Walk:
         (height, width), (stride_y, stride_x) = self.out, kernel.stride
         (first_y, first_x), (dilation_y, dilation_x) = kernel.padding, kernel.dilation
         line, abreast = images.width, images.abreast
-        back = (width - 1) * stride_x
-        pixels = {
-            "column": stride_x,
-            "line": stride_y * line - back,
-            "image": images.height * line - (height - 1) * stride_y * line - back,
+        size = images.height, images.width
+        steps = pixel_steps(size, self.out, kernel.stride)
+        pixels = dict(zip(("column", "line", "image"), steps, strict=True)) | {
             "tap": dilation_x,
             "tap_line": dilation_y * line - (kernel.size[1] - 1) * dilation_x,
         }
@@ -260,6 +263,17 @@ class Walk:
         """Words and lanes of a step over so many rows."""
         windows, lanes = divmod(rows, self.config.lanes)
         return windows * self.tensor.groups % STEP, lanes
+
+
+def pixel_steps(
+    image: tuple[int, int], out: tuple[int, int], stride: tuple[int, int]
+) -> tuple[int, int, int]:
+    """Pixels of images of so many lines and columns between those that lie a `stride` apart, `out`
+    lines and columns of them in each: to the next one, from the last one of a line to the next
+    line's first, and from the last one of an image to the next image's first."""
+    (lines, columns), (high, wide), (down, right) = image, out, stride
+    back = (wide - 1) * right
+    return right, down * columns - back, lines * columns - (high - 1) * down * columns - back
 
 
 def consecutive(load: Load, whole: int) -> list[tuple[int, int, int]]:

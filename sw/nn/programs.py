@@ -56,10 +56,8 @@ class NetworkProgram:
         numbers = divided(x, network.step, network.format)
         entry = self.entries[0]
         raw = to_raw(numbers, network.format)
-        if isinstance(entry, ExternalTensor):
-            raw = raw.reshape(entry.rows, -1)
-            return np.pad(raw, ((0, 0), (0, entry.columns - raw.shape[1])))
-        blocks = raw.reshape(len(raw) // self.abreast, self.abreast, entry.rows // len(raw), -1)
+        abreast = 1 if isinstance(entry, ExternalTensor) else self.abreast
+        blocks = raw.reshape(len(raw) // abreast, abreast, entry.rows // len(raw), -1)
         raw = blocks.swapaxes(1, 2).reshape(entry.rows, -1)
         return np.pad(raw, ((0, 0), (0, entry.columns - raw.shape[1])))
 

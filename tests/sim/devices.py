@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from heddle.hw.config import Config, preset
-from heddle.hw.formats import FP16, INT8
+from heddle.hw.formats import FP16, INT8, OutputFormat
+from heddle.hw.isa.commands import Run
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 
@@ -28,3 +29,25 @@ DEVICES = {
     "simulated": SimulatedTransport,
     "stalled": lambda config: SimulatedTransport(config, stalls=Stalls(0.3, 0.3, seed=3)),
 }
+
+
+def tile(waits: int) -> Run:
+    """A tile of one group record."""
+    return Run(
+        finish=1,
+        relu=0,
+        output=OutputFormat.INT8,
+        settings_page=0,
+        activation_base=0,
+        activation_stride=0,
+        row_blocks=1,
+        slot_base=0,
+        schedule_base=0,
+        schedule_count=1,
+        store=1,
+        destination=512,
+        words=4,
+        pitch=1,
+        groups=1,
+        waits=waits,
+    )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from heddle.hw.formats import OutputFormat
-from heddle.hw.isa.commands import Command, Copy, Fill, Rows, Run, Sync, Target
+from heddle.hw.isa.commands import Command, Copy, Fill, Rows, Sync, Target
 from heddle.hw.isa.engines import Engine, after
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sw.compiler import nm, packing
@@ -19,7 +19,7 @@ from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
 from heddle.sw.transports.simulated import External
 
-from .devices import DEVICES, TINY
+from .devices import DEVICES, TINY, tile
 from .test_copy import ONE, simulated
 
 ENGINES = ("fill", "rows", "vector", "copy")
@@ -134,28 +134,6 @@ def test_side_operands(device):
     counted = programs.run(device, program)
     check(counted)
     assert counted["side_words"] == 2 * 10 * 3 and counted["store_busy"] == 10 * 3
-
-
-def tile(waits: int) -> Run:
-    """A tile of one group record."""
-    return Run(
-        finish=1,
-        relu=0,
-        output=OutputFormat.INT8,
-        settings_page=0,
-        activation_base=0,
-        activation_stride=0,
-        row_blocks=1,
-        slot_base=0,
-        schedule_base=0,
-        schedule_count=1,
-        store=1,
-        destination=512,
-        words=4,
-        pitch=1,
-        groups=1,
-        waits=waits,
-    )
 
 
 def test_a_run_that_waits_for_the_vector_unit(device):

@@ -9,7 +9,7 @@ import pytest
 
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import FP16, INT8, OutputFormat
-from heddle.hw.isa.commands import Copy, Dense, Fill, Opcode, Run, Sync, Target, Write
+from heddle.hw.isa.commands import Copy, Dense, Fill, Opcode, Sync, Target, Write
 from heddle.hw.isa.engines import WAIT_BITS, Engine, after
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden import schedules
@@ -25,6 +25,8 @@ from heddle.sw.compiler.walks import Images, Kernel, as_matrix
 from heddle.sw.nn import data
 from heddle.sw.nn.network import CONVOLUTIONS, Network
 from heddle.sw.nn.programs import compiled
+
+from .devices import tile
 
 CONFIG = Config(
     *("schedules", 2, 8, INT8),
@@ -62,20 +64,7 @@ def some_weights(rng: np.random.Generator, shape: tuple[int, int], format=INT8):
 def test_the_order_of_events():
     """Three COPYs and a FILL behind the second one; a RUN behind that, and a COPY behind the RUN's
     rows: all of it by hand."""
-    run = Run(
-        finish=1,
-        relu=0,
-        output=2,
-        store=1,
-        settings_page=0,
-        activation_base=0,
-        activation_stride=0,
-        row_blocks=1,
-        slot_base=0,
-        schedule_base=0,
-        schedule_count=1,
-        waits=after({Engine.FILL: 0}),
-    )
+    run = tile(after({Engine.FILL: 0}))
     copy = Copy(external=0, row_bytes=8, tensor=0)
     fill = Fill(Target.VALUES, 0, 1, 0, 1, waits=after({Engine.COPY: 1}))
     back = replace(copy, outward=1, waits=after({Engine.STORE: 0, Engine.ROWS: 0}))
