@@ -209,6 +209,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     ],
     "sw/flow/synthesis.py": [("tests/sw/test_multiplexers.py",)],
     "sw/flow/toolchain.py": [("tests/sw/test_bitstream.py",)],
+    "sw/host/selftest/": [("tests/sw/test_selftest.py",)],
     "sw/host/memory.py": [WORDS, COPIES],
     "sw/host/programs.py": [("tests/sw/test_program.py",)],
     "sw/compiler/tensors.py": [("tests/sw/test_program.py",), BESIDE],

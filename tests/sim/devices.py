@@ -14,6 +14,7 @@ PAGED = replace(
     preset("tiny"), name="program", tensor_words=2048, activation_groups=16, weight_slots=64
 )
 """With pages that products of some size do not fit into."""
+EVERYTHING = replace(TINY, name="everything", external_bits=14)
 LANES = Config("lanes", 4, 4, FP16, lanes=2, tensor_words=2048, activation_groups=64)
 TRAINING = Config(
     *("training", 8, 8, INT8),

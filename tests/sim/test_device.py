@@ -4,8 +4,6 @@ The generated Verilog runs with random stalls on both streams; the golden model 
 commands is the scoreboard.
 """
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -29,7 +27,7 @@ from heddle.sw.report.coverage import format_of
 from heddle.sw.report.cross_coverage import CONFIGS, compare, random_product
 from heddle.sw.transports.simulated import External, SimulatedTransport, Stalls
 
-from .devices import TINY, TRAINING
+from .devices import EVERYTHING, TINY, TRAINING
 
 
 def transport(kind, config):
@@ -154,7 +152,6 @@ def test_directed_products(config):
                     compare(device, Raw(x), weights, output=output, relu=relu)
 
 
-EVERYTHING = replace(TINY, name="everything", external_bits=14)
 """A vector unit, side operands and external memory: all that reads and writes tensor memory."""
 SLOW = External(latency=37, bandwidth=0.7, stall=0.3, broken=range(1000, 1096))
 """How that behaves: some of it, where no words of the host lie, answers with errors."""
