@@ -222,7 +222,10 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         ("sw/compiler/external.py", "sw/compiler/stream.py", "sw/compiler/transfers.py"),
         [("tests/sw/test_copies.py",)],
     ),
-    "sw/report/mover_coverage.py": [("tests/sw/test_coverage.py",)],
+    **dict.fromkeys(
+        ("sw/report/mover_coverage.py", "sw/report/mover_programs.py"),
+        [("tests/sw/test_coverage.py",)],
+    ),
     "sim/golden/gather.py": [GRADIENTS],
     "sw/compiler/backward.py": [GRADIENTS, ("tests/sw/test_transposed.py", "-k", "model")],
     "sw/compiler/walks.py": [("tests/sw/test_convolutions.py", "-k", "not stalled")],

@@ -180,9 +180,8 @@ def coverage(console: Console) -> dict:
     with Progress(*COLUMNS, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("functional coverage", total=len(cross_coverage.CONFIGS))
         measured = cross_coverage.measure(lambda done: progress.update(task, completed=done))
-        task = progress.add_task("coverage of programs", total=1)
-        movers = mover_coverage.measure().summary()
-        progress.advance(task)
-    summary = measured.summary()
-    summary["missing"] += movers["missing"]
-    return summary | {"movers": movers}
+        task = progress.add_task("coverage of programs", total=len(mover_coverage.CASES))
+        movers = mover_coverage.measure(lambda done: progress.update(task, completed=done))
+    summary, of_programs = measured.summary(), movers.summary()
+    summary["missing"] += of_programs["missing"]
+    return summary | {"movers": of_programs}

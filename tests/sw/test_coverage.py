@@ -97,24 +97,25 @@ def test_the_page_shows_coverage_where_it_was_measured(measured):
 
 
 def test_programs_have_bins_of_their_own(measured):
-    """A matrix has three ways to store and four engines, a convolution of two kinds four times as
-    many; one that is missing shows."""
+    """A matrix has three ways to store and four engines, a convolution of three kinds four times as
+    many, gradients two ways to store; one that is missing shows."""
     bins = mover_coverage.BINS
-    assert len(bins) == 3 * 4 + 2 * 2 * 2 * 3 * 4 == len(set(bins))
+    assert len(bins) == 3 * 4 + 3 * 2 * 2 * 3 * 4 + 2 * 4 + 2 * 2 * 2 * 4 == len(set(bins))
     assert ("matrix", 1, False, "parts", "COPY") in bins
     assert ("depth-wise", 2, True, "padded", "FILL") in bins
+    assert ("gradient of windows", 2, True, "groups", "ROWS") in bins
     seen = mover_coverage.MoverCoverage()
     seen.hits.update(bins)
     assert seen.summary()["missing"] == []
     coverage = Coverage()
     coverage.hits.update(BINS)
     page = report.render(measured | {"coverage": coverage.summary() | {"movers": seen.summary()}})
-    assert "Of programs 108 of 108 cross bins" in page and page.count("48 / 48") == 2
+    assert "Of programs 196 of 196 cross bins" in page and page.count("48 / 48") == 3
     seen.hits[bins[-1]] = 0
     summary = seen.summary()
-    assert summary["missing"] == [bins[-1]._asdict()] and summary["hit"] == 107
+    assert summary["missing"] == [bins[-1]._asdict()] and summary["hit"] == 195
     page = report.render(measured | {"coverage": coverage.summary() | {"movers": summary}})
-    assert "Of programs 107 of 108" in page and 'class="bad"' in page and "47 / 48" in page
+    assert "Of programs 195 of 196" in page and 'class="bad"' in page and "31 / 32" in page
 
 
 def test_an_engine_by_itself():
@@ -129,4 +130,4 @@ def test_an_engine_by_itself():
 @pytest.mark.slow
 def test_every_bin_of_programs_is_seen():
     summary = demo.coverage(Console(quiet=True))
-    assert summary["movers"]["hit"] == 108 and summary["missing"] == []
+    assert summary["movers"]["hit"] == 196 and summary["missing"] == []
