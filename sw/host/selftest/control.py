@@ -4,7 +4,7 @@ import numpy as np
 
 from ....hw.isa.commands import Load, Run, Status, Sync, Target
 from ....hw.isa.host_stream import packet_of, tagged
-from ....hw.isa.registers import REGISTERS, constants, kept
+from ....hw.isa.registers import ADDRESS, FIRST, constants, kept
 from ..answers import answer_of
 from ..device import COUNTERS, Device
 from .checks import Failure, product, same
@@ -14,10 +14,11 @@ def registers(device: Device) -> str:
     want = constants(device.config)
     for name, value in want.items():
         same(f"register {name}", device.read(name), value)
-    for register in REGISTERS:
-        device.transport.read_register(4 * REGISTERS.index(register))
-    same("an address without a register", device.transport.read_register(4 * len(REGISTERS)), 0)
-    return f"{len(want)} constants, {len(REGISTERS)} addresses"
+    for address in ADDRESS.values():
+        device.transport.read_register(address)
+    for address in (4 * len(FIRST), max(ADDRESS.values()) + 4):
+        same(f"address {address:#x}, no register", device.transport.read_register(address), 0)
+    return f"{len(want)} constants, {len(ADDRESS)} addresses"
 
 
 def queue(device: Device) -> str:
