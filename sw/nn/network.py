@@ -9,7 +9,7 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import FP16, INT8, Format, OutputFormat
-from ...sim.golden import dot, epilogue
+from ...sim.golden import fast
 from ..compiler.elements import as_array, to_raw
 from ..compiler.packing import PackedWeights, pack, to_dense
 from ..compiler.scaling import divided
@@ -318,12 +318,13 @@ def golden(config) -> Callable:
     """Layers by the golden model."""
 
     def product(x, layer: PackedLayer, output: OutputFormat, number: int) -> np.ndarray:
-        weights = layer.weights
-        sums = dot.exact_matmul(weights.format, to_raw(x, weights.format), weights.unpack())
+        weights, format = layer.weights, layer.weights.format
         s = settings_of(config, weights.shape[1], layer.bias, layer.scale, weights.scale)
-        bias, scale, exponent = (np.array(v, object) for v in (s.bias, s.scale, s.exponent))
-        done = epilogue.finish(sums, bias, scale, exponent, layer.relu, output)
-        return done.raw.view(VALUES[output])
+        columns = s.bias, s.scale, s.exponent
+        raw = to_raw(x, format), weights.unpack()
+        return fast.rounded_matmul(format, *raw, *columns, layer.relu, output).raw.view(
+            VALUES[output]
+        )
 
     return product
 

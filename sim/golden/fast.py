@@ -1,0 +1,123 @@
+"""Products as `dot.exact_matmul` and `epilogue.finish` make them, in every bit, as fast as float64.
+
+A product of two elements is exact in float64, and a sum of K of them, in whatever order, is wrong
+by at most ``K u / (1 - K u)`` times the sum of their magnitudes, u = 2**-53 (Higham, Accuracy and
+Stability of Numerical Algorithms, 2002, section 3.1). Where all values within that bound are
+rounded to the same output, it is the right one. Elsewhere the sum lies at a boundary of rounding,
+or magnitudes cancel: there, and only there, integers decide.
+"""
+
+import numpy as np
+
+from ...hw.formats import Format, OutputFormat
+from . import numbers
+from .dot import LIMB
+from .epilogue import Finished, finish
+
+AT_ONCE = 1 << 20
+"""Products of elements that are looked at together as integers."""
+WHOLE = 2.0**52
+"""Whole numbers whose magnitudes add up to no more are added without any error."""
+HALF_MOST = np.array([-129.0, 128.0])
+"""What saturates as INT8."""
+
+
+def rounded_matmul(
+    format: Format,
+    x: np.ndarray,
+    w: np.ndarray,
+    bias,
+    scale,
+    exponent,
+    relu: bool,
+    output: OutputFormat,
+    addend: np.ndarray | None = None,
+    masked=False,
+) -> Finished:
+    """``round(relu?((x @ w + addend + bias) * scale * 2**exponent))`` of raw elements x [B, K] and
+    w [K, C]; +0 where `masked`, which broadcasts to [B, C].
+
+    `bias`, `scale` and `exponent` are a column's integers (`settings.Settings`); `addend` [B, C] is
+    of raw elements, in the sum's unit. Raises `ValueError` for elements that are not finite, and
+    for RAW, which is not rounded.
+    """
+    if output is OutputFormat.RAW:
+        raise ValueError("exact sums are not rounded: use exact_matmul")
+    # Counted in units, elements and products are whole numbers; powers of two are exact.
+    a, b = (_whole(format, raw, format.unit_log2) for raw in (x, w))
+    columns = [np.array(v, object) for v in (bias, scale, exponent)]
+    offset, factor = (v.astype(np.float64) for v in columns[:2])
+    sums, most = a @ b + offset, np.abs(a) @ np.abs(b) + np.abs(offset)
+    added = None
+    if addend is not None:
+        added = _whole(format, addend, format.product_unit_log2)
+        sums, most = sums + added, most + np.abs(added)
+    error = np.where(most < WHOLE, 0, (a.shape[1] + 3) * 2.0**-52 * most)
+    scaled = sums * factor
+    exact = (error == 0) & (np.abs(scaled) < WHOLE)
+    error = np.where(exact, 0, error * factor + np.abs(scaled) * 2.0**-52)
+    scaled = np.where(masked | ((scaled == 0) & (error == 0)), 0.0, scaled)
+    error = np.where(masked, 0, error)
+    shifts = columns[2].astype(np.int64)
+    low = _codes(np.nextafter(scaled - error, scaled - 2 * error), shifts, relu, output)
+    high = _codes(np.nextafter(scaled + error, scaled + 2 * error), shifts, relu, output)
+    rows, of = np.nonzero(low != high)
+    saturated = False
+    if len(rows):
+        totals = _exact(a, b, added, rows, of)
+        decided = finish(totals + columns[0][of], 0, columns[1][of], columns[2][of], relu, output)
+        raw = decided.raw
+        low[rows, of] = raw.view(np.int8) if output is OutputFormat.INT8 else raw
+        saturated = decided.saturated
+    return _finished(low, saturated, output)
+
+
+def _whole(format: Format, raw: np.ndarray, unit_log2: int) -> np.ndarray:
+    """Elements in units of ``2**unit_log2``, float64."""
+    values = np.ldexp(numbers.to_float(format, raw), -unit_log2)
+    if not np.isfinite(values).all():
+        raise ValueError("an infinity or NaN cannot be multiplied")
+    return values
+
+
+def _codes(scaled: np.ndarray, shifts: np.ndarray, relu: bool, output: OutputFormat) -> np.ndarray:
+    """``scaled * 2**shifts`` rounded to an output's bits; as INT8 to a whole number, of which those
+    beyond the range are -129 and 128."""
+    values = np.ldexp(scaled, shifts)
+    if relu:
+        values = np.where(values > 0, values, 0.0)
+    if output is OutputFormat.INT8:
+        return np.clip(np.rint(values), *HALF_MOST).astype(np.int16)
+    with np.errstate(over="ignore"):
+        return values.astype(f"f{output.bytes}").view(f"u{output.bytes}")
+
+
+def _finished(codes: np.ndarray, saturated: bool, output: OutputFormat) -> Finished:
+    if output is OutputFormat.INT8:
+        clipped = np.clip(codes, -128, 127)
+        saturated |= bool((clipped != codes).any())
+        return Finished(clipped.astype(np.int8).view(np.uint8), False, saturated)
+    return Finished(codes, bool(np.isinf(codes.view(f"f{output.bytes}")).any()), False)
+
+
+def _exact(
+    a: np.ndarray, b: np.ndarray, added: np.ndarray | None, rows: np.ndarray, of: np.ndarray
+) -> np.ndarray:
+    """Exact sums at places (row, column), Python's integers."""
+    totals = np.zeros(len(rows), object)
+    step = max(1, AT_ONCE // a.shape[1])
+    for at in range(0, len(rows), step):
+        part = slice(at, at + step)
+        totals[part] = _dots(a[rows[part]].astype(np.int64), b[:, of[part]].T.astype(np.int64))
+    if added is not None:
+        totals += np.array([int(value) for value in added[rows, of]], object)
+    return totals
+
+
+def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``sum(a * b)`` along the last axis, below 2**41 each, as Python's integers."""
+    (a1, a0), (b1, b0) = (divmod(v, 1 << LIMB) for v in (a, b))
+    high, middle, low = (
+        part.sum(axis=-1).astype(object) for part in (a1 * b1, a1 * b0 + a0 * b1, a0 * b0)
+    )
+    return (high << 2 * LIMB) + (middle << LIMB) + low
