@@ -32,6 +32,8 @@ VECTOR = (str(BENCHES), "-k", "[vector-")
 VECTOR_LANE = (str(BENCHES), "-k", "[vector_lane-")
 VECTOR_PROOF = ("tests/sim/proofs/test_vector.py", "-k", "test_loader or test_writer")
 VECTOR_PROGRAMS = ("tests/sim/test_vector_programs.py",)
+RECIPES = ("tests/sw/test_recipes.py",)
+TRAINER = ("tests/sw/test_trainer.py",)
 GRADIENTS = ("tests/sw/test_gradients.py", "-k", "not stalled")
 SIDE = (str(BENCHES), "-k", "[side-")
 BESIDE = ("tests/sw/test_side.py", "-k", "not stalled")
@@ -235,6 +237,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/compiler/vector_functions.py": [VECTOR_PROGRAMS],
     "sw/nn/programs.py": [("tests/sw/test_program.py",)],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
+    **dict.fromkeys(("sw/nn/recipes/", "sw/nn/optimisers.py"), [RECIPES, TRAINER]),
     "sw/flow/vendor.py": [("tests/hw/test_vendor_boards.py",)],
 }
 """Beyond those that belong by name: pytest's arguments, by module or by folder."""

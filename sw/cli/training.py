@@ -16,8 +16,8 @@ from .app import Family, family
 from .screen import console, say
 
 command = family(Family.TRAINING)
-RATES = {"cnn": 0.05}
-"""Of learning, where it is not that of the recipe."""
+RATES = {"cnn": 0.05, "step": 0.002}
+"""Of learning, by architecture or method, where it is not `trainer.Recipe.rate`."""
 
 
 @command()
@@ -29,7 +29,9 @@ def train(
         str, typer.Option(help=f"{', '.join(trainer.ARCHITECTURES)}: convolutions, as FP16.")
     ] = "mlp",
     epochs: Annotated[int, typer.Option(min=1)] = trainer.Recipe.epochs,
-    rate: Annotated[float | None, typer.Option(min=0, help="Of learning [0.1; cnn: 0.05].")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0, help="Of learning [0.1; cnn: 0.05; step: 0.002].")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = trainer.Recipe.seed,
     format: Annotated[str, typer.Option(help="fp16, or int8: quantised after training.")] = "fp16",
     folder: options.DataFolder = None,
@@ -48,7 +50,8 @@ def train(
     n, m = options.pattern(nm)
     if architecture == "cnn" and format != "fp16":
         raise FormatError("convolutions are trained as fp16: what they add has no scale")
-    rate = rate if rate is not None else RATES.get(architecture, trainer.Recipe.rate)
+    usual = RATES.get(method, RATES.get(architecture, trainer.Recipe.rate))
+    rate = rate if rate is not None else usual
     recipe = trainer.Recipe(
         architecture=architecture, n=n, m=m, method=method, epochs=epochs, rate=rate, seed=seed
     )

@@ -32,7 +32,7 @@ def _pattern(n: Any, m: Any) -> tuple[int, int]:
     return n, m
 
 
-def _grouped(dense: np.ndarray, m: int, axis: int) -> np.ndarray:
+def grouped(dense: np.ndarray, m: int, axis: int) -> np.ndarray:
     """`dense` with `axis` last, zero-padded and split into groups: [..., groups, m]."""
     if dense.ndim == 0 or not -dense.ndim <= whole("axis", axis) < dense.ndim:
         raise FormatError(f"an array of rank {dense.ndim} has no axis {axis}")
@@ -52,7 +52,7 @@ def mask(dense: Any, n: int, m: int, axis: int = 0) -> np.ndarray:
     Raises `FormatError` for a pattern, axis or element that makes no sense.
     """
     (n, m), dense = _pattern(n, m), as_array(dense)
-    groups = np.abs(_grouped(dense, m, axis).astype(np.float64))
+    groups = np.abs(grouped(dense, m, axis).astype(np.float64))
     order = np.argsort(-groups, axis=-1, kind="stable")
     keep = np.zeros(groups.shape, bool)
     np.put_along_axis(keep, order[..., :n], True, axis=-1)
@@ -69,7 +69,7 @@ def prune(dense: Any, n: int, m: int, axis: int = 0) -> np.ndarray:
 def check(dense: Any, n: int, m: int, axis: int = 0) -> None:
     """Raise `NotSparse`, saying where, unless `dense` is `n`:`m` along `axis`."""
     (n, m), dense = _pattern(n, m), as_array(dense)
-    kept = np.count_nonzero(_grouped(dense, m, axis), axis=-1)
+    kept = np.count_nonzero(grouped(dense, m, axis), axis=-1)
     bad = np.argwhere(kept > n)
     if len(bad):
         *rest, group = bad[0].tolist()

@@ -1,26 +1,25 @@
-"""A small trainer for N:M-sparse networks in NumPy: SR-STE and BDWP.
+"""A small trainer for N:M-sparse networks in NumPy, by any of `recipes`.
 
-Forward, each layer uses its weights pruned to N:M along the inputs. SR-STE (Zhou et al., ICLR
-2021) passes gradients straight to the dense weights and pulls the pruned ones to zero. BDWP
-(bidirectional weight pruning; SAT, Zhang et al.) also prunes the weights of the backward product,
-along the outputs, from the same dense weights.
+A step goes forward through all layers, then back to the first one, and then forms the gradients of
+the weights and changes these.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..compiler import nm
 from ..compiler.validity import check_pattern
 from ..compiler.walks import Kernel
 from ..errors import FormatError
 from . import stages
 from .data import Dataset
+from .optimisers import Adam, Optimiser, Sgd
+from .recipes import LAST, RECIPES, Dense, Moment, Pruned, Rule, SrSte
 from .stages import Stage
 
-METHODS = ("bdwp", "sr-ste", "dense")
+METHODS = tuple(RECIPES)
 ARCHITECTURES = ("mlp", "cnn")
 
 
@@ -66,7 +65,7 @@ class Recipe:
 
 @dataclass
 class Layer:
-    """Dense master weights [K, C] and biases [C]; `n` of `m` are used.
+    """Dense master weights [K, C] and biases [C]; `n` of `m` are used forward.
 
     K is the taps of the stage's window, line by line, each with all its channels.
     """
@@ -76,15 +75,44 @@ class Layer:
     n: int
     m: int
     stage: Stage = Stage()
+    rule: Rule = None  # type: ignore[assignment]
+    """How it is pruned; the N largest of each M forward and backward if nothing else is said."""
 
-    def mask(self, axis: int) -> np.ndarray:
-        if self.n == self.m:
-            return np.ones(self.weights.shape, bool)
-        return nm.mask(self.weights, self.n, self.m, axis)
+    def __post_init__(self):
+        if self.rule is None:
+            self.rule = Dense() if self.n == self.m else SrSte(self.n, self.m)
 
     def used(self) -> np.ndarray:
-        """The weights of the forward product."""
-        return self.weights * self.mask(0)
+        """The weights of the forward product, trained to the end."""
+        return self.rule.prune(self.weights, LAST).forward
+
+
+@dataclass
+class Learning:
+    """A layer's part in the training: what changes its weights and biases, and its masks' churn."""
+
+    weights: Optimiser
+    bias: Optimiser
+    mask: np.ndarray | None = None
+    churn: list[int] = field(default_factory=list)
+    """How many weights each step's mask has in another place than the one before had (SAD, the sum
+    of absolute differences)."""
+
+    @classmethod
+    def of(cls, layer: Layer, recipe: Recipe) -> "Learning":
+        kind = RECIPES[recipe.method].OPTIMISER
+        return cls(*(_optimiser(kind, recipe, each) for each in (layer.weights, layer.bias)))
+
+    def saw(self, mask: np.ndarray) -> None:
+        if self.mask is not None:
+            self.churn.append(int((mask != self.mask).sum()))
+        self.mask = mask
+
+
+def _optimiser(kind: str, recipe: Recipe, of: np.ndarray) -> Optimiser:
+    if kind == "adam":
+        return Adam(np.zeros_like(of), np.zeros_like(of))
+    return Sgd(recipe.momentum, np.zeros_like(of))
 
 
 def train(
@@ -99,15 +127,17 @@ def train(
     recipe = recipe or Recipe()
     rng = np.random.default_rng(recipe.seed)
     layers = _initial(data, recipe, rng)
-    speeds = [(np.zeros_like(layer.weights), np.zeros_like(layer.bias)) for layer in layers]
+    learning = [Learning.of(layer, recipe) for layer in layers]
+    step, steps = 0, recipe.epochs * -(-len(data.train_x) // recipe.batch)
     for epoch in range(recipe.epochs):
         rate = recipe.rate * (1 + np.cos(np.pi * epoch / recipe.epochs)) / 2
         order = rng.permutation(len(data.train_x))
         losses = []
         for start in range(0, len(order), recipe.batch):
             chosen = order[start : start + recipe.batch]
-            loss = _step(layers, speeds, data.train_x[chosen], data.train_y[chosen], recipe, rate)
-            losses.append(loss)
+            batch = data.train_x[chosen], data.train_y[chosen]
+            losses.append(_step(layers, learning, *batch, recipe, rate, Moment(step, steps)))
+            step += 1
         if on_epoch:
             on_epoch(epoch, float(np.mean(losses)))
     return layers
@@ -125,11 +155,13 @@ def _initial(data: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[La
         last = i == len(shapes) - 1
         # What has less channels than a group is too small to be pruned.
         dense = recipe.method == "dense" or (last and recipe.dense_last) or inputs % recipe.m
-        n = recipe.m if dense else recipe.n
+        kind = Dense if dense else RECIPES[recipe.method]
+        rule = kind(recipe.n, recipe.m, recipe.pull, (recipe.seed, i))
+        n = recipe.n if "FF" in kind.SPARSE else recipe.m
         # He initialisation for the inputs that are kept, less where another layer's are added.
         spread = np.sqrt(2 / max(1, inputs * n / recipe.m)) * (1 if stage.add is None else 0.5)
         weights = rng.standard_normal((inputs, outputs)).astype(np.float32) * np.float32(spread)
-        layers.append(Layer(weights, np.zeros(outputs, np.float32), n, recipe.m, stage))
+        layers.append(Layer(weights, np.zeros(outputs, np.float32), n, recipe.m, stage, rule))
     return layers
 
 
@@ -155,50 +187,87 @@ def _convolutions(
     ]
 
 
-def _step(layers: list[Layer], speeds, x, y, recipe: Recipe, rate: float) -> float:
-    """One step of momentum SGD on the cross-entropy; returns the loss before it."""
-    forward = [layer.mask(0) for layer in layers]
-    values, taken, full = [x], [], []
-    """Each layer's images, the rows of them that it multiplies, and what it pools."""
-    for i, layer in enumerate(layers):
+def _step(
+    layers: list[Layer],
+    learning: list[Learning],
+    x: np.ndarray,
+    y: np.ndarray,
+    recipe: Recipe,
+    rate: float,
+    moment: Moment = LAST,
+) -> float:
+    """One step on the cross-entropy; returns the loss before it."""
+    pruned = [layer.rule.prune(layer.weights, moment) for layer in layers]
+    passed = _forward(layers, pruned, x)
+    loss, gradient = _cross_entropy(passed.values[-1].reshape(len(x), -1), y)
+    gradients = _backward(layers, pruned, passed, gradient)
+    for i, (layer, learns) in enumerate(zip(layers, learning, strict=True)):
+        dw = passed.taken[i].T @ layer.rule.samples(gradients[i], moment)
+        dw = dw + recipe.decay * layer.weights
+        dw = layer.rule.gradient(dw, layer.weights, pruned[i])
+        learns.weights.update(layer.weights, dw, rate)
+        learns.bias.update(layer.bias, gradients[i].sum(axis=0), rate)
+        layer.rule.updated(learns.weights, moment)
+        learns.saw(pruned[i].mask)
+    return loss
+
+
+@dataclass
+class Passed:
+    """What a forward pass leaves for the way back."""
+
+    values: list[np.ndarray]
+    """The images of the input, and those that each layer makes."""
+    taken: list[np.ndarray]
+    """The rows of images that each layer multiplies."""
+    full: list[np.ndarray]
+    """What each layer pools."""
+
+
+def _forward(layers: list[Layer], pruned: list[Pruned], x: np.ndarray) -> Passed:
+    passed = Passed([x], [], [])
+    for i, (layer, used) in enumerate(zip(layers, pruned, strict=True)):
         stage = layer.stage
-        images = values[-1].reshape(len(x), stage.height, stage.width, -1)
-        taken.append(stages.rows(images, stage.kernel))
-        out = taken[-1] @ (layer.weights * forward[i]) + layer.bias
+        images = passed.values[-1].reshape(len(x), stage.height, stage.width, -1)
+        passed.taken.append(stages.rows(images, stage.kernel))
+        out = passed.taken[-1] @ used.forward + layer.bias
         out = out.reshape(len(x), *stage.out, -1)
         if stage.add is not None:
-            out += values[stage.add + 1]
-        full.append(np.maximum(out, 0) if i < len(layers) - 1 else out)
-        values.append(stages.pooled(full[-1], stage.pool))
-    scores = values[-1].reshape(len(x), -1)
+            out += passed.values[stage.add + 1]
+        passed.full.append(np.maximum(out, 0) if i < len(layers) - 1 else out)
+        passed.values.append(stages.pooled(passed.full[-1], stage.pool))
+    return passed
+
+
+def _cross_entropy(scores: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mean loss of a batch, and what it changes by with the scores."""
     scores = scores - scores.max(axis=1, keepdims=True)
     chance = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     loss = -np.log(chance[np.arange(len(y)), y] + 1e-12).mean()
+    chance[np.arange(len(y)), y] -= 1
+    return float(loss), chance / len(y)
 
-    gradient = chance
-    gradient[np.arange(len(y)), y] -= 1
-    gradient /= len(y)
+
+def _backward(
+    layers: list[Layer], pruned: list[Pruned], passed: Passed, gradient: np.ndarray
+) -> list[np.ndarray]:
+    """The gradient of each layer's sums, rows of pixels."""
+    count = len(gradient)
     onward: list = [*[0.0] * len(layers), gradient]
-    """The gradient of each layer's images: of those that are added to another layer's, a sum."""
+    """Of each layer's images: of those that are added to another layer's, a sum."""
+    made: list[np.ndarray] = [np.empty(0)] * len(layers)
     for i in reversed(range(len(layers))):
-        layer, stage, (speed_w, speed_b) = layers[i], layers[i].stage, speeds[i]
-        gradient = stages.unpooled(onward[i + 1].reshape(values[i + 1].shape), full[i], stage.pool)
+        stage, rule = layers[i].stage, layers[i].rule
+        out = onward[i + 1].reshape(passed.values[i + 1].shape)
+        gradient = stages.unpooled(out, passed.full[i], stage.pool)
         if i < len(layers) - 1:
-            gradient = gradient * (full[i] > 0)
+            gradient = gradient * (passed.full[i] > 0)
         if stage.add is not None:
             onward[stage.add + 1] = onward[stage.add + 1] + gradient
-        gradient = gradient.reshape(-1, gradient.shape[-1])
-        back = layer.mask(1) if recipe.method == "bdwp" else forward[i]
+        made[i] = gradient.reshape(-1, gradient.shape[-1])
         if i:
-            images = values[i].reshape(len(x), stage.height, stage.width, -1)
-            taps = gradient @ (layer.weights * back).T
+            images = passed.values[i].reshape(count, stage.height, stage.width, -1)
+            errors = rule.errors(made[i].reshape(count, -1, made[i].shape[1]))
+            taps = errors.reshape(made[i].shape) @ pruned[i].backward.T
             onward[i] = onward[i] + stages.images_of(taps, stage.kernel, images.shape)
-        step = taken[i].T @ gradient + recipe.decay * layer.weights
-        step += recipe.pull * ~forward[i] * layer.weights
-        speed_w *= recipe.momentum
-        speed_w += step
-        speed_b *= recipe.momentum
-        speed_b += gradient.sum(axis=0)
-        layer.weights -= np.float32(rate) * speed_w
-        layer.bias -= np.float32(rate) * speed_b
-    return float(loss)
+    return made

@@ -14,7 +14,7 @@ from heddle.sw.nn import stages, trainer
 from heddle.sw.nn.data import Dataset
 from heddle.sw.nn.network import Network, from_trained
 from heddle.sw.nn.stages import Stage
-from heddle.sw.nn.trainer import Layer, Recipe
+from heddle.sw.nn.trainer import Layer, Learning, Recipe
 
 KERNELS = [
     Kernel((1, 1)),
@@ -79,12 +79,12 @@ def test_every_gradient_is_that_of_differences():
             copies[moved].weights[at] += by
         return trainer._step(copies, still(copies), x, y, recipe, 0.0)
 
-    def still(of):
-        return [(np.zeros_like(layer.weights), np.zeros_like(layer.bias)) for layer in of]
+    def still(of) -> list[Learning]:
+        return [Learning.of(layer, recipe) for layer in of]
 
-    speeds = still(layers)
-    trainer._step([replace(layer) for layer in layers], speeds, x, y, recipe, 0.0)
-    for number, (gradient, _) in enumerate(speeds):
+    learning = still(layers)
+    trainer._step([replace(layer) for layer in layers], learning, x, y, recipe, 0.0)
+    for number, gradient in enumerate(each.weights.speed for each in learning):
         for _ in range(6):
             at = tuple(rng.integers(size) for size in gradient.shape)
             slope = (loss(number, at, 1e-6) - loss(number, at, -1e-6)) / 2e-6

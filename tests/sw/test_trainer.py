@@ -7,21 +7,26 @@ import pytest
 
 from heddle.sw.nn import trainer
 from heddle.sw.nn.data import Dataset
-from heddle.sw.nn.trainer import Layer, Recipe
+from heddle.sw.nn.optimisers import Sgd
+from heddle.sw.nn.recipes import RECIPES
+from heddle.sw.nn.trainer import Layer, Learning, Recipe
 
 RATE, DECAY, PULL, MOMENTUM = 0.5, 0.01, 0.1, 0.75
 
 
 def step(method: str, first_bias=(0.0, 0.0), speed: float = 0.0):
     """Two layers, 1:2, one sample [1, 1] of class 0; hidden [3, 2], scores [12, 12]."""
-    first = Layer(np.array([[3.0, 1], [1, 2]]), np.array(first_bias), 1, 2)
-    second = Layer(np.array([[4.0, 3], [1, 2]]), np.array([0.0, 3]), 1, 2)
+    rule = RECIPES[method](1, 2, PULL)
+    first = Layer(np.array([[3.0, 1], [1, 2]]), np.array(first_bias), 1, 2, rule=rule)
+    second = Layer(np.array([[4.0, 3], [1, 2]]), np.array([0.0, 3]), 1, 2, rule=rule)
     layers = [first, second]
-    speeds = [(np.full((2, 2), speed), np.full(2, speed)) for _ in layers]
-    recipe = Recipe(n=1, m=2, method=method, decay=DECAY, pull=PULL, momentum=MOMENTUM)
+    learning = [
+        Learning(Sgd(MOMENTUM, np.full((2, 2), speed)), Sgd(MOMENTUM, np.full(2, speed)))
+        for _ in layers
+    ]
     x, y = np.array([[1.0, 1]]), np.array([0])
-    loss = trainer._step(layers, speeds, x, y, recipe, RATE)
-    return layers, speeds, loss
+    loss = trainer._step(layers, learning, x, y, Recipe(decay=DECAY), RATE)
+    return layers, [each.weights.speed for each in learning], loss
 
 
 # Forward, 1:2 along the inputs: the first layer keeps 3 and 2, the second 4 and 3 (its first row).
@@ -46,12 +51,12 @@ def test_a_step_by_hand(method, speed):
     assert loss == pytest.approx(math.log(2))
     held = MOMENTUM * speed
     moved = held + SECOND + SECOND_DECAY + SECOND_PULL
-    assert speeds[1][0] == pytest.approx(moved)
+    assert speeds[1] == pytest.approx(moved)
     assert second.weights == pytest.approx(np.array([[4, 3], [1, 2]]) - RATE * moved)
     assert second.bias == pytest.approx(np.array([0, 3]) - RATE * (held + np.array([-0.5, 0.5])))
     onward = np.array(ONWARD[method])  # to both inputs, which are 1
     moved = held + np.array([onward, onward]) + FIRST_DECAY + FIRST_PULL
-    assert speeds[0][0] == pytest.approx(moved)
+    assert speeds[0] == pytest.approx(moved)
     assert first.weights == pytest.approx(np.array([[3, 1], [1, 2]]) - RATE * moved)
     assert first.bias == pytest.approx(-RATE * (held + onward))
 
@@ -67,10 +72,9 @@ def test_nothing_comes_back_through_what_relu_cut():
 
 def test_a_batch_is_averaged():
     layer = Layer(np.zeros((1, 2)), np.zeros(2), 2, 2)
-    recipe = Recipe(n=2, m=2, method="dense", decay=0, pull=0, momentum=0)
-    speeds = [(np.zeros((1, 2)), np.zeros(2))]
+    recipe = Recipe(n=2, m=2, method="dense", decay=0, momentum=0)
     x, y = np.array([[1.0], [2], [3], [6]]), np.array([0, 0, 1, 0])
-    trainer._step([layer], speeds, x, y, recipe, 1.0)
+    trainer._step([layer], [Learning.of(layer, recipe)], x, y, recipe, 1.0)
     # Chances one half: (-1 - 2 + 3 - 6) / 2 / 4 for the first class, the opposite for the second.
     assert layer.weights == pytest.approx(np.array([[0.75, -0.75]]))
     assert layer.bias == pytest.approx([0.25, -0.25])
