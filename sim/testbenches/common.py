@@ -130,6 +130,10 @@ async def until(clock, done: Callable[[], bool], cycles: int, what: str):
     raise AssertionError(f"{what}: not within {cycles} cycles")
 
 
+def one_of(rng: np.random.Generator, choices: list):
+    return choices[rng.integers(len(choices))]
+
+
 def random_elements(format: Format, rng: np.random.Generator, shape) -> np.ndarray:
     """Finite raw elements over the whole range, edges (zeros, subnormals, largest) included."""
     dtype = numbers.raw_dtype(format)

@@ -38,7 +38,7 @@ from ...sw.compiler.tensors import Tensor
 from ...sw.compiler.walks import Images, Kernel, Walk
 from ...sw.errors import FormatError
 from .common import Sink, Source, configuration, generator, join, start, until
-from .traffic import payload_bits
+from .host_traffic import payload_bits
 
 
 class Movers(wiring.Component):

@@ -24,6 +24,7 @@ from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import address_bits
 from . import traffic
 from .common import configuration, generator, start, until
+from .host_traffic import payload_bits
 from .sequencer_bench import WORDS, Bench, run_in
 from .sequencer_engines import Command
 
@@ -75,7 +76,7 @@ async def a_queue_that_is_full(dut):
 async def pages_under_a_run(dut):
     """A LOAD or SETTINGS waits for a page that a RUN holds, and for no other."""
     bench, config, _ = await opened(dut, 0, 2)
-    sizes = traffic.payload_bits(config)
+    sizes = payload_bits(config)
 
     def change(kind, page: int) -> Command:
         if kind == "settings":

@@ -16,7 +16,7 @@ from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.vector import MOST_INSTRUCTIONS, Op
 from heddle.sim.golden import vector_ops
 from heddle.sim.golden.device import ModelTransport
-from heddle.sim.testbenches.traffic import payload_bits
+from heddle.sim.testbenches.host_traffic import payload_bits
 from heddle.sim.testbenches.vector_lane import operands, small_integers
 from heddle.sim.testbenches.vector_traffic import program
 from heddle.sw.compiler.vector import Assembly
