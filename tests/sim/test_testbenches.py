@@ -116,7 +116,7 @@ RUNS = [
     ("tensor", "sim.testbenches.tensor:Tensors", TENSORS),
     ("store", "hw.tensor.store:Store", [TENSORS[0], WINDOWS, BROAD]),
     ("side", "sim.testbenches.side:Beside", [*BESIDE, WINDOWS]),
-    ("movers", "sim.testbenches.movers:Movers", [*TENSORS, WINDOWS, *TRAINING]),
+    ("movers", "sim.testbenches.movers_bench:Movers", [*TENSORS, WINDOWS, *TRAINING]),
     ("copy", "sim.testbenches.copy:Copies", EXTERNAL),
     ("axi_ram", "sim.testbenches.axi_ram:ram", [replace(EXTERNAL[0], external_bits=12)]),
     ("memory_top", "hw.memory_top:MemoryAccelerator", [SHARED, STREAMS[2]]),
