@@ -10,7 +10,7 @@ with heddle.open("sim", "small") as device:
 from . import links  # noqa: F401  (first: it says what is wrong if the others fail)
 from .hw.config import PRESETS, Accumulation, Config, preset
 from .hw.formats import BF16, E4M3, E5M2, FORMATS, FP16, INT4, INT8, Format, OutputFormat
-from .hw.isa.commands import Flag
+from .hw.isa.codes import Flag
 from .sw.compiler.elements import Raw
 from .sw.compiler.nm import NotSparse, check, mask, prune
 from .sw.compiler.packing import PackedWeights, pack, to_dense

@@ -18,7 +18,7 @@ from .control.response import ResponseWriter
 from .control.sequencer import Sequencer
 from .copy.engine import CopyEngine
 from .copy.port import TRAFFIC
-from .isa.commands import Flag, Target
+from .isa.codes import Flag, Target
 from .isa.engines import Engine
 from .isa.maps import address_bits
 from .layouts import (

@@ -6,8 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from .config import BIAS_BITS, Config
 from .formats import Format, OutputFormat
-from .isa.commands import COPY_BYTES, Header, Image, Rows, Target
+from .isa.codes import Target
+from .isa.descriptors import COPY_BYTES, Image, Rows
 from .isa.engines import PLACES
+from .isa.header import Header
 from .isa.maps import chunks
 from .isa.vector import MOST_INSTRUCTIONS, STREAMS
 
@@ -181,7 +183,7 @@ def SKEWED(config: Config) -> data.StructLayout:
 
 
 SETTING = data.StructLayout({"scale": 16, "exponent": signed(16), "bias": signed(BIAS_BITS)})
-"""A column's settings as they lie in tensor memory: `commands.SETTING_BYTES`."""
+"""A column's settings as they lie in tensor memory: `descriptors.SETTING_BYTES`."""
 
 
 def DEAL(config: Config) -> data.StructLayout:

@@ -21,7 +21,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith.operand import OperandDecoder
 from ..config import Config
-from ..isa.commands import Target
+from ..isa.codes import Target
 from ..isa.maps import address_bits, chunks
 from ..lib.pipeline import register_unless
 

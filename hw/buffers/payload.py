@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import Target
+from ..isa.codes import Target
 from ..isa.maps import chunks
 from ..layouts import beat, write_signature
 

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import Target
+from ..isa.codes import Target
 from ..isa.maps import address_bits
 from ..layouts import SKEWED, operand, weight_signature, write_signature
 from ..lib.library import Library, instantiate

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import Flag
+from ..isa.codes import Flag
 from ..isa.engine_counters import engine_counters
 from ..isa.registers import NARROW, STALLS, WIDE
 from ..lib.pipeline import times

@@ -6,26 +6,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import HEADER_BYTES, INSTRUCTION_BYTES, Config
 from ..copy.rows import ceiling
-from ..isa.commands import (
-    ALL_COLUMNS,
-    COPY_BYTES,
-    FILL_SETTINGS,
-    ColumnSettings,
-    Copy,
-    Dense,
-    Fill,
-    Image,
-    Load,
-    Opcode,
-    Read,
-    Rows,
-    Run,
-    Side,
-    Status,
-    Target,
-    Vector,
-    Write,
-)
+from ..isa.codes import Opcode, Status, Target
+from ..isa.commands import ALL_COLUMNS, ColumnSettings, Load, Read, Run, Side, Write
+from ..isa.descriptors import COPY_BYTES, FILL_SETTINGS, Copy, Dense, Fill, Image, Rows, Vector
 from ..isa.maps import address_bits
 from ..isa.vector import MOST_INSTRUCTIONS, STREAMS
 from ..layouts import FIELDS, HEADER, LIMITS

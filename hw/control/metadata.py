@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..buffers.bank import Bank
 from ..config import Config
-from ..isa.commands import Target
+from ..isa.codes import Target
 from ..isa.maps import address_bits
 from ..layouts import RECORD, RUN, connect_checked, write_signature
 from ..lib.fifo import Fifo

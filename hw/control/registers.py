@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..bus.axi import AxiLite
 from ..bus.axi_lite import ADDRESS_BITS, AxiLiteSlave, select
 from ..config import Config
-from ..isa.commands import Flag
+from ..isa.codes import Flag
 from ..isa.engine_counters import BASE, engine_places
 from ..isa.registers import (
     ADDRESS,
@@ -40,7 +40,7 @@ class Registers(wiring.Component):
     -------
     s_axil : In AxiLite, the bus
     events : In(EVENTS(config)); none may come with `reset`, nor while that lasts
-    flags : Out(8), sticky (see commands.Flag)
+    flags : Out(8), sticky (see codes.Flag)
     reset : Out(1), the host asks for a reset (one cycle)
     """
 

@@ -6,7 +6,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import CHECKED_BYTES, HEADER_WORDS
+from ..isa.header import CHECKED_BYTES, HEADER_WORDS
 from ..layouts import OUTPUT, RESPONSE, ROW, WORDS, beat
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo

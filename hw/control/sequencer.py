@@ -20,18 +20,10 @@ from amaranth.lib.wiring import In, Out
 from ..buffers.payload import PayloadUnpacker
 from ..bus.bursts import WRITE_BEAT
 from ..config import HEADER_BYTES, Config
-from ..isa.commands import (
-    ALL_COLUMNS,
-    HEADER_WORDS,
-    ColumnSettings,
-    Load,
-    Opcode,
-    Read,
-    Run,
-    Status,
-    Target,
-)
+from ..isa.codes import Opcode, Status, Target
+from ..isa.commands import ALL_COLUMNS, ColumnSettings, Load, Read, Run
 from ..isa.engines import PLACES
+from ..isa.header import HEADER_WORDS
 from ..isa.maps import address_bits
 from ..layouts import (
     COPY,

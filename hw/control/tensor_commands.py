@@ -9,22 +9,11 @@ from ..bus.bursts import WRITE_BEAT
 from ..config import HEADER_BYTES, Config
 from ..copy.host_words import HostWords
 from ..formats import ROUNDED, OutputFormat
-from ..isa.commands import (
-    FILL_SETTINGS,
-    WAITS_AT,
-    Copy,
-    Dense,
-    Fill,
-    Image,
-    Opcode,
-    Read,
-    Rows,
-    Run,
-    Side,
-    Vector,
-    Write,
-)
+from ..isa.codes import Opcode
+from ..isa.commands import Read, Run, Side, Write
+from ..isa.descriptors import FILL_SETTINGS, Copy, Dense, Fill, Image, Rows, Vector
 from ..isa.engines import PLACES, WAITS_BITS, Engine
+from ..isa.header import WAITS_AT
 from ..layouts import (
     COPY,
     FIELDS,

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import COPY_BYTES
+from ..isa.descriptors import COPY_BYTES
 from ..layouts import COPY
 
 

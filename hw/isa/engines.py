@@ -13,17 +13,18 @@ class Engine(IntEnum):
     """An engine's place among the waits and the counts."""
 
     FILL = 0
-    """Weights and group records from tensor memory (`commands.Fill`)."""
+    """Weights and group records from tensor memory (`descriptors.Fill`)."""
     ROWS = 1
-    """Activations from tensor memory (`commands.Rows`)."""
+    """Activations from tensor memory (`descriptors.Rows`)."""
     ARRAY = 2
     """RUNs: finished when the buffers have been read."""
     STORE = 3
     """RUNs that store: finished when their rows are in tensor memory."""
     VECTOR = 4
-    """Programs of the vector unit (`commands.Vector`): finished when all is written."""
+    """Programs of the vector unit (`descriptors.Vector`): finished when all is written."""
     COPY = 5
-    """Between external and tensor memory (`commands.Copy`), and the host's words of the former."""
+    """Between external and tensor memory (`descriptors.Copy`), and the host's words of the
+    former."""
 
 
 PLACES = 6

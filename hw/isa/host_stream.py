@@ -4,7 +4,9 @@ import numpy as np
 
 from ..config import HEADER_BYTES, MAX_COLUMNS, MAX_INTERLEAVE, MAX_ROWS, Config
 from ..formats import OutputFormat
-from .commands import CHECKED_BYTES, WITH_PAYLOAD, Command, Read, Refused, Run, decode, sealed
+from .codes import Refused
+from .commands import WITH_PAYLOAD, Command, Read, Run, decode
+from .header import CHECKED_BYTES, sealed
 
 
 def packet_of(config: Config, command: Command, payload: bytes = b"", tag: int = 0) -> bytes:

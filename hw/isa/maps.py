@@ -3,7 +3,7 @@
 from math import gcd
 
 from ..config import Config
-from .commands import Target
+from .codes import Target
 
 
 class Chunks:

@@ -8,7 +8,7 @@ from enum import Enum
 
 from ..config import Accumulation, Config, ConfigError
 from ..formats import FORMATS
-from .commands import Flag
+from .codes import Flag
 from .engine_counters import ENGINE_ADDRESS, ENGINE_COUNTERS
 
 MAGIC = 0x48_44_4C_45

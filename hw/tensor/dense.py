@@ -12,7 +12,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import Target
+from ..isa.codes import Target
 from ..isa.maps import chunks
 from ..layouts import DENSE, READ_PORT, SKEWED, write_signature
 from ..lib.pipeline import delay

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..buffers.payload import PayloadUnpacker
 from ..config import Config
-from ..isa.commands import Target
+from ..isa.codes import Target
 from ..layouts import (
     DEAL,
     DENSE,

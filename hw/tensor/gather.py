@@ -10,7 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import Target
+from ..isa.codes import Target
 from ..layouts import GATHERED, READ_PORT, TURNED, write_signature
 from ..lib.pipeline import delay
 from .memory import TensorMemory

@@ -11,7 +11,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import Rows
+from ..isa.descriptors import Rows
 from ..layouts import FIELDS, PIXEL, READ_PORT, TURNED, WALK, connect_checked, write_signature
 from ..lib.pipeline import register, times
 from .gather import Gatherer

@@ -8,7 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import SETTING_BYTES
+from ..isa.descriptors import SETTING_BYTES
 from ..layouts import DEAL, READ_PORT, SETTING, connect_checked, settings_signature
 from .beats import BeatReader
 

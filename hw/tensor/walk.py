@@ -9,7 +9,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..isa.commands import Image, Rows
+from ..isa.descriptors import Image, Rows
 from ..layouts import FIELDS, PIXEL, WALK, WINDOW
 from ..lib.pipeline import register, times
 

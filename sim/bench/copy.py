@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from ...hw.config import Config, preset
-from ...hw.isa.commands import Copy, Sync
+from ...hw.isa.commands import Sync
+from ...hw.isa.descriptors import Copy
 from ...hw.isa.host_stream import packet_of
 from ...sw.transports.simulated import External, SimulatedTransport
 

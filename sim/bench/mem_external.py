@@ -11,7 +11,8 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import FP16, INT8, Format, OutputFormat
-from ...hw.isa.commands import Copy, Sync
+from ...hw.isa.commands import Sync
+from ...hw.isa.descriptors import Copy
 from ...hw.isa.host_stream import packet_of
 from ...sw.compiler import nm, packing
 from ...sw.compiler.elements import to_raw

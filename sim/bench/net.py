@@ -7,7 +7,7 @@ import numpy as np
 
 from ...hw.config import Config, preset
 from ...hw.formats import FP16, INT8
-from ...hw.isa.commands import Opcode
+from ...hw.isa.codes import Opcode
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from ...sw.nn import data

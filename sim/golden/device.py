@@ -14,32 +14,31 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
+from ...hw.isa.codes import Flag, Refused, Status, Target
 from ...hw.isa.commands import (
     ALL_COLUMNS,
-    COPY_BYTES,
-    FILL_SETTINGS,
-    SETTING_BYTES,
     WITH_PAYLOAD,
     ColumnSettings,
     Command,
-    Copy,
-    Dense,
-    Fill,
-    Flag,
-    Image,
     Load,
     Read,
-    Refused,
     Response,
-    Rows,
     Run,
     Side,
-    Status,
-    Target,
-    Vector,
     Write,
     decode,
     opcodes,
+)
+from ...hw.isa.descriptors import (
+    COPY_BYTES,
+    FILL_SETTINGS,
+    SETTING_BYTES,
+    Copy,
+    Dense,
+    Fill,
+    Image,
+    Rows,
+    Vector,
 )
 from ...hw.isa.registers import (
     ADDRESS,

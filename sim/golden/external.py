@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Copy
+from ...hw.isa.descriptors import Copy
 
 PAGE = 1 << 12
 

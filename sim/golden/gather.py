@@ -1,10 +1,10 @@
 """What a ROWS fills the activations' buffer with, and a DENSE that of weights, as
-`hw/isa/commands.py` defines it."""
+`hw/isa/descriptors.py` defines it."""
 
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Dense, Image, Rows
+from ...hw.isa.descriptors import Dense, Image, Rows
 
 WORDS = 1 << 16
 """Steps are modulo so many words."""

@@ -15,20 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import (
-    Command,
-    Copy,
-    Dense,
-    Fill,
-    Image,
-    Read,
-    Rows,
-    Run,
-    Side,
-    Vector,
-    Write,
-    decode,
-)
+from ...hw.isa.commands import Command, Read, Run, Side, Write, decode
+from ...hw.isa.descriptors import Copy, Dense, Fill, Image, Rows, Vector
 from ...hw.isa.engines import WAIT_BITS, Engine
 from .device import ModelTransport
 

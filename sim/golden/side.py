@@ -6,7 +6,8 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import RAW_BITS, OutputFormat
-from ...hw.isa.commands import Run, Side, Status
+from ...hw.isa.codes import Status
+from ...hw.isa.commands import Run, Side
 from . import numbers
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Flag, Vector
+from ...hw.isa.codes import Flag
+from ...hw.isa.descriptors import Vector
 from ...hw.isa.vector import (
     COMPARISONS,
     INSTRUCTION_BYTES,

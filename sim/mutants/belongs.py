@@ -15,6 +15,7 @@ TOP = (str(BENCHES), "-k", "[top-")
 MEMORY = (str(BENCHES), "-k", "[memory_top-")
 GOLDEN = ("tests/sim/test_golden.py",)
 COMMANDS = ("tests/sim/test_device.py", "-k", "model or packets or refused")
+HEADERS = ("tests/hw/test_commands.py",)
 RUN = ("tests/sw/test_demo.py",)
 CLI = ("tests/sw/test_cli.py",)
 CLOSING = ("tests/sw/test_interrupted.py", "-k", "close")
@@ -55,6 +56,9 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/link/responder.py": [LINK_PROOF, LINK],
     "hw/bus/axi_lite.py": [(str(BENCHES), "-k", "[registers-"), TOP],
     "hw/isa/commands.py": [TOP, COMMANDS],
+    "hw/isa/codes.py": [HEADERS, TOP, COMMANDS],
+    "hw/isa/header.py": [HEADERS, TOP, COMMANDS],
+    "hw/isa/descriptors.py": [HEADERS, COMMANDS, PROGRAMS, COPIES],
     "hw/config.py": [COMMANDS, CLI, DEVICE],
     "hw/core.py": [TOP, DEVICE, COPIES],
     "hw/control/counters.py": [(str(BENCHES), "-k", "[registers-"), TOP, DEVICE],

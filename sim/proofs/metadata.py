@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...hw.config import Config
 from ...hw.control.metadata import MetadataReader
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits
 from ...hw.layouts import RUN
 from .claims import constant, ends_within, stays

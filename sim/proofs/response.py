@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In
 from ...hw.config import Config
 from ...hw.control.response import ResponseWriter
 from ...hw.formats import ROUNDED
-from ...hw.isa.commands import CHECKED_BYTES
+from ...hw.isa.header import CHECKED_BYTES
 from ...hw.layouts import RESPONSE
 from ...hw.lib.crc import HeaderCrc
 from ...hw.output.row_reader import RowReader

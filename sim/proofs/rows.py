@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
-from ...hw.isa.commands import Image, Rows
+from ...hw.isa.descriptors import Image, Rows
 from ...hw.layouts import FIELDS, LIMITS, WALK
 from ...hw.tensor.rows import RowMover
 from .claims import constant, reads_within, serve, stays

@@ -9,18 +9,12 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
 from ...hw.buffers.payload import PayloadUnpacker
-from ...hw.config import Config
+from ...hw.config import HEADER_BYTES, Config
 from ...hw.control.sequencer import ANSWERS_AHEAD, Sequencer
-from ...hw.isa.commands import (
-    HEADER_BYTES,
-    HEADER_WORDS,
-    WITH_PAYLOAD,
-    Opcode,
-    Status,
-    Target,
-    opcodes,
-)
+from ...hw.isa.codes import Opcode, Status, Target
+from ...hw.isa.commands import WITH_PAYLOAD, opcodes
 from ...hw.isa.engines import PLACES, Engine
+from ...hw.isa.header import HEADER_WORDS
 from ...hw.isa.maps import address_bits
 from ...hw.layouts import RELEASE, RELEASE_SETTINGS
 from .claims import Chosen, during, elaborated, falls, ranking

@@ -18,7 +18,7 @@ from ...hw.bus.bursts import WRITE_BEAT
 from ...hw.config import Config
 from ...hw.copy.engine import CopyEngine
 from ...hw.copy.port import ExternalPort
-from ...hw.isa.commands import Copy
+from ...hw.isa.descriptors import Copy
 from ...hw.layouts import COPY, WORDS, WRITE_PORT, beat, connect_checked
 from ...hw.tensor.beats import BeatReader
 from ...hw.tensor.memory import TensorMemory

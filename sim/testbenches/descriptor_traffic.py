@@ -3,7 +3,8 @@
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import (
+from ...hw.isa.codes import Target
+from ...hw.isa.descriptors import (
     FILL_SETTINGS,
     SETTING_BYTES,
     Copy,
@@ -11,7 +12,6 @@ from ...hw.isa.commands import (
     Fill,
     Image,
     Rows,
-    Target,
     Vector,
 )
 from ...hw.isa.host_stream import packet_of

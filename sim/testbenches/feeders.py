@@ -6,7 +6,7 @@ import cocotb
 import numpy as np
 from cocotb.triggers import FallingEdge
 
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from ...hw.isa.maps import chunks
 from ..golden import numbers
 from .common import configuration, generator, join, random_elements, signed_value, start

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import ALL_COLUMNS, ColumnSettings, Load, Read, Target, Write
+from ...hw.isa.codes import Target
+from ...hw.isa.commands import ALL_COLUMNS, ColumnSettings, Load, Read, Write
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import address_bits
 

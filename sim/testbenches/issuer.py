@@ -11,7 +11,7 @@ from cocotb.triggers import FallingEdge
 from ...hw.config import Config
 from ...hw.control.issuer import Issuer
 from ...hw.control.metadata import MetadataReader
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits
 from ...hw.layouts import MODE, RUN, connect_checked, write_signature
 from .common import configuration, generator, start

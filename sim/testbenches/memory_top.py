@@ -12,7 +12,8 @@ from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiRam, AxiResp
 
 from ...hw.formats import OutputFormat
 from ...hw.isa import registers
-from ...hw.isa.commands import Copy, Read, Write
+from ...hw.isa.commands import Read, Write
+from ...hw.isa.descriptors import Copy
 from ...hw.isa.dma_registers import (
     ADDRESS,
     CONTROL_ABORT,

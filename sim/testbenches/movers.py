@@ -8,7 +8,7 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from ...hw.config import Config
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits, chunks
 from ...sw.compiler.gradients import Across, DenseRows
 from ...sw.compiler.tensors import Tensor

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
 from ...hw.config import Config
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from ...hw.isa.maps import chunks
 from ...hw.layouts import (
     FILL,

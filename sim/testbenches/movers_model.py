@@ -7,7 +7,8 @@ from collections import deque
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Image, Rows, Target
+from ...hw.isa.codes import Target
+from ...hw.isa.descriptors import Image, Rows
 from ...hw.isa.maps import chunks
 from ...sw.compiler.gradients import Across, DenseRows
 from ...sw.compiler.steps import Load, Page

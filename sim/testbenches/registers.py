@@ -9,7 +9,7 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster
 
 from ...hw.bus.axi_lite import ADDRESS_BITS
 from ...hw.control.counters import EVENTS
-from ...hw.isa.commands import Flag
+from ...hw.isa.codes import Flag
 from ...hw.isa.engine_counters import ENGINE_ADDRESS, engine_counters
 from ...hw.isa.registers import (
     ADDRESS,

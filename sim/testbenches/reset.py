@@ -11,7 +11,8 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from ...hw.formats import E4M3, E5M2, FP16, INT8, OutputFormat
-from ...hw.isa.commands import Flag, Load, Run, Sync, Target
+from ...hw.isa.codes import Flag, Target
+from ...hw.isa.commands import Load, Run, Sync
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.registers import ADDRESS, CONTROL_CLEAR_COUNTERS, CONTROL_CLEAR_FLAGS, CONTROL_RESET
 from .common import configuration, generator, start

@@ -12,10 +12,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
-from ...hw.config import Config
+from ...hw.config import HEADER_BYTES, Config
 from ...hw.control.response import ResponseWriter
 from ...hw.formats import ROUNDED, OutputFormat
-from ...hw.isa.commands import HEADER_BYTES
 from ...hw.layouts import OUTPUT, RESPONSE, ROW, WORDS, beat, connect_checked
 from ...hw.output.row_reader import RowReader
 from .common import Sink, Source, configuration, generator, join, start, until

@@ -11,15 +11,9 @@ from binascii import crc_hqx
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ...hw.isa.commands import (
-    ColumnSettings,
-    Fill,
-    Load,
-    Opcode,
-    Status,
-    Sync,
-    Target,
-)
+from ...hw.isa.codes import Opcode, Status, Target
+from ...hw.isa.commands import ColumnSettings, Load, Sync
+from ...hw.isa.descriptors import Fill
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import address_bits
 from . import traffic

@@ -6,15 +6,10 @@ from collections import deque
 import cocotb
 from cocotb.triggers import RisingEdge
 
+from ...hw.config import HEADER_BYTES
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import (
-    ALL_COLUMNS,
-    HEADER_BYTES,
-    Opcode,
-    Run,
-    Status,
-    Target,
-)
+from ...hw.isa.codes import Opcode, Status, Target
+from ...hw.isa.commands import ALL_COLUMNS, Run
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import address_bits, chunks
 from ...hw.layouts import MODE

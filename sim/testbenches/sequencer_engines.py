@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import cocotb
 from cocotb.triggers import RisingEdge
 
-from ...hw.isa.commands import Opcode, Status
+from ...hw.isa.codes import Opcode, Status
 from .common import join
 
 ENGINES = (Opcode.FILL, Opcode.ROWS, Opcode.RUN)

@@ -9,7 +9,8 @@ from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSink
 
 from ...hw.core import Core
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import Flag, Sync
+from ...hw.isa.codes import Flag
+from ...hw.isa.commands import Sync
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.registers import ADDRESS, CONTROL_CLEAR_FLAGS, CONTROL_RESET, constants
 from ...sw.compiler import nm, packing

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ...hw.config import Config
-from ...hw.isa.commands import HEADER_BYTES, Opcode, Sync
+from ...hw.config import HEADER_BYTES, Config
+from ...hw.isa.codes import Opcode
+from ...hw.isa.commands import Sync
 from ...hw.isa.engines import MOST_LEFT, Engine, after
 from ...hw.isa.host_stream import packet_of, tagged
 from . import descriptor_traffic as descriptors

@@ -7,7 +7,8 @@ import numpy as np
 from cocotb.triggers import RisingEdge
 
 from ...hw.config import Config
-from ...hw.isa.commands import Flag, Vector
+from ...hw.isa.codes import Flag
+from ...hw.isa.descriptors import Vector
 from ...hw.isa.vector import BEATS, Op, strip_spans
 from ...sw.compiler.vector import Assembly
 from ..golden import vector

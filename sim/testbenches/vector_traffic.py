@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Vector
+from ...hw.isa.descriptors import Vector
 from ...hw.isa.vector import REGISTERS, STREAMS, Instruction, Op, program_words, sizes, span_groups
 from ...sw.compiler.vector import Assembly, bits
 

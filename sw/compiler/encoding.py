@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa import commands
-from ...hw.isa.commands import ALL_COLUMNS, SETTING_BYTES, Target
+from ...hw.isa.codes import Target
+from ...hw.isa.commands import ALL_COLUMNS
+from ...hw.isa.descriptors import SETTING_BYTES
 from ...hw.isa.host_stream import elements_payload, indices_payload, packet_of
 from .settings import Settings
 from .steps import Load, Run, Sent, Setting, Step

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Copy
+from ...hw.isa.descriptors import Copy
 from ..errors import FormatError
 from .tensors import RawTensor, Tensor, to_bytes, to_elements
 

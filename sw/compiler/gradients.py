@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...hw.config import MAX_TERMS, Config
-from ...hw.isa.commands import Dense, Image, Rows
+from ...hw.isa.descriptors import Dense, Image, Rows
 from ..errors import FormatError
 from .packing import ColumnBlock
 from .steps import Load

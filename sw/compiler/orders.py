@@ -13,7 +13,7 @@ import numpy as np
 
 from ...hw.config import Accumulation, Config
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits, chunks
 from .gradients import DenseRows
 from .packing import ColumnBlock, PackedWeights

@@ -16,7 +16,7 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from . import orders, timing
 from .encoding import Encoder, commands_for
 from .packing import PackedWeights

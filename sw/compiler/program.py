@@ -13,7 +13,9 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import Command, Dense, Rows, Target
+from ...hw.isa.codes import Target
+from ...hw.isa.commands import Command
+from ...hw.isa.descriptors import Dense, Rows
 from ...hw.isa.host_stream import packet_of
 from ..errors import FormatError
 from . import orders

@@ -11,17 +11,9 @@ from dataclasses import dataclass, replace
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import (
-    FILL_SETTINGS,
-    Command,
-    Copy,
-    Dense,
-    Fill,
-    Image,
-    Rows,
-    Side,
-    Target,
-)
+from ...hw.isa.codes import Target
+from ...hw.isa.commands import Command, Side
+from ...hw.isa.descriptors import FILL_SETTINGS, Copy, Dense, Fill, Image, Rows
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
 from .gradients import Across, DenseRows

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 
 
 class Page(NamedTuple):

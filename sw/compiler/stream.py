@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ...hw.config import Config
-from ...hw.isa.commands import Copy
+from ...hw.isa.descriptors import Copy
 from ..errors import FormatError
 from .tensors import overlap
 

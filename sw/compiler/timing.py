@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from ...hw.config import Config
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from ...hw.isa.maps import chunks
 from .steps import Load, Page, Sent, Setting, Step
 

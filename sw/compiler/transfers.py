@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ...hw.isa.commands import Copy
+from ...hw.isa.descriptors import Copy
 from .history import NOBODY
 from .tensors import overlap
 

@@ -12,7 +12,7 @@ from math import gcd
 
 import numpy as np
 
-from ...hw.isa.commands import Rows
+from ...hw.isa.descriptors import Rows
 from .tensors import Tensor
 from .walks import Images, Kernel, Walk, as_matrix
 

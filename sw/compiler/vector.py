@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Vector
+from ...hw.isa.descriptors import Vector
 from ...hw.isa.vector import (
     AXES,
     COMPARISONS,

@@ -8,7 +8,7 @@ channels, and a result has FP32, FP16 or INT8 elements as its tensor says.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ...hw.isa.commands import Vector
+from ...hw.isa.descriptors import Vector
 from ...hw.isa.vector import Op, program_words, span_groups
 from ..errors import FormatError
 from . import vector_functions as functions

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Target
+from ...hw.isa.codes import Target
 from ...hw.isa.engines import MOST_LEFT, Engine, after
 from ...hw.isa.maps import address_bits
 

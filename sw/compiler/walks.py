@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Image, Rows
+from ...hw.isa.descriptors import Image, Rows
 from ..errors import FormatError
 from .steps import Load
 from .tensors import Tensor

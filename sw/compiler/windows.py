@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Copy
+from ...hw.isa.descriptors import Copy
 from .external import PIECE, ExternalTensor, Piece, words_of
 from .tensors import Tensor
 from .walks import Kernel

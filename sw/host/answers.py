@@ -7,7 +7,8 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import OutputFormat
-from ...hw.isa.commands import Opcode, Refused, Response, Status
+from ...hw.isa.codes import Opcode, Refused, Status
+from ...hw.isa.commands import Response
 from ..errors import DeviceError
 
 

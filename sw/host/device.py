@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from ...hw.config import Accumulation, Config
-from ...hw.isa.commands import Flag
+from ...hw.isa.codes import Flag
 from ...hw.isa.engine_counters import engine_counters
 from ...hw.isa.registers import (
     ADDRESS,

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import ROUNDED, OutputFormat
-from ...hw.isa.commands import Flag
+from ...hw.isa.codes import Flag
 from ..compiler.bounds import check_sums
 from ..compiler.elements import to_raw
 from ..compiler.packing import PackedWeights, pack

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from ...hw.isa.commands import Flag, Sync
+from ...hw.isa.codes import Flag
+from ...hw.isa.commands import Sync
 from ...hw.isa.host_stream import packet_of
 from ..compiler.program import Program
 from ..errors import DeviceError

@@ -7,17 +7,10 @@ from ...hw.config import HEADER_BYTES, Accumulation, Config
 from ...hw.formats import FORMATS, OutputFormat
 from ...hw.isa import dma_registers
 from ...hw.isa import registers as accelerator
-from ...hw.isa.commands import (
-    COMMANDS,
-    WAITS_AT,
-    Flag,
-    Header,
-    Opcode,
-    Response,
-    Status,
-    Target,
-)
+from ...hw.isa.codes import Flag, Opcode, Status, Target
+from ...hw.isa.commands import COMMANDS, Response
 from ...hw.isa.engines import WAIT_BITS, WAITS_BITS, Engine
+from ...hw.isa.header import WAITS_AT, Header
 from ...hw.isa.registers import Register
 from .api_page import api
 

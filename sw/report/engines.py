@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.isa.commands import Command, Fill, Rows, Run
+from ...hw.isa.commands import Command, Run
+from ...hw.isa.descriptors import Fill, Rows
 from ...hw.isa.engine_counters import CAUSES as ARRAY_CAUSES
 from ...hw.isa.engines import Engine
 from ..host.device import Device

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...hw.formats import INT8
-from ...hw.isa.commands import Command, Copy, Dense, Fill, Rows, Run, Sync, Vector
+from ...hw.isa.commands import Command, Run, Sync
+from ...hw.isa.descriptors import Copy, Dense, Fill, Rows, Vector
 from ...hw.isa.engines import WAIT_BITS, Engine, after
 from ...hw.isa.host_stream import packet_of
 from ...sim.golden.device import ModelTransport

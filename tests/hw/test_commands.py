@@ -5,23 +5,11 @@ from binascii import crc_hqx
 import pytest
 
 from heddle.hw.isa import commands
-from heddle.hw.isa.commands import (
-    ColumnSettings,
-    Copy,
-    Fill,
-    Image,
-    Load,
-    Read,
-    Refused,
-    Response,
-    Rows,
-    Run,
-    Side,
-    Status,
-    Sync,
-    Write,
-)
+from heddle.hw.isa.codes import Refused, Status
+from heddle.hw.isa.commands import ColumnSettings, Load, Read, Response, Run, Side, Sync, Write
+from heddle.hw.isa.descriptors import Copy, Fill, Image, Rows
 from heddle.hw.isa.engines import Engine, after
+from heddle.hw.isa.header import crc16
 
 RUN = {
     "finish": 1,
@@ -205,7 +193,7 @@ def test_a_response_is_these_bytes():
 
 def test_the_check_is_ccitt_false():
     # The standard check value of CRC-16/CCITT-FALSE.
-    assert commands.crc16(b"123456789") == 0x29B1
+    assert crc16(b"123456789") == 0x29B1
 
 
 @pytest.mark.parametrize("bit", [0, 77, 239, 240, 255])

@@ -8,7 +8,9 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
-from heddle.hw.isa.commands import Copy, Flag, Read, Status, Sync, Write
+from heddle.hw.isa.codes import Flag, Status
+from heddle.hw.isa.commands import Read, Sync, Write
+from heddle.hw.isa.descriptors import Copy
 from heddle.hw.isa.engines import Engine, after
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.engines.amaranth_simulator import AmaranthTransport

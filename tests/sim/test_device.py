@@ -9,7 +9,8 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import E4M3, INT8, ROUNDED, OutputFormat
-from heddle.hw.isa.commands import Load, Status, Sync, Target
+from heddle.hw.isa.codes import Status, Target
+from heddle.hw.isa.commands import Load, Sync
 from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.registers import ADDRESS
 from heddle.sim.golden import numbers

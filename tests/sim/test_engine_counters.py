@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from heddle.hw.formats import OutputFormat
-from heddle.hw.isa.commands import Command, Copy, Fill, Rows, Sync, Target
+from heddle.hw.isa.codes import Target
+from heddle.hw.isa.commands import Command, Sync
+from heddle.hw.isa.descriptors import Copy, Fill, Rows
 from heddle.hw.isa.engines import Engine, after
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sw.compiler import nm, packing

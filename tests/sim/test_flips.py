@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heddle.hw.config import Config
+from heddle.hw.config import HEADER_BYTES, Config
 from heddle.hw.formats import INT8
-from heddle.hw.isa.commands import HEADER_BYTES, ColumnSettings, Load, Run, Status, Sync, Target
+from heddle.hw.isa.codes import Status, Target
+from heddle.hw.isa.commands import ColumnSettings, Load, Run, Sync
 from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.link_protocol import FLAG, PROTOCOL_VERSION, Kind, encode
 from heddle.hw.isa.registers import ADDRESS, MAGIC

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heddle.hw.isa.commands import Opcode, crc16
+from heddle.hw.isa.codes import Opcode
+from heddle.hw.isa.header import crc16
 from heddle.hw.isa.link_protocol import Kind, encode
 from heddle.sim.bench.link import CONFIG
 from heddle.sim.engines.board import BoardPort

@@ -8,7 +8,9 @@ import pytest
 
 from heddle.hw.config import Config
 from heddle.hw.formats import INT8, OutputFormat
-from heddle.hw.isa.commands import Fill, Flag, Image, Load, Rows, Run, Sync, Target
+from heddle.hw.isa.codes import Flag, Target
+from heddle.hw.isa.commands import Load, Run, Sync
+from heddle.hw.isa.descriptors import Fill, Image, Rows
 from heddle.hw.isa.engines import Engine, after
 from heddle.hw.isa.host_stream import elements_payload, indices_payload, packet_of
 from heddle.sw.host.answers import answer_of

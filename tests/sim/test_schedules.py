@@ -9,7 +9,9 @@ import pytest
 
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import FP16, INT8, OutputFormat
-from heddle.hw.isa.commands import Copy, Dense, Fill, Opcode, Sync, Target, Write
+from heddle.hw.isa.codes import Opcode, Target
+from heddle.hw.isa.commands import Sync, Write
+from heddle.hw.isa.descriptors import Copy, Dense, Fill
 from heddle.hw.isa.engines import WAIT_BITS, Engine, after
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden import schedules

@@ -6,7 +6,8 @@ import pytest
 
 from heddle.hw.config import MAX_TERMS, Config
 from heddle.hw.formats import E5M2, FP16, INT8, OutputFormat
-from heddle.hw.isa.commands import Load, Run, Target
+from heddle.hw.isa.codes import Target
+from heddle.hw.isa.commands import Load, Run
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.compiler import bounds, packing

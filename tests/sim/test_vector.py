@@ -10,7 +10,9 @@ import pytest
 
 from heddle.hw.config import Config, ConfigError
 from heddle.hw.formats import FP16, INT4
-from heddle.hw.isa.commands import Fill, Flag, Status, Sync, Target, Vector, Write
+from heddle.hw.isa.codes import Flag, Status, Target
+from heddle.hw.isa.commands import Sync, Write
+from heddle.hw.isa.descriptors import Fill, Vector
 from heddle.hw.isa.engines import Engine, after
 from heddle.hw.isa.host_stream import packet_of
 from heddle.hw.isa.vector import MOST_INSTRUCTIONS, Op

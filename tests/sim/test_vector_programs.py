@@ -7,7 +7,8 @@ import pytest
 
 from heddle.hw.config import changed
 from heddle.hw.formats import FP16, OutputFormat
-from heddle.hw.isa.commands import Flag, Sync
+from heddle.hw.isa.codes import Flag
+from heddle.hw.isa.commands import Sync
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.compiler import vector_programs as programs

@@ -9,7 +9,9 @@ import pytest
 
 from heddle.hw.config import preset
 from heddle.hw.formats import FP16, INT4, INT8, OutputFormat
-from heddle.hw.isa.commands import Copy, Fill, Rows, Run, Target
+from heddle.hw.isa.codes import Target
+from heddle.hw.isa.commands import Run
+from heddle.hw.isa.descriptors import Copy, Fill, Rows
 from heddle.hw.isa.engines import Engine
 from heddle.sim.golden.device import ModelTransport
 from heddle.sim.golden.schedules import ScheduledModel, shuffled

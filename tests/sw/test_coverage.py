@@ -7,7 +7,8 @@ import pytest
 from rich.console import Console
 
 from heddle.hw.formats import OutputFormat
-from heddle.hw.isa.commands import Fill, Rows, Sync
+from heddle.hw.isa.commands import Sync
+from heddle.hw.isa.descriptors import Fill, Rows
 from heddle.hw.isa.engines import Engine, after
 from heddle.sw.host.causes import CAUSES
 from heddle.sw.report import demo, mover_coverage

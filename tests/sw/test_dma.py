@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import preset
-from heddle.hw.isa.commands import Status, Sync
+from heddle.hw.isa.codes import Status
+from heddle.hw.isa.commands import Sync
 from heddle.hw.isa.dma_registers import ADDRESS
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport

@@ -10,7 +10,8 @@ import pytest
 
 from heddle.hw.config import Config, preset
 from heddle.hw.formats import BF16, E4M3, E5M2, FP16, INT4, INT8, OutputFormat
-from heddle.hw.isa.commands import Dense, Target
+from heddle.hw.isa.codes import Target
+from heddle.hw.isa.descriptors import Dense
 from heddle.hw.isa.engines import Engine, after
 from heddle.sim.golden import numbers
 from heddle.sw.compiler import gradients

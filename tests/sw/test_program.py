@@ -8,7 +8,9 @@ import pytest
 
 from heddle.hw.config import preset
 from heddle.hw.formats import INT4, INT8, ROUNDED, OutputFormat
-from heddle.hw.isa.commands import Fill, Rows, Run, Target, Vector
+from heddle.hw.isa.codes import Target
+from heddle.hw.isa.commands import Run
+from heddle.hw.isa.descriptors import Fill, Rows, Vector
 from heddle.hw.isa.engines import Engine
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.compiler import nm, packing, vector_programs

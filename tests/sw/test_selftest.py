@@ -7,7 +7,7 @@ import pytest
 
 from heddle.hw.config import PRESETS, Config
 from heddle.hw.formats import FP16, INT8
-from heddle.hw.isa.commands import Status
+from heddle.hw.isa.codes import Status
 from heddle.hw.isa.link_protocol import FCS_BYTES, Kind, LinkStatus, decode, encode
 from heddle.hw.platforms import BOARDS
 from heddle.sim.golden.device import ModelTransport

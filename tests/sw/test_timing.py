@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import preset
-from heddle.hw.isa.commands import Target
+from heddle.hw.isa.codes import Target
 from heddle.sw.compiler.steps import Load, Page, Run, Sent, Setting
 from heddle.sw.compiler.timing import Clock, waits
 

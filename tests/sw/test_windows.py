@@ -8,7 +8,7 @@ import pytest
 
 from heddle.hw.config import preset
 from heddle.hw.formats import FP16, INT8, OutputFormat
-from heddle.hw.isa.commands import Copy
+from heddle.hw.isa.descriptors import Copy
 from heddle.sim.golden.device import ModelTransport
 from heddle.sim.golden.schedules import ScheduledModel, shuffled
 from heddle.sw.compiler import packing

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ....hw.isa.commands import Target
+from ....hw.isa.codes import Target
 from ...errors import DeviceError, FormatError
 from ...transports import serial_link
 from ...transports.serial_link import LinkTransport

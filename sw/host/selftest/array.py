@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ....hw.formats import ROUNDED, OutputFormat
-from ....hw.isa.commands import Flag, Load, Target
+from ....hw.isa.codes import Flag, Target
+from ....hw.isa.commands import Load
 from ....hw.isa.host_stream import elements_payload, packet_of
 from ....sim.golden import numbers
 from ...compiler import nm

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ....hw.isa.commands import Load, Run, Status, Sync, Target
+from ....hw.isa.codes import Status, Target
+from ....hw.isa.commands import Load, Run, Sync
 from ....hw.isa.host_stream import packet_of, tagged
 from ....hw.isa.registers import ADDRESS, FIRST, constants, kept
 from ..answers import answer_of

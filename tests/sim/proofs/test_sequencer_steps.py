@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from heddle.hw.control import sequencer, tensor_commands
-from heddle.hw.isa.commands import Opcode
+from heddle.hw.isa.codes import Opcode
 from heddle.sim.proofs.claims import during
 from heddle.sim.proofs.formal import check, prove
 from heddle.sim.proofs.sequencer_steps import SequencerSteps
