@@ -138,6 +138,8 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/lib/verilog_names.py": [("tests/hw/test_verilog.py",)],
     "sim/golden/vector.py": [VECTOR_PROGRAMS, ("tests/sim/test_vector.py",)],
     "sim/golden/vector_ops.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
+    "sim/golden/array.py": [GOLDEN, COMMANDS, ("tests/sw/test_driver.py",), BESIDE],
+    "sim/golden/commands.py": [COMMANDS, WORDS, GRADIENTS, COPIES, VECTOR_PROGRAMS],
     "sim/golden/": [GOLDEN, ("tests/sw/test_driver.py",), COMMANDS],
     "sw/cli/": [
         CLI,
