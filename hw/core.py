@@ -21,14 +21,10 @@ from .copy.port import TRAFFIC
 from .isa.codes import Flag, Target
 from .isa.engines import Engine
 from .isa.maps import address_bits
-from .layouts import (
-    PAGE_NUMBERS,
-    WRITE_PORT,
-    beat,
-    connect_checked,
-    settings_signature,
-    write_signature,
-)
+from .layouts.array import PAGE_NUMBERS, settings_signature, write_signature
+from .layouts.stream import beat
+from .layouts.tensor import WRITE_PORT
+from .lib.connect import connect_checked
 from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
 from .output.lane_group import LaneGroup

@@ -26,7 +26,7 @@ from .isa.dma_registers import (
     VERSION,
 )
 from .isa.registers import Access
-from .layouts import connect_checked, connect_ports
+from .lib.connect import connect_checked, connect_ports
 from .lib.library import Library
 from .top import Accelerator
 

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from .bus.axi_ram import AxiRam
 from .bus.bursts import width_of
 from .config import Config
-from .layouts import connect_checked
+from .lib.connect import connect_checked
 from .lib.library import Library
 from .link.link import Link
 from .link.uart import FRAME_BITS, Receiver, Transmitter, divisor

@@ -21,7 +21,7 @@ from .config import Config
 from .control.registers import Registers
 from .copy.port import ExternalPort
 from .core import Core
-from .layouts import connect_checked
+from .lib.connect import connect_checked
 from .lib.library import Library
 
 

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import FP32_ADDER_STAGES
 from ..formats import STEP_LOG2, Format
-from ..layouts import operand
+from ..layouts.array import operand
 from ..lib.pipeline import register
 from .rounding import leading_one
 

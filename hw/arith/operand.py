@@ -12,7 +12,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..formats import STEP_LOG2, Format, Specials
-from ..layouts import operand
+from ..layouts.array import operand
 
 
 class OperandDecoder(wiring.Component):

@@ -5,7 +5,8 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import connect_checked, group_signature, weight_signature
+from ..layouts.array import group_signature, weight_signature
+from ..lib.connect import connect_checked
 from ..lib.library import Library, instantiate
 from .pe import ProcessingElement
 

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import DRAINED, FINISH, MODE
+from ..layouts.array import DRAINED, FINISH, MODE
 from ..lib.pipeline import delay
 
 

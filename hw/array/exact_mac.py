@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..formats import STEP_LOG2
-from ..layouts import operand
+from ..layouts.array import operand
 
 
 class ExactMac(wiring.Component):

@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith.fp32 import BIAS, MANTISSA, Adder, Multiplier, binary32
 from ..config import Config
-from ..layouts import operand
+from ..layouts.array import operand
 from ..lib.pipeline import delay, register
 
 

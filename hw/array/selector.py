@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import group_signature, operand, weight_signature
+from ..layouts.array import group_signature, operand, weight_signature
 
 
 class Selector(wiring.Component):

@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.codes import Target
 from ..isa.maps import chunks
-from ..layouts import beat, write_signature
+from ..layouts.array import write_signature
+from ..layouts.stream import beat
 
 
 class PayloadUnpacker(wiring.Component):

@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.codes import Target
 from ..isa.maps import address_bits
-from ..layouts import SKEWED, operand, weight_signature, write_signature
+from ..layouts.array import operand, weight_signature, write_signature
+from ..layouts.tensor import SKEWED
 from ..lib.library import Library, instantiate
 from ..lib.pipeline import register
 from .bank import Bank, ChunkWriter, Decoders

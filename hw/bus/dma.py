@@ -13,7 +13,8 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import beat, connect_checked
+from ..layouts.stream import beat
+from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from .axi import Axi4Read, Axi4Write
 from .bursts import LIMITS, Cutter, Limits, ReadChannel, WriteChannel, burst_beats, width_of

@@ -6,7 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.engines import PLACES, WAITS_BITS, Engine
-from ..layouts import COPY, FILL, RUN, STATES, VECTOR, WALK, connect_checked
+from ..layouts.array import RUN
+from ..layouts.engines import COPY, STATES, VECTOR
+from ..layouts.tensor import FILL, WALK
+from ..lib.connect import connect_checked
 from .scoreboard import Gate, Scoreboard
 
 MOVES_AHEAD = 8

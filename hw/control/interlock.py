@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import PAGE_NUMBERS, PAGES, RELEASE, RELEASE_SETTINGS
+from ..layouts.array import PAGE_NUMBERS, PAGES, RELEASE, RELEASE_SETTINGS
 
 
 class Interlock(wiring.Component):

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.codes import Target
 from ..isa.maps import address_bits
-from ..layouts import FINISH, RECORD
+from ..layouts.array import FINISH, RECORD
 
 
 class Issuer(wiring.Component):

@@ -11,7 +11,8 @@ from ..isa.commands import ALL_COLUMNS, ColumnSettings, Load, Read, Run, Side, W
 from ..isa.descriptors import COPY_BYTES, FILL_SETTINGS, Copy, Dense, Fill, Image, Rows, Vector
 from ..isa.maps import address_bits
 from ..isa.vector import MOST_INSTRUCTIONS, STREAMS
-from ..layouts import FIELDS, HEADER, LIMITS
+from ..layouts.stream import FIELDS, HEADER
+from ..layouts.tensor import LIMITS
 from ..lib.pipeline import register
 from . import side
 

@@ -12,7 +12,8 @@ from ..buffers.bank import Bank
 from ..config import Config
 from ..isa.codes import Target
 from ..isa.maps import address_bits
-from ..layouts import RECORD, RUN, connect_checked, write_signature
+from ..layouts.array import RECORD, RUN, write_signature
+from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from ..lib.pipeline import delay
 

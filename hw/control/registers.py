@@ -19,7 +19,7 @@ from ..isa.registers import (
     constants,
     kept,
 )
-from ..layouts import connect_checked
+from ..lib.connect import connect_checked
 from .counters import EVENTS, Counters
 from .tally import Tally
 

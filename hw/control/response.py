@@ -7,7 +7,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.header import CHECKED_BYTES, HEADER_WORDS
-from ..layouts import OUTPUT, RESPONSE, ROW, WORDS, beat
+from ..layouts.output import OUTPUT, ROW
+from ..layouts.stream import RESPONSE, beat
+from ..layouts.tensor import WORDS
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
 

@@ -10,7 +10,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..isa.engines import PLACES, WAIT_BITS, WAITS_BITS, Engine
-from ..layouts import COUNTS, WAITS
+from ..layouts.engines import COUNTS, WAITS
 from ..lib.fifo import Fifo
 
 COUNT_BITS = 16

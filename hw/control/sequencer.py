@@ -25,24 +25,12 @@ from ..isa.commands import ALL_COLUMNS, ColumnSettings, Load, Read, Run
 from ..isa.engines import PLACES
 from ..isa.header import HEADER_WORDS
 from ..isa.maps import address_bits
-from ..layouts import (
-    COPY,
-    FILL,
-    OUTPUT,
-    RELEASE,
-    RELEASE_SETTINGS,
-    RESPONSE,
-    RUN,
-    SIDE,
-    STATES,
-    VECTOR,
-    WALK,
-    WRITE_PORT,
-    beat,
-    connect_checked,
-    settings_signature,
-    write_signature,
-)
+from ..layouts.array import RELEASE, RELEASE_SETTINGS, RUN, settings_signature, write_signature
+from ..layouts.engines import COPY, STATES, VECTOR
+from ..layouts.output import OUTPUT, SIDE
+from ..layouts.stream import RESPONSE, beat
+from ..layouts.tensor import FILL, WALK, WRITE_PORT
+from ..lib.connect import connect_checked
 from ..lib.crc import HeaderCrc
 from ..lib.fifo import Fifo
 from ..lib.pipeline import times

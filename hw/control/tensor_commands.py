@@ -14,23 +14,12 @@ from ..isa.commands import Read, Run, Side, Write
 from ..isa.descriptors import FILL_SETTINGS, Copy, Dense, Fill, Image, Rows, Vector
 from ..isa.engines import PLACES, WAITS_BITS, Engine
 from ..isa.header import WAITS_AT
-from ..layouts import (
-    COPY,
-    FIELDS,
-    FILL,
-    LIMITS,
-    OUTPUT,
-    PLACE,
-    RUN,
-    SIDE,
-    STATES,
-    VECTOR,
-    WALK,
-    WINDOWS,
-    WRITE_PORT,
-    beat,
-    connect_checked,
-)
+from ..layouts.array import RUN
+from ..layouts.engines import COPY, STATES, VECTOR
+from ..layouts.output import OUTPUT, PLACE, SIDE, WINDOWS
+from ..layouts.stream import FIELDS, beat
+from ..layouts.tensor import FILL, LIMITS, WALK, WRITE_PORT
+from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from ..lib.pipeline import times
 from ..tensor.beats import BeatWriter

@@ -11,7 +11,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.bursts import WRITE_BEAT, Cutter
 from ..config import Config
-from ..layouts import COPY, READ_PORT, WRITE_PORT, beat, connect_checked
+from ..layouts.engines import COPY
+from ..layouts.stream import beat
+from ..layouts.tensor import READ_PORT, WRITE_PORT
+from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from .inward import Inward
 from .outward import Outward

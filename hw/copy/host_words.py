@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.bursts import WRITE_BEAT
 from ..config import Config
-from ..layouts import beat
+from ..layouts.stream import beat
 
 
 class HostWords(wiring.Component):

@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.bursts import READ_BEAT
 from ..config import Config
-from ..layouts import WRITE_PORT, beat
+from ..layouts.stream import beat
+from ..layouts.tensor import WRITE_PORT
 from .rows import COPY_ROW
 
 

@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..bus.bursts import WRITE_BEAT
 from ..config import Config
-from ..layouts import READ_PORT, connect_checked
+from ..layouts.tensor import READ_PORT
+from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from ..tensor.beats import BeatReader
 from .rows import COPY_ROW, words_of

@@ -23,7 +23,7 @@ from ..bus.bursts import (
     width_of,
 )
 from ..config import Config
-from ..layouts import connect_checked, connect_ports
+from ..lib.connect import connect_checked, connect_ports
 from ..lib.fifo import Fifo
 
 READ_ROOM = 256

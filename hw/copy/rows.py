@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.descriptors import COPY_BYTES
-from ..layouts import COPY
+from ..layouts.engines import COPY
 
 
 def COPY_ROW(config: Config) -> data.StructLayout:

@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from ..bus.axi import AxiLite, AxiStream
 from ..bus.axi_lite import ADDRESS_BITS
 from ..config import Config
-from ..layouts import connect_checked
+from ..lib.connect import connect_checked
 from .executor import Executor
 from .receiver import RequestReceiver
 from .responder import Responder

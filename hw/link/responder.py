@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..isa.link_protocol import STORE_BYTES
-from ..layouts import connect_checked
+from ..lib.connect import connect_checked
 from .framing import Framer
 
 RESPONSE = wiring.Signature(

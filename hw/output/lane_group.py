@@ -15,15 +15,9 @@ from amaranth.lib.wiring import In, Out
 from ..array.mac import UNITS, longest_conversion
 from ..config import Config
 from ..formats import OutputFormat
-from ..layouts import (
-    DRAINED,
-    MODE,
-    RELEASE_SETTINGS,
-    SIDE_FREED,
-    SIDE_ROWS,
-    connect_checked,
-    settings_signature,
-)
+from ..layouts.array import DRAINED, MODE, RELEASE_SETTINGS, settings_signature
+from ..layouts.output import SIDE_FREED, SIDE_ROWS
+from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from ..lib.pipeline import register, register_unless
 from .epilogue import STAGES, Epilogue

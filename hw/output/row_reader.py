@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..formats import ROUNDED, OutputFormat
-from ..layouts import OUTPUT, ROW
+from ..layouts.output import OUTPUT, ROW
 
 
 class RowReader(wiring.Component):

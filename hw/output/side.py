@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out
 from ..arith.operand import OperandDecoder
 from ..config import Config
 from ..formats import STEP_LOG2
-from ..layouts import SIDE_FREED, SIDE_ROWS
+from ..layouts.output import SIDE_FREED, SIDE_ROWS
 from ..lib.fifo import Fifo
 from ..lib.pipeline import register
 

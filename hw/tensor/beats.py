@@ -5,7 +5,9 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import READ_PORT, WORDS, WRITE_PORT, beat, connect_checked
+from ..layouts.stream import beat
+from ..layouts.tensor import READ_PORT, WORDS, WRITE_PORT
+from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from ..lib.pipeline import delay
 from .memory import TensorMemory

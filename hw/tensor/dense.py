@@ -14,7 +14,8 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.codes import Target
 from ..isa.maps import chunks
-from ..layouts import DENSE, READ_PORT, SKEWED, write_signature
+from ..layouts.array import write_signature
+from ..layouts.tensor import DENSE, READ_PORT, SKEWED
 from ..lib.pipeline import delay
 from .memory import TensorMemory
 

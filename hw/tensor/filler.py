@@ -8,16 +8,9 @@ from amaranth.lib.wiring import In, Out
 from ..buffers.payload import PayloadUnpacker
 from ..config import Config
 from ..isa.codes import Target
-from ..layouts import (
-    DEAL,
-    DENSE,
-    FILL,
-    READ_PORT,
-    SKEWED,
-    connect_checked,
-    settings_signature,
-    write_signature,
-)
+from ..layouts.array import settings_signature, write_signature
+from ..layouts.tensor import DEAL, DENSE, FILL, READ_PORT, SKEWED
+from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from .beats import BeatReader
 from .dense import DiagonalReader, PlaceWriter

@@ -11,7 +11,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.codes import Target
-from ..layouts import GATHERED, READ_PORT, TURNED, write_signature
+from ..layouts.array import write_signature
+from ..layouts.tensor import GATHERED, READ_PORT, TURNED
 from ..lib.pipeline import delay
 from .memory import TensorMemory
 

@@ -15,7 +15,7 @@ from amaranth.lib.wiring import In
 
 from ..buffers.bank import Bank
 from ..config import Config
-from ..layouts import READ_PORT, WRITE_PORT
+from ..layouts.tensor import READ_PORT, WRITE_PORT
 from ..lib.library import Library, instantiate
 
 

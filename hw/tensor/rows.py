@@ -12,7 +12,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.descriptors import Rows
-from ..layouts import FIELDS, PIXEL, READ_PORT, TURNED, WALK, connect_checked, write_signature
+from ..layouts.array import write_signature
+from ..layouts.stream import FIELDS
+from ..layouts.tensor import PIXEL, READ_PORT, TURNED, WALK
+from ..lib.connect import connect_checked
 from ..lib.pipeline import register, times
 from .gather import Gatherer
 from .walk import RowWalk, moved

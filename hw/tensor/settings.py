@@ -9,7 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.descriptors import SETTING_BYTES
-from ..layouts import DEAL, READ_PORT, SETTING, connect_checked, settings_signature
+from ..layouts.array import settings_signature
+from ..layouts.tensor import DEAL, READ_PORT, SETTING
+from ..lib.connect import connect_checked
 from .beats import BeatReader
 
 

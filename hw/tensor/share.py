@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import READ_PORT
+from ..layouts.tensor import READ_PORT
 from ..lib.pipeline import delay
 from .memory import TensorMemory
 

@@ -15,7 +15,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..formats import ROUNDED, OutputFormat
-from ..layouts import READ_PORT, SIDE, SIDE_FREED, SIDE_ROWS
+from ..layouts.output import SIDE, SIDE_FREED, SIDE_ROWS
+from ..layouts.tensor import READ_PORT
 from ..lib.pipeline import delay
 from .memory import TensorMemory
 from .windows import Windows

@@ -15,7 +15,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..formats import OutputFormat
-from ..layouts import OUTPUT, ROW, WRITE_PORT
+from ..layouts.output import OUTPUT, ROW
+from ..layouts.tensor import WRITE_PORT
 from ..lib.pipeline import delay
 from .windows import Windows
 

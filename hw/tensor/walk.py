@@ -10,7 +10,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.descriptors import Image, Rows
-from ..layouts import FIELDS, PIXEL, WALK, WINDOW
+from ..layouts.stream import FIELDS
+from ..layouts.tensor import PIXEL, WALK, WINDOW
 from ..lib.pipeline import register, times
 
 

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
-from ..layouts import WINDOWS
+from ..layouts.output import WINDOWS
 from ..lib.pipeline import times
 
 

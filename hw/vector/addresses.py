@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.vector import strip_spans
-from ..layouts import WORDS
+from ..layouts.tensor import WORDS
 from .walk import PLACE, SHAPE, STEPS, next_place, next_row
 
 CURSOR = data.StructLayout({"rows": 16, "spans": 16})

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.vector import BEATS
-from ..layouts import READ_PORT
+from ..layouts.tensor import READ_PORT
 from ..lib.fifo import Fifo
 from ..lib.pipeline import delay
 from ..tensor.memory import TensorMemory

@@ -18,7 +18,8 @@ from ..isa.vector import (
     sizes,
 )
 from ..isa.vector import SETUP as OF_SETUP
-from ..layouts import READ_PORT, WORDS, connect_checked
+from ..layouts.tensor import READ_PORT, WORDS
+from ..lib.connect import connect_checked
 from ..tensor.beats import BeatReader
 from .addresses import SETUP
 from .walk import SHAPE

@@ -21,7 +21,9 @@ from ..isa.vector import (
     Op,
     strip_spans,
 )
-from ..layouts import READ_PORT, VECTOR, WORDS, WRITE_PORT, connect_checked
+from ..layouts.engines import VECTOR
+from ..layouts.tensor import READ_PORT, WORDS, WRITE_PORT
+from ..lib.connect import connect_checked
 from ..lib.library import Library
 from ..tensor.share import PortShare
 from .addresses import CURSOR, SIZES, Addresses

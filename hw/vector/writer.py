@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.vector import BEATS
-from ..layouts import WRITE_PORT
+from ..layouts.tensor import WRITE_PORT
 from ..lib.fifo import Fifo
 from .addresses import GROUP, SIZES
 

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...hw.array.exact_mac import ExactMac
 from ...hw.config import Config
-from ...hw.layouts import operand
+from ...hw.layouts.array import operand
 from ...hw.lib.library import Library, instantiate
 
 

@@ -10,7 +10,7 @@ from amaranth.sim import Simulator
 
 from ...hw.bus.axi_ram import AxiRam
 from ...hw.config import Config
-from ...hw.layouts import connect_checked
+from ...hw.lib.connect import connect_checked
 from ...hw.top import Accelerator, signature
 from ...sw.errors import DeviceError
 from .packets import Inbox, Outbox, hang, longest_silence

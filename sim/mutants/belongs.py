@@ -100,7 +100,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/array/fp32_mac.py": [(str(BENCHES), "-k", "[pe- or [array-"), DEVICE],
     "hw/link/framing.py": [LINK],
     "hw/control/issuer.py": [TOP, DEVICE],
-    "hw/layouts.py": [TOP, DEVICE],
+    "hw/layouts/": [TOP, DEVICE],
     "hw/link/link.py": [LINK_PROOF, LINK, ("tests/sim/test_link.py",)],
     "hw/isa/link_protocol.py": [LINK, ("tests/sim/test_link.py",)],
     "hw/memory_top.py": [MEMORY, ("tests/sw/test_dma.py",)],

@@ -6,7 +6,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
-from ...hw.layouts import DENSE
+from ...hw.layouts.tensor import DENSE
 from ...hw.tensor.dense import DiagonalReader
 from .claims import constant, reads_within, serve, stays
 

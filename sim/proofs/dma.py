@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In
 from ...hw.bus import dma
 from ...hw.bus.bursts import Limits
 from ...hw.config import Config
-from ...hw.layouts import beat
+from ...hw.layouts.stream import beat
 from .claims import constant, ends_within, stays
 
 SMALL = Limits(boundary_log2=5, burst=2, read_room=4, writes_ahead=2, address_bits=8, length_bits=8)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In
 
 from ...hw.array.drain import DrainControl
 from ...hw.config import Config
-from ...hw.layouts import FINISH
+from ...hw.layouts.array import FINISH
 
 DELAY = 2
 """Cycles from a tile's end to its first row."""

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.control.interlock import Interlock
-from ...hw.layouts import PAGE_NUMBERS
+from ...hw.layouts.array import PAGE_NUMBERS
 
 
 class InterlockProof(wiring.Component):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.control.issuer import Issuer
-from ...hw.layouts import RECORD
+from ...hw.layouts.array import RECORD
 from .claims import ends_within, stays
 
 

@@ -9,7 +9,7 @@ from ...hw.config import Config
 from ...hw.control.metadata import MetadataReader
 from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits
-from ...hw.layouts import RUN
+from ...hw.layouts.array import RUN
 from .claims import constant, ends_within, stays
 
 RECORDS, TILES = 2, 2

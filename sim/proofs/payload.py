@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In
 from ...hw.buffers.payload import PayloadUnpacker
 from ...hw.config import Config
 from ...hw.isa.maps import chunks
-from ...hw.layouts import beat
+from ...hw.layouts.stream import beat
 from .claims import elaborated
 
 

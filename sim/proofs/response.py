@@ -9,7 +9,7 @@ from ...hw.config import Config
 from ...hw.control.response import ResponseWriter
 from ...hw.formats import ROUNDED
 from ...hw.isa.header import CHECKED_BYTES
-from ...hw.layouts import RESPONSE
+from ...hw.layouts.stream import RESPONSE
 from ...hw.lib.crc import HeaderCrc
 from ...hw.output.row_reader import RowReader
 from .claims import Chosen, ends_within

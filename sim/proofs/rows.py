@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.isa.descriptors import Image, Rows
-from ...hw.layouts import FIELDS, LIMITS, WALK
+from ...hw.layouts.stream import FIELDS
+from ...hw.layouts.tensor import LIMITS, WALK
 from ...hw.tensor.rows import RowMover
 from .claims import constant, reads_within, serve, stays
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In
 from ...hw.config import Config
 from ...hw.control.sequencer import Sequencer
 from ...hw.isa.codes import Opcode, Status
-from ...hw.layouts import beat
+from ...hw.layouts.stream import beat
 from .claims import ends_within
 
 SILENCE = 19

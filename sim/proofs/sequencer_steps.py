@@ -16,7 +16,7 @@ from ...hw.isa.commands import WITH_PAYLOAD, opcodes
 from ...hw.isa.engines import PLACES, Engine
 from ...hw.isa.header import HEADER_WORDS
 from ...hw.isa.maps import address_bits
-from ...hw.layouts import RELEASE, RELEASE_SETTINGS
+from ...hw.layouts.array import RELEASE, RELEASE_SETTINGS
 from .claims import Chosen, during, elaborated, falls, ranking
 from .sequencer import surround, surroundings
 

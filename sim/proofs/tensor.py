@@ -6,7 +6,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In
 
 from ...hw.config import Config
-from ...hw.layouts import WORDS, WRITE_PORT
+from ...hw.layouts.tensor import WORDS, WRITE_PORT
 from ...hw.tensor.beats import BeatReader
 from ...hw.tensor.memory import TensorMemory
 from ...hw.tensor.share import PortShare

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In
 
 from ...hw.config import Config
 from ...hw.isa.vector import AXES, strip_spans
-from ...hw.layouts import WORDS
+from ...hw.layouts.tensor import WORDS
 from ...hw.vector.addresses import GROUP, Addresses
 from ...hw.vector.loader import Loader
 from ...hw.vector.writer import RESULTS, Writer

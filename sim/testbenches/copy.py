@@ -19,7 +19,10 @@ from ...hw.config import Config
 from ...hw.copy.engine import CopyEngine
 from ...hw.copy.port import ExternalPort
 from ...hw.isa.descriptors import Copy
-from ...hw.layouts import COPY, WORDS, WRITE_PORT, beat, connect_checked
+from ...hw.layouts.engines import COPY
+from ...hw.layouts.stream import beat
+from ...hw.layouts.tensor import WORDS, WRITE_PORT
+from ...hw.lib.connect import connect_checked
 from ...hw.tensor.beats import BeatReader
 from ...hw.tensor.memory import TensorMemory
 from ..golden import external

@@ -13,7 +13,8 @@ from ...hw.control.issuer import Issuer
 from ...hw.control.metadata import MetadataReader
 from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits
-from ...hw.layouts import MODE, RUN, connect_checked, write_signature
+from ...hw.layouts.array import MODE, RUN, write_signature
+from ...hw.lib.connect import connect_checked
 from .common import configuration, generator, start
 
 

@@ -9,18 +9,10 @@ from cocotb.triggers import RisingEdge
 from ...hw.config import Config
 from ...hw.isa.codes import Target
 from ...hw.isa.maps import chunks
-from ...hw.layouts import (
-    FILL,
-    SKEWED,
-    TURNED,
-    WALK,
-    WORDS,
-    WRITE_PORT,
-    beat,
-    connect_checked,
-    settings_signature,
-    write_signature,
-)
+from ...hw.layouts.array import settings_signature, write_signature
+from ...hw.layouts.stream import beat
+from ...hw.layouts.tensor import FILL, SKEWED, TURNED, WALK, WORDS, WRITE_PORT
+from ...hw.lib.connect import connect_checked
 from ...hw.tensor.beats import BeatReader
 from ...hw.tensor.filler import Filler
 from ...hw.tensor.memory import TensorMemory

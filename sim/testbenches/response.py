@@ -15,7 +15,10 @@ from cocotb.triggers import RisingEdge
 from ...hw.config import HEADER_BYTES, Config
 from ...hw.control.response import ResponseWriter
 from ...hw.formats import ROUNDED, OutputFormat
-from ...hw.layouts import OUTPUT, RESPONSE, ROW, WORDS, beat, connect_checked
+from ...hw.layouts.output import OUTPUT, ROW
+from ...hw.layouts.stream import RESPONSE, beat
+from ...hw.layouts.tensor import WORDS
+from ...hw.lib.connect import connect_checked
 from ...hw.output.row_reader import RowReader
 from .common import Sink, Source, configuration, generator, join, start, until
 

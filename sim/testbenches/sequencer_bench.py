@@ -12,7 +12,7 @@ from ...hw.isa.codes import Opcode, Status, Target
 from ...hw.isa.commands import ALL_COLUMNS, Run
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import address_bits, chunks
-from ...hw.layouts import MODE
+from ...hw.layouts.array import MODE
 from ...sw.host.answers import answer_of
 from ..golden.device import ModelTransport
 from .common import Sink, Source, join, until

@@ -14,7 +14,9 @@ from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
 from ...hw.config import Config
-from ...hw.layouts import SIDE, WRITE_PORT, connect_checked
+from ...hw.layouts.output import SIDE
+from ...hw.layouts.tensor import WRITE_PORT
+from ...hw.lib.connect import connect_checked
 from ...hw.output.side import SideOperands
 from ...hw.tensor.memory import TensorMemory
 from ...hw.tensor.share import PortShare

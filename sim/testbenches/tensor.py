@@ -9,7 +9,9 @@ from amaranth.lib.wiring import In, Out
 from cocotb.triggers import RisingEdge
 
 from ...hw.config import Config
-from ...hw.layouts import WORDS, beat, connect_checked
+from ...hw.layouts.stream import beat
+from ...hw.layouts.tensor import WORDS
+from ...hw.lib.connect import connect_checked
 from ...hw.tensor.beats import BeatReader, BeatWriter
 from ...hw.tensor.memory import TensorMemory
 from .common import Sink, Source, configuration, generator, start, until

@@ -5,7 +5,7 @@ from amaranth import Module, Signal
 from amaranth.lib import wiring
 
 from heddle.hw.config import Config
-from heddle.hw.layouts import beat
+from heddle.hw.layouts.stream import beat
 from heddle.hw.lib.fifo import Fifo
 from heddle.hw.top import signature
 

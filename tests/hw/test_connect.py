@@ -7,7 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from heddle.hw.layouts import connect_checked, connect_ports
+from heddle.hw.lib.connect import connect_checked, connect_ports
 
 
 def interfaces(given, taken):

@@ -1,0 +1,1 @@
+"""Layouts and signatures that more than one module of the gateware speaks."""
