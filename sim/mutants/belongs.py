@@ -244,6 +244,13 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/nn/programs.py": [("tests/sw/test_program.py",)],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
     **dict.fromkeys(("sw/nn/recipes/", "sw/nn/optimisers.py"), [RECIPES, TRAINER]),
+    **dict.fromkeys(
+        ("sw/nn/layers.py", "sw/nn/backprop.py"), [TRAINER, ("tests/sw/test_stages.py",)]
+    ),
+    **dict.fromkeys(
+        ("sw/nn/npz.py", "sw/lib/stopping.py", "sw/report/learning_curves.py"),
+        [("tests/sw/test_checkpoint.py",)],
+    ),
     "sw/flow/vendor.py": [("tests/hw/test_vendor_boards.py",)],
 }
 """Beyond those that belong by name: pytest's arguments, by module or by folder."""

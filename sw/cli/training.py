@@ -1,19 +1,23 @@
 """`heddle train`."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...hw.config import Config
 from ..errors import FormatError
+from ..lib.stopping import between_steps
+from ..nn import checkpoint, trainer
 from ..nn import data as datasets
-from ..nn import trainer
 from ..nn.network import accuracy, check_trainable, from_trained, golden
 from ..nn.quantise import quantise_network
+from ..report import learning_curves
 from . import options, paths
 from .app import Family, family
-from .screen import console, say
+from .screen import console, safe, say
 
 command = family(Family.TRAINING)
 RATES = {"cnn": 0.05, "step": 0.002}
@@ -22,7 +26,9 @@ RATES = {"cnn": 0.05, "step": 0.002}
 
 @command()
 def train(
-    data: Annotated[str, typer.Option(help=f"One of {', '.join(datasets.NAMES)}.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help=f"One of {', '.join(datasets.NAMES)}, or a file .npz.")
+    ] = "digits",
     nm: options.Pattern = "2:8",
     method: Annotated[str, typer.Option(help=", ".join(trainer.METHODS))] = "bdwp",
     architecture: Annotated[
@@ -36,16 +42,26 @@ def train(
     format: Annotated[str, typer.Option(help="fp16, or int8: quantised after training.")] = "fp16",
     folder: options.DataFolder = None,
     out: Annotated[Path, typer.Option(help="The packed network.")] = Path("network.safetensors"),
+    curves: Annotated[
+        Path | None, typer.Option(help="A picture of loss and accuracy, .svg or .png.")
+    ] = None,
+    every: Annotated[
+        float, typer.Option(min=0, help="Seconds from checkpoint to checkpoint.")
+    ] = 60,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew, whatever checkpoint there is.")
+    ] = False,
     force: options.Force = False,
 ):
     """Train a sparse network and pack it; the same seed gives the same file.
+
+    What is done is kept beside the network, in a file .checkpoint, now and then and at Ctrl-C: the
+    same command goes on from there, with the same bits. When the network is there it is removed.
 
     The networks that ship with Heddle: `heddle train --out sw/nn/networks/digits-2of8.safetensors`,
     `heddle train --format int8 --out sw/nn/networks/digits-2of8-int8.safetensors`, and
     `heddle train --architecture cnn --out sw/nn/networks/digits-cnn-2of8.safetensors`.
     """
-    from rich.progress import track
-
     check_trainable(format)
     n, m = options.pattern(nm)
     if architecture == "cnn" and format != "fp16":
@@ -55,15 +71,27 @@ def train(
     recipe = trainer.Recipe(
         architecture=architecture, n=n, m=m, method=method, epochs=epochs, rate=rate, seed=seed
     )
-    dataset = datasets.load(data, folder)
+    if curves:
+        learning_curves.check(curves)
+        paths.writable(curves, force)
     paths.writable(out, force)
-    epoch_bar = iter(track(range(epochs), f"training on {data}", console=console))
-    next(epoch_bar)
-    layers = trainer.train(dataset, recipe, lambda *_: next(epoch_bar, None))
+    dataset = datasets.load(data, folder)
+    kept = out.with_name(f"{out.name}.checkpoint")
+    if kept.exists() and not restart:
+        training = checkpoint.load(kept, dataset, recipe)
+        say(f"going on from {kept}: {training.step:,} of {training.steps:,} steps are done")
+    else:
+        training = trainer.Training.begun(dataset, recipe)
+    _run(training, kept, every)
+    layers = training.layers
     notes = {"method": method, "nm": nm, "epochs": epochs, "seed": seed}
     trained = from_trained(layers, data, notes)
     network = quantise_network(layers, dataset, notes) if format == "int8" else trained
     network.save(out)
+    kept.unlink(missing_ok=True)
+    if curves:
+        learning_curves.draw(curves, training.curve)
+        say(f"wrote {curves}")
     before = accuracy(trained.float32(dataset.test_x), dataset.test_y)
     if not network.plain:
         say(
@@ -77,3 +105,39 @@ def train(
         f"test accuracy {before:.2%} (float32), {after:.2%} ({format}, as devices compute it); "
         f"wrote {out}, {out.stat().st_size:,} bytes"
     )
+
+
+def _run(training: trainer.Training, kept: Path, every: float) -> None:
+    """All steps that are left, with a checkpoint in `kept` after so many seconds and at Ctrl-C."""
+    columns = (
+        TextColumn("training on {task.fields[on]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[state]}"),
+        TimeRemainingColumn(),
+    )
+    saved, on = time.monotonic(), safe(training.data.name)
+    bars = Progress(*columns, console=console, disable=not console.is_terminal)
+    with bars as progress, between_steps() as stop:
+        task = progress.add_task("", total=training.steps, on=on, state="")
+        while not training.done and not stop.signal:
+            training.advance()
+            progress.update(task, completed=training.step, state=_state(training))
+            if time.monotonic() - saved >= every:
+                checkpoint.save(kept, training)
+                saved = time.monotonic()
+    if not training.done:
+        checkpoint.save(kept, training)
+        say(
+            f"stopped after {training.step:,} of {training.steps:,} steps; they are in {kept}, and "
+            "the same command goes on from there"
+        )
+        raise typer.Exit(stop.code)
+
+
+def _state(training: trainer.Training) -> str:
+    """Loss and accuracy of the last epoch that is done."""
+    if not training.curve:
+        return f"loss {training.losses[-1]:.3f}" if training.losses else ""
+    loss, right = training.curve[-1]
+    return f"loss {loss:.3f}, accuracy {right:.1%}"

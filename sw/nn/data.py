@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..lib.contents import Contents
+from . import npz
 
 FOLDER = "HEDDLE_DATA"
 """Environment variable: the folder that holds a 28 x 28 set's idx files."""
@@ -48,14 +49,17 @@ class Dataset(Contents):
 
 
 def load(name: str = "digits", folder: str | Path | None = None) -> Dataset:
-    """The data set called `name`; `folder` (or $HEDDLE_DATA) holds the idx files of a 28 x 28 set.
+    """The data set called `name`, or that of a file ``….npz`` (`sw.nn.npz`); `folder` (or
+    $HEDDLE_DATA) holds the idx files of a 28 x 28 set.
 
     Raises `DataError` that says how to get what is missing.
     """
     if name == "digits":
         return _digits()
+    if name.endswith(npz.SUFFIX):
+        return Dataset(name, *npz.read(Path(name)))
     if name not in PLACES:
-        raise DataError(f"no data set {name!r}; there are {', '.join(NAMES)}")
+        raise DataError(f"no data set {name!r}; there are {', '.join(NAMES)}, and files .npz")
     given = folder or os.environ.get(FOLDER)
     for place in [Path(given)] if given else PLACES[name]:
         if place.is_dir():

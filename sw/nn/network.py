@@ -20,8 +20,8 @@ from ..host.device import Device
 from ..host.driver import VALUES, Stats, check_fits, matmul
 from ..lib.contents import Contents
 from . import container, stages
+from .layers import Layer
 from .stages import Stage
-from .trainer import Layer
 
 SHIPPED = {
     FP16: Path(__file__).parent / "networks" / "digits-2of8.safetensors",

@@ -2,12 +2,16 @@
 precision of the weights."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 
 class Optimiser:
     """Of one tensor, whose state it holds."""
+
+    STATE: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a checkpoint keeps."""
 
     def update(self, values: np.ndarray, gradient: np.ndarray, rate: float) -> None:
         """Change `values` in place."""
@@ -20,6 +24,8 @@ class Sgd(Optimiser):
 
     momentum: float
     speed: np.ndarray
+
+    STATE: ClassVar[tuple[str, ...]] = ("speed",)
 
     def update(self, values: np.ndarray, gradient: np.ndarray, rate: float) -> None:
         self.speed *= self.momentum
@@ -40,6 +46,8 @@ class Adam(Optimiser):
     frozen: bool = False
     changed: float = 0.0
     """How much the mean of squares has changed with the last step, on average."""
+
+    STATE: ClassVar[tuple[str, ...]] = ("mean", "square", "step", "frozen", "changed")
 
     def update(self, values: np.ndarray, gradient: np.ndarray, rate: float) -> None:
         first, second = self.betas

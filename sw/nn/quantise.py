@@ -12,8 +12,8 @@ from ...hw.formats import INT8
 from ..compiler.packing import pack
 from ..compiler.scaling import divided, step
 from .data import Dataset
+from .layers import Layer
 from .network import Network, PackedLayer
-from .trainer import Layer
 
 
 def quantise_network(layers: list[Layer], data: Dataset, notes: dict | None = None) -> Network:

@@ -13,14 +13,17 @@ import numpy as np
 from ..compiler.validity import check_pattern
 from ..compiler.walks import Kernel
 from ..errors import FormatError
-from . import stages
+from .backprop import backward, cross_entropy, forward
 from .data import Dataset
+from .layers import Layer
 from .optimisers import Adam, Optimiser, Sgd
-from .recipes import LAST, RECIPES, Dense, Moment, Pruned, Rule, SrSte
+from .recipes import LAST, RECIPES, Dense, Moment
 from .stages import Stage
 
 METHODS = tuple(RECIPES)
 ARCHITECTURES = ("mlp", "cnn")
+AT_ONCE = 1000
+"""Images that are looked at together when accuracy is measured."""
 
 
 @dataclass(frozen=True)
@@ -64,30 +67,6 @@ class Recipe:
 
 
 @dataclass
-class Layer:
-    """Dense master weights [K, C] and biases [C]; `n` of `m` are used forward.
-
-    K is the taps of the stage's window, line by line, each with all its channels.
-    """
-
-    weights: np.ndarray
-    bias: np.ndarray
-    n: int
-    m: int
-    stage: Stage = Stage()
-    rule: Rule = None  # type: ignore[assignment]
-    """How it is pruned; the N largest of each M forward and backward if nothing else is said."""
-
-    def __post_init__(self):
-        if self.rule is None:
-            self.rule = Dense() if self.n == self.m else SrSte(self.n, self.m)
-
-    def used(self) -> np.ndarray:
-        """The weights of the forward product, trained to the end."""
-        return self.rule.prune(self.weights, LAST).forward
-
-
-@dataclass
 class Learning:
     """A layer's part in the training: what changes its weights and biases, and its masks' churn."""
 
@@ -115,6 +94,69 @@ def _optimiser(kind: str, recipe: Recipe, of: np.ndarray) -> Optimiser:
     return Sgd(recipe.momentum, np.zeros_like(of))
 
 
+@dataclass(eq=False)
+class Training:
+    """A training under way: all that the next step depends on."""
+
+    data: Dataset
+    recipe: Recipe
+    layers: list[Layer]
+    learning: list[Learning]
+    rng: np.random.Generator
+    step: int = 0
+    """How many are done."""
+    order: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """Of the images in this epoch."""
+    losses: list[float] = field(default_factory=list)
+    """Of the steps in this epoch."""
+    curve: list[tuple[float, float]] = field(default_factory=list)
+    """Of each epoch that is done: mean loss, and accuracy with the test images."""
+
+    @classmethod
+    def begun(cls, data: Dataset, recipe: Recipe) -> "Training":
+        """Before its first step. Raises `FormatError` for images the architecture is not for."""
+        rng = np.random.default_rng(recipe.seed)
+        layers = _initial(data, recipe, rng)
+        return cls(data, recipe, layers, [Learning.of(layer, recipe) for layer in layers], rng)
+
+    @property
+    def epoch_steps(self) -> int:
+        return -(-len(self.data.train_x) // self.recipe.batch)
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.epochs * self.epoch_steps
+
+    @property
+    def done(self) -> bool:
+        return self.step == self.steps
+
+    def advance(self) -> None:
+        """A step."""
+        recipe, (epoch, at) = self.recipe, divmod(self.step, self.epoch_steps)
+        if at == 0:
+            self.order, self.losses = self.rng.permutation(len(self.data.train_x)), []
+        rate = recipe.rate * (1 + np.cos(np.pi * epoch / recipe.epochs)) / 2
+        chosen = self.order[at * recipe.batch : (at + 1) * recipe.batch]
+        batch = self.data.train_x[chosen], self.data.train_y[chosen]
+        moment = Moment(self.step, self.steps)
+        self.losses.append(_step(self.layers, self.learning, *batch, recipe, rate, moment))
+        self.step += 1
+        if self.step % self.epoch_steps == 0:
+            self.curve.append((float(np.mean(self.losses)), self.accuracy()))
+
+    def accuracy(self) -> float:
+        """Share of the test images whose largest score is their label's; 0 if there are none."""
+        images, right = self.data.test_x, 0
+        next_ = Moment(self.step, self.steps)
+        pruned = [layer.rule.prune(layer.weights, next_) for layer in self.layers]
+        for at in range(0, len(images), AT_ONCE):
+            scores = forward(self.layers, pruned, images[at : at + AT_ONCE]).values[-1]
+            best = scores.reshape(len(scores), -1).argmax(axis=1)
+            right += int((best == self.data.test_y[at : at + AT_ONCE]).sum())
+        return right / max(1, len(images))
+
+
 def train(
     data: Dataset,
     recipe: Recipe | None = None,
@@ -124,23 +166,12 @@ def train(
 
     Raises `FormatError` for images that the architecture is not for.
     """
-    recipe = recipe or Recipe()
-    rng = np.random.default_rng(recipe.seed)
-    layers = _initial(data, recipe, rng)
-    learning = [Learning.of(layer, recipe) for layer in layers]
-    step, steps = 0, recipe.epochs * -(-len(data.train_x) // recipe.batch)
-    for epoch in range(recipe.epochs):
-        rate = recipe.rate * (1 + np.cos(np.pi * epoch / recipe.epochs)) / 2
-        order = rng.permutation(len(data.train_x))
-        losses = []
-        for start in range(0, len(order), recipe.batch):
-            chosen = order[start : start + recipe.batch]
-            batch = data.train_x[chosen], data.train_y[chosen]
-            losses.append(_step(layers, learning, *batch, recipe, rate, Moment(step, steps)))
-            step += 1
-        if on_epoch:
-            on_epoch(epoch, float(np.mean(losses)))
-    return layers
+    training = Training.begun(data, recipe or Recipe())
+    while not training.done:
+        training.advance()
+        if on_epoch and training.step % training.epoch_steps == 0:
+            on_epoch(len(training.curve) - 1, training.curve[-1][0])
+    return training.layers
 
 
 def _initial(data: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[Layer]:
@@ -198,9 +229,9 @@ def _step(
 ) -> float:
     """One step on the cross-entropy; returns the loss before it."""
     pruned = [layer.rule.prune(layer.weights, moment) for layer in layers]
-    passed = _forward(layers, pruned, x)
-    loss, gradient = _cross_entropy(passed.values[-1].reshape(len(x), -1), y)
-    gradients = _backward(layers, pruned, passed, gradient)
+    passed = forward(layers, pruned, x)
+    loss, gradient = cross_entropy(passed.values[-1].reshape(len(x), -1), y)
+    gradients = backward(layers, pruned, passed, gradient)
     for i, (layer, learns) in enumerate(zip(layers, learning, strict=True)):
         dw = passed.taken[i].T @ layer.rule.samples(gradients[i], moment)
         dw = dw + recipe.decay * layer.weights
@@ -210,64 +241,3 @@ def _step(
         layer.rule.updated(learns.weights, moment)
         learns.saw(pruned[i].mask)
     return loss
-
-
-@dataclass
-class Passed:
-    """What a forward pass leaves for the way back."""
-
-    values: list[np.ndarray]
-    """The images of the input, and those that each layer makes."""
-    taken: list[np.ndarray]
-    """The rows of images that each layer multiplies."""
-    full: list[np.ndarray]
-    """What each layer pools."""
-
-
-def _forward(layers: list[Layer], pruned: list[Pruned], x: np.ndarray) -> Passed:
-    passed = Passed([x], [], [])
-    for i, (layer, used) in enumerate(zip(layers, pruned, strict=True)):
-        stage = layer.stage
-        images = passed.values[-1].reshape(len(x), stage.height, stage.width, -1)
-        passed.taken.append(stages.rows(images, stage.kernel))
-        out = passed.taken[-1] @ used.forward + layer.bias
-        out = out.reshape(len(x), *stage.out, -1)
-        if stage.add is not None:
-            out += passed.values[stage.add + 1]
-        passed.full.append(np.maximum(out, 0) if i < len(layers) - 1 else out)
-        passed.values.append(stages.pooled(passed.full[-1], stage.pool))
-    return passed
-
-
-def _cross_entropy(scores: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
-    """The mean loss of a batch, and what it changes by with the scores."""
-    scores = scores - scores.max(axis=1, keepdims=True)
-    chance = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    loss = -np.log(chance[np.arange(len(y)), y] + 1e-12).mean()
-    chance[np.arange(len(y)), y] -= 1
-    return float(loss), chance / len(y)
-
-
-def _backward(
-    layers: list[Layer], pruned: list[Pruned], passed: Passed, gradient: np.ndarray
-) -> list[np.ndarray]:
-    """The gradient of each layer's sums, rows of pixels."""
-    count = len(gradient)
-    onward: list = [*[0.0] * len(layers), gradient]
-    """Of each layer's images: of those that are added to another layer's, a sum."""
-    made: list[np.ndarray] = [np.empty(0)] * len(layers)
-    for i in reversed(range(len(layers))):
-        stage, rule = layers[i].stage, layers[i].rule
-        out = onward[i + 1].reshape(passed.values[i + 1].shape)
-        gradient = stages.unpooled(out, passed.full[i], stage.pool)
-        if i < len(layers) - 1:
-            gradient = gradient * (passed.full[i] > 0)
-        if stage.add is not None:
-            onward[stage.add + 1] = onward[stage.add + 1] + gradient
-        made[i] = gradient.reshape(-1, gradient.shape[-1])
-        if i:
-            images = passed.values[i].reshape(count, stage.height, stage.width, -1)
-            errors = rule.errors(made[i].reshape(count, -1, made[i].shape[1]))
-            taps = errors.reshape(made[i].shape) @ pruned[i].backward.T
-            onward[i] = onward[i] + stages.images_of(taps, stage.kernel, images.shape)
-    return made

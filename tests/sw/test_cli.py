@@ -63,7 +63,7 @@ def test_what_cannot_be_written_is_said_in_a_line(heddle, monkeypatch):
     monkeypatch.setattr(
         "heddle.sw.cli.options.open_device", lambda *_, **__: long_work.append("run")
     )
-    monkeypatch.setattr(trainer, "train", lambda *_: long_work.append("train"))
+    monkeypatch.setattr(trainer.Training, "advance", lambda _: long_work.append("train"))
     for *arguments, words in (
         ("run", "--device", "model", "--out", "file", "into the folder file (File exists)"),
         ("run", "--device", "model", "--out", "file/x", "into the folder file/x (Not a dir"),
@@ -151,7 +151,7 @@ def test_a_network_of_another_format_is_refused(heddle):
 
 @pytest.mark.parametrize("nm", ["0:8", "2:3", "2:16", "0:0", "9:8"])
 def test_patterns_that_make_no_network_are_refused_before_training(heddle, monkeypatch, nm):
-    monkeypatch.setattr(trainer, "train", Mock(side_effect=AssertionError("it trains")))
+    monkeypatch.setattr(trainer.Training, "advance", Mock(side_effect=AssertionError("it trains")))
     code, text = heddle("train", "--nm", nm, "--out", "folder/network.safetensors")
     words = "keeps no weight" if nm == "0:8" else "M dividing 8"
     assert code == 1 and f"{nm}" in text and words in text

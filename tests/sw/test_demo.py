@@ -12,8 +12,8 @@ from heddle.sim.golden.device import ModelTransport
 from heddle.sw.cli import results, screen
 from heddle.sw.host.device import Device
 from heddle.sw.nn import data
+from heddle.sw.nn.layers import Layer
 from heddle.sw.nn.network import Network, from_trained, shipped
-from heddle.sw.nn.trainer import Layer
 from heddle.sw.report import demo
 from heddle.sw.report import page as report
 

@@ -10,9 +10,9 @@ from heddle.hw.isa.engine_counters import engine_counters
 from heddle.sw.cli import explained, screen
 from heddle.sw.compiler.walks import Kernel
 from heddle.sw.host.device import Device
+from heddle.sw.nn.layers import Layer
 from heddle.sw.nn.network import CONVOLUTIONS, from_trained
 from heddle.sw.nn.stages import Stage
-from heddle.sw.nn.trainer import Layer
 from heddle.sw.report import engines
 from heddle.sw.transports.simulated import SimulatedTransport
 

@@ -16,10 +16,10 @@ from heddle.sw.cli import results, running, screen
 from heddle.sw.compiler.walks import Kernel
 from heddle.sw.host.device import Device
 from heddle.sw.nn import data
+from heddle.sw.nn.layers import Layer
 from heddle.sw.nn.network import CONVOLUTIONS, Network, from_trained
 from heddle.sw.nn.programs import NetworkProgram
 from heddle.sw.nn.stages import Stage
-from heddle.sw.nn.trainer import Layer
 from heddle.sw.report import demo, page, programs
 
 QUIET = Console(file=io.StringIO())

@@ -11,9 +11,9 @@ from heddle.sw.errors import FormatError, PrecisionWarning
 from heddle.sw.host.device import Device
 from heddle.sw.nn import data, trainer
 from heddle.sw.nn.data import Dataset
+from heddle.sw.nn.layers import Layer
 from heddle.sw.nn.network import golden
 from heddle.sw.nn.quantise import quantise_network
-from heddle.sw.nn.trainer import Layer
 
 W = np.array([[127.0, -254, 0], [1, 4, 0]])
 

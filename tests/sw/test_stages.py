@@ -12,9 +12,10 @@ from heddle.sw.compiler.walks import Kernel, as_matrix
 from heddle.sw.errors import FormatError
 from heddle.sw.nn import stages, trainer
 from heddle.sw.nn.data import Dataset
+from heddle.sw.nn.layers import Layer
 from heddle.sw.nn.network import Network, from_trained
 from heddle.sw.nn.stages import Stage
-from heddle.sw.nn.trainer import Layer, Learning, Recipe
+from heddle.sw.nn.trainer import Learning, Recipe
 
 KERNELS = [
     Kernel((1, 1)),

@@ -7,9 +7,10 @@ import pytest
 
 from heddle.sw.nn import trainer
 from heddle.sw.nn.data import Dataset
+from heddle.sw.nn.layers import Layer
 from heddle.sw.nn.optimisers import Sgd
 from heddle.sw.nn.recipes import RECIPES
-from heddle.sw.nn.trainer import Layer, Learning, Recipe
+from heddle.sw.nn.trainer import Learning, Recipe
 
 RATE, DECAY, PULL, MOMENTUM = 0.5, 0.01, 0.1, 0.75
 

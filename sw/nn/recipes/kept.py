@@ -23,6 +23,7 @@ class Kept(Bdwp):
     """The share of the steps before the mask is frozen."""
 
     SPARSE: ClassVar[tuple[str, ...]] = ("FF", "BP", "WU")
+    STATE: ClassVar[tuple[str, ...]] = ("frozen",)
     SOURCE: ClassVar[str] = "SLoPe's masks, chosen by BDWP"
 
     def __post_init__(self):

@@ -58,6 +58,8 @@ class Rule:
     SPARSE: ClassVar[tuple[str, ...]] = ()
     """Which of a step's products have a sparse operand: FF, BP, WU."""
     OPTIMISER: ClassVar[str] = "sgd"
+    STATE: ClassVar[tuple[str, ...]] = ()
+    """Attributes that a checkpoint keeps: what it remembers."""
     SOURCE: ClassVar[str] = ""
 
     def prune(self, weights: np.ndarray, moment: Moment) -> Pruned:

@@ -18,17 +18,18 @@ class SSte(Mvue):
     then stays. Gradients go straight through; that of the weights is drawn as `Mvue` does."""
 
     SPARSE: ClassVar[tuple[str, ...]] = ("FF", "WU")
+    STATE: ClassVar[tuple[str, ...]] = ("beta",)
     SOURCE: ClassVar[str] = "Hu et al., NeurIPS 2024"
 
     def __post_init__(self):
-        self.beta: np.float32 | None = None
+        self.beta: float | None = None
 
     def prune(self, weights: np.ndarray, moment: Moment) -> Pruned:
         soft = self._soft(weights)
         if self.beta is None:
             among = float((soft * soft).sum())
-            self.beta = np.float32(float((weights * soft).sum()) / among if among else 1)
-        made = soft * self.beta
+            self.beta = float((weights * soft).sum()) / among if among else 1.0
+        made = soft * np.float32(self.beta)
         return Pruned(made, made, made != 0)
 
     def _soft(self, weights: np.ndarray) -> np.ndarray:

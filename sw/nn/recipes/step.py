@@ -1,7 +1,6 @@
 """STEP: Lu et al., STEP: Learning N:M Structured Sparsity Masks from Scratch with Precondition,
 ICML 2023."""
 
-from collections import deque
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -21,11 +20,13 @@ class Step(SrSte):
     those of SR-STE."""
 
     OPTIMISER: ClassVar[str] = "adam"
+    STATE: ClassVar[tuple[str, ...]] = ("masked", "changes")
     SOURCE: ClassVar[str] = "Lu et al., ICML 2023"
 
     def __post_init__(self):
         self.masked = False
-        self._changes: deque[float] = deque()
+        self.changes: np.ndarray = np.zeros(0)
+        """Of the mean of squares, with the last steps."""
 
     def prune(self, weights: np.ndarray, moment: Moment) -> Pruned:
         if self.masked or moment.share >= 1:
@@ -35,12 +36,9 @@ class Step(SrSte):
     def updated(self, optimiser: Optimiser, moment: Moment) -> None:
         if self.masked or not isinstance(optimiser, Adam):
             return
-        self._changes.append(optimiser.changed)
         window = round(1 / (1 - optimiser.betas[1]))
-        if len(self._changes) > window:
-            self._changes.popleft()
-        mean = sum(self._changes) / len(self._changes)
-        settled = len(self._changes) == window and mean < optimiser.tiny
+        self.changes = np.append(self.changes, optimiser.changed)[-window:]
+        settled = len(self.changes) == window and self.changes.mean() < optimiser.tiny
         done = (moment.step + 1) / moment.steps
         if done >= LATEST or done >= EARLIEST and settled:
             self.masked = optimiser.frozen = True

@@ -62,16 +62,17 @@ class Transposable(Rule):
     every: int = 40
 
     SPARSE: ClassVar[tuple[str, ...]] = ("FF", "BP")
+    STATE: ClassVar[tuple[str, ...]] = ("mask",)
     SOURCE: ClassVar[str] = "Hubara et al., NeurIPS 2021"
 
     def __post_init__(self):
-        self._mask: np.ndarray | None = None
+        self.mask: np.ndarray | None = None
 
     def prune(self, weights: np.ndarray, moment: Moment) -> Pruned:
-        if self._mask is None or moment.step % self.every == 0 and moment.step < moment.steps:
-            self._mask = self.both(weights)
-        kept = weights * self._mask
-        return Pruned(kept, kept, self._mask)
+        if self.mask is None or moment.step % self.every == 0 and moment.step < moment.steps:
+            self.mask = self.both(weights)
+        kept = weights * self.mask
+        return Pruned(kept, kept, self.mask)
 
     def both(self, weights: np.ndarray) -> np.ndarray:
         """The mask of weights [K, C], which need not be whole blocks."""

@@ -1,0 +1,125 @@
+"""A training in a file, from which it goes on with the same bits (docs/format.md has the file)."""
+
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import FormatError
+from . import container
+from .data import Dataset
+from .trainer import Recipe, Training
+
+KIND = "training"
+"""Of the notes' entry."""
+
+
+def save(path: str | Path, training: Training) -> None:
+    """Write `training` to `path`: whole, or what was there stays.
+
+    Raises `DataError` if the file cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {
+        "order": training.order,
+        "losses": np.array(training.losses, np.float64),
+        "curve": np.array(training.curve, np.float64).reshape(-1, 2),
+    }
+    for name, part in _parts(training):
+        for attribute in part.STATE:
+            if (value := getattr(part, attribute)) is not None:
+                arrays[f"{name}.{attribute}"] = np.asarray(value)
+    for i, (layer, learning) in enumerate(zip(training.layers, training.learning, strict=True)):
+        arrays |= {f"{i}.weights": layer.weights, f"{i}.bias": layer.bias}
+        arrays[f"{i}.churn"] = np.array(learning.churn, np.int64)
+        if learning.mask is not None:
+            arrays[f"{i}.mask"] = learning.mask
+    notes = {
+        "recipe": asdict(training.recipe),
+        "data": fingerprint(training.data),
+        "step": training.step,
+        "rng": training.rng.bit_generator.state,
+    }
+    container.save(path, {}, arrays, {KIND: notes})
+
+
+def load(path: str | Path, data: Dataset, recipe: Recipe) -> Training:
+    """The training that was saved, with `data` and by `recipe`.
+
+    Raises `FormatError` for a file that is missing, damaged or of another kind, and for a training
+    with other data or by another recipe.
+    """
+    _, arrays, notes = container.load(path)
+    if not isinstance(known := notes.get(KIND), dict):
+        raise FormatError(f"{path} holds no training; name another file, or remove it")
+    differ = _differences(known.get("recipe"), recipe)
+    if known.get("data") != fingerprint(data):
+        differ.append("the data")
+    if differ:
+        raise FormatError(
+            f"{path} is of another training ({', '.join(differ)}): train as that one did, or begin "
+            "anew with --restart"
+        )
+    training = Training.begun(data, recipe)
+    try:
+        _restore(training, arrays, known)
+    except (KeyError, TypeError, ValueError, AttributeError) as reason:
+        raise FormatError(
+            f"{path} does not fit what it says of itself ({reason!r}): begin anew with --restart"
+        ) from None
+    return training
+
+
+def fingerprint(data: Dataset) -> str:
+    """Differs when images or labels do."""
+    digest = sha256()
+    for array in (data.train_x, data.train_y, data.test_x, data.test_y):
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _differences(known: Any, recipe: Recipe) -> list[str]:
+    """Fields of the recipe that are not as in a file."""
+    wanted = asdict(recipe)
+    if not isinstance(known, dict) or set(known) != set(wanted):
+        return ["the recipe"]
+    plain = {name: list(v) if isinstance(v, tuple) else v for name, v in wanted.items()}
+    return [f"{name} {known[name]}, not {v}" for name, v in plain.items() if known[name] != v]
+
+
+def _parts(training: Training) -> list[tuple[str, Any]]:
+    """All that has a `STATE`, by the name that it has in a file."""
+    parts: list[tuple[str, Any]] = []
+    for i, (layer, learning) in enumerate(zip(training.layers, training.learning, strict=True)):
+        parts += [(f"{i}.rule", layer.rule), (f"{i}.of_weights", learning.weights)]
+        parts.append((f"{i}.of_bias", learning.bias))
+    return parts
+
+
+def _restore(training: Training, arrays: dict[str, np.ndarray], known: dict) -> None:
+    training.step = int(known["step"])
+    if not 0 <= training.step <= training.steps:
+        raise ValueError(f"step {training.step} of {training.steps}")
+    training.rng.bit_generator.state = known["rng"]
+    training.order = arrays["order"]
+    training.losses = arrays["losses"].tolist()
+    training.curve = [(loss, accuracy) for loss, accuracy in arrays["curve"].tolist()]
+    for name, part in _parts(training):
+        for attribute in part.STATE:
+            kept = arrays.get(f"{name}.{attribute}")  # what is not there was None
+            if kept is not None:
+                # Of Python's own numbers: NumPy's would make wider ones of what they meet.
+                setattr(part, attribute, kept.copy() if kept.ndim else kept.item())
+    for i, (layer, learning) in enumerate(zip(training.layers, training.learning, strict=True)):
+        _fill(layer.weights, arrays[f"{i}.weights"])
+        _fill(layer.bias, arrays[f"{i}.bias"])
+        learning.churn = arrays[f"{i}.churn"].tolist()
+        learning.mask = arrays.get(f"{i}.mask")
+
+
+def _fill(values: np.ndarray, kept: np.ndarray) -> None:
+    if (values.shape, values.dtype) != (kept.shape, kept.dtype):
+        raise ValueError(f"{kept.dtype} {kept.shape} where {values.dtype} {values.shape} are")
+    values[...] = kept
