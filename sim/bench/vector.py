@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator
 from ...hw.config import Config, preset
 from ...hw.isa.commands import Sync
 from ...hw.isa.host_stream import packet_of
+from ...sw.compiler import softmax_programs
 from ...sw.compiler import vector_programs as programs
 from ...sw.compiler.tensors import Tensor
+from ...sw.compiler.vector_program import VectorProgram
 from ...sw.host.answers import answer_of
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
@@ -39,7 +41,7 @@ def rows(only: str) -> Iterator[dict]:
             }
 
 
-def _measure(device: Device, program: programs.VectorProgram) -> tuple[int, int]:
+def _measure(device: Device, program: VectorProgram) -> tuple[int, int]:
     """Elements of what is read first, and cycles."""
     read = program.streams[0]
     assert read is not None
@@ -101,10 +103,10 @@ def _global(config: Config, images: int):
 def _softmax(config: Config, images: int):
     rows = 16 * images
     x, row, y = _tensors(config, (rows, CHANNELS, 32), (1, CHANNELS, 32), (rows, CHANNELS, 32))
-    return programs.softmax(x, row, y)
+    return softmax_programs.softmax(x, row, y)
 
 
-PROGRAMS: dict[str, Callable[[Config, int], programs.VectorProgram]] = {
+PROGRAMS: dict[str, Callable[[Config, int], VectorProgram]] = {
     "relu": _relu,
     "affine": _affine,
     "residual": _residual,

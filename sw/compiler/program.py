@@ -35,7 +35,7 @@ from .stream import Stream
 from .tensors import RawTensor, Tensor
 from .transfers import Transfer
 from .transposed import SpreadTensor
-from .vector_programs import VectorProgram
+from .vector_program import VectorProgram
 from .walks import Images, Kernel, Walk
 from .windows import Windows
 

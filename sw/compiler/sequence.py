@@ -21,7 +21,7 @@ from .packing import PackedWeights
 from .steps import Load, Sent, Setting
 from .tensors import RawTensor, Tensor
 from .transfers import Pending, Transfer
-from .vector_programs import VectorProgram
+from .vector_program import VectorProgram
 from .waits import Waits
 from .walks import Walk
 

@@ -1,9 +1,9 @@
-"""Functions that the vector unit approximates, operation by operation: exp, reciprocal, sigmoid;
-and exact sums to the nearest binary32.
+"""Functions that the vector unit approximates, operation by operation: exp, log, reciprocal,
+sigmoid; and exact sums to the nearest binary32.
 
 Each works on a register in place, with some spare ones. Sources: exp by range reduction and the
-polynomial of Cephes' `expf` (S. Moshier); the reciprocal by Newton's iteration from the line that
-is nearest to 1/t between 1/2 and 1.
+polynomial of Cephes' `expf`, log likewise by that of `logf` (S. Moshier); the reciprocal by
+Newton's iteration from the line that is nearest to 1/t between 1/2 and 1.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,13 @@ EXP = (
     *(4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1),
 )
 """``exp(r) = 1 + r + r**2 * p(r)``, the highest coefficient first."""
+LOG = (
+    *(7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1),
+    *(-1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1),
+    *(2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
+)
+"""``log(1 + r) = r - r**2 / 2 + r**3 * p(r)``, the highest coefficient first."""
+SQRT_2 = 1.41421356237309505
 LEAST, MOST = -104.0, 89.0
 """Beyond them exp is 0 or infinite."""
 FAR = 88.0
@@ -71,6 +78,38 @@ def reciprocal(code: Assembly, x: int, spare: Sequence[int]) -> None:
     code.work(Op.SCALE, x, x, power)
     code.work(Op.XOR, positive, positive, SIGN)
     code.work(Op.OR, x, x, positive)
+
+
+def log(code: Assembly, x: int, spare: Sequence[int]) -> None:
+    """``x = log(x)``, natural, of a normal number above zero, with four spare registers.
+
+    ``m * 2**e`` with m from sqrt(1/2) to sqrt(2), and Cephes' polynomial of m - 1.
+    """
+    power, square, part, test = spare[:4]
+    code.work(Op.EXPONENT, power, x)
+    code.work(Op.FROM_INT, power, power, bits(0))
+    code.work(Op.MANTISSA, x, x)
+    code.work(Op.MUL, part, x, 0.5)
+    code.work(Op.ADD, square, power, 1.0)
+    code.work(Op.LESS, test, x, SQRT_2)
+    code.work(Op.SELECT, x, x, part)
+    code.work(Op.SELECT, power, power, square)
+    code.work(Op.SUB, x, x, 1.0)
+    code.work(Op.MUL, square, x, x)
+    code.work(Op.MUL, part, x, LOG[0])
+    for number, coefficient in enumerate(LOG[1:]):
+        if number:
+            code.work(Op.MUL, part, part, x)
+        code.work(Op.ADD, part, part, coefficient)
+    code.work(Op.MUL, part, part, x)
+    code.work(Op.MUL, part, part, square)
+    code.work(Op.MUL, test, power, LN2_LOW)
+    code.work(Op.ADD, part, part, test)
+    code.work(Op.MUL, square, square, 0.5)
+    code.work(Op.SUB, part, part, square)
+    code.work(Op.ADD, x, x, part)
+    code.work(Op.MUL, power, power, LN2_HIGH)
+    code.work(Op.ADD, x, x, power)
 
 
 def sigmoid(code: Assembly, x: int, spare: Sequence[int]) -> None:

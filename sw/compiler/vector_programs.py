@@ -1,87 +1,58 @@
-"""Programs of the vector unit: pooling, residual addition, affine, activations, softmax, RAW.
+"""Programs of the vector unit: pooling, residual addition, affine, activations, RAW.
 
 Each says in which order it adds and by which operations it approximates, so that NumPy's float32
 does the same in every bit (docs/vector.md). Tensors are as `tensors` has them; columns are
 channels, and a result has FP32, FP16 or INT8 elements as its tensor says.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from ...hw.isa.descriptors import Vector
-from ...hw.isa.vector import Op, program_words, span_groups
+from ...hw.isa.vector import Op
 from ..errors import FormatError
 from . import vector_functions as functions
 from .tensors import Tensor
 from .vector import Assembly
+from .vector_program import (
+    MORE,
+    OTHER,
+    VectorProgram,
+    X,
+    Y,
+    elementwise,
+    lay,
+    over,
+    same,
+    spans_of,
+)
 from .walks import pixel_steps
-
-X, OTHER, MORE, Y = range(4)
-"""Streams: what is read, up to three, and the result."""
-
-
-@dataclass(frozen=True)
-class VectorProgram:
-    """Instructions, and what they go over."""
-
-    code: Assembly
-    spans: int
-    rows: int
-    streams: tuple[Tensor | None, ...]
-    """What each stream is; the last one is written, the others are read."""
-
-    @property
-    def content(self) -> bytes:
-        """What must lie in tensor memory, whole words."""
-        return self.code.content()
-
-    @property
-    def reads(self) -> list[range]:
-        """Words that are read, but for the program itself."""
-        return [_words(tensor) for tensor in self.streams[:Y] if tensor is not None]
-
-    @property
-    def writes(self) -> list[range]:
-        result = self.streams[Y]
-        return [] if result is None else [_words(result)]
-
-    def program(self, address: int) -> range:
-        """The words of the program, if it lies at word `address`."""
-        words = program_words(self.code.config, len(self.code.instructions))
-        return range(address, address + words)
-
-    def command(self, address: int, waits: int = 0) -> Vector:
-        """The command that runs the program that lies at word `address`."""
-        streams = [(t.address, t.words) if t is not None else (0, 0) for t in self.streams]
-        return self.code.command(address, self.spans, self.rows, streams, waits)
 
 
 def convert(x: Tensor, y: Tensor) -> VectorProgram:
     """``y = x``, rounded once to nearest even; INT8 saturates."""
-    code = _elementwise(x, y)
+    code = elementwise(x, y)
     code.load(0, X)
-    return _over(code, y, x)
+    return over(code, y, x)
 
 
 def relu(x: Tensor, y: Tensor) -> VectorProgram:
     """``y = max(x, +0)``: of -0 it makes +0."""
-    code = _elementwise(x, y)
+    code = elementwise(x, y)
     code.load(0, X)
     code.work(Op.MAX, 0, 0, 0.0)
-    return _over(code, y, x)
+    return over(code, y, x)
 
 
 def affine(x: Tensor, scale: Tensor, shift: Tensor, y: Tensor, then_relu: bool) -> VectorProgram:
     """``y = relu?(x * scale + shift)``, with a `scale` and a `shift` for each channel: tensors of
     one row."""
-    code = _elementwise(x, y)
+    code = elementwise(x, y)
     for stream, row in ((OTHER, scale), (MORE, shift)):
         if (row.rows, row.columns) != (1, x.columns):
             raise FormatError(
                 f"a scale and a shift for each of {x.columns} channels are tensors of 1 x "
                 f"{x.columns} elements, not {row.rows} x {row.columns}"
             )
-        _stream(code, stream, row, (0, 0, 0))
+        lay(code, stream, row, (0, 0, 0))
     code.load(0, X)
     code.load(1, OTHER)
     code.load(2, MORE)
@@ -89,16 +60,16 @@ def affine(x: Tensor, scale: Tensor, shift: Tensor, y: Tensor, then_relu: bool) 
     code.work(Op.ADD, 0, 0, 2)
     if then_relu:
         code.work(Op.MAX, 0, 0, 0.0)
-    return _over(code, y, x, scale, shift)
+    return over(code, y, x, scale, shift)
 
 
 def residual(
     x: Tensor, other: Tensor, y: Tensor, scales: tuple[float, float], then_relu: bool
 ) -> VectorProgram:
     """``y = relu?(x * scales[0] + other * scales[1])``."""
-    code = _elementwise(x, y)
-    _same(x, other)
-    _stream(code, OTHER, other)
+    code = elementwise(x, y)
+    same(x, other)
+    lay(code, OTHER, other)
     code.load(0, X)
     code.load(1, OTHER)
     for register, scale in enumerate(scales):
@@ -107,15 +78,15 @@ def residual(
     code.work(Op.ADD, 0, 0, 1)
     if then_relu:
         code.work(Op.MAX, 0, 0, 0.0)
-    return _over(code, y, x, other)
+    return over(code, y, x, other)
 
 
 def sigmoid(x: Tensor, y: Tensor) -> VectorProgram:
     """``y = 1 / (1 + exp(-x))`` (`vector_functions.sigmoid`)."""
-    code = _elementwise(x, y)
+    code = elementwise(x, y)
     code.load(0, X)
     functions.sigmoid(code, 0, (1, 2, 3, 4))
-    return _over(code, y, x)
+    return over(code, y, x)
 
 
 def max_pool(
@@ -157,8 +128,8 @@ def global_average(x: Tensor, y: Tensor, pixels: int) -> VectorProgram:
             f"{y.rows * pixels} x {y.columns} elements, not {x.rows} x {x.columns}"
         )
     code = Assembly(x.config)
-    _stream(code, X, x, (pixels, 1, 1))
-    _stream(code, Y, y)
+    lay(code, X, x, (pixels, 1, 1))
+    lay(code, Y, y)
     code.load(0, X, rows=1)
     if pixels > 1:
         code.loop(pixels - 1)
@@ -166,61 +137,7 @@ def global_average(x: Tensor, y: Tensor, pixels: int) -> VectorProgram:
         code.work(Op.ADD, 0, 0, 1)
         code.end()
     code.work(Op.MUL, 0, 0, 1 / pixels)
-    return _over(code, y, x)
-
-
-def softmax(x: Tensor, channels: Tensor, y: Tensor) -> VectorProgram:
-    """``y = exp(x - max) / sum`` of each row.
-
-    `channels` is one row of FP32: 0 for a channel that counts, -infinity for one that only fills
-    the row. Sums are M interleaved ones, over elements i, i + M, …, which are then added in pairs
-    M/2 apart, M/4, … 1 apart. exp and 1 / sum are those of `vector_functions`.
-    """
-    _same(x, y)
-    if (channels.rows, channels.columns) != (1, x.columns):
-        raise FormatError(f"which of {x.columns} channels count is a tensor of 1 x {x.columns}")
-    code, spans = Assembly(x.config), _spans(x)
-    _stream(code, X, x)
-    _stream(code, OTHER, channels, (0, 0, 0))
-    _stream(code, Y, y)
-    largest, total, value, inverse = 0, 1, 2, 3
-    spare = (4, 5, 6, 7)
-
-    def each() -> Iterator[int]:
-        """For each span of a row: `value` is its elements, -infinity where none counts."""
-        code.seek(X)
-        code.seek(OTHER)
-        code.loop(spans)
-        code.load(value, X, spans=1)
-        code.load(spare[0], OTHER, spans=1)
-        code.work(Op.ADD, value, value, spare[0])
-        yield value
-        code.end()
-
-    def over_all(op: Op, register: int):
-        apart = x.config.group // 2
-        while apart:
-            code.work(op, register, register, register, exchange=apart)
-            apart //= 2
-
-    code.work(Op.COPY, largest, b=float("-inf"))
-    for _ in each():
-        code.work(Op.MAX, largest, largest, value)
-    over_all(Op.MAX, largest)
-    code.work(Op.COPY, total, b=0.0)
-    for _ in each():
-        code.work(Op.SUB, value, value, largest)
-        functions.exp(code, value, spare)
-        code.work(Op.ADD, total, total, value)
-    over_all(Op.ADD, total)
-    code.work(Op.COPY, inverse, b=total)
-    functions.reciprocal(code, inverse, spare)
-    for _ in each():
-        code.work(Op.SUB, value, value, largest)
-        functions.exp(code, value, spare)
-        code.work(Op.MUL, value, value, inverse)
-        code.store(Y, value, spans=1)
-    return VectorProgram(code, 1, y.rows, (x, channels, None, y))
+    return over(code, y, x)
 
 
 def from_raw(planes: Sequence[Tensor], y: Tensor, unit_log2: int) -> VectorProgram:
@@ -242,16 +159,16 @@ def from_raw(planes: Sequence[Tensor], y: Tensor, unit_log2: int) -> VectorProgr
             "exact sums are four tensors of 32-bit limbs of one shape, one behind the other at "
             f"equal distances that are a multiple of a window's {first.groups} words"
         )
-    _same(first, y)
+    same(first, y)
     rows = apart // first.groups * first.config.lanes
     whole = Tensor(first.config, first.address, 3 * rows + first.rows, first.columns, 32)
     code = Assembly(first.config)
-    _stream(code, X, whole)
-    _stream(code, Y, y)
+    lay(code, X, whole)
+    lay(code, Y, y)
     for limb in range(4):
         code.load(limb, X, rows=rows)
     functions.nearest(code, (0, 1, 2, 3), (4, 5, 6, 7), unit_log2)
-    return _over(code, y, whole)
+    return over(code, y, whole)
 
 
 def spread(
@@ -285,13 +202,13 @@ def spread(
     code = Assembly(x.config)
     steps = pixel_steps(image, size, stride)
     code.shape(wide, high)
-    _stream(code, X, x)
-    _stream(code, Y, y, steps)
+    lay(code, X, x)
+    lay(code, Y, y, steps)
     start = above * columns + left
     code.load(0, X)
     if mask is not None:
-        _same(mask, y)
-        _stream(code, OTHER, mask, steps)
+        same(mask, y)
+        lay(code, OTHER, mask, steps)
         code.seek(OTHER, rows=start)
         code.load(1, OTHER)
         code.work(Op.COPY, 2, b=0.0)
@@ -301,7 +218,7 @@ def spread(
     code.store(Y, 0)
     beside = [] if mask is None else [mask]
     streams = (x, *beside, *[None] * (Y - 1 - len(beside)), y)
-    return VectorProgram(code, _spans(y), x.rows, streams)
+    return VectorProgram(code, spans_of(y), x.rows, streams)
 
 
 def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, abreast: int, op: Op) -> VectorProgram:
@@ -325,17 +242,17 @@ def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, abreast: int, op: Op
     _, to_line, to_block = steps
     if abreast == 1:
         code.shape(columns_out, lines_out)
-        _stream(code, X, x, steps)
+        lay(code, X, x, steps)
     elif to_block == to_line:
         # Images take turns; a step leads from the last one of a pixel to the first one of the next.
         code.shape(abreast, columns_out)
-        _stream(code, X, x, (1, *(pixels * abreast - abreast + 1 for pixels in (stride, to_line))))
+        lay(code, X, x, (1, *(pixels * abreast - abreast + 1 for pixels in (stride, to_line))))
     else:
         raise FormatError(
             f"pooling by {high} x {wide}, stride {stride}, leaves lines of {lines} over: "
             "with images abreast it must not"
         )
-    _stream(code, Y, y)
+    lay(code, Y, y)
     for number in range(high * wide):
         # To the right, and from a line's last pixel to the next line's first.
         further = 1 if (number + 1) % wide else columns - wide + 1
@@ -344,47 +261,4 @@ def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, abreast: int, op: Op
             code.work(op, 0, 0, 1)
     if op is Op.ADD:
         code.work(Op.MUL, 0, 0, 1 / (high * wide))
-    return _over(code, y, x)
-
-
-def _elementwise(x: Tensor, y: Tensor) -> Assembly:
-    _same(x, y)
-    code = Assembly(x.config)
-    _stream(code, X, x)
-    _stream(code, Y, y)
-    return code
-
-
-def _over(code: Assembly, y: Tensor, *read: Tensor) -> VectorProgram:
-    """Register 0 is the result; over all its spans, one after another."""
-    code.store(Y, 0)
-    streams = (*read, *[None] * (Y - len(read)), y)
-    return VectorProgram(code, _spans(y), y.rows, streams)
-
-
-def _same(x: Tensor, y: Tensor) -> None:
-    if (x.rows, x.columns) != (y.rows, y.columns):
-        raise FormatError(
-            f"tensors of {x.rows} x {x.columns} and {y.rows} x {y.columns} elements have not the "
-            "same shape"
-        )
-
-
-def _spans(tensor: Tensor) -> int:
-    """Of a row."""
-    return -(-tensor.columns // tensor.config.group)
-
-
-def _stream(code: Assembly, number: int, tensor: Tensor, steps: Sequence[int] = (1, 1, 1)) -> None:
-    """How a tensor lies. Raises `FormatError` if its rows have not whole spans."""
-    size = tensor.bits // 8
-    code.stream(number, size, tensor.groups, steps)
-    if tensor.groups != _spans(tensor) * span_groups(tensor.config, size):
-        raise FormatError(
-            f"rows of {tensor.columns} elements of {tensor.bits} bits end within a span of "
-            f"{tensor.config.group}: give the tensor a multiple of {tensor.config.group} columns"
-        )
-
-
-def _words(tensor: Tensor) -> range:
-    return range(tensor.address, tensor.address + tensor.words)
+    return over(code, y, x)

@@ -11,11 +11,13 @@ from heddle.hw.isa.codes import Flag
 from heddle.hw.isa.commands import Sync
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler import softmax_programs, update_programs
 from heddle.sw.compiler import vector_programs as programs
 from heddle.sw.compiler.packing import pack
 from heddle.sw.compiler.program import Builder
 from heddle.sw.compiler.settings import settings_of
 from heddle.sw.compiler.tensors import Tensor
+from heddle.sw.compiler.vector_program import VectorProgram
 from heddle.sw.errors import FormatError
 from heddle.sw.host import programs as host_programs
 from heddle.sw.host.answers import answer_of
@@ -54,7 +56,7 @@ class Memory:
         words = self.device.read_memory(tensor.address, tensor.words)
         return tensor.from_words(words).view(DTYPES[tensor.bits])
 
-    def run(self, program: programs.VectorProgram) -> None:
+    def run(self, program: VectorProgram) -> None:
         device = self.device
         device.write_memory(self.top, program.content)
         packets = [
@@ -222,10 +224,91 @@ def test_softmax(device, classes):
     values[:, :classes] = rng.standard_normal((7, classes)) * 20
     channels = np.where(np.arange(whole) < classes, 0, -np.inf).astype(f32)[None]
     x, counts, y = memory.put(values), memory.put(channels), memory.tensor(7, whole)
-    memory.run(programs.softmax(x, counts, y))
+    memory.run(softmax_programs.softmax(x, counts, y))
     got = memory.get(y)
     assert (bits(got[:, :classes]) == bits(softmax(values[:, :classes], 8))).all()
     assert (bits(got[:, classes:]) == 0).all()
+
+
+def log(x: np.ndarray) -> np.ndarray:
+    """Cephes' logf."""
+    mantissa, power = np.frexp(x)  # from 1/2 to 1
+    mantissa, power = mantissa * f32(2), power - 1
+    low = mantissa < f32(np.sqrt(2))
+    r = np.where(low, mantissa, mantissa * f32(0.5)) - f32(1)
+    e = np.where(low, power, power + 1).astype(f32)
+    z, p = r * r, np.full_like(r, f32(7.0376836292e-2))
+    for coefficient in (
+        *(-1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1),
+        *(-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1),
+    ):
+        p = p * r + f32(coefficient)
+    y = p * r * z + e * f32(-2.12194440e-4) - z * f32(0.5)
+    return (r + y) + e * f32(0.693359375)
+
+
+def interleaved(values: np.ndarray, group: int = 8) -> np.ndarray:
+    """Sums of rows as programs form them, [rows, 1]."""
+    sums = np.zeros((len(values), group), f32)
+    for at in range(0, values.shape[1], group):
+        sums = sums + values[:, at : at + group]
+    while sums.shape[1] > 1:
+        half = sums.shape[1] // 2
+        sums = sums[:, :half] + sums[:, half:]
+    return sums
+
+
+def scores(rng, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and targets, filled up to whole groups."""
+    whole = -(-classes // 8) * 8
+    values = np.full((rows, whole), 77, f32)
+    values[:, :classes] = rng.standard_normal((rows, classes)) * 10
+    targets = np.full((rows, whole), -np.inf, f32)
+    targets[:, :classes] = np.eye(classes)[rng.integers(classes, size=rows)]
+    return values, targets
+
+
+@pytest.mark.parametrize("classes", [10, 8, 3, 40])
+def test_cross_entropy_and_its_gradient(device, classes):
+    rng, memory, factor = np.random.default_rng(8), Memory(device), 1024 / 7
+    values, targets = scores(rng, 7, classes)
+    x, t = memory.put(values), memory.put(targets)
+    dx, loss = memory.tensor(*values.shape, 16), memory.tensor(7, 8)
+    memory.run(softmax_programs.loss_gradient(x, t, dx, factor))
+    chances, hot = softmax(values[:, :classes], 8), targets[:, :classes]
+    got = memory.get(dx)
+    assert (bits(got[:, :classes]) == bits(stored((chances - hot) * f32(factor), 16))).all()
+    assert not got[:, classes:].any()
+    memory.run(softmax_programs.cross_entropy(x, t, loss))
+    inside = np.where(targets < 0, -np.inf, values).astype(f32)
+    below = inside - inside.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        picked = np.where(targets > 0, below * targets, f32(0))
+    wanted = log(interleaved(exp(below))) - interleaved(picked)
+    assert (bits(memory.get(loss)) == bits(np.tile(wanted, 8))).all()
+
+
+def test_an_update(device):
+    """Momentum and descent in place, one operation after another; v and w are FP32 of any size."""
+    rng, memory = np.random.default_rng(9), Memory(device)
+    shape = 9, 24
+    gradient, weights, speed = ((rng.standard_normal(shape) * 3).astype(f32) for _ in range(3))
+    dw, w, v = memory.put(gradient), memory.put(weights), memory.put(speed)
+    memory.run(update_programs.momentum(dw, w, v, 0.9, 5e-4))
+    speed = speed * f32(0.9) + (gradient + weights * f32(5e-4))
+    assert (bits(memory.get(v)) == bits(speed)).all()
+    memory.run(update_programs.descent(w, v, 0.1))
+    assert (bits(memory.get(w)) == bits(weights - speed * f32(0.1))).all()
+    assert (bits(memory.get(dw)) == bits(gradient)).all()
+
+
+def test_targets_of_another_shape(device):
+    memory = Memory(device)
+    x, t, loss = memory.tensor(4, 8), memory.tensor(3, 8), memory.tensor(4, 16)
+    with pytest.raises(FormatError, match="have not the same shape"):
+        softmax_programs.cross_entropy(x, t, loss)
+    with pytest.raises(FormatError, match="losses of 4 rows are a tensor of 4 x 8"):
+        softmax_programs.cross_entropy(x, x, loss)
 
 
 def test_how_far_off():
@@ -248,6 +331,8 @@ def test_how_far_off():
     assert error.max() < 3e-7
     # What is far below the maximum loses places when that is subtracted.
     assert (error / exact < 4e-7 - below * 2.0**-24).all()
+    sums = np.linspace(1, 4096, 300_001).astype(f32)
+    assert np.abs(log(sums) - np.log(sums.astype(np.float64))).max() < 5e-7
 
 
 def test_exact_sums(device):
