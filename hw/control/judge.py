@@ -8,7 +8,17 @@ from ..config import HEADER_BYTES, INSTRUCTION_BYTES, Config
 from ..copy.rows import ceiling
 from ..isa.codes import Opcode, Status, Target
 from ..isa.commands import ALL_COLUMNS, ColumnSettings, Load, Read, Run, Side, Write
-from ..isa.descriptors import COPY_BYTES, FILL_SETTINGS, Copy, Dense, Fill, Image, Rows, Vector
+from ..isa.descriptors import (
+    COPY_BYTES,
+    FILL_BIASES,
+    FILL_SETTINGS,
+    Copy,
+    Dense,
+    Fill,
+    Image,
+    Rows,
+    Vector,
+)
 from ..isa.maps import address_bits
 from ..isa.vector import MOST_INSTRUCTIONS, STREAMS
 from ..layouts.stream import FIELDS, HEADER
@@ -185,13 +195,18 @@ class Judge(wiring.Component):
                 outside = Mux(words.external, self._beyond_external(first, count), outside)
             wrong[kind.__name__] = outside | (count == 0)
         fill = view(Fill, self.header)
-        wrong["settings_fill"] = (fill.target == FILL_SETTINGS) & (
+        settings = fill.target == FILL_SETTINGS
+        if config.training:
+            settings |= fill.target == FILL_BIASES
+        wrong["settings_fill"] = settings & (
             (fill.address >= config.settings_entries)
             | (fill.count == 0)
             | (fill.count > config.columns)
         )
         known = (fill.target != Target.ACTIVATIONS) & (fill.target <= max(Target))
         wrong["unfilled"] = ~known & (fill.target != FILL_SETTINGS)
+        if config.training:
+            wrong["unfilled"] &= fill.target != FILL_BIASES
         some = fill.index_words != 0
         wrong["indices"] = some & (fill.target != Target.VALUES)
         wrong[Fill.__name__] |= some & self._beyond(fill.indices, fill.index_words)

@@ -11,7 +11,7 @@ from ..copy.host_words import HostWords
 from ..formats import ROUNDED, OutputFormat
 from ..isa.codes import Opcode
 from ..isa.commands import Read, Run, Side, Write
-from ..isa.descriptors import FILL_SETTINGS, Copy, Dense, Fill, Image, Rows, Vector
+from ..isa.descriptors import FILL_BIASES, FILL_SETTINGS, Copy, Dense, Fill, Image, Rows, Vector
 from ..isa.engines import PLACES, WAITS_BITS, Engine
 from ..isa.header import WAITS_AT
 from ..layouts.array import RUN
@@ -141,6 +141,7 @@ class TensorCommands(wiring.Component):
             wanted.indices.address.eq(fill.indices),
             wanted.indices.count.eq(fill.index_words),
             wanted.settings.eq(fill.target == FILL_SETTINGS),
+            *([wanted.biases.eq(fill.target == FILL_BIASES)] if self.config.training else []),
             walk.is_image.eq(is_image),
             self.states.eq(dispatcher.states),
             self.working.eq(dispatcher.working.any()),

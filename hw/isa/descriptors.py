@@ -13,6 +13,11 @@ FILL_SETTINGS = 4
 What it brings is for each column its scale, exponent and bias, as `ColumnSettings` has them."""
 SETTING_BYTES = 16
 """Of such a column."""
+FILL_BIASES = 5
+"""The target of a FILL that brings biases alone, on a device for training: the first lane's
+elements of the words, binary32, become the columns' biases in the sum's unit, to nearest even, with
+a scale of 1. What is not finite or does not fit becomes 0, and raises `Flag.FAULT`."""
+BIAS_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Fill(CommandHeader):
 
     opcode = Opcode.FILL
     target: int = bits(16)
-    """A `Target`, but not the activations; or `FILL_SETTINGS`."""
+    """A `Target`, but not the activations; or `FILL_SETTINGS`, `FILL_BIASES`."""
     address: int = bits(16)
     count: int = bits(16)
     source: int = bits(32)

@@ -45,11 +45,11 @@ def WRITE_PORT(config: Config) -> wiring.Signature:
 
 def FILL(config: Config) -> data.StructLayout:
     """A FILL command, checked, on its way to the filler; of `settings` or to its target. Or, for
-    training, a DENSE: `pitch` and `groups` are its own."""
+    training, of `biases`, or a DENSE: `pitch` and `groups` are its own."""
     training = {}
     if config.training:
         own = {name: DENSE(config).members[name] for name in ("pitch", "groups")}
-        training = {"dense": 1, **own}
+        training = {"dense": 1, **own, "biases": 1}
     return data.StructLayout(
         {
             "target": Target,

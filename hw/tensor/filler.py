@@ -13,6 +13,7 @@ from ..layouts.tensor import DEAL, DENSE, FILL, READ_PORT, SKEWED
 from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from .beats import BeatReader
+from .biases import BiasDealer
 from .dense import DiagonalReader, PlaceWriter
 from .settings import SettingsDealer
 from .share import PortShare
@@ -102,7 +103,8 @@ class Filler(wiring.Component):
 
     Latency: 7 cycles from a FILL to its first chunk. Throughput: a chunk of each bus a cycle, and
     two cycles more for each FILL; all read through one port, a word a cycle. Stall rule: waits for
-    the memory alone, and a DENSE for all FILLs before it, as a FILL does for DENSEs.
+    the memory alone; and, for training, for all before it that share its bus and are of the other
+    kind: DENSEs and FILLs of values or indices, biases and whole settings.
 
     Members
     -------
@@ -143,11 +145,10 @@ class Filler(wiring.Component):
         connect_checked(m, settings.port, share.readers[1])
         connect_checked(m, values.port, share_words.readers[0])
         connect_checked(m, indices.port, share_words.readers[1])
-        connect_checked(m, settings.settings, wiring.flipped(self.settings))
         fill, dealers = self.fills.payload, (values, indices, settings)
         # All indices go one way, or they would overtake each other.
         alone, beside = fill.target == Target.INDICES, fill.indices.count != 0
-        usual = ~fill.dense if self.config.training else Const(1)
+        usual = ~fill.dense & ~fill.biases if self.config.training else Const(1)
         wanted = [
             usual & ~fill.settings & ~alone,
             usual & ~fill.settings & (alone | beside),
@@ -167,18 +168,26 @@ class Filler(wiring.Component):
             ]
         takes, allowed = Signal(), Const(1)
         if self.config.training:
-            diagonal, places = self._dense(m, share, values, indices)
-            wanted += [fill.dense, fill.dense]
-            ways += [diagonal.rows, places.rows]
-            ends += [diagonal.finished, places.finished]
+            diagonal, places, biases = self._training(m, share, values, indices, settings)
+            wanted += [fill.dense, fill.dense, fill.biases]
+            ways += [diagonal.rows, places.rows, biases.deals]
+            ends += [diagonal.finished, places.finished, biases.finished]
             faults[0] = faults[0] | diagonal.fault
-            allowed = self._one_kind(m, takes)
+            faults[2] = faults[2] | biases.fault
         else:
             connect_checked(m, share.port, wiring.flipped(self.port))
             connect_checked(m, values.write, wiring.flipped(self.write))
             connect_checked(m, indices.write, wiring.flipped(self.indices))
+            connect_checked(m, settings.settings, wiring.flipped(self.settings))
         wanted = Cat(wanted)
         m.submodules.begun = begun = Fifo(data.ArrayLayout(1, len(ways)), FILLS_INSIDE)
+        setting = begun.o.payload[2]
+        if self.config.training:
+            setting |= begun.o.payload[5]
+            ending = begun.o.payload.as_value() & self.finished.replicate(len(ways))
+            # Ways by number: values, indices, settings, diagonal, places, biases.
+            allowed = self._one_kind(m, takes, wanted, ending, (0, 1), (3, 4))
+            allowed &= self._one_kind(m, takes, wanted, ending, (2,), (5,))
         free = Cat(~wants | way.ready for wants, way in zip(wanted, ways, strict=True)).all()
         ready = allowed & free
         # What each of the FILLs that have begun waits for, and what has ended of the later ones.
@@ -200,37 +209,61 @@ class Filler(wiring.Component):
             m.d.sync += over.eq(over + end - (self.finished & begun.o.payload[n]))
         m.d.comb += [
             self.finished.eq(begun.o.valid & (waits == 0)),
-            self.setting.eq(begun.o.valid & begun.o.payload[dealers.index(settings)]),
+            self.setting.eq(begun.o.valid & setting),
         ]
         return m
 
-    def _dense(self, m: Module, share: PortShare, values: Dealer, indices: Dealer):
-        """What works on DENSEs, on the same port and buses as the others."""
+    def _training(
+        self,
+        m: Module,
+        share: PortShare,
+        values: Dealer,
+        indices: Dealer,
+        settings: SettingsDealer,
+    ) -> tuple[DiagonalReader, PlaceWriter, BiasDealer]:
+        """What works on DENSEs and biases, on the same port and buses as the others."""
         config, fill = self.config, self.fills.payload
         m.submodules.share_dense = share_dense = PortShare(config)
+        m.submodules.share_biases = share_biases = PortShare(config)
         m.submodules.diagonal = diagonal = DiagonalReader(config)
         m.submodules.places = places = PlaceWriter(config)
-        connect_checked(m, share_dense.port, wiring.flipped(self.port))
+        m.submodules.biases = biases = BiasDealer(config)
+        connect_checked(m, share_biases.port, wiring.flipped(self.port))
+        connect_checked(m, share_dense.port, share_biases.readers[0])
+        connect_checked(m, biases.port, share_biases.readers[1])
         connect_checked(m, share.port, share_dense.readers[0])
         connect_checked(m, diagonal.port, share_dense.readers[1])
-        for bus, usual, dense in (
+        for bus, usual, other in (
             (self.write, values.write, diagonal.write),
             (self.indices, indices.write, places.write),
+            (self.settings, settings.settings, biases.settings),
         ):
             for name in bus.signature.members:
-                one, two = (Value.cast(getattr(source, name)) for source in (dense, usual))
-                m.d.comb += Value.cast(getattr(bus, name)).eq(Mux(dense.valid, one, two))
-        m.d.comb += self.skewed.eq(diagonal.skewed)
+                one, two = (Value.cast(getattr(source, name)) for source in (other, usual))
+                m.d.comb += Value.cast(getattr(bus, name)).eq(Mux(other.valid, one, two))
+        m.d.comb += [
+            self.skewed.eq(diagonal.skewed),
+            biases.deals.payload.address.eq(fill.address),
+            biases.deals.payload.count.eq(fill.count),
+            biases.deals.payload.words.eq(fill.words),
+        ]
         for rows in (diagonal.rows.payload, places.rows.payload):
             m.d.comb += [
                 Value.cast(rows[name]).eq(Value.cast(fill[name])) for name in DENSE(config).members
             ]
-        return diagonal, places
+        return diagonal, places, biases
 
-    def _one_kind(self, m: Module, takes) -> Signal:
-        """Whether what is offered is of the kind that is under way, or nothing is."""
-        inside, dense = Signal(range(FILLS_INSIDE + 1)), Signal()
-        m.d.sync += inside.eq(inside + takes - self.finished)
-        with m.If(takes):
-            m.d.sync += dense.eq(self.fills.payload.dense)
-        return (inside == 0) | (dense == self.fills.payload.dense)
+    def _one_kind(
+        self, m: Module, takes, wanted, ending, usual: tuple[int, ...], other: tuple[int, ...]
+    ) -> Value:
+        """Whether what is offered does not meet the other kind of ways to the same bus."""
+
+        def of(ways: Value, kind: tuple[int, ...]) -> Value:
+            return Cat(ways[n] for n in kind).any()
+
+        free = []
+        for mine, theirs in ((usual, other), (other, usual)):
+            inside = Signal(range(FILLS_INSIDE + 1))
+            m.d.sync += inside.eq(inside + (takes & of(wanted, theirs)) - of(ending, theirs))
+            free.append(~of(wanted, mine) | (inside == 0))
+        return free[0] & free[1]

@@ -18,7 +18,9 @@ from ...hw.isa.commands import (
     opcodes,
 )
 from ...hw.isa.descriptors import (
+    BIAS_BYTES,
     COPY_BYTES,
+    FILL_BIASES,
     FILL_SETTINGS,
     SETTING_BYTES,
     Copy,
@@ -31,6 +33,7 @@ from ...hw.isa.descriptors import (
 from ...hw.isa.vector import MOST_INSTRUCTIONS, program_words
 from . import external, gather, vector
 from .array import ArrayModel
+from .biases import fixed_point
 
 
 class CommandModel(ArrayModel):
@@ -131,11 +134,12 @@ class CommandModel(ArrayModel):
         return Status.OK
 
     def _fill(self, fill: Fill) -> Status:
-        if fill.target == Target.ACTIVATIONS or fill.target not in (*Target, FILL_SETTINGS):
+        settings = (FILL_SETTINGS, FILL_BIASES)[: 1 + self.config.training]
+        if fill.target == Target.ACTIVATIONS or fill.target not in (*Target, *settings):
             return Status.BAD_TARGET
         if fill.index_words and fill.target != Target.VALUES:
             return Status.BAD_FIELD
-        if fill.target == FILL_SETTINGS:
+        if fill.target in settings:
             return self._fill_settings(fill)
         parts = [(fill.target, fill.source, fill.words)]
         if fill.index_words:
@@ -165,6 +169,17 @@ class CommandModel(ArrayModel):
         ):
             return Status.BAD_ADDRESS
 
+        def biases() -> None:
+            size, unit = config.group_bytes, config.format.product_unit_log2
+            words = self._memory[fill.source : fill.source + fill.words, :size]
+            elements = np.frombuffer(words.tobytes(), "<u4")[: fill.count].tolist()
+            lost = fill.words != -(-fill.count * BIAS_BYTES // size)
+            for column, raw in enumerate(elements):
+                bias, gone = fixed_point(raw, unit, config.accumulator_bits)
+                self._set(ColumnSettings(column, fill.address, 1 << 15, unit - 15, bias))
+                lost |= gone
+            self._flags |= lost << Flag.FAULT
+
         def work() -> None:
             content = self._memory[fill.source : fill.source + fill.words].tobytes()
             for column in range(min(fill.count, len(content) // SETTING_BYTES)):
@@ -175,7 +190,7 @@ class CommandModel(ArrayModel):
             if fill.words != -(-fill.count * SETTING_BYTES // config.stream_bytes):
                 self._flags |= 1 << Flag.FAULT
 
-        self._issue(fill, work)
+        self._issue(fill, biases if fill.target == FILL_BIASES else work)
         return Status.OK
 
     def _set_image(self, image: Image) -> Status:

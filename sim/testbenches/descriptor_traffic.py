@@ -5,6 +5,8 @@ import numpy as np
 from ...hw.config import Config
 from ...hw.isa.codes import Target
 from ...hw.isa.descriptors import (
+    BIAS_BYTES,
+    FILL_BIASES,
     FILL_SETTINGS,
     SETTING_BYTES,
     Copy,
@@ -86,6 +88,10 @@ def fill(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> b
             "source": int(rng.integers(size - needed + 1)),
             "words": needed,
         }
+        if config.training and rng.random() < 0.4:
+            needed = -(-BIAS_BYTES * columns // config.group_bytes)
+            fields |= {"target": FILL_BIASES, "words": needed}
+            fields["source"] = int(rng.integers(size - needed + 1))
         if wrong:
             fields |= one_of(
                 rng,
@@ -106,7 +112,7 @@ def fill(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> b
                 {"target": int(Target.VALUES), "indices": 0, "index_words": (1 << 32) - 1},
                 {"target": int(Target.INDICES), "index_words": 1},
                 {"target": 0},
-                {"target": 5},
+                {"target": FILL_BIASES + config.training},
                 {"target": 0xFFFF, "words": 0},
                 {"target": 0, "address": 0xFFFF},
                 {"address": 2 * depth},

@@ -124,6 +124,13 @@ async def random_moves(dut):
             faults += words != needed
             entry = random.randrange(config.settings_pages)
             bench.fill_settings(entry, count, random.randrange(size - words + 1), words)
+        if config.training and random.random() < 0.3:
+            count = random.randrange(1, config.columns + 1)
+            needed = -(-4 * count // config.group_bytes)
+            words = max(1, needed + random.choice((-1, 0, 0, 0, 1)))
+            entry, source = random.randrange(config.settings_pages), random.randrange(size - words)
+            lost = bench.fill_biases(entry, count, source, words)
+            faults += lost or words != needed
         if random.random() < 0.3:
             count = random.randrange(1, 9)
             bench.words.queue.append(count << (size - 1).bit_length())
@@ -152,10 +159,10 @@ async def at_full_speed(dut):
     groups = config.lanes + 1
     tensor = Tensor(config, 0, 3 * config.rows, groups * config.group, config.format.bits)
     square = Images(replace(tensor, rows=9, columns=config.group), 3, 3)
-    wide = Images(replace(tensor, rows=20, columns=config.group), 2, 5)
-    abreast = Images(
-        replace(tensor, rows=20 * config.lanes, columns=config.group), 4, 5, config.lanes
-    )
+    # A window of 2 x 3 pixels has more groups than there are lanes.
+    channels = config.group * (1 + config.lanes // 6)
+    wide = Images(replace(tensor, rows=20, columns=channels), 2, 5)
+    abreast = Images(replace(tensor, rows=20 * config.lanes, columns=channels), 4, 5, config.lanes)
     for walk, tight in (
         (Walk.matrix(config, tensor), True),
         (Walk.convolution(config, square, Kernel((3, 3), padding=(1, 1))), True),

@@ -1,14 +1,16 @@
 """What the filler and the row mover must make of their descriptors."""
 
+import math
 import random
 import struct
 from collections import deque
+from fractions import Fraction
 
 import numpy as np
 
 from ...hw.config import Config
 from ...hw.isa.codes import Target
-from ...hw.isa.descriptors import Image, Rows
+from ...hw.isa.descriptors import Dense, Image, Rows
 from ...hw.isa.maps import chunks
 from ...sw.compiler.gradients import Across, DenseRows
 from ...sw.compiler.steps import Load, Page
@@ -73,6 +75,42 @@ class Model:
         self._due[2] += len(columns)
         self.fill_ends.append(tuple(self._due))
 
+    def fill_biases(self, entry: int, count: int, source: int, words: int) -> bool:
+        """A FILL of biases; returns whether one of them is lost."""
+        config, size = self.config, self.config.group_bytes
+        descriptor = entry << 2 | count << 18 | source << 34 | words << 34 + self.size
+        self._fills.append(descriptor | 1 << sum(width for width, _ in self._dense_fields()))
+        content = b"".join(
+            word.to_bytes(config.stream_bytes, "little")[:size]
+            for word in self.held[source : source + words]
+        )
+        lost, unit, width = False, config.format.product_unit_log2, config.accumulator_bits
+        values = struct.unpack(f"<{len(content) // 4}f", content)[:count]
+        for column, value in enumerate(values):
+            there = math.isfinite(value) and abs(value) < 2.0 ** (width - 1 + unit)
+            bias = round(Fraction(value) / Fraction(2) ** unit) if there else 0
+            lost |= not there
+            mask = (1 << width) - 1
+            self.settings.append((entry, column, 1 << 15, unit - 15, bias & mask))
+        self._due[2] += len(values)
+        self.fill_ends.append(tuple(self._due))
+        return lost
+
+    def _dense_fields(self, dense: Dense | None = None) -> list[tuple[int, int]]:
+        """Width and value of each field of a DENSE on its way to the filler, the lowest first."""
+        of = dense or Dense(source=0, words=0, pitch=0, groups=0, address=0, count=0)
+        return [
+            (2, 0),
+            (16, of.address),
+            (16, of.count),
+            (self.size, of.source),
+            (self.size + 1, of.words),
+            (2 * self.size + 2, 0),  # no indices, nor settings
+            (1, 1),
+            (16, of.pitch),
+            ((self.config.columns // self.config.group).bit_length(), of.groups),
+        ]
+
     def fill_dense(self, rows: DenseRows, slot: int, block: int, first: int, count: int):
         """A DENSE for slots of a column block, which begin with the one of this number."""
         config, tensor = self.config, rows.tensor
@@ -81,17 +119,7 @@ class Model:
         load = Load(Page("weights", 0), Target.VALUES, slot, np.arange(code, code + count), False)
         (dense,) = rows.fills(load)
         at, descriptor = 0, 0
-        for width, value in (
-            (2, 0),
-            (16, dense.address),
-            (16, dense.count),
-            (self.size, dense.source),
-            (self.size + 1, dense.words),
-            (2 * self.size + 2, 0),  # no indices, nor settings
-            (1, 1),
-            (16, dense.pitch),
-            ((config.columns // config.group).bit_length(), dense.groups),
-        ):
+        for width, value in self._dense_fields(dense):
             descriptor |= value << at
             at += width
         self._fills.append(descriptor)
