@@ -299,7 +299,7 @@ class Builder:
         self._check_beside("addend", addend, y, config.format.bits, True)
         self._check_beside("mask", mask, y, output.result_bits, False)
         before = 0 if addend is None else self._terms.get(addend.address, 1)
-        self._terms[y.address] = terms_of(weights, any(settings.bias), before)
+        self._terms[y.address] = terms_of(weights, settings.biased, before)
         encoder = Encoder(config, settings, relu, output)
         part = Part(encoder, x, weights, y, addend, mask, self._next_step())
         blocks = y.blocks
@@ -370,7 +370,9 @@ class Builder:
             if run.finish:
                 page, setting = self._settings.place(part.encoder, run.column_block)
                 if setting:
-                    last = self._last_use.get(page, -1)
+                    words = part.encoder.settings.words(run.column_block)
+                    last = max(self._last_use.get(page, -1), self._history.written(words))
+                    self._history.read(words, number)
                     moves.append(Move(setting, None, [], part, last, number))
                 self._last_use[page] = number
                 tile = run.row_blocks, run.column_block

@@ -13,7 +13,16 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.codes import Target
 from ...hw.isa.commands import Command, Side
-from ...hw.isa.descriptors import FILL_SETTINGS, Copy, Dense, Fill, Image, Rows
+from ...hw.isa.descriptors import (
+    BIAS_BYTES,
+    FILL_BIASES,
+    FILL_SETTINGS,
+    Copy,
+    Dense,
+    Fill,
+    Image,
+    Rows,
+)
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
 from .gradients import Across, DenseRows
@@ -131,7 +140,7 @@ class Sequence:
 
     def _move(self, move: Move) -> None:
         if isinstance(move.load, Setting):
-            self._commands.append(self._fill_settings(move.part.encoder, move.load))
+            self._settings(move.part, move.load)
         elif move.engine is Engine.ROWS:
             self._rows(move)
         elif move.rows:
@@ -139,18 +148,26 @@ class Sequence:
         else:
             self._commands.append(self._fill(move.part.encoder, move.load, move.indices))
 
-    def _fill_settings(self, encoder: Encoder, setting: Setting) -> Fill:
-        source, words = self._constant(encoder.settings_payload(setting))
-        return Fill(
-            target=FILL_SETTINGS,
+    def _settings(self, part: Part, setting: Setting) -> None:
+        encoder, row = part.encoder, part.encoder.settings.row
+        target, count = FILL_SETTINGS, self.config.columns
+        if row is None:
+            source, words = self._constant(encoder.settings_payload(setting))
+            reads = range(source, source + words)
+        else:
+            reads = encoder.settings.words(setting.column_block)
+            self._copy(self._copies.before(part.step, [reads]))
+            target = FILL_BIASES
+            count = min(count, len(reads) * self.config.group_bytes // BIAS_BYTES)
+        fill = Fill(
+            target=target,
             address=setting.page,
-            count=self.config.columns,
-            source=source,
-            words=words,
-            waits=self._waits.move(
-                Engine.FILL, (), [range(source, source + words)], settings=setting.page
-            ),
+            count=count,
+            source=reads.start,
+            words=len(reads),
+            waits=self._waits.move(Engine.FILL, (), [reads], settings=setting.page),
         )
+        self._commands.append(fill)
 
     def _fill(self, encoder: Encoder, load: Load, indices: Load | None) -> Fill:
         source, words = self._constant(encoder.payload(load))

@@ -8,6 +8,7 @@ import numpy as np
 from ...hw.config import Config
 from ..errors import FormatError
 from .elements import as_array
+from .tensors import Tensor
 
 SCALE_BITS = 16
 
@@ -19,10 +20,42 @@ class Settings:
     bias: list[int]
     scale: list[int]
     exponent: list[int]
+    row: Tensor | None = None
+    """FP32 in tensor memory, from which biases are brought each time, with a scale of 1."""
 
     @property
     def uniform(self) -> bool:
-        return all(len(set(v)) == 1 for v in (self.bias, self.scale, self.exponent))
+        """All channels have the same."""
+        lists = self.bias, self.scale, self.exponent
+        return self.row is None and all(len(set(v)) == 1 for v in lists)
+
+    @property
+    def biased(self) -> bool:
+        return self.row is not None or any(self.bias)
+
+    def words(self, column_block: int) -> range:
+        """Those of the row that a block of columns takes."""
+        if self.row is None:
+            return range(0)
+        groups = self.row.groups_of(column_block)
+        return range(self.row.address + groups.start, self.row.address + groups.stop)
+
+
+def biases_from(config: Config, row: Tensor) -> Settings:
+    """Settings of as many channels as `row` [1, channels] of FP32 has elements: these as biases.
+
+    Raises `FormatError` for another tensor, or if the device has no training.
+    """
+    if not config.training:
+        raise FormatError(
+            f"the device {config.name!r} cannot take biases from a tensor: build one with training"
+        )
+    if row.rows != 1 or row.bits != 32:
+        raise FormatError(
+            f"biases are one row of FP32, not {row.rows} x {row.columns} of {row.bits} bits"
+        )
+    none = [0] * row.columns
+    return Settings(none, none, none, row)
 
 
 def settings_of(config: Config, channels: int, bias=None, scale=None, steps=None) -> Settings:
