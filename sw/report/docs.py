@@ -60,7 +60,7 @@ NOTES = {
     "Only a device with tensor memory knows it, and only one with external memory `external`.",
     Opcode.FILL: "Fill `count` words of a buffer, from `address` on, with `words` words of tensor "
     "memory from `source` on, as a LOAD does with its payload; not the activations'. Answered when "
-    "it has been queued: what is wrong with the words themselves sets the flag FAULT. Target 4 is "
+    "it has been queued: what is wrong with the words themselves sets the flag FAULT. Target 4 are "
     "the settings of `count` columns in entry `address`, 16 bytes each: scale, exponent, bias; "
     "target 5, on a device for training, biases alone, of the binary32 in the first lane's groups. "
     "Waits for what `waits` names, and for nothing else. Only a device with tensor memory knows it.",
