@@ -62,8 +62,8 @@ NOTES = {
     "memory from `source` on, as a LOAD does with its payload; not the activations'. Answered when "
     "it has been queued: what is wrong with the words themselves sets the flag FAULT. Target 4 are "
     "the settings of `count` columns in entry `address`, 16 bytes each: scale, exponent, bias; "
-    "target 5, on a device for training, biases alone, of the binary32 in the first lane's groups. "
-    "Waits for what `waits` names, and for nothing else. Only a device with tensor memory knows it.",
+    "target 5, for training, biases alone, of the binary32 in the first lane's groups. Waits for "
+    "what `waits` names, and for nothing else. Only a device with tensor memory knows it.",
     Opcode.ROWS: "Fill words `address` to `address + groups - 1` of the activations' buffer with "
     "groups of a tensor, for R output pixels that follow each other as the last IMAGE says. The "
     "first one is at (`line`, `column`) of its image; its first tap is at (`y`, `x`), and lies "

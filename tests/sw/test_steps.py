@@ -1,0 +1,141 @@
+"""Training steps as programs: every weight, bias, momentum and loss as the host computes them in
+the device's arithmetic; and that arithmetic against float64."""
+
+import numpy as np
+import pytest
+
+from heddle.hw.config import Config, changed
+from heddle.hw.formats import FP16
+from heddle.sim.golden.device import ModelTransport
+from heddle.sw.compiler import packing
+from heddle.sw.errors import FormatError
+from heddle.sw.host.device import Device
+from heddle.sw.nn import data, exact, steps
+from heddle.sw.nn.exact import Master, Numbers
+from heddle.sw.nn.recipes import Dense, Moment
+from heddle.sw.nn.recipes.bdwp import Bdwp
+from heddle.sw.transports.simulated import SimulatedTransport, Stalls
+
+CONFIG = Config(
+    *("learner", 8, 8, FP16),
+    activation_groups=64,
+    weight_slots=128,
+    schedule_records=64,
+    settings_pages=4,
+    tensor_words=4096,
+    vector_lanes=1,
+    training=True,
+)
+NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)
+DEVICES = {
+    "model": ModelTransport,
+    "simulated": lambda config: SimulatedTransport(config, optimise="-O0"),
+    "stalled": lambda config: SimulatedTransport(
+        config, stalls=Stalls(0.2, 0.2, seed=5), optimise="-O0"
+    ),
+}
+
+
+def masters(rng, *widths: int) -> list[Master]:
+    made = []
+    for inputs, outputs in zip(widths, widths[1:], strict=False):
+        weights = (rng.standard_normal((inputs, outputs)) * np.sqrt(4 / inputs)).astype("f4")
+        bias = (rng.standard_normal(outputs) * 0.1).astype("f4")
+        made.append(Master(weights, bias, np.zeros_like(weights), np.zeros_like(bias)))
+    return made
+
+
+def used(made: list[Master]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """By BDWP 2:8, the last layer dense; FP16."""
+    rules = [*[Bdwp(2, 8)] * (len(made) - 1), Dense()]
+    pruned = [r.prune(m.weights, Moment(0, 1)) for r, m in zip(rules, made, strict=True)]
+    return [(p.forward.astype("f2"), p.backward.astype("f2")) for p in pruned]
+
+
+def packed(weights: list[tuple[np.ndarray, np.ndarray]]) -> list:
+    return [(packing.pack(ff, FP16), packing.pack(bp.T, FP16)) for ff, bp in weights]
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_steps_on_a_device(name):
+    """Two steps of three layers, the second one with the masters that the first one left."""
+    rng, batch = np.random.default_rng(1), 12
+    widths = 40, 16, 24, 16
+    host, there = (masters(np.random.default_rng(2), *widths) for _ in range(2))
+    with Device(DEVICES[name](CONFIG), CONFIG.name) as device:
+        for _ in range(2):
+            x = rng.random((batch, widths[0])).astype("f2")
+            targets = exact.targets_of(rng.integers(10, size=batch), 10)
+            shapes = [master.weights.shape for master in there]
+            made = steps.compiled(CONFIG, batch, shapes, packed(used(there)), NUMBERS)
+            made.load(device, there)
+            losses = made.run(device, x, targets)
+            made.take(device, there)
+            outcome = exact.step(host, used(host), x, targets, NUMBERS)
+            assert outcome.counts and not device.flags()
+            assert losses.tobytes() == outcome.losses.tobytes()
+            for mine, its in zip(host, there, strict=True):
+                for part in ("weights", "speed", "bias", "bias_speed"):
+                    assert getattr(mine, part).tobytes() == getattr(its, part).tobytes(), part
+
+
+def test_a_step_beside_float64():
+    """The same step without rounding but for the weights'; FP16's last places apart."""
+    rng, batch = np.random.default_rng(3), 32
+    made = masters(rng, 64, 32, 16)
+    weights = [tuple(w.astype(float) for w in pair) for pair in used(made)]
+    x, labels = rng.random((batch, 64)).astype("f2"), rng.integers(10, size=batch)
+    targets = exact.targets_of(labels, 10)
+    hidden = np.maximum(x.astype(float) @ weights[0][0] + made[0].bias, 0)
+    scores = (hidden @ weights[1][0] + made[1].bias)[:, :10]
+    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    losses = -np.log(chances[np.arange(batch), labels])
+    dy = np.zeros((batch, 16))
+    dy[:, :10] = (chances - np.eye(10)[labels]) / batch
+    back = (dy @ weights[1][1].T) * (hidden > 0)
+    gradients = [x.astype(float).T @ back, hidden.T @ dy]
+    wanted = [
+        -NUMBERS.rate * (gradient + NUMBERS.decay * master.weights)
+        for gradient, master in zip(gradients, made, strict=True)
+    ]
+    before = [(master.weights.copy(), master.bias.copy()) for master in made]
+    outcome = exact.step(made, used(made), x, targets, NUMBERS)
+    assert outcome.losses == pytest.approx(losses, rel=2e-3)
+    for master, (weights_before, bias_before), change in zip(made, before, wanted, strict=True):
+        moved = master.weights - weights_before
+        assert np.abs(moved - change).max() < 3e-3 * np.abs(change).max()
+        assert (master.bias != bias_before)[: change.shape[1] - 6].any()
+
+
+def test_a_step_that_overflows_changes_nothing():
+    rng = np.random.default_rng(4)
+    made = masters(rng, 16, 16, 16)
+    made[1].weights *= 1000
+    before = [master.weights.copy() for master in made]
+    x, targets = rng.random((8, 16)).astype("f2"), exact.targets_of(np.arange(8), 10)
+    outcome = exact.step(made, used(made), x, targets, Numbers(0.1, 0.9, 0.0, scale=2.0**20))
+    assert not outcome.counts
+    assert all((a == m.weights).all() for a, m in zip(before, made, strict=True))
+
+
+def test_digits_are_learnt_in_the_device_s_arithmetic():
+    digits, rng = data.load(), np.random.default_rng(5)
+    made = masters(rng, 64, 32, 16)
+    for _ in range(4):
+        order = rng.permutation(len(digits.train_x))
+        for at in range(0, len(order) - 63, 64):
+            chosen = order[at : at + 64]
+            x = digits.train_x[chosen].astype("f2")
+            targets = exact.targets_of(digits.train_y[chosen], 10)
+            exact.step(made, used(made), x, targets, NUMBERS)
+    hidden = np.maximum(digits.test_x @ used(made)[0][0].astype("f4") + made[0].bias, 0)
+    scores = hidden @ made[1].weights + made[1].bias
+    assert (scores[:, :10].argmax(axis=1) == digits.test_y).mean() > 0.9
+
+
+def test_what_cannot_be_trained():
+    shapes = [(16, 16)]
+    with pytest.raises(FormatError, match="no vector unit"):
+        steps.compiled(changed(CONFIG, vector_lanes=0), 8, shapes, [], NUMBERS)
+    with pytest.raises(FormatError, match="fill them up to groups of 8"):
+        steps.compiled(CONFIG, 8, [(16, 10)], [], NUMBERS)
