@@ -235,6 +235,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         [("tests/sw/test_coverage.py",)],
     ),
     "sim/golden/gather.py": [GRADIENTS],
+    "sw/nn/exact.py": [("tests/sw/test_steps.py",)],
     "sim/golden/biases.py": [("tests/hw/test_biases.py",)],
     "sw/compiler/backward.py": [GRADIENTS, ("tests/sw/test_transposed.py", "-k", "model")],
     "sw/compiler/walks.py": [("tests/sw/test_convolutions.py", "-k", "not stalled")],

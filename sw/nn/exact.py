@@ -131,7 +131,7 @@ def _product(
 def _loss(scores: np.ndarray, targets: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
     """The loss gradient, float16, and each row's loss: by the vector unit's own programs."""
     rows, columns = scores.shape
-    config = Config("loss", 8, 8, FP16, tensor_words=1 << 16, vector_lanes=1)
+    config = Config("loss", 8, 8, FP16, tensor_words=1 << 16, vector_lanes=GROUP)
     tensors, top = [], 0
     for shape in ((columns, 32), (columns, 32), (columns, 16), (GROUP, 32)):
         tensors.append(Tensor(config, top, rows, *shape))
