@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from ...hw.config import Config, preset
 from ...hw.isa.commands import Sync
 from ...hw.isa.host_stream import packet_of
-from ...sw.compiler import softmax_programs
+from ...sw.compiler import pooling_programs, softmax_programs
 from ...sw.compiler import vector_programs as programs
 from ...sw.compiler.tensors import Tensor
 from ...sw.compiler.vector_program import VectorProgram
@@ -97,7 +97,7 @@ def _pool(pool: Callable) -> Callable:
 
 def _global(config: Config, images: int):
     x, y = _tensors(config, _pixels(images), (images, CHANNELS, 16))
-    return programs.global_average(x, y, IMAGE**2)
+    return pooling_programs.global_average(x, y, IMAGE**2)
 
 
 def _softmax(config: Config, images: int):
@@ -110,8 +110,8 @@ PROGRAMS: dict[str, Callable[[Config, int], VectorProgram]] = {
     "relu": _relu,
     "affine": _affine,
     "residual": _residual,
-    "max_pool2x2": _pool(programs.max_pool),
-    "average_pool2x2": _pool(programs.average_pool),
+    "max_pool2x2": _pool(pooling_programs.max_pool),
+    "average_pool2x2": _pool(pooling_programs.average_pool),
     "global_average": _global,
     "sigmoid": _sigmoid,
     "softmax": _softmax,

@@ -243,6 +243,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/compiler/vector.py": [("tests/sim/test_vector.py",), VECTOR_PROGRAMS],
     "sw/compiler/vector_programs.py": [VECTOR_PROGRAMS],
     "sw/compiler/vector_program.py": [VECTOR_PROGRAMS],
+    "sw/compiler/pooling_programs.py": [VECTOR_PROGRAMS],
     "sw/compiler/softmax_programs.py": [VECTOR_PROGRAMS],
     "sw/compiler/update_programs.py": [VECTOR_PROGRAMS],
     "sw/compiler/vector_functions.py": [VECTOR_PROGRAMS],

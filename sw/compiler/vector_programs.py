@@ -1,4 +1,4 @@
-"""Programs of the vector unit: pooling, residual addition, affine, activations, RAW.
+"""Programs of the vector unit: residual addition, affine, activations, conversions, RAW.
 
 Each says in which order it adds and by which operations it approximates, so that NumPy's float32
 does the same in every bit (docs/vector.md). Tensors are as `tensors` has them; columns are
@@ -89,57 +89,6 @@ def sigmoid(x: Tensor, y: Tensor) -> VectorProgram:
     return over(code, y, x)
 
 
-def max_pool(
-    x: Tensor,
-    y: Tensor,
-    image: tuple[int, int],
-    kernel: tuple[int, int],
-    stride: int,
-    abreast: int = 1,
-) -> VectorProgram:
-    """The largest of each window, as IEEE's maximum has it; no window leaves its image.
-
-    Rows of `x` are pixels (image, y, x) of images of `image` lines and columns, so many of them
-    `abreast` (`walks.Images`); rows of `y` windows likewise. Raises `FormatError` for an image that
-    is smaller than its kernel, or tensors of other shapes.
-    """
-    return _pool(x, y, image, kernel, stride, abreast, Op.MAX)
-
-
-def average_pool(
-    x: Tensor,
-    y: Tensor,
-    image: tuple[int, int],
-    kernel: tuple[int, int],
-    stride: int,
-    abreast: int = 1,
-) -> VectorProgram:
-    """The sum of each window, line by line from its first pixel on, times a binary32 1 / pixels; as
-    `max_pool` else."""
-    return _pool(x, y, image, kernel, stride, abreast, Op.ADD)
-
-
-def global_average(x: Tensor, y: Tensor, pixels: int) -> VectorProgram:
-    """The mean of each image's `pixels` rows: their sum from the first one on, times a binary32
-    1 / pixels."""
-    if x.columns != y.columns or x.rows != y.rows * pixels or pixels < 1:
-        raise FormatError(
-            f"{y.rows} images of {pixels} pixels and {y.columns} channels are "
-            f"{y.rows * pixels} x {y.columns} elements, not {x.rows} x {x.columns}"
-        )
-    code = Assembly(x.config)
-    lay(code, X, x, (pixels, 1, 1))
-    lay(code, Y, y)
-    code.load(0, X, rows=1)
-    if pixels > 1:
-        code.loop(pixels - 1)
-        code.load(1, X, rows=1)
-        code.work(Op.ADD, 0, 0, 1)
-        code.end()
-    code.work(Op.MUL, 0, 0, 1 / pixels)
-    return over(code, y, x)
-
-
 def from_raw(planes: Sequence[Tensor], y: Tensor, unit_log2: int) -> VectorProgram:
     """Exact sums, in units of ``2**unit_log2``, rounded once to binary32, and again if `y` is less.
 
@@ -219,46 +168,3 @@ def spread(
     beside = [] if mask is None else [mask]
     streams = (x, *beside, *[None] * (Y - 1 - len(beside)), y)
     return VectorProgram(code, spans_of(y), x.rows, streams)
-
-
-def _pool(x: Tensor, y: Tensor, image, kernel, stride: int, abreast: int, op: Op) -> VectorProgram:
-    (lines, columns), (high, wide) = image, kernel
-    if min(high, wide, stride) < 1 or high > lines or wide > columns:
-        raise FormatError(
-            f"an image of {lines} x {columns} is smaller than its kernel of {high} x {wide}, or a "
-            f"stride of {stride} is none"
-        )
-    lines_out, columns_out = (lines - high) // stride + 1, (columns - wide) // stride + 1
-    images, rest = divmod(x.rows, lines * columns)
-    rest = rest or images % abreast
-    if rest or y.rows != images * lines_out * columns_out or x.columns != y.columns:
-        raise FormatError(
-            f"pooling images of {lines} x {columns} pixels by {high} x {wide}, stride {stride}, "
-            f"makes {lines_out} x {columns_out} of each: {x.rows} x {x.columns} elements cannot "
-            f"become {y.rows} x {y.columns}"
-        )
-    code = Assembly(x.config)
-    steps = pixel_steps(image, (lines_out, columns_out), (stride, stride))
-    _, to_line, to_block = steps
-    if abreast == 1:
-        code.shape(columns_out, lines_out)
-        lay(code, X, x, steps)
-    elif to_block == to_line:
-        # Images take turns; a step leads from the last one of a pixel to the first one of the next.
-        code.shape(abreast, columns_out)
-        lay(code, X, x, (1, *(pixels * abreast - abreast + 1 for pixels in (stride, to_line))))
-    else:
-        raise FormatError(
-            f"pooling by {high} x {wide}, stride {stride}, leaves lines of {lines} over: "
-            "with images abreast it must not"
-        )
-    lay(code, Y, y)
-    for number in range(high * wide):
-        # To the right, and from a line's last pixel to the next line's first.
-        further = 1 if (number + 1) % wide else columns - wide + 1
-        code.load(1 if number else 0, X, rows=further * abreast)
-        if number:
-            code.work(op, 0, 0, 1)
-    if op is Op.ADD:
-        code.work(Op.MUL, 0, 0, 1 / (high * wide))
-    return over(code, y, x)

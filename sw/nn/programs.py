@@ -10,11 +10,11 @@ from ...hw.formats import OutputFormat
 from ..compiler.elements import Raw, to_raw
 from ..compiler.external import ExternalTensor
 from ..compiler.packing import PackedWeights, pack, to_dense
+from ..compiler.pooling_programs import max_pool
 from ..compiler.program import Builder, Program
 from ..compiler.scaling import divided
 from ..compiler.settings import settings_of
 from ..compiler.tensors import Tensor
-from ..compiler.vector_programs import max_pool
 from ..compiler.walks import Images, Kernel
 from ..compiler.windows import Windows
 from ..errors import FormatError

@@ -11,7 +11,7 @@ from heddle.hw.isa.codes import Flag
 from heddle.hw.isa.commands import Sync
 from heddle.hw.isa.host_stream import packet_of
 from heddle.sim.golden.device import ModelTransport
-from heddle.sw.compiler import softmax_programs, update_programs
+from heddle.sw.compiler import pooling_programs, softmax_programs, update_programs
 from heddle.sw.compiler import vector_programs as programs
 from heddle.sw.compiler.packing import pack
 from heddle.sw.compiler.program import Builder
@@ -22,6 +22,7 @@ from heddle.sw.errors import FormatError
 from heddle.sw.host import programs as host_programs
 from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
+from heddle.sw.nn import stages
 from heddle.sw.transports.simulated import SimulatedTransport
 
 from .devices import DEVICES, TINY
@@ -127,10 +128,10 @@ def test_pooling(device, image, kernel, stride):
         for j in range(high)
         for i in range(wide)
     ]
-    memory.run(programs.max_pool(x, y, image, kernel, stride))
+    memory.run(pooling_programs.max_pool(x, y, image, kernel, stride))
     wanted = np.max(windows, axis=0).reshape(-1, channels)
     assert (memory.get(y) == wanted).all()
-    memory.run(programs.average_pool(x, y, image, kernel, stride))
+    memory.run(pooling_programs.average_pool(x, y, image, kernel, stride))
     total = windows[0]
     for window in windows[1:]:
         total = total + window
@@ -143,12 +144,12 @@ def test_pooling_images_abreast(device):
     rng, memory = np.random.default_rng(3), Memory(device)
     values = numbers(rng, (2, 4, 6, 2, 16), 16)  # Block, line, column, image, channel.
     x, y = memory.put(values.reshape(-1, 16)), memory.tensor(4 * 2 * 3, 16, 32)
-    memory.run(programs.max_pool(x, y, (4, 6), (2, 2), 2, abreast=2))
+    memory.run(pooling_programs.max_pool(x, y, (4, 6), (2, 2), 2, abreast=2))
     windows = values.reshape(2, 2, 2, 3, 2, 2, 16).astype(f32)
     assert (memory.get(y) == windows.max(axis=(2, 4)).reshape(-1, 16)).all()
     with pytest.raises(FormatError, match="leaves lines of 4 over: with images abreast it must"):
         z = memory.tensor(4 * 3 * 5, 16, 32)
-        programs.max_pool(x, z, (4, 6), (2, 2), 1, abreast=2)
+        pooling_programs.max_pool(x, z, (4, 6), (2, 2), 1, abreast=2)
 
 
 @pytest.mark.parametrize(("images", "pixels"), [(5, 12), (1, 1), (2, 49)])
@@ -156,7 +157,7 @@ def test_global_average(device, images, pixels):
     rng, memory = np.random.default_rng(3), Memory(device)
     values = numbers(rng, (images, pixels, 8), 16)
     x, y = memory.put(values.reshape(-1, 8)), memory.tensor(images, 8)
-    memory.run(programs.global_average(x, y, pixels))
+    memory.run(pooling_programs.global_average(x, y, pixels))
     total = values[:, 0].astype(f32)
     for pixel in range(1, pixels):
         total = total + values[:, pixel].astype(f32)
@@ -432,14 +433,43 @@ def test_what_is_refused():
     with pytest.raises(FormatError, match="20 x 8 and 12 x 8 elements have not the same shape"):
         programs.relu(x, y)
     with pytest.raises(FormatError, match="an image of 4 x 5 is smaller than its kernel of 5 x 5"):
-        programs.max_pool(x, y, (4, 5), (5, 5), 1)
+        pooling_programs.max_pool(x, y, (4, 5), (5, 5), 1)
     with pytest.raises(FormatError, match="makes 2 x 2 of each: 20 x 8 elements cannot become"):
-        programs.max_pool(x, y, (4, 5), (2, 2), 2)
+        pooling_programs.max_pool(x, y, (4, 5), (2, 2), 2)
     with pytest.raises(FormatError, match="12 images of 3 pixels"):
-        programs.global_average(x, y, 3)
+        pooling_programs.global_average(x, y, 3)
     with pytest.raises(FormatError, match="four tensors of 32-bit limbs"):
         programs.from_raw([x, x, x, x], x, 0)
     half = changed(TINY, format=FP16)
     x = Tensor(half, 0, 4, 8, 8)
     with pytest.raises(FormatError, match="no elements of 1 bytes beside fp16"):
         programs.relu(x, x)
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "abreast"), [((4, 6), 2, 1), ((6, 3), 3, 1), ((4, 4), 2, 2)]
+)
+def test_a_gradient_back_through_pooling(device, image, size, abreast):
+    """To the first of the largest, by lines: one of a few values is the largest more than once."""
+    rng, memory = np.random.default_rng(10), Memory(device)
+    (lines, columns), channels, count = image, 16, 4
+    values = rng.integers(-2, 3, (count, lines, columns, channels)).astype(np.float16)
+    pooled = stages.pooled(values, size)
+    gradient = rng.standard_normal(pooled.shape).astype(np.float16)
+
+    def rows(images: np.ndarray) -> np.ndarray:
+        blocks = images.reshape(count // abreast, abreast, *images.shape[1:])
+        return blocks.transpose(0, 2, 3, 1, 4).reshape(-1, channels)
+
+    x, y, dy = (memory.put(rows(images)) for images in (values, pooled, gradient))
+    dx = memory.tensor(x.rows, channels, 16)
+    memory.run(pooling_programs.max_unpool(x, y, dy, dx, image, size, abreast))
+    wanted = stages.unpooled(gradient, values, size)
+    assert (bits(memory.get(dx)) == bits(rows(wanted + np.float16(0)))).all()
+
+
+def test_windows_that_leave_pixels_over(device):
+    memory = Memory(device)
+    x, y = memory.tensor(15, 8), memory.tensor(2, 8)
+    with pytest.raises(FormatError, match="images of 3 x 5 are no windows of 2 x 2"):
+        pooling_programs.max_unpool(x, y, y, x, (3, 5), 2)

@@ -9,7 +9,7 @@ from ....hw.formats import OutputFormat
 from ....hw.isa.vector import sizes
 from ....sim.golden import numbers
 from ....sim.golden.device import ModelTransport
-from ...compiler import nm, softmax_programs, vector_programs
+from ...compiler import nm, pooling_programs, softmax_programs, vector_programs
 from ...compiler.backward import TrainingBuilder
 from ...compiler.packing import PackedWeights
 from ...compiler.program import Builder
@@ -102,7 +102,7 @@ def vector(device: Device) -> str:
         vector_programs.sigmoid(y, other),
         softmax_programs.softmax(other, row, x),
         *(vector_programs.convert(each, other) for each in narrow[:1]),
-        vector_programs.max_pool(y, pooled, (SIDE, SIDE), (SIDE, SIDE), SIDE),
+        pooling_programs.max_pool(y, pooled, (SIDE, SIDE), (SIDE, SIDE), SIDE),
     ):
         builder.vector(program)
     _alike(device, builder)
