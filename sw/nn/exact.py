@@ -1,11 +1,12 @@
-"""A training step of a perceptron in the device's arithmetic, on the host: every product an exact
-sum that is rounded once, all else one IEEE operation after another.
+"""A training step in the device's arithmetic, on the host: every product an exact sum that is
+rounded once, all else one IEEE operation after another.
 
 Forward, values are FP16 and the scores FP32; backward, the loss gradient is scaled and rounded to
 FP16, and so is each layer's; weights' and biases' gradients are FP32 with the scale taken off.
-Masters are FP32, and FP16 where they are multiplied by.
+Masters are FP32, and FP16 where they are multiplied by. Channels are filled up to whole groups.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,12 @@ from ...sim.golden import fast, vector
 from ...sim.golden.biases import fixed_point
 from ..compiler import softmax_programs
 from ..compiler.tensors import Tensor
-from ..errors import FormatError
-from .layers import Layer
+from ..compiler.transposed import pixel_phases
+from . import stages
+from .stages import Stage
 
 GROUP = 8
-"""Columns of scores and targets are filled up to whole groups."""
+"""Channels, scores and targets are filled up to whole groups."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +38,20 @@ class Numbers:
 
 @dataclass
 class Master:
-    """A layer's weights [K, C] and biases [C], and what they were changed by last, float32."""
+    """A layer's weights [K, C] and biases [C], and what they were changed by last, float32. K is
+    the taps of the stage's window, each with whole groups of channels."""
 
     weights: np.ndarray
     bias: np.ndarray
     speed: np.ndarray
     bias_speed: np.ndarray
+    stage: Stage = Stage()
 
-    @classmethod
-    def of(cls, layer: Layer) -> "Master":
-        """Raises `FormatError` for a convolution."""
-        if not layer.stage.plain:
-            raise FormatError("convolutions are not trained in the device's arithmetic yet")
-        both = layer.weights.astype("f4"), layer.bias.astype("f4")
-        return cls(*both, *map(np.zeros_like, both))
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The weights' shape as a convolution's: [height, width, channels in, out]."""
+        size = self.stage.kernel.size
+        return *size, self.weights.shape[0] // (size[0] * size[1]), self.weights.shape[1]
 
 
 @dataclass(frozen=True)
@@ -71,40 +73,109 @@ def targets_of(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def step(
-    masters: list[Master],
-    used: list[tuple[np.ndarray, np.ndarray]],
+    masters: Sequence[Master],
+    used: Sequence[tuple[np.ndarray, np.ndarray]],
     x: np.ndarray,
     targets: np.ndarray,
     numbers: Numbers,
 ) -> Outcome:
-    """Change the masters by one step on x [B, K], float16; `used` are each layer's weights of this
-    step, forward and backward [K, C], float16. The last layer's columns are the targets'."""
-    values, overflow, last = [x], False, len(masters) - 1
-    for i, (master, (forward, _)) in enumerate(zip(masters, used, strict=True)):
-        output = OutputFormat.FP32 if i == last else OutputFormat.FP16
-        made = _product(values[-1], forward, output, master.bias, relu=i < last)
-        values.append(made[0])
-        overflow |= made[1]
-    if overflow:
+    """Change the masters by one step on images [B, height, width, channels], or vectors [B, K],
+    float16; `used` are each layer's weights of this step, forward and backward [K, C], float16. The
+    last layer's columns are the targets'."""
+    values, taken, full, finite = _forward(masters, used, x)
+    if not finite:
         return Outcome(np.full(len(x), np.nan, np.float32), False)
-    dy, losses = _loss(values[-1], targets, numbers.scale / len(x))
-    dys = [dy]
-    for i in range(last, 0, -1):
-        if not np.isfinite(dys[0]).all():
-            return Outcome(losses, False)
-        made = _product(dys[0], used[i][1].T, OutputFormat.FP16, masked=values[i] == 0)
-        dys.insert(0, made[0])
-    if not np.isfinite(dys[0]).all():
+    scores = values[-1].reshape(len(x), -1)
+    dy, losses = _loss(scores, targets, numbers.scale / len(x))
+    dys = _backward(masters, used, values, full, dy.reshape(full[-1].shape))
+    if dys is None:
         return Outcome(losses, False)
-    ones = np.ones((len(x), 1), np.float16)
-    for master, taken, dy in zip(masters, values, dys, strict=False):
+    exponent = -int(np.log2(numbers.scale))
+    for master, rows, images in zip(masters, taken, dys, strict=True):
+        gradient = images.reshape(len(rows), -1)
+        ones = np.ones((len(rows), 1), np.float16)
         dw, db = (
-            _product(left.T, dy, OutputFormat.FP32, exponent=-int(np.log2(numbers.scale)))[0]
-            for left in (taken, ones)
+            _product(left.T, gradient, OutputFormat.FP32, exponent=exponent)
+            for left in (rows, ones)
         )
         _update(master.weights, master.speed, dw, numbers, numbers.decay)
         _update(master.bias, master.bias_speed, db[0], numbers, 0.0)
     return Outcome(losses, True)
+
+
+def _forward(masters, used, x: np.ndarray):
+    """Values [B, height, width, channels] before and behind each layer, the rows that each
+    multiplies, what each pools, and whether all are finite."""
+    first = masters[0].stage
+    values, taken, full = [x.reshape(len(x), first.height, first.width, -1)], [], []
+    for i, (master, (weights, _)) in enumerate(zip(masters, used, strict=True)):
+        stage, last = master.stage, i == len(masters) - 1
+        images = values[-1].reshape(len(x), stage.height, stage.width, -1)
+        taken.append(stages.rows(images, stage.kernel))
+        added = None if stage.add is None else values[stage.add + 1]
+        made = _product(
+            *(taken[-1], weights),
+            OutputFormat.FP32 if last else OutputFormat.FP16,
+            bias=master.bias,
+            relu=not last,
+            addend=None if added is None else added.reshape(len(taken[-1]), -1),
+        )
+        if not np.isfinite(made).all():
+            return values, taken, full, False
+        full.append(made.reshape(len(x), *stage.out, -1))
+        values.append(stages.pooled(full[-1], stage.pool))
+    return values, taken, full, True
+
+
+def _backward(masters, used, values, full, dy: np.ndarray) -> list[np.ndarray] | None:
+    """The gradient of each layer's sums, images; None if one is not finite."""
+    dys = [dy]
+    for i in range(len(masters) - 1, 0, -1):
+        if not np.isfinite(dys[0]).all():
+            return None
+        master, stage = masters[i], masters[i].stage
+        # Of the values that layer i takes; what was added to a later layer's sums takes part.
+        later = [dys[n - i] for n in range(i, len(masters)) if masters[n].stage.add == i - 1]
+        shape = len(dy), stage.height, stage.width, -1
+        weights = used[i][1].reshape(master.taps)
+        inputs = values[i].reshape(shape)
+        made = _transposed(dys[0], weights, stage, inputs, later[0] if later else None)
+        behind = masters[i - 1].stage
+        gradient = made.reshape(values[i].shape)
+        dys.insert(0, stages.unpooled(gradient, full[i - 1], behind.pool) + np.float16(0))
+    return dys if np.isfinite(dys[0]).all() else None
+
+
+def _transposed(
+    dy: np.ndarray, weights: np.ndarray, stage: Stage, inputs: np.ndarray, added: np.ndarray | None
+) -> np.ndarray:
+    """The gradient of images `inputs` whose convolution has the gradient `dy`; 0 where they are."""
+    dx = np.zeros(inputs.shape, np.float16)
+    (down, right), channels = stage.kernel.stride, inputs.shape[3]
+    for phase in pixel_phases(stage.kernel, stage.height, stage.width):
+        (above, left), count = phase.first, len(dy) * phase.height * phase.width
+        rows = _rows_of(dy, phase.kernel, phase.height, phase.width)
+        mine = np.s_[:, above::down, left::right]
+        made = _product(
+            rows,
+            phase.matrix(weights),
+            OutputFormat.FP16,
+            masked=inputs[mine].reshape(count, channels) == 0,
+            addend=None if added is None else added[mine].reshape(count, channels),
+        )
+        dx[mine] = made.reshape(len(dy), phase.height, phase.width, channels)
+    return dx
+
+
+def _rows_of(dy: np.ndarray, kernel, height: int, width: int) -> np.ndarray:
+    """As `stages.rows`, of a window that has more zeros on one side than on the other, or less."""
+    (near_y, near_x), (far_y, far_x) = kernel.padding, kernel.far_padding or kernel.padding
+    pad = [(0, 0), *((max(0, n), max(0, f)) for n, f in ((near_y, far_y), (near_x, far_x))), (0, 0)]
+    padded = np.pad(dy, pad)
+    padded = padded[:, max(0, -near_y) :, max(0, -near_x) :]
+    plain = type(kernel)(kernel.size, kernel.stride, (0, 0), None, kernel.dilation)
+    reach_y, reach_x = kernel.reach
+    return stages.rows(padded[:, : height + reach_y - 1, : width + reach_x - 1], plain)
 
 
 def _product(
@@ -114,18 +185,20 @@ def _product(
     bias: np.ndarray | None = None,
     relu: bool = False,
     masked: np.ndarray | bool = False,
+    addend: np.ndarray | None = None,
     exponent: int = 0,
-) -> tuple[np.ndarray, bool]:
-    """``round(relu?(x @ w + bias) * 2**exponent)``, and whether something overflowed."""
+) -> np.ndarray:
+    """``round(relu?(x @ w + bias + addend) * 2**exponent)``."""
     unit, channels = FP16.product_unit_log2, w.shape[1]
     whole = [0] * channels
     if bias is not None:
         width = FP16.accumulator_bits(1 << 15)
         whole = [fixed_point(raw, unit, width)[0] for raw in bias.view("<u4").tolist()]
     columns = whole, [1] * channels, [unit + exponent] * channels
-    raw = np.ascontiguousarray(x).view(np.uint16), np.ascontiguousarray(w).view(np.uint16)
-    done = fast.rounded_matmul(FP16, *raw, *columns, relu, output, masked=masked)
-    return done.raw.view(f"f{output.bytes}"), done.overflow
+    raw = (np.ascontiguousarray(v, np.float16).view(np.uint16) for v in (x, w))
+    added = None if addend is None else np.ascontiguousarray(addend).view(np.uint16)
+    done = fast.rounded_matmul(FP16, *raw, *columns, relu, output, added, masked)
+    return done.raw.view(f"f{output.bytes}")
 
 
 def _loss(scores: np.ndarray, targets: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:

@@ -1,23 +1,26 @@
-"""A training step of a perceptron as a program of the device: forward, loss, backward, the weights'
-gradients, and the update of the masters, all in tensor memory.
+"""A training step as a program of the device: forward, loss, backward, the weights' gradients, and
+the update of the masters, all in tensor memory.
 
 The host brings a batch and its targets, and weights as they are multiplied by; it takes losses and
 masters.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...hw.config import Config
-from ...hw.formats import OutputFormat
+from ...hw.formats import FP16, OutputFormat
 from ..compiler import softmax_programs, update_programs
 from ..compiler.backward import TrainingBuilder
-from ..compiler.packing import PackedWeights
+from ..compiler.packing import PackedWeights, pack
+from ..compiler.pooling_programs import max_pool, max_unpool
 from ..compiler.program import Program
 from ..compiler.settings import biases_from, settings_of
 from ..compiler.tensors import Tensor
+from ..compiler.transposed import pixel_phases
+from ..compiler.walks import Images
 from ..errors import FormatError
 from ..host import programs
 from ..host.device import Device
@@ -43,29 +46,50 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Used:
+    """A layer's weights as they are multiplied by: forward [K, C], and backward, for each phase of
+    its pixels (`transposed.pixel_phases`)."""
+
+    forward: PackedWeights
+    backward: Sequence[PackedWeights]
+
+    @classmethod
+    def of(cls, master: Master, forward: np.ndarray, backward: np.ndarray) -> "Used":
+        """Of weights [K, C], float16."""
+        stage = master.stage
+        if stage.plain:
+            matrices = [backward.T]
+        else:
+            phases = pixel_phases(stage.kernel, stage.height, stage.width)
+            matrices = [phase.matrix(backward.reshape(master.taps)) for phase in phases]
+        return cls(pack(forward, FP16), [pack(matrix, FP16) for matrix in matrices])
+
+
+@dataclass(frozen=True)
 class Step:
     """A program, and the tensors that the host reaches."""
 
     program: Program
     x: Tensor
     targets: Tensor
-    ones: Tensor
+    ones: list[Tensor]
     losses: Tensor
     layers: list[Held]
 
     def load(self, device: Device, masters: Sequence[Master]) -> None:
         """Bring the program's constants and the masters."""
         programs.load(device, self.program)
-        ones = np.zeros((self.ones.rows, self.ones.columns), np.float16)
-        ones[:, 0] = 1
-        self._write(device, self.ones, ones)
+        for tensor in self.ones:
+            ones = np.zeros((tensor.rows, tensor.columns), np.float16)
+            ones[:, 0] = 1
+            self._write(device, tensor, ones)
         for held, master in zip(self.layers, masters, strict=True):
             for tensor, values in held.of(master):
                 self._write(device, tensor, values)
 
     def run(self, device: Device, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """A step on a batch, float16 and float32; returns each row's loss."""
-        self._write(device, self.x, x)
+        """A step on images or vectors, float16, and targets, float32; returns each row's loss."""
+        self._write(device, self.x, x.reshape(self.x.rows, -1))
         self._write(device, self.targets, targets)
         programs.run(device, self.program)
         return _read(device, self.losses)[:, 0].view("<f4")
@@ -89,51 +113,148 @@ def _read(device: Device, tensor: Tensor) -> np.ndarray:
 def compiled(
     config: Config,
     batch: int,
-    shapes: Sequence[tuple[int, int]],
-    used: Sequence[tuple[PackedWeights, PackedWeights]],
+    masters: Sequence[Master],
+    used: Sequence[Used],
     numbers: Numbers,
 ) -> Step:
-    """The step of layers [K, C] with these weights, forward [K, C] and backward [C, K].
+    """The step of such layers on `batch` images or vectors.
 
     Raises `FormatError` for a device without training or vector unit, for scores that are no whole
     groups, and if the memory is full.
     """
     if not config.vector_lanes:
         raise FormatError(f"the device {config.name!r} has no vector unit, which trains")
-    if shapes[-1][1] % GROUP:
-        raise FormatError(f"scores of {shapes[-1][1]} classes: fill them up to groups of {GROUP}")
-    builder, last = TrainingBuilder(config), len(shapes) - 1
-    x, ones = builder.tensor(batch, shapes[0][0]), builder.tensor(batch, GROUP)
-    values, held = [x], [_held(builder, *shape) for shape in shapes]
-    for i, ((_, outputs), layer) in enumerate(zip(shapes, held, strict=True)):
-        output = OutputFormat.FP32 if i == last else OutputFormat.FP16
-        values.append(builder.tensor(batch, outputs, output.result_bits))
-        settings = biases_from(config, layer.bias)
-        builder.product(values[i], used[i][0], settings, i < last, output, values[-1])
-    scores = values[-1]
-    targets = builder.tensor(batch, scores.columns, 32)
-    losses = builder.tensor(batch, GROUP, 32)
-    dys = [builder.tensor(batch, scores.columns, apart=x)]
-    factor = numbers.scale / batch
-    builder.vector(softmax_programs.loss_gradient(scores, targets, dys[0], factor))
-    builder.vector(softmax_programs.cross_entropy(scores, targets, losses))
-    for i in range(last, 0, -1):
-        inputs = shapes[i][0]
-        dys.insert(0, builder.tensor(batch, inputs, apart=values[i - 1]))
-        plain = settings_of(config, inputs)
-        weights, to_fp16 = used[i][1], OutputFormat.FP16
-        builder.product(dys[1], weights, plain, False, to_fp16, dys[0], mask=values[i])
-    for taken, dy, layer in zip(values, dys, held, strict=False):
-        settings = settings_of(config, dy.columns, scale=1 / numbers.scale)
-        for left, values_, speed, decay in (
-            (taken, layer.weights, layer.speed, numbers.decay),
-            (ones, layer.bias, layer.bias_speed, 0.0),
-        ):
-            dw = builder.tensor(left.columns, dy.columns, 32)
-            builder.gradient(left, dy, dw, settings=settings)
-            _update(builder.vector, dw.part(0, values_.rows), values_, speed, numbers, decay)
-            builder.free(dw)
-    return Step(builder.program(), x, targets, ones, losses, held)
+    if masters[-1].weights.shape[1] % GROUP:
+        raise FormatError(
+            f"scores of {masters[-1].weights.shape[1]} classes: fill them up to groups of {GROUP}"
+        )
+    made = _Layers(TrainingBuilder(config), batch, masters, used, numbers)
+    for number in range(len(masters)):
+        made.forward(number)
+    targets, losses = made.loss()
+    for number in range(len(masters) - 1, 0, -1):
+        made.backward(number)
+    made.place_ones()
+    for number in range(len(masters)):
+        made.update(number)
+    x, program = made.values[0].tensor, made.builder.program()
+    return Step(program, x, targets, list(made.ones.values()), losses, made.held)
+
+
+class _Layers:
+    """Puts a step into a builder, product by product."""
+
+    def __init__(
+        self,
+        builder: TrainingBuilder,
+        batch: int,
+        masters: Sequence[Master],
+        used: Sequence[Used],
+        numbers: Numbers,
+    ):
+        self.builder, self.batch, self.masters, self.used = builder, batch, masters, used
+        self.numbers = numbers
+        self.held = [_held(builder, *master.weights.shape) for master in masters]
+        stage, channels = masters[0].stage, masters[0].taps[2]
+        self.values = [self._images(stage.height, stage.width, channels, 16)]
+        """Before and behind each layer."""
+        self.full: list[Images] = []
+        """What each layer pools."""
+        self.dys: dict[int, Images] = {}
+        """Gradients of each layer's sums."""
+        self.ones: dict[int, Tensor] = {}
+        """By the rows, a column of ones and more of zeros."""
+
+    def forward(self, number: int) -> None:
+        builder, stage = self.builder, self.masters[number].stage
+        last, x = number == len(self.masters) - 1, self.values[number]
+        channels = self.masters[number].weights.shape[1]
+        y = self._images(*stage.out, channels, 32 if last else 16)
+        settings = biases_from(builder.config, self.held[number].bias)
+        output, weights = (OutputFormat.FP16, OutputFormat.FP32)[last], self.used[number].forward
+        if stage.plain:
+            builder.product(x.tensor, weights, settings, not last, output, y.tensor)
+        else:
+            x = replace(x, height=stage.height, width=stage.width)
+            added = None if stage.add is None else self.values[stage.add + 1]
+            builder.convolution(x, stage.kernel, weights, settings, not last, output, y, added)
+        self.full.append(y)
+        if stage.pool > 1:
+            pooled = self._images(*stage.pooled, channels, 16)
+            size = (stage.pool, stage.pool)
+            builder.vector(max_pool(y.tensor, pooled.tensor, stage.out, size, stage.pool))
+            y = pooled
+        self.values.append(y)
+
+    def loss(self) -> tuple[Tensor, Tensor]:
+        """Targets and losses; the scores' gradient is the last layer's."""
+        builder, scores = self.builder, self.values[-1].tensor
+        targets = builder.tensor(self.batch, scores.columns, 32)
+        losses = builder.tensor(self.batch, GROUP, 32)
+        last = len(self.masters) - 1
+        self.dys[last] = self._images(1, 1, scores.columns, 16, self.values[last].tensor)
+        factor, dy = self.numbers.scale / self.batch, self.dys[last].tensor
+        builder.vector(softmax_programs.loss_gradient(scores, targets, dy, factor))
+        builder.vector(softmax_programs.cross_entropy(scores, targets, losses))
+        return targets, losses
+
+    def backward(self, number: int) -> None:
+        """The gradient of the sums of the layer before."""
+        builder, stage = self.builder, self.masters[number].stage
+        x, dy, before = self.values[number], self.dys[number], self.masters[number - 1].stage
+        channels = self.masters[number].taps[2]
+        dx = self._images(stage.height, stage.width, channels, 16)
+        settings, weights = settings_of(builder.config, channels), self.used[number].backward
+        later = [n for n, master in enumerate(self.masters) if master.stage.add == number - 1]
+        added = self.dys[later[0]] if later else None
+        if stage.plain:
+            to_fp16 = OutputFormat.FP16
+            builder.product(
+                dy.tensor, weights[0], settings, False, to_fp16, dx.tensor, mask=x.tensor
+            )
+        else:
+            x = replace(x, height=stage.height, width=stage.width)
+            builder.convolution_transposed(
+                dy, stage.kernel, weights, settings, OutputFormat.FP16, dx, added, x
+            )
+        if before.pool > 1:
+            full, pooled = self.full[number - 1], self.values[number]
+            spread = self._images(*before.out, full.tensor.columns, 16)
+            tensors = full.tensor, pooled.tensor, dx.tensor, spread.tensor
+            builder.vector(max_unpool(*tensors, before.out, before.pool))
+            dx = spread
+        self.dys[number - 1] = replace(dx, height=before.out[0], width=before.out[1])
+
+    def place_ones(self) -> None:
+        """Room for what the host brings before, where nothing has been given back."""
+        for rows in {dy.tensor.rows: None for dy in self.dys.values()}:
+            self.ones[rows] = self.builder.tensor(rows, GROUP)
+
+    def update(self, number: int) -> None:
+        """The gradients of a layer's weights and biases, and what they change."""
+        builder, held, numbers = self.builder, self.held[number], self.numbers
+        stage, dy = self.masters[number].stage, self.dys[number]
+        x = self.values[number]
+        images = replace(x, height=stage.height, width=stage.width)
+        columns = dy.tensor.columns
+        settings = settings_of(builder.config, columns, scale=1 / numbers.scale)
+        dw = builder.tensor(self.masters[number].weights.shape[0], columns, 32)
+        if stage.plain:
+            builder.gradient(x.tensor, dy.tensor, dw, settings=settings)
+        else:
+            builder.gradient(images, dy, dw, stage.kernel, settings=settings)
+        _update(builder, dw, held.weights, held.speed, numbers, numbers.decay)
+        builder.free(dw)
+        db = builder.tensor(GROUP, columns, 32)
+        builder.gradient(self.ones[dy.tensor.rows], dy.tensor, db, settings=settings)
+        _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
+        builder.free(db)
+
+    def _images(
+        self, height: int, width: int, channels: int, bits: int, apart: Tensor | None = None
+    ) -> Images:
+        rows = self.batch * height * width
+        return Images(self.builder.tensor(rows, channels, bits, apart), height, width)
 
 
 def _held(builder: TrainingBuilder, inputs: int, outputs: int) -> Held:
@@ -142,7 +263,7 @@ def _held(builder: TrainingBuilder, inputs: int, outputs: int) -> Held:
 
 
 def _update(
-    vector: Callable, dw: Tensor, w: Tensor, v: Tensor, numbers: Numbers, decay: float
+    builder: TrainingBuilder, dw: Tensor, w: Tensor, v: Tensor, numbers: Numbers, decay: float
 ) -> None:
-    vector(update_programs.momentum(dw, w, v, numbers.momentum, decay))
-    vector(update_programs.descent(w, v, numbers.rate))
+    builder.vector(update_programs.momentum(dw, w, v, numbers.momentum, decay))
+    builder.vector(update_programs.descent(w, v, numbers.rate))

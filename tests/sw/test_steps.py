@@ -1,19 +1,22 @@
 """Training steps as programs: every weight, bias, momentum and loss as the host computes them in
 the device's arithmetic; and that arithmetic against float64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from heddle.hw.config import Config, changed
 from heddle.hw.formats import FP16
 from heddle.sim.golden.device import ModelTransport
-from heddle.sw.compiler import packing
+from heddle.sw.compiler.walks import Kernel
 from heddle.sw.errors import FormatError
 from heddle.sw.host.device import Device
 from heddle.sw.nn import data, exact, steps
 from heddle.sw.nn.exact import Master, Numbers
 from heddle.sw.nn.recipes import Dense, Moment
 from heddle.sw.nn.recipes.bdwp import Bdwp
+from heddle.sw.nn.stages import Stage
 from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 
 CONFIG = Config(
@@ -22,7 +25,7 @@ CONFIG = Config(
     weight_slots=128,
     schedule_records=64,
     settings_pages=4,
-    tensor_words=4096,
+    tensor_words=8192,
     vector_lanes=1,
     training=True,
 )
@@ -36,6 +39,12 @@ DEVICES = {
 }
 
 
+def named(*often: str) -> list:
+    """Devices by name, those that are not tried often in the long tests."""
+    marks = {name: () if name in often else (pytest.mark.slow,) for name in DEVICES}
+    return [pytest.param(name, marks=marks[name]) for name in DEVICES]
+
+
 def masters(rng, *widths: int) -> list[Master]:
     made = []
     for inputs, outputs in zip(widths, widths[1:], strict=False):
@@ -46,17 +55,17 @@ def masters(rng, *widths: int) -> list[Master]:
 
 
 def used(made: list[Master]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """By BDWP 2:8, the last layer dense; FP16."""
-    rules = [*[Bdwp(2, 8)] * (len(made) - 1), Dense()]
+    """By BDWP 2:8, the last layer and one of few inputs dense; FP16."""
+    rules = [Dense() if m is made[-1] or len(m.weights) < 16 else Bdwp(2, 8) for m in made]
     pruned = [r.prune(m.weights, Moment(0, 1)) for r, m in zip(rules, made, strict=True)]
     return [(p.forward.astype("f2"), p.backward.astype("f2")) for p in pruned]
 
 
-def packed(weights: list[tuple[np.ndarray, np.ndarray]]) -> list:
-    return [(packing.pack(ff, FP16), packing.pack(bp.T, FP16)) for ff, bp in weights]
+def packed(made: list[Master]) -> list[steps.Used]:
+    return [steps.Used.of(m, *both) for m, both in zip(made, used(made), strict=True)]
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("name", named("model"))
 def test_steps_on_a_device(name):
     """Two steps of three layers, the second one with the masters that the first one left."""
     rng, batch = np.random.default_rng(1), 12
@@ -66,17 +75,58 @@ def test_steps_on_a_device(name):
         for _ in range(2):
             x = rng.random((batch, widths[0])).astype("f2")
             targets = exact.targets_of(rng.integers(10, size=batch), 10)
-            shapes = [master.weights.shape for master in there]
-            made = steps.compiled(CONFIG, batch, shapes, packed(used(there)), NUMBERS)
+            made = steps.compiled(CONFIG, batch, there, packed(there), NUMBERS)
             made.load(device, there)
             losses = made.run(device, x, targets)
             made.take(device, there)
             outcome = exact.step(host, used(host), x, targets, NUMBERS)
             assert outcome.counts and not device.flags()
             assert losses.tobytes() == outcome.losses.tobytes()
-            for mine, its in zip(host, there, strict=True):
-                for part in ("weights", "speed", "bias", "bias_speed"):
-                    assert getattr(mine, part).tobytes() == getattr(its, part).tobytes(), part
+            alike(host, there)
+
+
+def network(rng) -> list[Master]:
+    """Three convolutions, of which the second has a stride and the third adds what it is given and
+    is pooled, and two layers of vectors: as the shipped network, smaller."""
+    same = {"padding": (1, 1)}
+    shapes = [
+        (8, 8, Stage(4, 4, Kernel((3, 3), **same))),
+        (8, 16, Stage(4, 4, Kernel((3, 3), (2, 2), **same))),
+        (16, 16, Stage(2, 2, Kernel((3, 3), **same), add=1, pool=2)),
+        (16, 16, Stage()),
+        (16, 16, Stage()),
+    ]
+    made = []
+    for inputs, outputs, stage in shapes:
+        taps = stage.kernel.size[0] * stage.kernel.size[1]
+        (master,) = masters(rng, taps * inputs, outputs)
+        made.append(replace(master, stage=stage))
+    return made
+
+
+@pytest.mark.parametrize("name", named("model", "simulated"))
+def test_a_step_of_convolutions(name):
+    rng, batch = np.random.default_rng(7), 3
+    host, there = (network(np.random.default_rng(8)) for _ in range(2))
+    with Device(DEVICES[name](CONFIG), CONFIG.name) as device:
+        for _ in range(2):
+            x = np.zeros((batch, 4, 4, 8), np.float16)
+            x[..., 0] = rng.random((batch, 4, 4))  # one channel, and zeros to a whole group
+            targets = exact.targets_of(rng.integers(10, size=batch), 10)
+            made = steps.compiled(CONFIG, batch, there, packed(there), NUMBERS)
+            made.load(device, there)
+            losses = made.run(device, x, targets)
+            made.take(device, there)
+            outcome = exact.step(host, used(host), x, targets, NUMBERS)
+            assert outcome.counts and not device.flags()
+            assert losses.tobytes() == outcome.losses.tobytes()
+            alike(host, there)
+
+
+def alike(host: list[Master], there: list[Master]) -> None:
+    for number, (mine, its) in enumerate(zip(host, there, strict=True)):
+        for part in ("weights", "speed", "bias", "bias_speed"):
+            assert getattr(mine, part).tobytes() == getattr(its, part).tobytes(), (number, part)
 
 
 def test_a_step_beside_float64():
@@ -134,8 +184,8 @@ def test_digits_are_learnt_in_the_device_s_arithmetic():
 
 
 def test_what_cannot_be_trained():
-    shapes = [(16, 16)]
+    rng = np.random.default_rng(6)
     with pytest.raises(FormatError, match="no vector unit"):
-        steps.compiled(changed(CONFIG, vector_lanes=0), 8, shapes, [], NUMBERS)
+        steps.compiled(changed(CONFIG, vector_lanes=0), 8, masters(rng, 16, 16), [], NUMBERS)
     with pytest.raises(FormatError, match="fill them up to groups of 8"):
-        steps.compiled(CONFIG, 8, [(16, 10)], [], NUMBERS)
+        steps.compiled(CONFIG, 8, masters(rng, 16, 10), [], NUMBERS)
