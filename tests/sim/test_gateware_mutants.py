@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 import pytest
 
@@ -19,6 +20,7 @@ from heddle.hw.output.epilogue import Epilogue
 from heddle.hw.top import Accelerator
 from heddle.sim.testbenches.common import environment
 from heddle.sim.testbenches.issuer import ReaderAndIssuer
+from heddle.sim.testbenches.response import Answers
 from heddle.sim.testbenches.runner import TestbenchFailure, simulate
 
 from .mutant_bench import MUTANT
@@ -135,7 +137,7 @@ BENCHES = [
     ),
     Bench(
         "long_response",
-        ResponseWriter,
+        Answers,
         (
             Mutant(
                 "rows sent as a halfword counts them",
@@ -143,8 +145,8 @@ BENCHES = [
                 ResponseWriter,
                 (
                     (
-                        " rows.eq(response.rows)",
-                        " rows.eq(response.rows & Mux(this, 0xFFFF, 0xFFFFFFFF))",
+                        ".rows.eq(header[32:])",
+                        ".rows.eq(header[32:] & Mux(this, 0xFFFF, 0xFFFFFFFF))",
                     ),
                 ),
             ),
@@ -184,6 +186,14 @@ def each():
         for number, mutant in enumerate(bench.mutants, 1):
             marks = () if mutant.name in QUICK else pytest.mark.slow
             yield pytest.param(bench, number, id=mutant.name, marks=marks)
+
+
+@pytest.mark.parametrize("bench", BENCHES, ids=lambda bench: bench.name)
+def test_every_fault_has_its_place_and_its_test(bench, monkeypatch):
+    """In the gateware as it is, and in the testbench."""
+    build_in(monkeypatch, bench.mutants)
+    tests = vars(import_module(f"heddle.sim.testbenches.{bench.name}"))
+    assert all(mutant.killer in tests for mutant in bench.mutants)
 
 
 @pytest.mark.parametrize(("bench", "number"), list(each()))
