@@ -18,9 +18,12 @@ from ...sim.golden.biases import fixed_point
 from ..compiler import softmax_programs
 from ..compiler.tensors import Tensor
 from ..compiler.transposed import pixel_phases
+from ..errors import FormatError
 from . import stages
 from .stages import Stage
 
+Pair = tuple[np.ndarray, np.ndarray]
+"""A layer's weights, forward and backward."""
 GROUP = 8
 """Channels, scores and targets are filled up to whole groups."""
 
@@ -55,6 +58,16 @@ class Master:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """What goes forward: images [B, height, width, channels] before and behind each layer, the rows
+    that each multiplies, and what each pools."""
+
+    values: list[np.ndarray]
+    taken: list[np.ndarray]
+    full: list[np.ndarray]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a step tells."""
 
@@ -74,24 +87,24 @@ def targets_of(labels: np.ndarray, classes: int) -> np.ndarray:
 
 def step(
     masters: Sequence[Master],
-    used: Sequence[tuple[np.ndarray, np.ndarray]],
+    used: Sequence[Pair],
     x: np.ndarray,
     targets: np.ndarray,
     numbers: Numbers,
 ) -> Outcome:
     """Change the masters by one step on images [B, height, width, channels], or vectors [B, K],
     float16; `used` are each layer's weights of this step, forward and backward [K, C], float16. The
-    last layer's columns are the targets'."""
-    values, taken, full, finite = _forward(masters, used, x)
-    if not finite:
+    last layer's columns are the targets'. Raises `FormatError` for a result that several add."""
+    passed = _forward(masters, used, x)
+    if passed is None:
         return Outcome(np.full(len(x), np.nan, np.float32), False)
-    scores = values[-1].reshape(len(x), -1)
+    scores = passed.values[-1].reshape(len(x), -1)
     dy, losses = _loss(scores, targets, numbers.scale / len(x))
-    dys = _backward(masters, used, values, full, dy.reshape(full[-1].shape))
+    dys = _backward(masters, used, passed, dy.reshape(passed.full[-1].shape))
     if dys is None:
         return Outcome(losses, False)
     exponent = -int(np.log2(numbers.scale))
-    for master, rows, images in zip(masters, taken, dys, strict=True):
+    for master, rows, images in zip(masters, passed.taken, dys, strict=True):
         gradient = images.reshape(len(rows), -1)
         ones = np.ones((len(rows), 1), np.float16)
         dw, db = (
@@ -103,9 +116,19 @@ def step(
     return Outcome(losses, True)
 
 
-def _forward(masters, used, x: np.ndarray):
-    """Values [B, height, width, channels] before and behind each layer, the rows that each
-    multiplies, what each pools, and whether all are finite."""
+def later_of(stages_: Sequence[Stage], number: int) -> int | None:
+    """The layer that adds the result of layer `number` to its sums, if there is one.
+
+    Raises `FormatError` if there are several: their gradients would be more than one addend.
+    """
+    later = [n for n, stage in enumerate(stages_) if stage.add == number]
+    if len(later) > 1:
+        raise FormatError(f"the result of layer {number} is added by layers {later}: one may be")
+    return later[0] if later else None
+
+
+def _forward(masters: Sequence[Master], used: Sequence[Pair], x: np.ndarray) -> Passed | None:
+    """None if a value is not finite."""
     first = masters[0].stage
     values, taken, full = [x.reshape(len(x), first.height, first.width, -1)], [], []
     for i, (master, (weights, _)) in enumerate(zip(masters, used, strict=True)):
@@ -121,28 +144,31 @@ def _forward(masters, used, x: np.ndarray):
             addend=None if added is None else added.reshape(len(taken[-1]), -1),
         )
         if not np.isfinite(made).all():
-            return values, taken, full, False
+            return None
         full.append(made.reshape(len(x), *stage.out, -1))
         values.append(stages.pooled(full[-1], stage.pool))
-    return values, taken, full, True
+    return Passed(values, taken, full)
 
 
-def _backward(masters, used, values, full, dy: np.ndarray) -> list[np.ndarray] | None:
+def _backward(
+    masters: Sequence[Master], used: Sequence[Pair], passed: Passed, dy: np.ndarray
+) -> list[np.ndarray] | None:
     """The gradient of each layer's sums, images; None if one is not finite."""
-    dys = [dy]
+    dys, values = [dy], passed.values
     for i in range(len(masters) - 1, 0, -1):
         if not np.isfinite(dys[0]).all():
             return None
         master, stage = masters[i], masters[i].stage
         # Of the values that layer i takes; what was added to a later layer's sums takes part.
-        later = [dys[n - i] for n in range(i, len(masters)) if masters[n].stage.add == i - 1]
+        later = later_of([each.stage for each in masters], i - 1)
         shape = len(dy), stage.height, stage.width, -1
         weights = used[i][1].reshape(master.taps)
         inputs = values[i].reshape(shape)
-        made = _transposed(dys[0], weights, stage, inputs, later[0] if later else None)
+        added = None if later is None else dys[later - i]
+        made = _transposed(dys[0], weights, stage, inputs, added)
         behind = masters[i - 1].stage
         gradient = made.reshape(values[i].shape)
-        dys.insert(0, stages.unpooled(gradient, full[i - 1], behind.pool) + np.float16(0))
+        dys.insert(0, stages.unpooled(gradient, passed.full[i - 1], behind.pool) + np.float16(0))
     return dys if np.isfinite(dys[0]).all() else None
 
 

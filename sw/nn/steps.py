@@ -24,7 +24,7 @@ from ..compiler.walks import Images
 from ..errors import FormatError
 from ..host import programs
 from ..host.device import Device
-from .exact import GROUP, Master, Numbers
+from .exact import GROUP, Master, Numbers, later_of
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def compiled(
     """The step of such layers on `batch` images or vectors.
 
     Raises `FormatError` for a device without training or vector unit, for scores that are no whole
-    groups, and if the memory is full.
+    groups, for a result that several layers add, and if the memory is full.
     """
     if not config.vector_lanes:
         raise FormatError(f"the device {config.name!r} has no vector unit, which trains")
@@ -205,13 +205,13 @@ class _Layers:
         channels = self.masters[number].taps[2]
         dx = self._images(stage.height, stage.width, channels, 16)
         settings, weights = settings_of(builder.config, channels), self.used[number].backward
-        later = [n for n, master in enumerate(self.masters) if master.stage.add == number - 1]
-        added = self.dys[later[0]] if later else None
+        later = later_of([master.stage for master in self.masters], number - 1)
+        added = None if later is None else self.dys[later]
         if stage.plain:
+            beside = added and added.tensor
             to_fp16 = OutputFormat.FP16
-            builder.product(
-                dy.tensor, weights[0], settings, False, to_fp16, dx.tensor, mask=x.tensor
-            )
+            tensors = dx.tensor, beside, x.tensor
+            builder.product(dy.tensor, weights[0], settings, False, to_fp16, *tensors)
         else:
             x = replace(x, height=stage.height, width=stage.width)
             builder.convolution_transposed(

@@ -187,5 +187,8 @@ def test_what_cannot_be_trained():
     rng = np.random.default_rng(6)
     with pytest.raises(FormatError, match="no vector unit"):
         steps.compiled(changed(CONFIG, vector_lanes=0), 8, masters(rng, 16, 16), [], NUMBERS)
+    several = [Stage(), Stage(add=0), Stage(add=0)]
+    with pytest.raises(FormatError, match=r"layer 0 is added by layers \[1, 2\]"):
+        exact.later_of(several, 0)
     with pytest.raises(FormatError, match="fill them up to groups of 8"):
         steps.compiled(CONFIG, 8, masters(rng, 16, 10), [], NUMBERS)
