@@ -104,6 +104,8 @@ class StoreProof(wiring.Component):
             window.eq(self.row // lanes),
             beside.eq(self.row % lanes),
             first.eq(window * self.pitch),
+            # Rows that are not RAW have one plane.
+            Assume(is_raw | (self.limb == 0)),
             # Of RAW rows, only in its own plane: what lies behind that is another one's.
             Assume(~is_raw | (first + self.group + self.further < self.words)),
         ]
@@ -114,7 +116,6 @@ class StoreProof(wiring.Component):
                     m.d.comb += reaches.eq((self.position + (filled + units - 1)) // units)
         m.d.comb += wanted.eq(
             (self.row < (self.more_blocks + 1) * config.rows)
-            & (is_raw | (self.limb == 0))
             & (first + self.groups <= self.words)
             & (self.further < room)
             & (self.further < reaches)
