@@ -1,5 +1,7 @@
 """Dot products without rounding, and their float32 counterpart."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...hw.formats import Format
@@ -15,11 +17,21 @@ def exact_matmul(format: Format, x: np.ndarray, w: np.ndarray) -> np.ndarray:
     a, b = significands(format, x), significands(format, w)
     if format.bits <= 8 and not format.is_float:
         return (a @ b).astype(object)
-    # a = a1 * 2**20 + a0 with 0 <= a0 < 2**20: four small products instead of one large.
+    return _by_limbs(a, b, _matmul)
+
+
+def exact_dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``sum(a * b)`` along the last axis of significands, as exact integers (dtype object)."""
+    return _by_limbs(a, b, lambda x, y: (x * y).sum(axis=-1))
+
+
+def _by_limbs(a: np.ndarray, b: np.ndarray, product: Callable) -> np.ndarray:
+    """`product` of significands, whose entries it adds in int64: a = a1 * 2**20 + a0 with
+    0 <= a0 < 2**20, so four small products instead of one large."""
     a1, b1 = a >> LIMB, b >> LIMB
     a0, b0 = a - (a1 << LIMB), b - (b1 << LIMB)
-    high, low = _matmul(a1, b1).astype(object), _matmul(a0, b0).astype(object)
-    middle = (_matmul(a1, b0) + _matmul(a0, b1)).astype(object)
+    high, low = product(a1, b1).astype(object), product(a0, b0).astype(object)
+    middle = (product(a1, b0) + product(a0, b1)).astype(object)
     return (high << 2 * LIMB) + (middle << LIMB) + low
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...hw.formats import Format, OutputFormat
 from . import numbers
-from .dot import LIMB
+from .dot import exact_dots
 from .epilogue import Finished, finish
 
 AT_ONCE = 1 << 20
@@ -44,13 +44,13 @@ def rounded_matmul(
     if output is OutputFormat.RAW:
         raise ValueError("exact sums are not rounded: use exact_matmul")
     # Counted in units, elements and products are whole numbers; powers of two are exact.
-    a, b = (_whole(format, raw, format.unit_log2) for raw in (x, w))
+    a, b = (numbers.whole(format, raw, format.unit_log2) for raw in (x, w))
     columns = [np.array(v, object) for v in (bias, scale, exponent)]
     offset, factor = (v.astype(np.float64) for v in columns[:2])
     sums, most = a @ b + offset, np.abs(a) @ np.abs(b) + np.abs(offset)
     added = None
     if addend is not None:
-        added = _whole(format, addend, format.product_unit_log2)
+        added = numbers.whole(format, addend, format.product_unit_log2)
         sums, most = sums + added, most + np.abs(added)
     error = np.where(most < WHOLE, 0, (a.shape[1] + 3) * 2.0**-52 * most)
     scaled = sums * factor
@@ -65,19 +65,11 @@ def rounded_matmul(
     saturated = False
     if len(rows):
         totals = _exact(a, b, added, rows, of)
-        decided = finish(totals + columns[0][of], 0, columns[1][of], columns[2][of], relu, output)
+        decided = finish(totals, *(column[of] for column in columns), relu, output)
         raw = decided.raw
         low[rows, of] = raw.view(np.int8) if output is OutputFormat.INT8 else raw
         saturated = decided.saturated
     return _finished(low, saturated, output)
-
-
-def _whole(format: Format, raw: np.ndarray, unit_log2: int) -> np.ndarray:
-    """Elements in units of ``2**unit_log2``, float64."""
-    values = np.ldexp(numbers.to_float(format, raw), -unit_log2)
-    if not np.isfinite(values).all():
-        raise ValueError("an infinity or NaN cannot be multiplied")
-    return values
 
 
 def _codes(scaled: np.ndarray, shifts: np.ndarray, relu: bool, output: OutputFormat) -> np.ndarray:
@@ -108,16 +100,7 @@ def _exact(
     step = max(1, AT_ONCE // a.shape[1])
     for at in range(0, len(rows), step):
         part = slice(at, at + step)
-        totals[part] = _dots(a[rows[part]].astype(np.int64), b[:, of[part]].T.astype(np.int64))
+        totals[part] = exact_dots(a[rows[part]].astype(np.int64), b[:, of[part]].T.astype(np.int64))
     if added is not None:
         totals += np.array([int(value) for value in added[rows, of]], object)
     return totals
-
-
-def _dots(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """``sum(a * b)`` along the last axis, below 2**41 each, as Python's integers."""
-    (a1, a0), (b1, b0) = (divmod(v, 1 << LIMB) for v in (a, b))
-    high, middle, low = (
-        part.sum(axis=-1).astype(object) for part in (a1 * b1, a1 * b0 + a0 * b1, a0 * b0)
-    )
-    return (high << 2 * LIMB) + (middle << LIMB) + low

@@ -64,10 +64,18 @@ def is_finite(format: Format, raw: np.ndarray) -> np.ndarray:
 
 def significands(format: Format, raw: np.ndarray) -> np.ndarray:
     """Finite raw elements as int64 multiples of ``2**format.unit_log2`` (exact)."""
-    scaled = np.ldexp(to_float(format, raw), -format.unit_log2)
+    return whole(format, raw, format.unit_log2).astype(np.int64)
+
+
+def whole(format: Format, raw: np.ndarray, unit_log2: int) -> np.ndarray:
+    """Finite raw elements as float64 multiples of ``2**unit_log2`` (exact).
+
+    Raises `ValueError` for an infinity or NaN.
+    """
+    scaled = np.ldexp(to_float(format, raw), -unit_log2)
     if not np.isfinite(scaled).all():
         raise ValueError("an infinity or NaN has no significand")
-    return scaled.astype(np.int64)
+    return scaled
 
 
 def from_float(format: Format, values: np.ndarray, saturate: bool = False) -> np.ndarray:

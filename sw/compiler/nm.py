@@ -46,6 +46,12 @@ def grouped(dense: np.ndarray, m: int, axis: int) -> np.ndarray:
     return moved.reshape(*moved.shape[:-1], -1, m)
 
 
+def ungrouped(groups: np.ndarray, length: int, axis: int) -> np.ndarray:
+    """What `grouped` made groups of, `length` long along `axis`."""
+    flat = groups.reshape(*groups.shape[:-2], -1)[..., :length]
+    return np.moveaxis(flat, -1, axis)
+
+
 def mask(dense: Any, n: int, m: int, axis: int = 0) -> np.ndarray:
     """Where the `n` largest magnitudes of every `m` along `axis` are: bool, as `dense`.
 
@@ -56,8 +62,7 @@ def mask(dense: Any, n: int, m: int, axis: int = 0) -> np.ndarray:
     order = np.argsort(-groups, axis=-1, kind="stable")
     keep = np.zeros(groups.shape, bool)
     np.put_along_axis(keep, order[..., :n], True, axis=-1)
-    keep = keep.reshape(*keep.shape[:-2], -1)[..., : dense.shape[axis]]
-    return np.moveaxis(keep, -1, axis)
+    return ungrouped(keep, dense.shape[axis], axis)
 
 
 def prune(dense: Any, n: int, m: int, axis: int = 0) -> np.ndarray:

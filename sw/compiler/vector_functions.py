@@ -35,6 +35,16 @@ NEWTON = 3
 SIGN, ALL_ONES = bits(1 << 31), bits((1 << 32) - 1)
 
 
+def _polynomial(code: Assembly, made: int, x: int, coefficients: Sequence[float]) -> None:
+    """Of x, by Horner's rule, the highest coefficient first."""
+    highest, *others = coefficients
+    code.work(Op.MUL, made, x, highest)
+    for number, coefficient in enumerate(others):
+        if number:
+            code.work(Op.MUL, made, made, x)
+        code.work(Op.ADD, made, made, coefficient)
+
+
 def exp(code: Assembly, x: int, spare: Sequence[int]) -> None:
     """``x = exp(x)``, with three spare registers; NaN stays."""
     power, part, sum_ = spare[:3]
@@ -47,11 +57,7 @@ def exp(code: Assembly, x: int, spare: Sequence[int]) -> None:
     code.work(Op.SUB, x, x, sum_)
     code.work(Op.MUL, sum_, part, LN2_LOW)
     code.work(Op.SUB, x, x, sum_)
-    code.work(Op.MUL, sum_, x, EXP[0])
-    for number, coefficient in enumerate(EXP[1:]):
-        if number:
-            code.work(Op.MUL, sum_, sum_, x)
-        code.work(Op.ADD, sum_, sum_, coefficient)
+    _polynomial(code, sum_, x, EXP)
     code.work(Op.MUL, part, x, x)
     code.work(Op.MUL, sum_, sum_, part)
     code.work(Op.ADD, x, sum_, x)
@@ -96,11 +102,7 @@ def log(code: Assembly, x: int, spare: Sequence[int]) -> None:
     code.work(Op.SELECT, power, power, square)
     code.work(Op.SUB, x, x, 1.0)
     code.work(Op.MUL, square, x, x)
-    code.work(Op.MUL, part, x, LOG[0])
-    for number, coefficient in enumerate(LOG[1:]):
-        if number:
-            code.work(Op.MUL, part, part, x)
-        code.work(Op.ADD, part, part, coefficient)
+    _polynomial(code, part, x, LOG)
     code.work(Op.MUL, part, part, x)
     code.work(Op.MUL, part, part, square)
     code.work(Op.MUL, test, power, LN2_LOW)

@@ -1,7 +1,6 @@
 """A training in a file, from which it goes on with the same bits (docs/format.md has the file)."""
 
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def save(path: str | Path, training: Training) -> None:
             arrays[f"{i}.mask"] = learning.mask
     notes = {
         "recipe": asdict(training.recipe),
-        "data": fingerprint(training.data),
+        "data": training.data.fingerprint,
         "step": training.step,
         "rng": training.rng.bit_generator.state,
     }
@@ -54,7 +53,7 @@ def load(path: str | Path, data: Dataset, recipe: Recipe) -> Training:
     if not isinstance(known := notes.get(KIND), dict):
         raise FormatError(f"{path} holds no training; name another file, or remove it")
     differ = _differences(known.get("recipe"), recipe)
-    if known.get("data") != fingerprint(data):
+    if known.get("data") != data.fingerprint:
         differ.append("the data")
     if differ:
         raise FormatError(
@@ -69,15 +68,6 @@ def load(path: str | Path, data: Dataset, recipe: Recipe) -> Training:
             f"{path} does not fit what it says of itself ({reason!r}): begin anew with --restart"
         ) from None
     return training
-
-
-def fingerprint(data: Dataset) -> str:
-    """Differs when images or labels do."""
-    digest = sha256()
-    for array in (data.train_x, data.train_y, data.test_x, data.test_y):
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 def _differences(known: Any, recipe: Recipe) -> list[str]:

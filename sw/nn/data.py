@@ -5,6 +5,8 @@ import math
 import os
 import zlib
 from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import IO
 
@@ -42,6 +44,15 @@ class Dataset(Contents):
     train_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Differs when images or labels do."""
+        digest = sha256()
+        for array in (self.train_x, self.train_y, self.test_x, self.test_y):
+            digest.update(repr((array.shape, array.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def first(self, images: int | None) -> "Dataset":
         """The set with only so many test images; None: with all."""

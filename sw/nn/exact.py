@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...hw.config import Config
+from ...hw.config import MAX_TERMS, Config
 from ...hw.formats import FP16, OutputFormat
 from ...sim.golden import fast, vector
 from ...sim.golden.biases import fixed_point
@@ -20,6 +20,7 @@ from ..compiler.tensors import Tensor
 from ..compiler.transposed import pixel_phases
 from ..errors import FormatError
 from . import stages
+from .backprop import Passed
 from .stages import Stage
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -55,16 +56,6 @@ class Master:
         """The weights' shape as a convolution's: [height, width, channels in, out]."""
         size = self.stage.kernel.size
         return *size, self.weights.shape[0] // (size[0] * size[1]), self.weights.shape[1]
-
-
-@dataclass(frozen=True)
-class Passed:
-    """What goes forward: images [B, height, width, channels] before and behind each layer, the rows
-    that each multiplies, and what each pools."""
-
-    values: list[np.ndarray]
-    taken: list[np.ndarray]
-    full: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -168,7 +159,8 @@ def _backward(
         made = _transposed(dys[0], weights, stage, inputs, added)
         behind = masters[i - 1].stage
         gradient = made.reshape(values[i].shape)
-        dys.insert(0, stages.unpooled(gradient, passed.full[i - 1], behind.pool) + np.float16(0))
+        unpooled = stages.unpooled(gradient, passed.full[i - 1], behind.pool)
+        dys.insert(0, unpooled + np.float16(0))  # what it leaves out is +0, as on the device
     return dys if np.isfinite(dys[0]).all() else None
 
 
@@ -180,7 +172,7 @@ def _transposed(
     (down, right), channels = stage.kernel.stride, inputs.shape[3]
     for phase in pixel_phases(stage.kernel, stage.height, stage.width):
         (above, left), count = phase.first, len(dy) * phase.height * phase.width
-        rows = _rows_of(dy, phase.kernel, phase.height, phase.width)
+        rows = stages.rows(dy, phase.kernel)
         mine = np.s_[:, above::down, left::right]
         made = _product(
             rows,
@@ -191,17 +183,6 @@ def _transposed(
         )
         dx[mine] = made.reshape(len(dy), phase.height, phase.width, channels)
     return dx
-
-
-def _rows_of(dy: np.ndarray, kernel, height: int, width: int) -> np.ndarray:
-    """As `stages.rows`, of a window that has more zeros on one side than on the other, or less."""
-    (near_y, near_x), (far_y, far_x) = kernel.padding, kernel.far_padding or kernel.padding
-    pad = [(0, 0), *((max(0, n), max(0, f)) for n, f in ((near_y, far_y), (near_x, far_x))), (0, 0)]
-    padded = np.pad(dy, pad)
-    padded = padded[:, max(0, -near_y) :, max(0, -near_x) :]
-    plain = type(kernel)(kernel.size, kernel.stride, (0, 0), None, kernel.dilation)
-    reach_y, reach_x = kernel.reach
-    return stages.rows(padded[:, : height + reach_y - 1, : width + reach_x - 1], plain)
 
 
 def _product(
@@ -218,7 +199,7 @@ def _product(
     unit, channels = FP16.product_unit_log2, w.shape[1]
     whole = [0] * channels
     if bias is not None:
-        width = FP16.accumulator_bits(1 << 15)
+        width = FP16.accumulator_bits(MAX_TERMS)
         whole = [fixed_point(raw, unit, width)[0] for raw in bias.view("<u4").tolist()]
     columns = whole, [1] * channels, [unit + exponent] * channels
     raw = (np.ascontiguousarray(v, np.float16).view(np.uint16) for v in (x, w))

@@ -77,9 +77,19 @@ class Stage:
 
 
 def rows(images: np.ndarray, kernel: Kernel) -> np.ndarray:
-    """The rows [B * pixels, taps * channels] that a convolution's weights are multiplied by."""
-    (high, wide), (down, right) = kernel.padding, kernel.stride
-    padded = np.pad(images, ((0, 0), (high, high), (wide, wide), (0, 0)))
+    """The rows [B * pixels, taps * channels] that a convolution's weights are multiplied by.
+
+    A padding below zero leaves so many lines or columns out.
+    """
+    (down, right), far = kernel.stride, kernel.far_padding or kernel.padding
+    sides = list(zip(kernel.padding, far, strict=True))
+    around = [(max(0, near), max(0, beyond)) for near, beyond in sides]
+    padded = np.pad(images, ((0, 0), *around, (0, 0)))
+    inside = (
+        slice(max(0, -near), length - max(0, -beyond))
+        for (near, beyond), length in zip(sides, padded.shape[1:3], strict=True)
+    )
+    padded = padded[:, *inside]
     windows = sliding_window_view(padded, kernel.reach, axis=(1, 2))[:, ::down, ::right]
     taps = windows[..., :: kernel.dilation[0], :: kernel.dilation[1]]
     # [B, height, width, channels, taps' lines, taps' columns], channels last for the product.

@@ -40,5 +40,4 @@ class SSte(Mvue):
         sizes = np.abs(groups)
         threshold = -np.partition(-sizes, self.n, axis=-1)[..., self.n, None]
         soft = np.sign(groups) * np.maximum(sizes - threshold, 0)
-        flat = soft.reshape(*soft.shape[:-2], -1)[..., : len(weights)]
-        return np.moveaxis(flat, -1, 0)
+        return nm.ungrouped(soft, len(weights), 0)
