@@ -9,10 +9,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.descriptors import BIAS_BYTES
-from ..layouts.array import settings_signature
-from ..layouts.tensor import DEAL, READ_PORT
+from ..layouts.tensor import DEAL
 from ..lib.connect import connect_checked
 from .beats import BeatReader
+from .settings import dealer_members
 
 BINARY32 = data.StructLayout({"fraction": 23, "exponent": 8, "sign": 1})
 PLACE = 127 + 23
@@ -111,15 +111,7 @@ class BiasDealer(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__(
-            {
-                "deals": In(stream.Signature(DEAL(config))),
-                "port": Out(READ_PORT(config)),
-                "settings": Out(settings_signature(config)),
-                "finished": Out(1),
-                "fault": Out(1),
-            }
-        )
+        super().__init__(dealer_members(config))
 
     def elaborate(self, platform):
         m = Module()

@@ -1,6 +1,8 @@
 """The filler: weights, their indices, group records and column settings from tensor memory to
 where the array finds them."""
 
+from enum import IntEnum
+
 from amaranth import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -97,6 +99,17 @@ class Dealer(wiring.Component):
         return m
 
 
+class Way(IntEnum):
+    """What works on a FILL, by its place among all; for training there are the last three."""
+
+    VALUES = 0
+    INDICES = 1
+    SETTINGS = 2
+    DIAGONAL = 3
+    PLACES = 4
+    BIASES = 5
+
+
 class Filler(wiring.Component):
     """Take one FILL after another: values with their indices, one kind of word, or settings; for
     training also DENSEs, whose buses are the same.
@@ -181,13 +194,13 @@ class Filler(wiring.Component):
             connect_checked(m, settings.settings, wiring.flipped(self.settings))
         wanted = Cat(wanted)
         m.submodules.begun = begun = Fifo(data.ArrayLayout(1, len(ways)), FILLS_INSIDE)
-        setting = begun.o.payload[2]
+        setting = begun.o.payload[Way.SETTINGS]
         if self.config.training:
-            setting |= begun.o.payload[5]
+            setting |= begun.o.payload[Way.BIASES]
             ending = begun.o.payload.as_value() & self.finished.replicate(len(ways))
-            # Ways by number: values, indices, settings, diagonal, places, biases.
-            allowed = self._one_kind(m, takes, wanted, ending, (0, 1), (3, 4))
-            allowed &= self._one_kind(m, takes, wanted, ending, (2,), (5,))
+            words, rows = (Way.VALUES, Way.INDICES), (Way.DIAGONAL, Way.PLACES)
+            allowed = self._one_kind(m, takes, wanted, ending, words, rows)
+            allowed &= self._one_kind(m, takes, wanted, ending, (Way.SETTINGS,), (Way.BIASES,))
         free = Cat(~wants | way.ready for wants, way in zip(wanted, ways, strict=True)).all()
         ready = allowed & free
         # What each of the FILLs that have begun waits for, and what has ended of the later ones.
@@ -254,11 +267,11 @@ class Filler(wiring.Component):
         return diagonal, places, biases
 
     def _one_kind(
-        self, m: Module, takes, wanted, ending, usual: tuple[int, ...], other: tuple[int, ...]
+        self, m: Module, takes, wanted, ending, usual: tuple[Way, ...], other: tuple[Way, ...]
     ) -> Value:
         """Whether what is offered does not meet the other kind of ways to the same bus."""
 
-        def of(ways: Value, kind: tuple[int, ...]) -> Value:
+        def of(ways: Value, kind: tuple[Way, ...]) -> Value:
             return Cat(ways[n] for n in kind).any()
 
         free = []

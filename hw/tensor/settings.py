@@ -15,6 +15,17 @@ from ..lib.connect import connect_checked
 from .beats import BeatReader
 
 
+def dealer_members(config: Config) -> dict:
+    """Of a component that sets the entry of one column after another from words of memory."""
+    return {
+        "deals": In(stream.Signature(DEAL(config))),
+        "port": Out(READ_PORT(config)),
+        "settings": Out(settings_signature(config)),
+        "finished": Out(1),
+        "fault": Out(1),
+    }
+
+
 class SettingsDealer(wiring.Component):
     """Set the entry of one column after another, from column 0 on.
 
@@ -32,15 +43,7 @@ class SettingsDealer(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__(
-            {
-                "deals": In(stream.Signature(DEAL(config))),
-                "port": Out(READ_PORT(config)),
-                "settings": Out(settings_signature(config)),
-                "finished": Out(1),
-                "fault": Out(1),
-            }
-        )
+        super().__init__(dealer_members(config))
 
     def elaborate(self, platform):
         m = Module()

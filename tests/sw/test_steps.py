@@ -1,6 +1,7 @@
 """Training steps as programs: every weight, bias, momentum and loss as the host computes them in
 the device's arithmetic; and that arithmetic against float64."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -65,24 +66,36 @@ def packed(made: list[Master]) -> list[steps.Used]:
     return [steps.Used.of(m, *both) for m, both in zip(made, used(made), strict=True)]
 
 
-@pytest.mark.parametrize("name", named("model"))
-def test_steps_on_a_device(name):
-    """Two steps of three layers, the second one with the masters that the first one left."""
-    rng, batch = np.random.default_rng(1), 12
-    widths = 40, 16, 24, 16
-    host, there = (masters(np.random.default_rng(2), *widths) for _ in range(2))
+def two_steps_alike(name: str, make: Callable, draw: Callable) -> None:
+    """Two steps, the second one with the masters that the first one left, are the host's in every
+    bit; `make` gives masters, `draw` a batch."""
+    rng = np.random.default_rng(1)
+    host, there = (make(np.random.default_rng(2)) for _ in range(2))
     with Device(DEVICES[name](CONFIG), CONFIG.name) as device:
         for _ in range(2):
-            x = rng.random((batch, widths[0])).astype("f2")
-            targets = exact.targets_of(rng.integers(10, size=batch), 10)
-            made = steps.compiled(CONFIG, batch, there, packed(there), NUMBERS)
+            x = draw(rng)
+            targets = exact.targets_of(rng.integers(10, size=len(x)), 10)
+            made = steps.compiled(CONFIG, len(x), there, packed(there), NUMBERS)
             made.load(device, there)
             losses = made.run(device, x, targets)
             made.take(device, there)
             outcome = exact.step(host, used(host), x, targets, NUMBERS)
             assert outcome.counts and not device.flags()
             assert losses.tobytes() == outcome.losses.tobytes()
-            alike(host, there)
+            for number, (mine, its) in enumerate(zip(host, there, strict=True)):
+                for part in ("weights", "speed", "bias", "bias_speed"):
+                    same = getattr(mine, part).tobytes() == getattr(its, part).tobytes()
+                    assert same, (number, part)
+
+
+@pytest.mark.parametrize("name", named("model"))
+def test_steps_on_a_device(name):
+    """Of three layers of vectors."""
+    two_steps_alike(
+        name,
+        lambda rng: masters(rng, 40, 16, 24, 16),
+        lambda rng: rng.random((12, 40)).astype("f2"),
+    )
 
 
 def network(rng) -> list[Master]:
@@ -106,27 +119,12 @@ def network(rng) -> list[Master]:
 
 @pytest.mark.parametrize("name", named("model", "simulated"))
 def test_a_step_of_convolutions(name):
-    rng, batch = np.random.default_rng(7), 3
-    host, there = (network(np.random.default_rng(8)) for _ in range(2))
-    with Device(DEVICES[name](CONFIG), CONFIG.name) as device:
-        for _ in range(2):
-            x = np.zeros((batch, 4, 4, 8), np.float16)
-            x[..., 0] = rng.random((batch, 4, 4))  # one channel, and zeros to a whole group
-            targets = exact.targets_of(rng.integers(10, size=batch), 10)
-            made = steps.compiled(CONFIG, batch, there, packed(there), NUMBERS)
-            made.load(device, there)
-            losses = made.run(device, x, targets)
-            made.take(device, there)
-            outcome = exact.step(host, used(host), x, targets, NUMBERS)
-            assert outcome.counts and not device.flags()
-            assert losses.tobytes() == outcome.losses.tobytes()
-            alike(host, there)
+    def draw(rng) -> np.ndarray:
+        x = np.zeros((3, 4, 4, 8), np.float16)
+        x[..., 0] = rng.random((3, 4, 4))  # one channel, and zeros to a whole group
+        return x
 
-
-def alike(host: list[Master], there: list[Master]) -> None:
-    for number, (mine, its) in enumerate(zip(host, there, strict=True)):
-        for part in ("weights", "speed", "bias", "bias_speed"):
-            assert getattr(mine, part).tobytes() == getattr(its, part).tobytes(), (number, part)
+    two_steps_alike(name, network, draw)
 
 
 def test_a_step_beside_float64():
