@@ -33,6 +33,8 @@ class Build:
     """Sites of the multipliers by instance; None leaves them to the placer."""
     options: tuple[str, ...] = ()
     """Further ones of nextpnr."""
+    multiplexers: bool = True
+    """Wide ones become those of the chip's slices, where it has any."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,10 @@ _FP16_8X8_PROGRAMS = Config(
     tensor_words=8192,
     vector_lanes=1,
 )
-# The default placer needs a third more wire for what fills half of the device, and then the router
+# The default placer needs a third more wire for what fills half of the device, and the static one a
+# fifth more with the slices' own multiplexers, whose LUTs have to lie side by side. Then the router
 # takes hours.
-_LARGE = (ecp5_85, ("--placer", "static"))
+_LARGE = (ecp5_85, ("--placer", "static"), False)
 _ECP5_85 = (
     Build(_INT8_4X4, 100),
     Build(_fp16(8, 8, columns_per_epilogue=8), 80, *_LARGE),

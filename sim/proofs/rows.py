@@ -17,13 +17,23 @@ FEW = 2
 SMALL = 3
 """Bits of all others, but those that say where words lie."""
 
+MATRIX = {
+    name: 1
+    for name in (
+        *("height", "out_height", "kernel_width", "kernel_height"),
+        *("groups", "pitch", "column_lanes"),
+    )
+} | {"width": 7, "out_width": 7}
+"""An IMAGE of rows of one group that lie one behind the other."""
+
 
 class RowMoverProof(wiring.Component):
     """One ROWS after another, all alike, after an IMAGE: any that the judge lets pass, with any
-    steps. The memory takes reads when it likes."""
+    steps; or, `turned`, any transposed rows of one matrix from its beginning on, so that a solver
+    gets to their second part. The memory takes reads when it likes."""
 
-    def __init__(self, config: Config):
-        self.config = config
+    def __init__(self, config: Config, turned: bool = False):
+        self.config, self.turned = config, turned
         super().__init__(
             {
                 "offered": In(stream.Signature(WALK(config))),
@@ -60,6 +70,15 @@ class RowMoverProof(wiring.Component):
                 if name not in ("source", "words", "start_words")
             ),
         ]
+        if self.turned:
+            free = ("transposed", "source", "words", "groups", "rows", "missing", "address")
+            m.d.comb += Assume(rows.transposed)
+            m.d.comb += [
+                Assume(rows[name] == 0) for name in rows.shape().members if name not in free
+            ]
+            m.d.comb += [
+                Assume(image[name] == MATRIX.get(name, 0)) for name in image.shape().members
+            ]
         # The IMAGE comes first.
         began, payload = Signal(), self.offered.payload
         m.d.comb += [

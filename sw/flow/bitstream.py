@@ -82,7 +82,7 @@ def make(
     text = generate(board, build)
     files.write(work / f"{TOP}.v", text)
     on_step("synthesising (Yosys)")
-    made = synthesis.synthesise(text, TOP, tools.synthesis)
+    made = synthesis.synthesise(text, TOP, tools.synthesis, multiplexers=build.multiplexers)
     netlist = work / "netlist.json"
     shutil.copy(made / netlist.name, netlist)
     if build.floorplan:

@@ -107,10 +107,15 @@ class Routed:
 
 
 def synthesise(
-    verilog: str, top: str, command: str = Family.ECP5.value, options: Sequence[str] = ()
+    verilog: str,
+    top: str,
+    command: str = Family.ECP5.value,
+    options: Sequence[str] = (),
+    multiplexers: bool = True,
 ) -> Path:
     """The folder with what Yosys makes of module `top`, flattened: ``netlist.json`` (for nextpnr),
-    ``netlist.v`` and ``statistics.json``. `options` are added to a family's `command`.
+    ``netlist.v`` and ``statistics.json``. `options` are added to a family's `command`. On ECP5 wide
+    `multiplexers` become the slices' own.
 
     Raises `SynthesisError`.
     """
@@ -122,7 +127,7 @@ def synthesise(
         "proc",
         "flatten",
         "rename -hide w:*[[]*",
-        *_mapped(command, top, options),
+        *_mapped(command, top, options, multiplexers),
         "delete t:$scopeinfo",
         # Names made up of the names of neighbours are most of a large netlist's text.
         "rename -hide c:* " + " ".join(f"w:*_{kind}_*" for kind in DERIVED),
@@ -161,10 +166,12 @@ def estimate(verilog: str, top: str, family: Family) -> Area:
     return Area(report["design"]["num_cells_by_type"], family)
 
 
-def _mapped(command: str, top: str, options: Sequence[str] = ()) -> list[str]:
-    """A family's `command` for module `top`; on ECP5 with its wide multiplexers mapped apart."""
+def _mapped(
+    command: str, top: str, options: Sequence[str] = (), multiplexers: bool = True
+) -> list[str]:
+    """A family's `command` for module `top`; on ECP5 with wide `multiplexers` mapped apart."""
     whole = " ".join((command, f"-top {top}", *options))
-    if command.split()[0] != Family.ECP5.value:
+    if command.split()[0] != Family.ECP5.value or not multiplexers:
         return [whole]
     return [
         f"{whole} -run :map_luts",

@@ -25,6 +25,11 @@ def test_row_mover(config, cover):
     prove(lambda: RowMoverProof(config), bounded=12, cover=cover)
 
 
+@pytest.mark.slow
+def test_transposed_rows():
+    prove(lambda: RowMoverProof(ACROSS, turned=True), bounded=20, cover=28)
+
+
 def reads_what_lies_outside(m, g):
     m.d.comb += g.port.address[1].eq(g.i.payload.address)
 
@@ -46,7 +51,7 @@ def forgets_the_part(m, mover):
 @pytest.mark.slow
 def test_wrong_part_fails(monkeypatch):
     mutate(monkeypatch, rows.RowMover, forgets_the_part)
-    refuted(RowMoverProof(ACROSS), 18)
+    refuted(RowMoverProof(ACROSS, turned=True), 18)
 
 
 def loses_a_window(m, w):
