@@ -262,6 +262,19 @@ class Config:
         return self.group * self.format.bits // 8
 
     @property
+    def prunes(self) -> bool:
+        """Whether there is a pruner: where weights are trained, and are elements that a binary32
+        can be rounded to."""
+        float_ = self.format.is_float and self.format.window is None
+        return self.training and self.vector_lanes > 0 and float_
+
+    @property
+    def write_bytes(self) -> int:
+        """Bytes of a word of tensor memory that are written together: no more than any writer
+        has at once, which of the pruner are the indices of M columns."""
+        return gcd(self.store_bytes, self.group // 2) if self.prunes else self.store_bytes
+
+    @property
     def dense_groups(self) -> int:
         """Groups of a tensor's rows that become dense weights in one cycle."""
         return gcd(self.lanes, self.columns // self.group)

@@ -29,6 +29,7 @@ from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
 from .output.lane_group import LaneGroup
 from .output.row_reader import RowReader
+from .prune.engine import VectorEngine
 from .tensor.beats import BeatReader
 from .tensor.filler import Filler
 from .tensor.memory import TensorMemory
@@ -242,7 +243,8 @@ class Core(wiring.Component):
         """The vector unit before who else writes to tensor memory and reads it; returns its ports
         with those of them."""
         config = self.config
-        m.submodules.vector = vector = VectorUnit(config, self.library)
+        engine = VectorEngine if config.prunes else VectorUnit
+        m.submodules.vector = vector = engine(config, self.library)
         m.submodules.vector_share = share = PortShare(config)
         connect_checked(m, sequencer.vector, vector.vectors)
         connect_checked(m, filling, share.readers[0])

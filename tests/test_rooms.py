@@ -16,7 +16,7 @@ ORDER = (
     ("hw.array", "hw.buffers", "hw.link", "sw.compiler"),
     ("hw.output", "hw.tensor"),
     ("hw.copy", "hw.vector"),
-    ("hw.control",),
+    ("hw.control", "hw.prune"),
     ("hw.core",),
     ("hw.top",),
     ("hw.memory_top", "hw.serial_top", "hw.verilog"),

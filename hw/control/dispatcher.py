@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.engines import PLACES, WAITS_BITS, Engine
 from ..layouts.array import RUN
-from ..layouts.engines import COPY, STATES, VECTOR
+from ..layouts.engines import COPY, STATES, VECTOR_WORK
 from ..layouts.tensor import FILL, WALK
 from ..lib.connect import connect_checked
 from .scoreboard import Gate, Scoreboard
@@ -32,7 +32,7 @@ class Dispatcher(wiring.Component):
     fills, rows, runs : In streams of layouts.FILL, WALK, RUN
     stores : In(1), the RUN that is offered stores
     fill, row, run : Out streams of the same
-    vectors, vector : In and Out stream of layouts.VECTOR, with a vector unit
+    vectors, vector : In and Out stream of layouts.VECTOR_WORK, with a vector unit
     finished : In(1) for each engine, pulses
     working : Out(1) for each engine, not all that it was given was finished a cycle ago
     states : Out(layouts.STATES); of the array, which works on several RUNs, it is what the next one
@@ -52,13 +52,13 @@ class Dispatcher(wiring.Component):
         }
         self.vectors_too = bool(config.vector_lanes)
         if self.vectors_too:
-            self.gates[Engine.VECTOR] = Gate(VECTOR(config), MOVES_AHEAD)
+            self.gates[Engine.VECTOR] = Gate(VECTOR_WORK(config), MOVES_AHEAD)
         if config.external_bits:
             self.gates[Engine.COPY] = Gate(COPY(config), MOVES_AHEAD)
         self.scoreboard = Scoreboard()
         vectors = {
-            "vectors": In(stream.Signature(VECTOR(config))),
-            "vector": Out(stream.Signature(VECTOR(config))),
+            "vectors": In(stream.Signature(VECTOR_WORK(config))),
+            "vector": Out(stream.Signature(VECTOR_WORK(config))),
         }
         external = {
             "copies": In(stream.Signature(COPY(config))),

@@ -16,6 +16,7 @@ from ..isa.descriptors import (
     Dense,
     Fill,
     Image,
+    Prune,
     Rows,
     Vector,
 )
@@ -86,6 +87,7 @@ class Judge(wiring.Component):
                 **(self._vector_wrong() if self.config.vector_lanes else {}),
                 **(self._copy_wrong() if self.config.external_bits else {}),
                 **({"dense": self._dense_wrong()} if self.config.training else {}),
+                **(self._prune_wrong() if self.config.prunes else {}),
             },
         )
         problem, ended = self.problem, self.ended
@@ -145,6 +147,12 @@ class Judge(wiring.Component):
                     with m.If(found["vector"]):
                         m.d.comb += problem.eq(Status.BAD_ADDRESS)
                     with m.If(found["program"]):
+                        m.d.comb += problem.eq(Status.BAD_FIELD)
+            if self.config.prunes:
+                with m.Case(Opcode.PRUNE):
+                    with m.If(found["prune"]):
+                        m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                    with m.If(found["kept"]):
                         m.d.comb += problem.eq(Status.BAD_FIELD)
             if self.config.external_bits:
                 with m.Case(Opcode.COPY):
@@ -279,6 +287,22 @@ class Judge(wiring.Component):
             | (vector.rows == 0)
         )
         return {"vector": outside, "program": wrong}
+
+    def _prune_wrong(self) -> dict:
+        """A PRUNE's words are not all in tensor memory (`prune`); there is nothing to prune, or N
+        is not from 1 to M (`kept`)."""
+        config, prune = self.config, view(Prune, self.header)
+        return {
+            "prune": self._beyond(prune.source, prune.words)
+            | (prune.words == 0)
+            | self._beyond(prune.address, prune.room)
+            | (prune.room == 0)
+            | (prune.backward >= config.tensor_words),
+            "kept": (prune.inputs == 0)
+            | (prune.outputs == 0)
+            | (prune.kept == 0)
+            | (prune.kept > config.group),
+        }
 
     def _beyond(self, first, count):
         """`count` words from `first` on are not all in tensor memory."""

@@ -26,7 +26,7 @@ from ..isa.engines import PLACES
 from ..isa.header import HEADER_WORDS
 from ..isa.maps import address_bits
 from ..layouts.array import RELEASE, RELEASE_SETTINGS, RUN, settings_signature, write_signature
-from ..layouts.engines import COPY, STATES, VECTOR
+from ..layouts.engines import COPY, STATES, VECTOR_WORK
 from ..layouts.output import OUTPUT, SIDE
 from ..layouts.stream import RESPONSE, beat
 from ..layouts.tensor import FILL, WALK, WRITE_PORT
@@ -74,7 +74,7 @@ class Sequencer(wiring.Component):
     finished : In(1) for each engine, pulses
     states : Out(layouts.STATES), of the dispatcher
     syncs : Out(1), a SYNC waits
-    vector : Out stream of layouts.VECTOR, with a vector unit
+    vector : Out stream of layouts.VECTOR_WORK, with a vector unit
 
     With external memory also
 
@@ -128,7 +128,7 @@ class Sequencer(wiring.Component):
             "given": Out(stream.Signature(WRITE_BEAT(config))),
         }
         if config.vector_lanes:
-            memory["vector"] = Out(stream.Signature(VECTOR(config)))
+            memory["vector"] = Out(stream.Signature(VECTOR_WORK(config)))
         super().__init__(
             {
                 "i": In(stream.Signature(beat(config))),

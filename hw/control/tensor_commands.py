@@ -1,5 +1,5 @@
 """What commands want of tensor memory and of external memory: WRITE, READ, FILL, DENSE, ROWS,
-IMAGE, VECTOR, COPY, RUNs that store and their SIDE operands; and the queues of all engines."""
+IMAGE, VECTOR, PRUNE, COPY, RUNs that store and their SIDE operands; and the engines' queues."""
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
@@ -11,11 +11,21 @@ from ..copy.host_words import HostWords
 from ..formats import ROUNDED, OutputFormat
 from ..isa.codes import Opcode
 from ..isa.commands import Read, Run, Side, Write
-from ..isa.descriptors import FILL_BIASES, FILL_SETTINGS, Copy, Dense, Fill, Image, Rows, Vector
+from ..isa.descriptors import (
+    FILL_BIASES,
+    FILL_SETTINGS,
+    Copy,
+    Dense,
+    Fill,
+    Image,
+    Prune,
+    Rows,
+    Vector,
+)
 from ..isa.engines import PLACES, WAITS_BITS, Engine
 from ..isa.header import WAITS_AT
 from ..layouts.array import RUN
-from ..layouts.engines import COPY, STATES, VECTOR
+from ..layouts.engines import COPY, PRUNE, STATES, VECTOR_WORK
 from ..layouts.output import OUTPUT, PLACE, SIDE, WINDOWS
 from ..layouts.stream import FIELDS, beat
 from ..layouts.tensor import FILL, LIMITS, WALK, WRITE_PORT
@@ -35,9 +45,9 @@ class TensorCommands(wiring.Component):
     """Begin a good command when its turn has come; and queue RUNs, which wait as FILLs and ROWS do.
 
     Latency: none from `begin` to `begun`; `header` must be there a cycle before. Stall rule: FILL,
-    DENSE, ROWS, IMAGE, VECTOR, RUN and COPY wait while their queue is full, a WRITE while anything
-    before it has tensor memory to read or to write, a READ while anything has to write. Those of
-    external memory go to the copy engine's queue.
+    DENSE, ROWS, IMAGE, VECTOR, PRUNE, RUN and COPY wait while their queue is full, a WRITE while
+    anything before it has tensor memory to read or to write, a READ while anything has to write.
+    Those of external memory go to the copy engine's queue.
 
     Members
     -------
@@ -50,7 +60,7 @@ class TensorCommands(wiring.Component):
     limits : Out(layouts.LIMITS), of the last IMAGE
     runs : In stream of layouts.RUN, with the header's `waits`
     fill, row, run : Out streams of layouts.FILL, WALK, RUN
-    vector : Out stream of layouts.VECTOR, with a vector unit
+    vector : Out stream of layouts.VECTOR_WORK, with a vector unit
     output : Out stream of layouts.OUTPUT, of each RUN that finishes
     side : Out stream of layouts.SIDE, of each RUN that has side operands and has begun
     sides : Out(layouts.FIELDS(Side)), the last SIDE command
@@ -77,7 +87,7 @@ class TensorCommands(wiring.Component):
         """RUNs with side operands that have begun, and whose operands are still to be read."""
         self.reads = Signal(range(2 * answers))
         """READs that have not read: no more than `answers` wait, but for some on their way."""
-        vectors = {"vector": Out(stream.Signature(VECTOR(config)))}
+        vectors = {"vector": Out(stream.Signature(VECTOR_WORK(config)))}
         self.host_words = HostWords(config) if config.external_bits else None
         external = {
             "copy": Out(stream.Signature(COPY(config))),
@@ -162,7 +172,10 @@ class TensorCommands(wiring.Component):
         if self.config.training:
             queues.append((Opcode.DENSE, self._dense(m)))
         if self.config.vector_lanes:
-            queues.append((Opcode.VECTOR, self._vectors(m)))
+            vectors = self._vectors(m)
+            queues.append((Opcode.VECTOR, vectors))
+            if self.config.prunes:
+                queues.append((Opcode.PRUNE, vectors))
         writing = dispatcher.working[Engine.STORE] | dispatcher.working[Engine.VECTOR]
         if self.config.external_bits:
             writing |= dispatcher.working[Engine.COPY]
@@ -206,10 +219,10 @@ class TensorCommands(wiring.Component):
         return queue
 
     def _vectors(self, m: Module):
-        """A VECTOR's way to its queue, which is returned."""
+        """A VECTOR's way to its queue, which is returned, and a PRUNE's."""
         vector, queue = view(Vector, self.header), self.dispatcher.vectors
         connect_checked(m, self.dispatcher.vector, wiring.flipped(self.vector))
-        wanted = queue.payload
+        wanted = queue.payload.fields.vector if self.config.prunes else queue.payload
         names = ("program", "instructions", "spans", "rows")
         m.d.comb += [wanted[name].eq(vector[name]) for name in names]
         for number, words in enumerate(wanted.streams):
@@ -217,7 +230,24 @@ class TensorCommands(wiring.Component):
                 words.address.eq(vector[f"base_{number}"]),
                 words.count.eq(vector[f"words_{number}"]),
             ]
+        if self.config.prunes:
+            with m.If(self.header[:8] == Opcode.PRUNE):
+                self._prune(m, queue.payload)
         return queue
+
+    def _prune(self, m: Module, work):
+        """The fields of a PRUNE."""
+        prune, wanted = view(Prune, self.header), work.fields.prune
+        split = {"words": ("source", "words"), "region": ("address", "room")}
+        m.d.comb += [
+            work.prunes.eq(1),
+            *(wanted[n].eq(prune[n]) for n in PRUNE(self.config).members if n not in split),
+        ]
+        for name, (first, count) in split.items():
+            m.d.comb += [
+                wanted[name].address.eq(prune[first]),
+                wanted[name].count.eq(prune[count]),
+            ]
 
     def _copies(self, m: Module, write, read):
         """COPYs to the copy engine, and WRITEs and READs of external memory as such."""

@@ -150,7 +150,7 @@ class Inward(wiring.Component):
         ]
         with m.If(writes):
             m.d.sync += group.eq(Mux(last, 0, group + 1))
-        units = config.group_bytes // config.store_bytes
+        units = config.group_bytes // config.write_bytes
         one = part.data.word_select(group, size)
         for lane in range(lanes):
             mine = writes & ~part.bad & (part.whole | (part.lane == lane))

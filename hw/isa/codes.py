@@ -32,6 +32,8 @@ class Opcode(IntEnum):
     """Copy rows of bytes from external memory to tensor memory, or back."""
     DENSE = 13
     """Fill the weights' buffers with rows of a tensor, as dense weights."""
+    PRUNE = 14
+    """Keep N of every M weights of a tensor, along its rows and along its columns."""
 
 
 class Target(IntEnum):
@@ -79,7 +81,7 @@ class Flag(IntEnum):
     FAULT = 4
     """A FILL's words were not as many as it could use, or had a bad group record; a ROWS came
     to a word that is not one of its own; a program of the vector unit had an unknown instruction,
-    or went beyond its streams' words."""
+    or went beyond its streams' words; a PRUNE came beyond its words."""
     EXTERNAL = 5
     """External memory answered with an error, or a COPY's row lay beyond the end of a memory."""
 

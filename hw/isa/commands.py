@@ -15,7 +15,7 @@ from typing import Self
 
 from ..config import BIAS_BITS, Config
 from .codes import Opcode, Refused, Status
-from .descriptors import Copy, Dense, Fill, Image, Rows, Vector
+from .descriptors import Copy, Dense, Fill, Image, Prune, Rows, Vector
 from .header import CommandHeader, Header, bits, check, waiting
 
 ALL_COLUMNS = 0xFFFF
@@ -156,12 +156,13 @@ Command = (
     | Vector
     | Copy
     | Dense
+    | Prune
 )
 COMMANDS: dict[Opcode, type[Command]] = {
     kind.opcode: kind
     for kind in (
         *(Load, ColumnSettings, Run, Sync, Write, Read),
-        *(Fill, Rows, Image, Side, Vector, Copy, Dense),
+        *(Fill, Rows, Image, Side, Vector, Copy, Dense, Prune),
     )
 }
 WITH_PAYLOAD = (Opcode.LOAD, Opcode.WRITE)
@@ -174,6 +175,7 @@ def opcodes(config: Config) -> tuple[Opcode, ...]:
         Opcode.VECTOR: config.vector_lanes,
         Opcode.COPY: config.external_bits,
         Opcode.DENSE: config.training,
+        Opcode.PRUNE: config.prunes,
     }
     return tuple(
         code for code in Opcode if code < Opcode.WRITE or more.get(code, config.tensor_words)

@@ -218,3 +218,44 @@ class Dense(CommandHeader):
     pitch: int = bits(16)
     groups: int = bits(16)
     waits: int = waiting()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prune(CommandHeader):
+    """Keep `kept` of every M weights of a tensor, as compact weights that a FILL brings: of every M
+    rows in each column (forward), and, if it is `across`, of every M columns in each row
+    (backward, as weights of the transposed tensor).
+
+    The tensor has `inputs` groups of M rows and `outputs` groups of M columns, binary32. It lies in
+    windows (`Image`): word `source` holds the first group of rows 0 to lanes - 1, the next window
+    begins `pitch` words later. The largest magnitudes are kept, of equals the lower index, always
+    as many, in order of their indices, and rounded to elements to nearest even. An element that is
+    not finite raises `Flag.OVERFLOW`.
+
+    What is written lies in the `room` words from word `address` on. Forward weights of column block
+    b begin ``b * forward_pitch`` words from there, their indices `forward_indices` words later: C
+    values, and C indices, for each slot, in whole groups. Columns of a block that the tensor has
+    not are not written. Backward weights begin at word ``address + backward``. Words outside are
+    not written, and nothing is after the words of the tensor have ended: both raise `Flag.FAULT`.
+
+    Only of a device that prunes (`Config.prunes`); it is the vector unit's turn (`Engine.VECTOR`).
+    """
+
+    opcode = Opcode.PRUNE
+    source: int = bits(16)
+    """The first of the `words` that it may read."""
+    words: int = bits(16)
+    pitch: int = bits(16)
+    inputs: int = bits(12)
+    outputs: int = bits(12)
+    kept: int = bits(5)
+    """N, from 1 to M."""
+    across: int = bits(1, default=0)
+    address: int = bits(16)
+    room: int = bits(16)
+    forward_indices: int = bits(16)
+    forward_pitch: int = bits(16)
+    backward: int = bits(16, default=0)
+    backward_indices: int = bits(16, default=0)
+    backward_pitch: int = bits(16, default=0)
+    waits: int = waiting()

@@ -39,6 +39,35 @@ def VECTOR(config: Config) -> data.StructLayout:
     )
 
 
+def PRUNE(config: Config) -> data.StructLayout:
+    """A PRUNE command, checked, on its way to the pruner."""
+    words = config.tensor_words
+    return data.StructLayout(
+        {
+            "words": WORDS(config),
+            "pitch": 16,
+            "inputs": 12,
+            "outputs": 12,
+            "kept": range(config.group + 1),
+            "across": 1,
+            "region": WORDS(config),
+            "forward_indices": 16,
+            "forward_pitch": 16,
+            "backward": range(words),
+            "backward_indices": 16,
+            "backward_pitch": 16,
+        }
+    )
+
+
+def VECTOR_WORK(config: Config) -> data.Layout:
+    """What has its turn at the vector unit: a VECTOR, or a PRUNE where there is a pruner."""
+    if not config.prunes:
+        return VECTOR(config)
+    fields = data.UnionLayout({"vector": VECTOR(config), "prune": PRUNE(config)})
+    return data.StructLayout({"prunes": 1, "fields": fields})
+
+
 def COPY(config: Config) -> data.StructLayout:
     """A COPY command, checked, on its way to the copy engine; of `host`, a WRITE or READ of
     external memory: one row of whole words, from the host's stream or to it."""

@@ -33,10 +33,10 @@ def READ_PORT(config: Config) -> wiring.Signature:
 
 def WRITE_PORT(config: Config) -> wiring.Signature:
     """Writes of tensor memory, a word's lanes at addresses of their own: never refused. There is an
-    enable for each `config.store_bytes` bytes."""
+    enable for each `config.write_bytes` bytes."""
     return wiring.Signature(
         {
-            "enable": Out(config.stream_bytes // config.store_bytes),
+            "enable": Out(config.stream_bytes // config.write_bytes),
             "address": Out(data.ArrayLayout(range(config.tensor_words), config.lanes)),
             "data": Out(8 * config.stream_bytes),
         }

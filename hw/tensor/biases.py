@@ -4,9 +4,10 @@ words ─► BeatReader ─► [elements of the first lane's row] ─► FixedPo
 """
 
 from amaranth import Cat, Module, Mux, Signal, signed
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.narrow import BINARY32
 from ..config import Config
 from ..isa.descriptors import BIAS_BYTES
 from ..layouts.tensor import DEAL
@@ -14,7 +15,6 @@ from ..lib.connect import connect_checked
 from .beats import BeatReader
 from .settings import dealer_members
 
-BINARY32 = data.StructLayout({"fraction": 23, "exponent": 8, "sign": 1})
 PLACE = 127 + 23
 """A binary32's exponent where its fraction's last place counts 1."""
 STRIDE = 8

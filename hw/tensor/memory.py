@@ -69,7 +69,7 @@ class TensorMemory(wiring.Component):
     def _half(self, m: Module, h: int) -> list:
         """The banks of a half; returns what was read, by lane."""
         config, write = self.config, self.write
-        width, per_lane = 8 * config.store_bytes, config.group_bytes // config.store_bytes
+        width, per_lane = 8 * config.write_bytes, config.group_bytes // config.write_bytes
         word = []
         for lane in range(config.lanes):
             one, two = (port.address[lane] for port in self.reads)

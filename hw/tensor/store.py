@@ -9,7 +9,7 @@ as many rows are under way as there are lanes. A row of RAW sums comes as one ro
 least significant first, and each goes to a plane of its own.
 """
 
-from amaranth import Const, Module, Mux, Signal
+from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -128,13 +128,17 @@ class Store(wiring.Component):
             name: Signal.like(value, name=f"{name}_{number}", reset_less=name != "groups")
             for name, value in row.items()
         }
+        each = self.config.store_bytes // self.config.write_bytes
+        enables = now["filled"][:units]
+        if each > 1:
+            enables = Cat(unit.replicate(each) for unit in enables)
         working = Signal(name=f"working_{number}")
         left = Signal.like(now["groups"], name=f"left_{number}")
         m.d.comb += [
             working.eq(now["groups"] != 0),
             left.eq(Mux(working, now["groups"] - 1, 0)),
-            self.port.enable.word_select(number, units).eq(
-                Mux(working & (now["room"] != 0), now["filled"][:units], 0)
+            self.port.enable.word_select(number, units * each).eq(
+                Mux(working & (now["room"] != 0), enables, 0)
             ),
             self.port.address[number].eq(now["address"]),
             self.port.data.word_select(number, size).eq(now["data"][:size]),

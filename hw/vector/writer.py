@@ -71,7 +71,7 @@ class Writer(wiring.Component):
         m.submodules.queue = queue = self.queue
         config, groups, port = self.config, self.groups, self.port
         width, beats = config.vector_lanes, config.group // config.vector_lanes
-        size, units = 8 * config.group_bytes, config.group_bytes // config.store_bytes
+        size, units = 8 * config.group_bytes, config.group_bytes // config.write_bytes
         held, full, over = Signal(32 * config.group, reset_less=True), Signal(), Signal()
         slot, beat = Signal(range(len(held) // size)), Signal(range(beats))
         left = Signal(range(BEATS + 1))

@@ -27,11 +27,12 @@ from ...hw.isa.descriptors import (
     Dense,
     Fill,
     Image,
+    Prune,
     Rows,
     Vector,
 )
 from ...hw.isa.vector import MOST_INSTRUCTIONS, program_words
-from . import external, gather, vector
+from . import external, gather, prune, vector
 from .array import ArrayModel
 from .biases import fixed_point
 
@@ -82,6 +83,8 @@ class CommandModel(ArrayModel):
                 return self._copy(command), 0, b""
             case Dense():
                 return self._dense(command), 0, b""
+            case Prune():
+                return self._prune(command), 0, b""
             case _:
                 return Status.OK, 0, b""
 
@@ -249,6 +252,20 @@ class CommandModel(ArrayModel):
 
         def work() -> None:
             for flag in vector.run(self.config, self._memory, command):
+                self._flags |= 1 << flag
+
+        self._issue(command, work)
+        return Status.OK
+
+    def _prune(self, command: Prune) -> Status:
+        outside, wrong = prune.refused(self.config, command)
+        if wrong:
+            return Status.BAD_FIELD
+        if outside:
+            return Status.BAD_ADDRESS
+
+        def work() -> None:
+            for flag in prune.run(self.config, self._memory, command):
                 self._flags |= 1 << flag
 
         self._issue(command, work)

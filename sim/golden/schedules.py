@@ -16,7 +16,7 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.isa.commands import Command, Read, Run, Side, Write, decode
-from ...hw.isa.descriptors import Copy, Dense, Fill, Image, Rows, Vector
+from ...hw.isa.descriptors import Copy, Dense, Fill, Image, Prune, Rows, Vector
 from ...hw.isa.engines import WAIT_BITS, Engine
 from .device import ModelTransport
 
@@ -30,6 +30,7 @@ ENGINES: dict[type, Engine] = {
     Rows: Engine.ROWS,
     Run: Engine.ARRAY,
     Vector: Engine.VECTOR,
+    Prune: Engine.VECTOR,
     Copy: Engine.COPY,
 }
 """That a descriptor comes to first."""

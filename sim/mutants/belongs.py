@@ -30,6 +30,7 @@ TENSOR_PROOF = ("tests/sim/proofs/test_tensor.py", "-k", "test_tensor_memory or 
 WORDS = ("tests/sim/test_memory.py",)
 PROGRAMS = ("tests/sim/test_programs.py", "-k", "tensors")
 VECTOR = (str(BENCHES), "-k", "[vector-")
+PRUNER = (str(BENCHES), "-k", "[pruner-")
 VECTOR_LANE = (str(BENCHES), "-k", "[vector_lane-")
 VECTOR_PROOF = ("tests/sim/proofs/test_vector.py", "-k", "test_loader or test_writer")
 VECTOR_PROGRAMS = ("tests/sim/test_vector_programs.py",)
@@ -76,6 +77,8 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/tensor/dense.py": [("tests/sim/proofs/test_dense.py", "-k", "test_diagonal"), GRADIENTS],
     "hw/tensor/gather.py": [GRADIENTS],
     "hw/tensor/": [TENSOR, MOVERS, TENSOR_PROOF, WORDS, PROGRAMS],
+    "hw/prune/": [PRUNER, ("tests/sim/proofs/test_top_n.py",)],
+    "hw/arith/narrow.py": [("tests/hw/test_narrow.py",), PRUNER],
     "hw/vector/": [VECTOR_PROOF, VECTOR, VECTOR_PROGRAMS],
     "hw/vector/lane.py": [VECTOR_LANE],
     "hw/vector/rounder.py": [VECTOR_LANE],

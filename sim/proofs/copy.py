@@ -222,7 +222,7 @@ class InwardProof(wiring.Component):
             self.bad[n] & (n >= from_ >> shift) & (n <= to >> shift) for n in range(BEATS + 1)
         ).any()
         wanted = ~self.outside & ~spoilt
-        units = config.group_bytes // config.store_bytes
+        units = config.group_bytes // config.write_bytes
         for lane in range(config.lanes):
             enable, address = port.enable.word_select(lane, units), port.address[lane]
             inside = (address >= self.word) & (address - self.word < kind.units)

@@ -28,7 +28,7 @@ class TensorMemoryProof(wiring.Component):
                 "address": In(data.ArrayLayout(words, config.lanes)).array(2),
                 "write": In(WRITE_PORT(config)),
                 "watched": In(words),
-                "unit": In(range(config.stream_bytes // config.store_bytes)),
+                "unit": In(range(config.stream_bytes // config.write_bytes)),
             }
         )
 
@@ -37,7 +37,7 @@ class TensorMemoryProof(wiring.Component):
         m.submodules.memory = memory = TensorMemory(self.config)
         wiring.connect(m, wiring.flipped(self.write), memory.write)
         constant(m, self.watched, self.unit)
-        size, units, lanes = 8 * self.config.store_bytes, len(self.write.enable), self.config.lanes
+        size, units, lanes = 8 * self.config.write_bytes, len(self.write.enable), self.config.lanes
         written, word, writes = Signal(), Signal(size), Signal()
         """Of the unit that is watched."""
         lane = Signal(range(lanes))

@@ -1,5 +1,7 @@
 """Random descriptors of what works beside the array: movers, copy engine, vector unit."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...hw.config import Config
@@ -13,6 +15,7 @@ from ...hw.isa.descriptors import (
     Dense,
     Fill,
     Image,
+    Prune,
     Rows,
     Vector,
 )
@@ -268,3 +271,69 @@ def vector(config: Config, rng: np.random.Generator, wrong: bool, waits: int) ->
             ],
         )
     return packet_of(config, Vector(**fields, waits=waits))
+
+
+def prune(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> bytes:
+    """A PRUNE of whatever lies there; a right one may still leave its words."""
+    command = weights_to_prune(config, rng)
+    size = config.tensor_words
+    if wrong:
+        command = replace(
+            command,
+            **one_of(
+                rng,
+                [
+                    {"source": size - command.words + 1},
+                    {"words": 0},
+                    {"address": size - command.room + 1},
+                    {"room": 0},
+                    {"backward": size},
+                    {"inputs": 0},
+                    {"outputs": 0},
+                    {"kept": 0},
+                    {"kept": config.group + 1},
+                ],
+            ),
+        )
+    return packet_of(config, replace(command, waits=waits))
+
+
+def weights_to_prune(config: Config, rng: np.random.Generator) -> Prune:
+    """A PRUNE whose payloads lie one behind the other, and not over its tensor."""
+    most = 4 if config.tensor_words >= 1024 else 2
+    inputs, outputs = (int(n) for n in rng.integers(1, most, 2))
+    kept, parts = int(rng.integers(1, config.group + 1)), 32 // config.format.bits
+    pitch = outputs * parts + int(rng.integers(2))
+    words = (inputs * config.group // config.lanes - 1) * pitch + outputs * parts
+    forward, backward = (
+        payloads(config, kept, *groups) for groups in ((inputs, outputs), (outputs, inputs))
+    )
+    room = forward[2] + backward[2]
+    source = int(rng.integers(config.tensor_words - words - room + 1))
+    short = rng.random(2) < 0.1
+    return Prune(
+        source=source,
+        words=words - int(short[0]),
+        pitch=pitch,
+        inputs=inputs,
+        outputs=outputs,
+        kept=kept,
+        across=int(rng.random() < 0.8),
+        address=source + words,
+        room=room - int(short[1]),
+        forward_indices=forward[0],
+        forward_pitch=forward[1],
+        backward=forward[2],
+        backward_indices=backward[0],
+        backward_pitch=backward[1],
+    )
+
+
+def payloads(config: Config, kept: int, along: int, aside: int) -> tuple[int, int, int]:
+    """Words of a column block's values, of these and its indices, and of all blocks', for so many
+    groups along the axis and so many groups of columns."""
+    across = config.columns // config.group
+    places = along * kept * across
+    values = -(-places // config.lanes)
+    both = values + -(-places // (config.lanes * (config.format.bits // 4)))
+    return values, both, -(-aside // across) * both

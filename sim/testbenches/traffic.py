@@ -38,6 +38,7 @@ def command(
             ways += [(descriptors.vector,)] if config.vector_lanes else []
             ways += [(descriptors.copy,)] if config.external_bits else []
             ways += [(descriptors.dense,)] if config.training else []
+            ways += [(descriptors.prune,)] if config.prunes else []
             kind, *more = one_of(rng, ways)
             wrong = rng.random() < faults / 4
             first = kind(config, rng, wrong, _waits(config, rng, ordered), *more)
@@ -49,6 +50,7 @@ def _command(config: Config, rng: np.random.Generator, faults: float, ordered: b
     waits = _waits(config, rng, ordered)
     wrong = rng.random() < faults
     more = [descriptors.vector] if config.vector_lanes else []
+    more += [descriptors.prune] if config.prunes else []
     more += [descriptors.copy, descriptors.copy, host.words_outside] if config.external_bits else []
     kind = rng.integers(16 + len(more) if config.tensor_words else 10)
     if kind > 15:

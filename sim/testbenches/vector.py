@@ -78,7 +78,7 @@ class Bench:
     async def _run(self):
         """The memory's side: words two cycles after they were asked for."""
         dut, config, asked = self.dut, self.config, None
-        units = config.stream_bytes // config.store_bytes
+        units = config.stream_bytes // config.write_bytes
         bits = (config.tensor_words - 1).bit_length()
         while True:
             await RisingEdge(dut.clk)
@@ -96,7 +96,7 @@ class Bench:
                         lane = unit * config.lanes // units
                         address = int(dut.write__address.value) >> bits * lane & (1 << bits) - 1
                         assert any(address in words for words in self.allowed)
-                        part = slice(unit * config.store_bytes, (unit + 1) * config.store_bytes)
+                        part = slice(unit * config.write_bytes, (unit + 1) * config.write_bytes)
                         data = int(dut.write__data.value).to_bytes(config.stream_bytes, "little")
                         self.memory[address, part] = np.frombuffer(data[part], np.uint8)
             dut.port__there.value = asked is not None

@@ -25,6 +25,19 @@ TRAINING = Config(
     training=True,
 )
 """Whose pages have 64 rows of both operands of a weight gradient."""
+LEARNER = Config(
+    *("learner", 8, 8, FP16),
+    activation_groups=64,
+    weight_slots=128,
+    schedule_records=64,
+    settings_pages=4,
+    tensor_words=8192,
+    vector_lanes=1,
+    training=True,
+)
+"""That trains a network, and prunes it."""
+PRUNING = replace(LEARNER, name="pruning", lanes=2, vector_lanes=2, tensor_words=1024)
+"""Where random commands meet."""
 DEVICES = {
     "model": ModelTransport,
     "simulated": SimulatedTransport,

@@ -28,7 +28,7 @@ from heddle.sw.report.coverage import format_of
 from heddle.sw.report.cross_coverage import CONFIGS, compare, random_product
 from heddle.sw.transports.simulated import External, SimulatedTransport, Stalls
 
-from .devices import EVERYTHING, TINY, TRAINING
+from .devices import EVERYTHING, PRUNING, TINY
 
 
 def transport(kind, config):
@@ -160,7 +160,7 @@ SLOW = External(latency=37, bandwidth=0.7, stall=0.3, broken=range(1000, 1096))
 
 @pytest.mark.parametrize(
     "config",
-    [*CONFIGS, TINY, TRAINING, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
+    [*CONFIGS, TINY, PRUNING, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
     ids=lambda c: c.name,
 )
 def test_packets_good_and_bad(config):

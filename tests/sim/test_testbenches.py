@@ -70,6 +70,13 @@ TRAINING = [
     config(8, 32, INT8, lanes=8, tensor_words=512, training=True),
 ]
 """For training: a cycle brings dense weights of two groups of columns, of one, and of four."""
+PRUNING = [
+    config(8, 8, lanes=2, tensor_words=1024, vector_lanes=2, training=True),
+    config(8, 16, E4M3, lanes=4, tensor_words=1024, vector_lanes=1, training=True),
+    config(16, 16, group=16, tensor_words=2048, vector_lanes=1, training=True),
+    config(8, 24, E5M2, lanes=8, tensor_words=1024, vector_lanes=1, training=True),
+]
+"""With a pruner."""
 VECTORS = [
     config(4, 4, lanes=2, tensor_words=512, vector_lanes=4),
     config(4, 5, INT8, group=16, tensor_words=256, vector_lanes=1),
@@ -82,7 +89,7 @@ BESIDE = [
     config(8, 6, INT4, lanes=4, tensor_words=256, columns_per_epilogue=2),
 ]
 """With side operands of each width, on several lanes, for columns with and without a turn."""
-SWEEPS = [*VECTORS[1:], *TRAINING[1:], BESIDE[3], EXTERNAL[1]]
+SWEEPS = [*VECTORS[1:], *PRUNING[1:], *TRAINING[1:], BESIDE[3], EXTERNAL[1]]
 """What only `make test-full` runs."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 
@@ -122,6 +129,7 @@ RUNS = [
     ("memory_top", "hw.memory_top:MemoryAccelerator", [SHARED, STREAMS[2]]),
     ("vector_lane", "sim.testbenches.vector_lane:lane", [STREAMS[0]]),
     ("vector", "hw.vector.unit:VectorUnit", VECTORS),
+    ("pruner", "hw.prune.pruner:Pruner", PRUNING),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link_bench:link", [STREAMS[0], STREAMS[2]]),
     (

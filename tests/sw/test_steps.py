@@ -7,8 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from heddle.hw.config import Config, changed
-from heddle.hw.formats import FP16
+from heddle.hw.config import changed
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.compiler.walks import Kernel
 from heddle.sw.errors import FormatError
@@ -20,16 +19,8 @@ from heddle.sw.nn.recipes.bdwp import Bdwp
 from heddle.sw.nn.stages import Stage
 from heddle.sw.transports.simulated import SimulatedTransport, Stalls
 
-CONFIG = Config(
-    *("learner", 8, 8, FP16),
-    activation_groups=64,
-    weight_slots=128,
-    schedule_records=64,
-    settings_pages=4,
-    tensor_words=8192,
-    vector_lanes=1,
-    training=True,
-)
+from ..sim.devices import LEARNER
+
 NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)
 DEVICES = {
     "model": ModelTransport,
@@ -71,11 +62,11 @@ def two_steps_alike(name: str, make: Callable, draw: Callable) -> None:
     bit; `make` gives masters, `draw` a batch."""
     rng = np.random.default_rng(1)
     host, there = (make(np.random.default_rng(2)) for _ in range(2))
-    with Device(DEVICES[name](CONFIG), CONFIG.name) as device:
+    with Device(DEVICES[name](LEARNER), LEARNER.name) as device:
         for _ in range(2):
             x = draw(rng)
             targets = exact.targets_of(rng.integers(10, size=len(x)), 10)
-            made = steps.compiled(CONFIG, len(x), there, packed(there), NUMBERS)
+            made = steps.compiled(LEARNER, len(x), there, packed(there), NUMBERS)
             made.load(device, there)
             losses = made.run(device, x, targets)
             made.take(device, there)
@@ -184,9 +175,9 @@ def test_digits_are_learnt_in_the_device_s_arithmetic():
 def test_what_cannot_be_trained():
     rng = np.random.default_rng(6)
     with pytest.raises(FormatError, match="no vector unit"):
-        steps.compiled(changed(CONFIG, vector_lanes=0), 8, masters(rng, 16, 16), [], NUMBERS)
+        steps.compiled(changed(LEARNER, vector_lanes=0), 8, masters(rng, 16, 16), [], NUMBERS)
     several = [Stage(), Stage(add=0), Stage(add=0)]
     with pytest.raises(FormatError, match=r"layer 0 is added by layers \[1, 2\]"):
         exact.later_of(several, 0)
     with pytest.raises(FormatError, match="fill them up to groups of 8"):
-        steps.compiled(CONFIG, 8, masters(rng, 16, 10), [], NUMBERS)
+        steps.compiled(LEARNER, 8, masters(rng, 16, 10), [], NUMBERS)

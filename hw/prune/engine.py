@@ -1,0 +1,78 @@
+"""The vector unit and the pruner, by turns: this one prunes what that one has updated."""
+
+from amaranth import Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import Config
+from ..layouts.engines import VECTOR_WORK
+from ..layouts.tensor import READ_PORT, WRITE_PORT
+from ..lib.connect import connect_checked
+from ..lib.library import Library
+from ..tensor.share import PortShare
+from ..vector.unit import VectorUnit
+from .pruner import Pruner
+
+
+class VectorEngine(wiring.Component):
+    """Carry out VECTORs and PRUNEs, one after another.
+
+    Latency, throughput: as of `VectorUnit` and `Pruner`, and a cycle from one to the next. Stall
+    rule: as theirs.
+
+    Members
+    -------
+    vectors : In stream of layouts.VECTOR_WORK
+    others : as of `VectorUnit`
+    """
+
+    def __init__(self, config: Config, library: Library | None = None):
+        self.config = config
+        self.unit, self.pruner = VectorUnit(config, library), Pruner(config)
+        super().__init__(
+            {
+                "vectors": In(stream.Signature(VECTOR_WORK(config))),
+                "port": Out(READ_PORT(config)),
+                "write": Out(WRITE_PORT(config)),
+                "grant": In(1),
+                "waits": Out(1),
+                "finished": Out(1),
+                "fault": Out(1),
+                "overflow": Out(1),
+                "saturated": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.unit, m.submodules.pruner = unit, pruner = self.unit, self.pruner
+        m.submodules.share = share = PortShare(self.config)
+        connect_checked(m, unit.port, share.readers[0])
+        connect_checked(m, pruner.port, share.readers[1])
+        connect_checked(m, share.port, wiring.flipped(self.port))
+        busy, work, prunes = Signal(), self.vectors.payload, self.vectors.payload.prunes
+        offered = self.vectors.valid & ~busy
+        m.d.comb += [
+            unit.vectors.valid.eq(offered & ~prunes),
+            unit.vectors.payload.eq(work.fields.vector),
+            pruner.prunes.valid.eq(offered & prunes),
+            pruner.prunes.payload.eq(work.fields.prune),
+            self.vectors.ready.eq(~busy & Mux(prunes, pruner.prunes.ready, unit.vectors.ready)),
+            unit.grant.eq(self.grant),
+            pruner.grant.eq(self.grant),
+            self.saturated.eq(unit.saturated),
+            *(
+                getattr(self, name).eq(getattr(unit, name) | getattr(pruner, name))
+                for name in ("waits", "finished", "fault", "overflow")
+            ),
+        ]
+        with m.If(self.vectors.valid & self.vectors.ready):
+            m.d.sync += busy.eq(1)
+        with m.Elif(self.finished):
+            m.d.sync += busy.eq(0)
+        for name in self.write.signature.members:
+            one, two = (Value.cast(getattr(each.write, name)) for each in (pruner, unit))
+            m.d.comb += Value.cast(getattr(self.write, name)).eq(
+                Mux(pruner.write.enable.any(), one, two)
+            )
+        return m
