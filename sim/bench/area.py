@@ -23,6 +23,7 @@ from ...hw.formats import FORMATS, FP16, Format
 from ...hw.isa.engine_counters import engine_places
 from ...hw.lib.library import Library
 from ...hw.output.lane_group import LaneGroup
+from ...hw.prune.pruner import Pruner
 from ...hw.tensor.filler import Filler
 from ...hw.tensor.memory import TensorMemory
 from ...hw.tensor.rows import RowMover
@@ -68,6 +69,7 @@ CONFIGS = {**EXACT, "fp32": FP32}
 SMALL = preset("small")
 ALONE = preset("small", tensor_words=0)
 EXTERNAL = preset("small", external_bits=32)
+TRAINING = preset("small", training=True)
 COUNTED = {"tiny": preset("tiny"), "all": preset("small", external_bits=32)}
 """Devices whose engines' counters are measured."""
 UNITS: dict[str, tuple[type[wiring.Component], Config, str]] = {
@@ -81,6 +83,7 @@ UNITS: dict[str, tuple[type[wiring.Component], Config, str]] = {
     "lane_group": (LaneGroup, SMALL, "small, one column: with side operands and RAW sums"),
     "lane_group_alone": (LaneGroup, ALONE, "small without tensor memory, one column"),
     "copy_engine": (CopyEngine, EXTERNAL, "small, with 4 GiB of external memory"),
+    "pruner": (Pruner, TRAINING, "small, for training"),
     "external_port": (ExternalPort, EXTERNAL, "small, with 4 GiB of external memory"),
 }
 """What tensor memory and external memory add to a device."""

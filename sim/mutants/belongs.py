@@ -196,6 +196,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
         ("tests/sw/test_elements.py",),
         COMMANDS,
     ],
+    "sw/compiler/pruning.py": [("tests/sw/test_pruning.py",)],
     "sw/compiler/plan.py": [COMMANDS, DEVICE],
     "sw/host/answers.py": [("tests/sw/test_driver.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
     "sw/host/open.py": [

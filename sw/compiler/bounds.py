@@ -18,6 +18,7 @@ from ...sim.golden.numbers import to_float
 from ..errors import FormatError
 from .gradients import DenseRows
 from .packing import PackedWeights
+from .pruning import PrunedWeights
 
 MOST_RAW_TERMS = MAX_TERMS << RAW_HEADROOM
 """Products whose RAW sum is proven to fit: 2**32 times as many as the accumulator holds, since on
@@ -60,7 +61,7 @@ def check_sums(config: Config, x: np.ndarray, weights: PackedWeights) -> None:
             )
 
 
-def terms_of(weights: PackedWeights | DenseRows, biased: bool, before: int) -> int:
+def terms_of(weights: PackedWeights | DenseRows | PrunedWeights, biased: bool, before: int) -> int:
     """Products that a sum in a program holds at most, with `before` of them in its addend.
 
     Raises `FormatError` if they might not fit, the array's own or all of them: there the

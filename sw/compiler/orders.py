@@ -17,6 +17,7 @@ from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits, chunks
 from .gradients import DenseRows
 from .packing import ColumnBlock, PackedWeights
+from .pruning import PrunedWeights
 from .steps import PAGES, Load, Page, Phase, Run
 
 PIECE = 128
@@ -29,7 +30,7 @@ class Product:
 
     config: Config
     x: np.ndarray
-    weights: PackedWeights | DenseRows
+    weights: PackedWeights | DenseRows | PrunedWeights
     output: OutputFormat
     pages: Sequence[Page] = PAGES
     """Those that are free first come first."""
@@ -123,26 +124,31 @@ class _Pages:
         again = self._again(page, key)
         records = np.concatenate([block.records for block in blocks])
         self._pieces(phase, page, {Target.SCHEDULE: records}, again)
-        slots = {
-            Target.INDICES: np.concatenate([block.indices for block in blocks]),
-            Target.VALUES: np.concatenate([block.values for block in blocks]),
-        }
-        self._pieces(phase, page, slots, again)
+        indices = np.concatenate([block.indices for block in blocks])
+        values = np.concatenate([block.values for block in blocks])
+        # Weights that lie apart come apart.
+        made = self.product.weights
+        step = made.slots if isinstance(made, PrunedWeights) else max(1, len(values))
+        for first in range(0, max(1, len(values)), step):
+            part = slice(first, first + step)
+            slots = {Target.INDICES: indices[part], Target.VALUES: values[part]}
+            self._pieces(phase, page, slots, again, first)
 
     def _again(self, page: Page, key: object) -> bool:
         again = (page.buffer, key) in self._had
         self._had.add((page.buffer, key))
         return again
 
-    def _pieces(self, phase: Phase, page: Page, content: dict, again: bool) -> None:
-        """Load words of some buffers, which have their parts at the same addresses, in turn."""
+    def _pieces(self, phase: Phase, page: Page, content: dict, again: bool, first: int = 0) -> None:
+        """Load words of some buffers, which have their parts at the same addresses, in turn, from
+        the page's `first` word on."""
         kinds, bits = chunks(self.config), address_bits(self.config)
         step = max(1, PIECE // max(kinds[target].per_word for target in content))
         # Dense weights come in whole groups of slots.
         step = max(self.config.group, step - step % self.config.group)
         for start in range(0, max(map(len, content.values())), step):
             for target, words in content.items():
-                base = page.number << (bits[target] - 1)
+                base = (page.number << (bits[target] - 1)) + first
                 piece = words[start : start + step]
                 there = self._there.get(target)
                 if there is not None:

@@ -15,7 +15,7 @@ from ...hw.config import Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.codes import Target
 from ...hw.isa.commands import Command
-from ...hw.isa.descriptors import Dense, Rows
+from ...hw.isa.descriptors import Dense, Fill, Rows
 from ...hw.isa.host_stream import packet_of
 from ..errors import FormatError
 from . import orders
@@ -27,8 +27,9 @@ from .gradients import Across, DenseRows
 from .history import NOBODY, History
 from .packing import PackedWeights
 from .plan import phases_of
+from .pruning import PrunedWeights, Pruning
 from .runs import ordered, paired, row_by_row, uses
-from .sequence import Move, Part, Sequence, Work
+from .sequence import Move, Part, Sequence, Work, read_by
 from .settings import Settings
 from .steps import PAGES, Page, Phase, Sent, Setting
 from .stream import Stream
@@ -194,7 +195,7 @@ class Builder:
     def product(
         self,
         x: Tensor,
-        weights: PackedWeights,
+        weights: PackedWeights | PrunedWeights,
         settings: Settings,
         relu: bool,
         output: OutputFormat,
@@ -225,7 +226,7 @@ class Builder:
         self,
         x: Images,
         kernel: Kernel,
-        weights: PackedWeights,
+        weights: PackedWeights | PrunedWeights,
         settings: Settings,
         relu: bool,
         output: OutputFormat,
@@ -258,6 +259,27 @@ class Builder:
             raise FormatError(
                 f"the device {self.config.name!r} has no vector unit: build one with vector_lanes"
             )
+        self._work(program)
+
+    def pruned(self, masters: Tensor, kept: int, across: bool = True) -> Pruning:
+        """Room for the compact weights of `masters`, FP32 [K, C], of which `kept` of every M stay:
+        W_ff and, if `across`, W_bp, which `prune` makes.
+
+        Raises `FormatError` for weights that no PRUNE goes through, without a pruner, and if the
+        memory is full.
+        """
+        made = Pruning(masters, kept, 0, across)
+        made.check()
+        # Columns of a block that there are not stay what they are at first.
+        address = self._allocator.constant(made.space, "the pruned weights do not fit")
+        self._image.append((address, bytes(made.space * self.config.stream_bytes)))
+        return replace(made, address=address)
+
+    def prune(self, pruning: Pruning) -> None:
+        """Make compact weights of masters as they are after all that came before."""
+        self._work(pruning)
+
+    def _work(self, program: VectorProgram | Pruning) -> None:
         # It is sent as soon as what it reads is under way, and what it overwrites has been read.
         history = self._history
         after = max(
@@ -274,7 +296,7 @@ class Builder:
     def _multiply(
         self,
         x: Walk | Across,
-        weights: PackedWeights | DenseRows,
+        weights: PackedWeights | DenseRows | PrunedWeights,
         settings: Settings,
         relu: bool,
         output: OutputFormat,
@@ -347,21 +369,20 @@ class Builder:
             # A RUN's blocks are one after the other, and these are not.
             runs = [each for run in runs for each in row_by_row(run)]
         first, moves = len(self._runs), []
-        dense = part.weights if isinstance(part.weights, DenseRows) else None
-        # Rows of a tensor bring their indices with them.
-        loads = [load for load in phase.loads if not dense or load.target is not Target.INDICES]
+        there = part.weights if isinstance(part.weights, DenseRows | PrunedWeights) else None
+        # What lies in the memory brings its indices with it.
+        loads = [load for load in phase.loads if not there or load.target is not Target.INDICES]
         for load, indices in paired(loads):
             after = self._last_use.get(load.page, -1)
             # What no RUN of this phase reads, one of a later phase may.
             using = (number for number, run in enumerate(runs) if uses(run, load))
             needed = first + next(using, len(runs) - 1)
-            rows: list[Rows] | list[Dense] = []
+            rows: list[Rows] | list[Dense] | list[Fill] = []
             if load.target is Target.ACTIVATIONS:
                 rows = part.x.fills(load)
-            elif dense and load.target is Target.VALUES:
-                rows = dense.fills(load)
-            for each in rows:
-                words = range(each.source, each.source + each.words)
+            elif there and load.target is Target.VALUES:
+                rows = there.fills(load)
+            for words in (words for each in rows for words in read_by(each)):
                 after = max(after, self._history.written(words))
                 self._history.read(words, needed)
             moves.append(Move(load, indices, rows, part, after, needed))

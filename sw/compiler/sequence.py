@@ -27,6 +27,7 @@ from ...hw.isa.engines import Engine
 from .encoding import Encoder
 from .gradients import Across, DenseRows
 from .packing import PackedWeights
+from .pruning import PrunedWeights, Pruning
 from .steps import Load, Sent, Setting
 from .tensors import RawTensor, Tensor
 from .transfers import Pending, Transfer
@@ -48,7 +49,7 @@ class Part:
 
     encoder: Encoder
     x: Walk | Across
-    weights: PackedWeights | DenseRows
+    weights: PackedWeights | DenseRows | PrunedWeights
     y: Tensor
     addend: Tensor | None = None
     mask: Tensor | None = None
@@ -63,9 +64,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Work:
-    """A program of the vector unit, which may come after RUN `after` has been sent."""
+    """A program of the vector unit, or a PRUNE, which may come after RUN `after` has been sent."""
 
-    program: VectorProgram
+    program: VectorProgram | Pruning
     after: int
     step: int
     """Of the program."""
@@ -79,7 +80,7 @@ class Move:
     load: Load | Setting
     indices: Load | None
     """Of the same slots, where the load is of values."""
-    rows: list[Rows] | list[Dense]
+    rows: list[Rows] | list[Dense] | list[Fill]
     """What brings them, where they come from a tensor."""
     part: Part
     after: int
@@ -201,24 +202,27 @@ class Sequence:
 
     def _dense(self, move: Move) -> None:
         for rows in move.rows:
-            # Slots come in whole groups.
-            slots = -(-rows.count // self.config.group) * self.config.group
+            # Of a DENSE slots come in whole groups.
+            whole = self.config.group if isinstance(rows, Dense) else 1
+            slots = -(-rows.count // whole) * whole
             self._brought(move, rows, slots, Target.VALUES, Target.INDICES)
 
-    def _brought(self, move: Move, rows: Rows | Dense, count: int, *targets: Target) -> None:
-        """Rows of a tensor into `count` words of some buffers."""
-        reads = range(rows.source, rows.source + rows.words)
+    def _brought(self, move: Move, rows: Rows | Dense | Fill, count: int, *targets: Target) -> None:
+        """Words of a tensor into `count` words of some buffers."""
+        reads = read_by(rows)
         filled = range(rows.address, rows.address + count)
-        self._copy(self._copies.before(move.part.step, [reads]))
+        self._copy(self._copies.before(move.part.step, reads))
         fills = [(target, filled) for target in targets]
-        waits = self._waits.move(move.engine, fills, [reads])
+        waits = self._waits.move(move.engine, fills, reads)
         self._commands.append(replace(rows, waits=waits))
 
     def _vector(self, work: Work) -> None:
         program = work.program
         self._copy(self._copies.before(work.step, [*program.reads, *program.writes]))
-        address, _ = self._constant(program.content)
-        reads = [program.program(address), *program.reads]
+        address, reads = 0, program.reads
+        if isinstance(program, VectorProgram):
+            address, _ = self._constant(program.content)
+            reads = [program.program(address), *reads]
         waits = self._waits.passes(Engine.VECTOR, reads, program.writes)
         self._commands.append(program.command(address, waits))
 
@@ -292,6 +296,14 @@ class Sequence:
         if side != self._side:
             self._side = side
             self._commands.append(side)
+
+
+def read_by(command: Rows | Dense | Fill) -> list[range]:
+    """Words of tensor memory that a move reads."""
+    words = [range(command.source, command.source + command.words)]
+    if isinstance(command, Fill):
+        words.append(range(command.indices, command.indices + command.index_words))
+    return words
 
 
 def _due(queue: deque[Move], number: int, early: int) -> bool:

@@ -1,8 +1,9 @@
 """A training step as a program of the device: forward, loss, backward, the weights' gradients, and
 the update of the masters, all in tensor memory.
 
-The host brings a batch and its targets, and weights as they are multiplied by; it takes losses and
-masters.
+The host brings a batch and its targets, and takes losses and masters. Weights as they are
+multiplied by are the host's too, or the device makes them itself of the masters, at the end of each
+step for the next one.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from ..compiler.backward import TrainingBuilder
 from ..compiler.packing import PackedWeights, pack
 from ..compiler.pooling_programs import max_pool, max_unpool
 from ..compiler.program import Program
+from ..compiler.pruning import PrunedWeights, Pruning
 from ..compiler.settings import biases_from, settings_of
 from ..compiler.tensors import Tensor
 from ..compiler.transposed import pixel_phases
@@ -50,8 +52,8 @@ class Used:
     """A layer's weights as they are multiplied by: forward [K, C], and backward, for each phase of
     its pixels (`transposed.pixel_phases`)."""
 
-    forward: PackedWeights
-    backward: Sequence[PackedWeights]
+    forward: PackedWeights | PrunedWeights
+    backward: Sequence[PackedWeights | PrunedWeights]
 
     @classmethod
     def of(cls, master: Master, forward: np.ndarray, backward: np.ndarray) -> "Used":
@@ -64,6 +66,23 @@ class Used:
             matrices = [phase.matrix(backward.reshape(master.taps)) for phase in phases]
         return cls(pack(forward, FP16), [pack(matrix, FP16) for matrix in matrices])
 
+    @classmethod
+    def made(cls, master: Master, pruning: Pruning) -> "Used":
+        """Of a layer that is pruned on the device. Raises `FormatError` as `Pruning.backward`."""
+        stage, inputs = master.stage, master.taps[2]
+        if not pruning.across:
+            return cls(pruning.forward, [])
+        if stage.plain:
+            return cls(pruning.forward, [pruning.backward(inputs)])
+        backward: list[PackedWeights | PrunedWeights] = []
+        for phase in pixel_phases(stage.kernel, stage.height, stage.width):
+            lines, columns = phase.taps
+            taps = tuple(y * stage.kernel.size[1] + x for y in lines for x in columns)
+            # Pixels that no tap reaches have a gradient of zero.
+            nothing = np.zeros((master.weights.shape[1], inputs), np.float16)
+            backward.append(pruning.backward(inputs, taps) if taps else pack(nothing, FP16))
+        return cls(pruning.forward, backward)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -75,9 +94,11 @@ class Step:
     ones: list[Tensor]
     losses: Tensor
     layers: list[Held]
+    prunings: list[Pruning]
+    """Of the layers that are pruned on the device."""
 
     def load(self, device: Device, masters: Sequence[Master]) -> None:
-        """Bring the program's constants and the masters."""
+        """Bring the program's constants and the masters, and prune these."""
         programs.load(device, self.program)
         for tensor in self.ones:
             ones = np.zeros((tensor.rows, tensor.columns), np.float16)
@@ -86,6 +107,8 @@ class Step:
         for held, master in zip(self.layers, masters, strict=True):
             for tensor, values in held.of(master):
                 self._write(device, tensor, values)
+        prunes = [pruning.command() for pruning in self.prunings]
+        programs.run(device, Program(device.config, [*prunes], []))
 
     def run(self, device: Device, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """A step on images or vectors, float16, and targets, float32; returns each row's loss."""
@@ -114,13 +137,15 @@ def compiled(
     config: Config,
     batch: int,
     masters: Sequence[Master],
-    used: Sequence[Used],
+    used: Sequence[Used | int],
     numbers: Numbers,
 ) -> Step:
-    """The step of such layers on `batch` images or vectors.
+    """The step of such layers on `batch` images or vectors. What a layer has `used` are weights, or
+    the N of every M that the device keeps of its masters.
 
-    Raises `FormatError` for a device without training or vector unit, for scores that are no whole
-    groups, for a result that several layers add, and if the memory is full.
+    Raises `FormatError` for a device without training or vector unit, or pruner if it is to prune,
+    for scores that are no whole groups, for a result that several layers add, and if the memory is
+    full.
     """
     if not config.vector_lanes:
         raise FormatError(f"the device {config.name!r} has no vector unit, which trains")
@@ -138,7 +163,8 @@ def compiled(
     for number in range(len(masters)):
         made.update(number)
     x, program = made.values[0].tensor, made.builder.program()
-    return Step(program, x, targets, list(made.ones.values()), losses, made.held)
+    ones, prunings = list(made.ones.values()), list(made.prunings.values())
+    return Step(program, x, targets, ones, losses, made.held, prunings)
 
 
 class _Layers:
@@ -149,12 +175,20 @@ class _Layers:
         builder: TrainingBuilder,
         batch: int,
         masters: Sequence[Master],
-        used: Sequence[Used],
+        used: Sequence[Used | int],
         numbers: Numbers,
     ):
-        self.builder, self.batch, self.masters, self.used = builder, batch, masters, used
-        self.numbers = numbers
+        self.builder, self.batch, self.masters, self.numbers = builder, batch, masters, numbers
         self.held = [_held(builder, *master.weights.shape) for master in masters]
+        self.prunings: dict[int, Pruning] = {}
+        """Of the layers that are pruned on the device; the first one has nothing to go back to."""
+        self.used: list[Used] = []
+        for number, (master, one) in enumerate(zip(masters, used, strict=True)):
+            if isinstance(one, int):
+                pruning = builder.pruned(self.held[number].weights, one, across=number > 0)
+                self.prunings[number] = pruning
+                one = Used.made(master, pruning)
+            self.used.append(one)
         stage, channels = masters[0].stage, masters[0].taps[2]
         self.values = [self._images(stage.height, stage.width, channels, 16)]
         """Before and behind each layer."""
@@ -245,6 +279,8 @@ class _Layers:
             builder.gradient(images, dy, dw, stage.kernel, settings=settings)
         _update(builder, dw, held.weights, held.speed, numbers, numbers.decay)
         builder.free(dw)
+        if number in self.prunings:
+            builder.prune(self.prunings[number])
         db = builder.tensor(GROUP, columns, 32)
         builder.gradient(self.ones[dy.tensor.rows], dy.tensor, db, settings=settings)
         _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)

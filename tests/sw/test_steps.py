@@ -46,9 +46,14 @@ def masters(rng, *widths: int) -> list[Master]:
     return made
 
 
+def kept(made: list[Master]) -> list[int]:
+    """The N of every 8 that each layer keeps."""
+    return [8 if m is made[-1] or len(m.weights) < 16 else 2 for m in made]
+
+
 def used(made: list[Master]) -> list[tuple[np.ndarray, np.ndarray]]:
     """By BDWP 2:8, the last layer and one of few inputs dense; FP16."""
-    rules = [Dense() if m is made[-1] or len(m.weights) < 16 else Bdwp(2, 8) for m in made]
+    rules = [Dense() if n == 8 else Bdwp(n, 8) for n in kept(made)]
     pruned = [r.prune(m.weights, Moment(0, 1)) for r, m in zip(rules, made, strict=True)]
     return [(p.forward.astype("f2"), p.backward.astype("f2")) for p in pruned]
 
@@ -57,17 +62,21 @@ def packed(made: list[Master]) -> list[steps.Used]:
     return [steps.Used.of(m, *both) for m, both in zip(made, used(made), strict=True)]
 
 
-def two_steps_alike(name: str, make: Callable, draw: Callable) -> None:
+def two_steps_alike(name: str, make: Callable, draw: Callable, by_device: bool) -> None:
     """Two steps, the second one with the masters that the first one left, are the host's in every
-    bit; `make` gives masters, `draw` a batch."""
+    bit; `make` gives masters, `draw` a batch. The device prunes them itself, at the end of a step
+    for the next one, or the host does and brings them."""
     rng = np.random.default_rng(1)
     host, there = (make(np.random.default_rng(2)) for _ in range(2))
+    made = None
     with Device(DEVICES[name](LEARNER), LEARNER.name) as device:
         for _ in range(2):
             x = draw(rng)
             targets = exact.targets_of(rng.integers(10, size=len(x)), 10)
-            made = steps.compiled(LEARNER, len(x), there, packed(there), NUMBERS)
-            made.load(device, there)
+            if made is None or not by_device:
+                weights = kept(there) if by_device else packed(there)
+                made = steps.compiled(LEARNER, len(x), there, weights, NUMBERS)
+                made.load(device, there)
             losses = made.run(device, x, targets)
             made.take(device, there)
             outcome = exact.step(host, used(host), x, targets, NUMBERS)
@@ -79,13 +88,22 @@ def two_steps_alike(name: str, make: Callable, draw: Callable) -> None:
                     assert same, (number, part)
 
 
-@pytest.mark.parametrize("name", named("model"))
-def test_steps_on_a_device(name):
+def by_device(*often: str) -> list:
+    """Devices that prune themselves, and the model of one that does not."""
+    return [pytest.param("model", False, id="model-host")] + [
+        pytest.param(*each.values, True, marks=each.marks, id=f"{each.values[0]}-device")
+        for each in named(*often)
+    ]
+
+
+@pytest.mark.parametrize(("name", "pruning"), by_device("model", "stalled"))
+def test_steps_on_a_device(name, pruning):
     """Of three layers of vectors."""
     two_steps_alike(
         name,
         lambda rng: masters(rng, 40, 16, 24, 16),
         lambda rng: rng.random((12, 40)).astype("f2"),
+        pruning,
     )
 
 
@@ -108,14 +126,14 @@ def network(rng) -> list[Master]:
     return made
 
 
-@pytest.mark.parametrize("name", named("model", "simulated"))
-def test_a_step_of_convolutions(name):
+@pytest.mark.parametrize(("name", "pruning"), by_device("model", "simulated"))
+def test_a_step_of_convolutions(name, pruning):
     def draw(rng) -> np.ndarray:
         x = np.zeros((3, 4, 4, 8), np.float16)
         x[..., 0] = rng.random((3, 4, 4))  # one channel, and zeros to a whole group
         return x
 
-    two_steps_alike(name, network, draw)
+    two_steps_alike(name, network, draw, pruning)
 
 
 def test_a_step_beside_float64():
