@@ -19,6 +19,7 @@ from .control.sequencer import Sequencer
 from .copy.engine import CopyEngine
 from .copy.port import TRAFFIC
 from .isa.codes import Flag, Target
+from .isa.descriptors import GUARDS
 from .isa.engines import Engine
 from .isa.maps import address_bits
 from .layouts.array import PAGE_NUMBERS, settings_signature, write_signature
@@ -245,6 +246,8 @@ class Core(wiring.Component):
         config = self.config
         engine = VectorEngine if config.prunes else VectorUnit
         m.submodules.vector = vector = engine(config, self.library)
+        if config.prunes:
+            m.d.comb += vector.unsafe.eq(Cat(self.flags[flag] for flag in GUARDS).any())
         m.submodules.vector_share = share = PortShare(config)
         connect_checked(m, sequencer.vector, vector.vectors)
         connect_checked(m, filling, share.readers[0])

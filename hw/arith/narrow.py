@@ -24,14 +24,13 @@ class Narrow(wiring.Component):
     -------
     i : In(BINARY32)
     o : Out(format.bits)
-    overflow : Out(1), a number became infinite or NaN, or it was none
     """
 
     latency = 3
 
     def __init__(self, format: Format):
         self.format = format
-        super().__init__({"i": In(BINARY32), "o": Out(format.bits), "overflow": Out(1)})
+        super().__init__({"i": In(BINARY32), "o": Out(format.bits)})
 
     def elaborate(self, platform):
         m = Module()
@@ -69,6 +68,5 @@ class Narrow(wiring.Component):
         beyond = infinity if self.format.specials is Specials.IEEE else nan
         over = s["special"] | (code >= beyond)
         magnitude = Mux(s["nan"], nan, Mux(over, beyond, code))[: self.format.code_bits - 1]
-        out = register(m, "out", {"o": Cat(magnitude, s["sign"]), "overflow": over})
-        m.d.comb += [self.o.eq(out["o"]), self.overflow.eq(out["overflow"])]
+        m.d.comb += self.o.eq(register(m, "out", {"o": Cat(magnitude, s["sign"])})["o"])
         return m

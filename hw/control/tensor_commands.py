@@ -23,7 +23,7 @@ from ..isa.descriptors import (
     Vector,
 )
 from ..isa.engines import PLACES, WAITS_BITS, Engine
-from ..isa.header import WAITS_AT
+from ..isa.header import GUARD_AT, WAITS_AT
 from ..layouts.array import RUN
 from ..layouts.engines import COPY, PRUNE, STATES, VECTOR_WORK
 from ..layouts.output import OUTPUT, PLACE, SIDE, WINDOWS
@@ -231,6 +231,7 @@ class TensorCommands(wiring.Component):
                 words.count.eq(vector[f"words_{number}"]),
             ]
         if self.config.prunes:
+            m.d.comb += queue.payload.guarded.eq(self.header[GUARD_AT])
             with m.If(self.header[:8] == Opcode.PRUNE):
                 self._prune(m, queue.payload)
         return queue
@@ -241,6 +242,7 @@ class TensorCommands(wiring.Component):
         split = {"words": ("source", "words"), "region": ("address", "room")}
         m.d.comb += [
             work.prunes.eq(1),
+            work.guarded.eq(0),
             *(wanted[n].eq(prune[n]) for n in PRUNE(self.config).members if n not in split),
         ]
         for name, (first, count) in split.items():

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from .codes import Opcode
-from .header import CommandHeader, bits, waiting
+from .codes import Flag, Opcode
+from .header import CommandHeader, bits, guard, waiting
 
 COPY_BYTES = 24
 """Width in bits of the number of bytes of a COPY's row; less than so many bytes of external memory
@@ -18,6 +18,8 @@ FILL_BIASES = 5
 elements of the words, binary32, become the columns' biases in the sum's unit, to nearest even, with
 a scale of 1. What is not finite or does not fit becomes 0, and raises `Flag.FAULT`."""
 BIAS_BYTES = 4
+GUARDS = (Flag.NONFINITE_ACTIVATION, Flag.NONFINITE_WEIGHT, Flag.OVERFLOW)
+"""Flags of numbers that are not finite."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,10 @@ class Vector(CommandHeader):
     base_3: int = bits(16, default=0)
     words_3: int = bits(16, default=0)
     waits: int = waiting()
+    guarded: int = guard()
+    """It does nothing if a flag of `GUARDS` is set when it begins: what it would change stays, so
+    that a training step in which something overflowed counts for nothing. Only a device that
+    prunes (`Config.prunes`) looks at it."""
 
     @property
     def streams(self) -> tuple[tuple[int, int], ...]:
@@ -229,8 +235,8 @@ class Prune(CommandHeader):
     The tensor has `inputs` groups of M rows and `outputs` groups of M columns, binary32. It lies in
     windows (`Image`): word `source` holds the first group of rows 0 to lanes - 1, the next window
     begins `pitch` words later. The largest magnitudes are kept, of equals the lower index, always
-    as many, in order of their indices, and rounded to elements to nearest even. An element that is
-    not finite raises `Flag.OVERFLOW`.
+    as many, in order of their indices, and rounded to elements to nearest even. One that is not
+    finite then is found to be so by the FILL that brings it.
 
     What is written lies in the `room` words from word `address` on. Forward weights of column block
     b begin ``b * forward_pitch`` words from there, their indices `forward_indices` words later: C

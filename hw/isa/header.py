@@ -17,6 +17,9 @@ CHECKED_BYTES = HEADER_BYTES - 2
 WAITS_AT = 8 * CHECKED_BYTES - 32
 """First bit of the field `waits`, which lies at the end of a header."""
 
+GUARD_AT = WAITS_AT + WAITS_BITS
+"""Bit of the field `guarded`, behind it."""
+
 
 def bits(width: int, signed: bool = False, **options):
     return field(metadata={"bits": width, "signed": signed}, **options)
@@ -26,6 +29,10 @@ def waiting():
     return field(default=0, metadata={"bits": WAITS_BITS, "signed": False, "at": WAITS_AT})
 
 
+def guard():
+    return field(default=0, metadata={"bits": 1, "signed": False, "at": GUARD_AT})
+
+
 class Header:
     """What commands and responses share: fields behind the opcode and the tag."""
 
@@ -33,7 +40,7 @@ class Header:
     @cache
     def layout(cls) -> dict[str, tuple[int, bool]]:
         """Width in bits of each field, and whether it is signed (two's complement), in order; but
-        for `waits`, which does not follow the others."""
+        for `waits` and `guarded`, which do not follow the others."""
         return {
             name: (bits, signed) for name, (bits, signed, at) in cls._places().items() if not at
         }

@@ -61,11 +61,12 @@ def PRUNE(config: Config) -> data.StructLayout:
 
 
 def VECTOR_WORK(config: Config) -> data.Layout:
-    """What has its turn at the vector unit: a VECTOR, or a PRUNE where there is a pruner."""
+    """What has its turn at the vector unit: a VECTOR; or, where there is a pruner, that or a PRUNE,
+    and a VECTOR may be `guarded`."""
     if not config.prunes:
         return VECTOR(config)
     fields = data.UnionLayout({"vector": VECTOR(config), "prune": PRUNE(config)})
-    return data.StructLayout({"prunes": 1, "fields": fields})
+    return data.StructLayout({"prunes": 1, "guarded": 1, "fields": fields})
 
 
 def COPY(config: Config) -> data.StructLayout:

@@ -23,6 +23,7 @@ class VectorEngine(wiring.Component):
     Members
     -------
     vectors : In stream of layouts.VECTOR_WORK
+    unsafe : In(1), a VECTOR that is guarded does nothing if it begins now
     others : as of `VectorUnit`
     """
 
@@ -32,6 +33,7 @@ class VectorEngine(wiring.Component):
         super().__init__(
             {
                 "vectors": In(stream.Signature(VECTOR_WORK(config))),
+                "unsafe": In(1),
                 "port": Out(READ_PORT(config)),
                 "write": Out(WRITE_PORT(config)),
                 "grant": In(1),
@@ -50,23 +52,26 @@ class VectorEngine(wiring.Component):
         connect_checked(m, unit.port, share.readers[0])
         connect_checked(m, pruner.port, share.readers[1])
         connect_checked(m, share.port, wiring.flipped(self.port))
-        busy, work, prunes = Signal(), self.vectors.payload, self.vectors.payload.prunes
-        offered = self.vectors.valid & ~busy
+        busy, skipped, work = Signal(), Signal(), self.vectors.payload
+        prunes, skips = work.prunes, work.guarded & self.unsafe
+        offered, taken = self.vectors.valid & ~busy, self.vectors.valid & self.vectors.ready
+        free = Mux(prunes, pruner.prunes.ready, unit.vectors.ready)
+        m.d.sync += skipped.eq(taken & skips)
         m.d.comb += [
-            unit.vectors.valid.eq(offered & ~prunes),
+            unit.vectors.valid.eq(offered & ~prunes & ~skips),
             unit.vectors.payload.eq(work.fields.vector),
             pruner.prunes.valid.eq(offered & prunes),
             pruner.prunes.payload.eq(work.fields.prune),
-            self.vectors.ready.eq(~busy & Mux(prunes, pruner.prunes.ready, unit.vectors.ready)),
+            self.vectors.ready.eq(~busy & (skips | free)),
             unit.grant.eq(self.grant),
             pruner.grant.eq(self.grant),
+            self.overflow.eq(unit.overflow),
             self.saturated.eq(unit.saturated),
-            *(
-                getattr(self, name).eq(getattr(unit, name) | getattr(pruner, name))
-                for name in ("waits", "finished", "fault", "overflow")
-            ),
+            self.waits.eq(unit.waits | pruner.waits),
+            self.fault.eq(unit.fault | pruner.fault),
+            self.finished.eq(unit.finished | pruner.finished | skipped),
         ]
-        with m.If(self.vectors.valid & self.vectors.ready):
+        with m.If(taken):
             m.d.sync += busy.eq(1)
         with m.Elif(self.finished):
             m.d.sync += busy.eq(0)

@@ -34,7 +34,6 @@ class Way(wiring.Component):
     -------
     n, begun, free, i : as of `Square` and `TopN`
     o : Out stream of SLOT
-    overflow : Out(1), as of `Slots`
     """
 
     def __init__(self, config: Config, by_rows: bool):
@@ -46,7 +45,6 @@ class Way(wiring.Component):
                 "free": Out(1),
                 "i": In(wiring.Signature({"valid": Out(1), "piece": Out(PIECE(config))})),
                 "o": Out(stream.Signature(SLOT(config))),
-                "overflow": Out(1),
             }
         )
 
@@ -62,7 +60,6 @@ class Way(wiring.Component):
         m.d.comb += [
             square.begun.eq(self.begun),
             self.free.eq(square.free),
-            self.overflow.eq(slots.overflow),
             top_n.n.eq(self.n),
             slots.n.eq(self.n),
         ]
@@ -84,7 +81,6 @@ class Pruner(wiring.Component):
     waits : Out(1), for the memory to take a read or a write
     finished : Out(1), all has been written
     fault : Out(1), pulses: the tensor's words have ended, or a write was outside and is dropped
-    overflow : Out(1), an element that is kept is not finite
     """
 
     def __init__(self, config: Config):
@@ -103,7 +99,6 @@ class Pruner(wiring.Component):
                 "waits": Out(1),
                 "finished": Out(1),
                 "fault": Out(1),
-                "overflow": Out(1),
             }
         )
 
@@ -131,7 +126,6 @@ class Pruner(wiring.Component):
             reader.begin.eq(self.begin),
             reader.prune.eq(asked),
             reader.free.eq(forward.free & (backward.free | ~asked.across)),
-            self.overflow.eq(forward.overflow | backward.overflow),
             self.fault.eq(reader.outside | self.beyond),
             self.waits.eq((self.port.valid & ~self.port.ready) | self.held),
             self.prunes.ready.eq(~active),

@@ -38,7 +38,6 @@ class Slots(wiring.Component):
     n : In(range(1, M + 1)), elements of a line, the same while any square is held
     i : In stream of KEPT
     o : Out stream of SLOT
-    overflow : Out(1), an element that came is none that the array takes
     """
 
     def __init__(self, config: Config):
@@ -48,7 +47,6 @@ class Slots(wiring.Component):
                 "n": In(range(config.group + 1)),
                 "i": In(stream.Signature(KEPT(config.group))),
                 "o": Out(stream.Signature(SLOT(config))),
-                "overflow": Out(1),
             }
         )
 
@@ -102,7 +100,7 @@ class Slots(wiring.Component):
             full.eq(full + written - leaves),
             out.eq(out ^ leaves),
         ]
-        m.d.comb += [slot.last.eq(last), self.overflow.eq(token.valid & narrow.overflow)]
+        m.d.comb += slot.last.eq(last)
         for n in range(size):
             shape = data.StructLayout({"value": config.format.bits, "index": config.index_bits})
             bank = memory.Memory(shape=shape, depth=AHEAD * size, init=[])

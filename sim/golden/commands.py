@@ -22,6 +22,7 @@ from ...hw.isa.descriptors import (
     COPY_BYTES,
     FILL_BIASES,
     FILL_SETTINGS,
+    GUARDS,
     SETTING_BYTES,
     Copy,
     Dense,
@@ -251,6 +252,9 @@ class CommandModel(ArrayModel):
             return Status.BAD_ADDRESS
 
         def work() -> None:
+            guarded = self.config.prunes and command.guarded
+            if guarded and any(self._flags >> flag & 1 for flag in GUARDS):
+                return
             for flag in vector.run(self.config, self._memory, command):
                 self._flags |= 1 << flag
 

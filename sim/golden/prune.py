@@ -69,7 +69,7 @@ def _write(
     bits = config.format.code_bits - 1
     sign = chosen.view(np.uint32) >> 31 << bits
     raw = np.where(np.isnan(chosen), sign | (1 << bits) - 1, raw).astype(raw.dtype)
-    flags = set() if numbers.is_finite(config.format, raw).all() else {Flag.OVERFLOW}
+    flags: set[Flag] = set()
     across = config.columns // config.group
     block, part = divmod(columns, across)
     units = config.format.bits // 4

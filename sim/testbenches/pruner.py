@@ -52,9 +52,8 @@ class Bench:
             self.finished += int(dut.finished.value)
             if int(dut.prunes__valid.value) and int(dut.prunes__ready.value):
                 dut.prunes__valid.value = 0
-            for name in ("fault", "overflow"):
-                if int(getattr(dut, name).value):
-                    self.flags.add(Flag[name.upper()])
+            if int(dut.fault.value):
+                self.flags.add(Flag.FAULT)
             self._written(int(dut.write__enable.value), grant)
             dut.port__there.value = asked is not None
             dut.port__data.value = random.getrandbits(64) if asked is None else asked

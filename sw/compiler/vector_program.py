@@ -1,7 +1,7 @@
 """What a program of the vector unit is, and what such programs are made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...hw.isa.descriptors import Vector
 from ...hw.isa.vector import program_words, span_groups
@@ -22,6 +22,8 @@ class VectorProgram:
     rows: int
     streams: tuple[Tensor | None, ...]
     """What each stream is; the last one is written, the others are read."""
+    guarded: bool = False
+    """It does nothing once something was not finite (`descriptors.GUARDS`)."""
 
     @property
     def content(self) -> bytes:
@@ -46,7 +48,8 @@ class VectorProgram:
     def command(self, address: int, waits: int = 0) -> Vector:
         """The command that runs the program that lies at word `address`."""
         streams = [(t.address, t.words) if t is not None else (0, 0) for t in self.streams]
-        return self.code.command(address, self.spans, self.rows, streams, waits)
+        command = self.code.command(address, self.spans, self.rows, streams, waits)
+        return replace(command, guarded=int(self.guarded))
 
 
 def elementwise(x: Tensor, y: Tensor) -> Assembly:

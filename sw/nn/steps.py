@@ -162,6 +162,8 @@ def compiled(
     made.place_ones()
     for number in range(len(masters)):
         made.update(number)
+    for pruning in made.prunings.values():
+        made.builder.prune(pruning)
     x, program = made.values[0].tensor, made.builder.program()
     ones, prunings = list(made.ones.values()), list(made.prunings.values())
     return Step(program, x, targets, ones, losses, made.held, prunings)
@@ -279,8 +281,6 @@ class _Layers:
             builder.gradient(images, dy, dw, stage.kernel, settings=settings)
         _update(builder, dw, held.weights, held.speed, numbers, numbers.decay)
         builder.free(dw)
-        if number in self.prunings:
-            builder.prune(self.prunings[number])
         db = builder.tensor(GROUP, columns, 32)
         builder.gradient(self.ones[dy.tensor.rows], dy.tensor, db, settings=settings)
         _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
@@ -301,5 +301,8 @@ def _held(builder: TrainingBuilder, inputs: int, outputs: int) -> Held:
 def _update(
     builder: TrainingBuilder, dw: Tensor, w: Tensor, v: Tensor, numbers: Numbers, decay: float
 ) -> None:
-    builder.vector(update_programs.momentum(dw, w, v, numbers.momentum, decay))
-    builder.vector(update_programs.descent(w, v, numbers.rate))
+    for program in (
+        update_programs.momentum(dw, w, v, numbers.momentum, decay),
+        update_programs.descent(w, v, numbers.rate),
+    ):
+        builder.vector(replace(program, guarded=builder.config.prunes))

@@ -10,7 +10,7 @@ from ...hw.isa import registers as accelerator
 from ...hw.isa.codes import Flag, Opcode, Status, Target
 from ...hw.isa.commands import COMMANDS, Response
 from ...hw.isa.engines import WAIT_BITS, WAITS_BITS, Engine
-from ...hw.isa.header import WAITS_AT, Header
+from ...hw.isa.header import GUARD_AT, WAITS_AT, Header
 from ...hw.isa.registers import Register
 from .api_page import api
 
@@ -102,18 +102,19 @@ NOTES = {
     "`program` on, over `rows` rows of `spans` spans of M elements. Stream n is the `words_n` "
     "words from `base_n` on, or not used if these are 0; what lies outside a stream is neither "
     "read nor written, and an attempt sets the flag FAULT, as does an instruction that nobody "
-    "knows: then nothing is done. Queued and waited for as a FILL is. Only a device with a vector "
-    "unit knows it.",
+    "knows: then nothing is done. Of a device that prunes one that is `guarded` does nothing if a "
+    "flag NONFINITE_ACTIVATION, NONFINITE_WEIGHT or OVERFLOW is set when it begins; no other looks "
+    "at that. Queued and waited for as a FILL is. Only a device with a vector unit knows it.",
     Opcode.PRUNE: "Keep `kept` of every M weights of a tensor, as compact weights that a FILL "
     "brings: of every M rows in each column (forward), and, if it is `across`, of every M columns "
     "in each row (backward: weights of the transposed tensor). The tensor has `inputs` groups of M "
     "rows and `outputs` groups of M columns, binary32, from word `source`, lane 0, on, `pitch` "
     "words from one window to the next. The largest magnitudes stay, of equals the lower index, "
     "always as many, in order of their indices, rounded to elements to nearest even; one that is "
-    "not finite sets the flag OVERFLOW. All is written into the `room` words from `address` on: "
-    "the values of column block b, C for each slot, begin `b * forward_pitch` words from there, "
-    "its indices `forward_indices` words later; the backward ones likewise from word `address + "
-    "backward` on. "
+    "not finite then is found by the FILL that brings it. All is written into the `room` words "
+    "from `address` on: the values of column block b, C for each slot, begin `b * forward_pitch` "
+    "words from there, its indices `forward_indices` words later; the backward ones likewise from "
+    "word `address + backward` on. "
     "Columns of a block that the tensor has not are not written. A write outside is dropped, and "
     "where the tensor's `words` end the PRUNE ends: both set the flag FAULT. Queued with VECTORs "
     "and counted as one. Only a device that is for training, has a vector unit, and multiplies "
@@ -157,6 +158,8 @@ def _fields(kind: type[Header]) -> list[str]:
         at += width
     if any(field.name == "waits" for field in dataclasses.fields(kind)):
         lines.append(f"| {WAITS_AT}–{WAITS_AT + WAITS_BITS - 1} | `waits` | see above |")
+    if any(field.name == "guarded" for field in dataclasses.fields(kind)):
+        lines.append(f"| {GUARD_AT} | `guarded` | see below |")
     return lines
 
 

@@ -29,7 +29,7 @@ def words(format, rng) -> np.ndarray:
 @pytest.mark.parametrize("format", [FP16, E4M3, E5M2], ids=lambda f: f.name)
 def test_every_element_and_tie(format):
     given = words(format, np.random.default_rng(3))
-    made, over = [], []
+    made = []
     narrow = Narrow(format)
 
     async def bench(ctx):
@@ -37,14 +37,12 @@ def test_every_element_and_tie(format):
             ctx.set(narrow.i.as_value(), word)
             await ctx.tick()
             made.append(ctx.get(narrow.o))
-            over.append(ctx.get(narrow.overflow))
 
     simulator = Simulator(narrow)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
     made = np.array(made[narrow.latency - 1 :])[: len(given)]
-    over = np.array(over[narrow.latency - 1 :])[: len(given)]
     values = given.view("f4")
     with np.errstate(invalid="ignore"):
         wanted = numbers.from_float(format, values.astype("f8"))
@@ -52,7 +50,6 @@ def test_every_element_and_tie(format):
     sign = given >> 31 << bits
     wanted = np.where(np.isnan(values), sign | (1 << bits) - 1, wanted)
     assert np.array_equal(made, wanted)
-    assert np.array_equal(over.astype(bool), ~numbers.is_finite(format, wanted))
 
 
 def test_halves_that_ieee_names():

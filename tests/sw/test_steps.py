@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import changed
+from heddle.hw.isa.codes import Flag
 from heddle.sim.golden.device import ModelTransport
 from heddle.sw.compiler.walks import Kernel
 from heddle.sw.errors import FormatError
@@ -105,6 +106,27 @@ def test_steps_on_a_device(name, pruning):
         lambda rng: rng.random((12, 40)).astype("f2"),
         pruning,
     )
+
+
+@pytest.mark.parametrize("name", ["model", "stalled"])
+def test_a_step_that_overflows_counts_for_nothing(name):
+    """Masters, momentum and biases stay as they are; the next step is as if nothing had been."""
+    rng = np.random.default_rng(4)
+    host, there = (masters(np.random.default_rng(2), 40, 16, 24, 16) for _ in range(2))
+    with Device(DEVICES[name](LEARNER), LEARNER.name) as device:
+        made = steps.compiled(LEARNER, 12, there, kept(there), NUMBERS)
+        made.load(device, there)
+        for size, counts in ((1, True), (60000, False), (1, True)):
+            x = (rng.random((12, 40)) * size).astype("f2")
+            targets = exact.targets_of(rng.integers(10, size=12), 10)
+            made.run(device, x, targets)
+            made.take(device, there)
+            outcome = exact.step(host, used(host), x, targets, NUMBERS)
+            assert outcome.counts is counts
+            assert (Flag.OVERFLOW in device.flags()) is not counts
+            for mine, its in zip(host, there, strict=True):
+                for part in ("weights", "speed", "bias", "bias_speed"):
+                    assert getattr(mine, part).tobytes() == getattr(its, part).tobytes(), part
 
 
 def network(rng) -> list[Master]:
