@@ -16,6 +16,7 @@ MODULES = {
     "mem": ("mem",),
     "mem_external": ("mem",),
     "gradient": ("gradient",),
+    "train": ("train",),
     "control": ("control",),
     "vector": ("vector",),
     "copy": ("copy",),

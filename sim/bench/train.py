@@ -1,0 +1,104 @@
+"""A whole training step on simulated Verilog: its cycles by the hardware's counters, with N of M
+weights and dense, everything in: loss, gradients, update and pruning."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ...hw.config import Config, preset
+from ...sw.compiler.walks import Kernel
+from ...sw.host import programs
+from ...sw.host.device import Device
+from ...sw.host.open import open_device
+from ...sw.nn import exact, steps
+from ...sw.nn.exact import Master, Numbers
+from ...sw.nn.stages import Stage
+
+NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)
+SAME = Kernel((3, 3), padding=(1, 1))
+HALVES = Kernel((3, 3), (2, 2), (1, 1))
+NETWORKS: dict[str, tuple[int, list[tuple[int, int, Stage]]]] = {
+    "mlp": (64, [(64, 128, Stage()), (128, 128, Stage()), (128, 16, Stage())]),
+    "cnn": (
+        8,
+        [
+            (8, 16, Stage(8, 8, SAME)),
+            (16, 32, Stage(8, 8, HALVES)),
+            (32, 32, Stage(4, 4, SAME, add=1, pool=4)),
+            (32, 64, Stage()),
+            (64, 16, Stage()),
+        ],
+    ),
+}
+"""Images or vectors in a batch; channels in and out of each layer, filled up to whole groups."""
+KEPT = (4, 2, 1)
+DENSE_BELOW = 16
+"""Channels of a layer that is dense in every recipe, as the last one is."""
+
+
+def rows(only: str) -> Iterator[dict]:
+    base = preset("small")
+    config = replace(base, name="small-training", tensor_words=1 << 16, training=True)
+    for name, (batch, layers) in NETWORKS.items():
+        prefix = f"train.rtl_step.small.{name}"
+        if not (prefix.startswith(only) or only.startswith(prefix)):
+            continue
+        with open_device("sim", config=config) as opened:
+            dense = _step(opened, config, batch, layers, 8)
+            macs = 3 * batch * sum(_macs(*layer) for layer in layers)
+            macs -= batch * _macs(*layers[0])  # nothing goes back through the first layer
+            yield {
+                "name": f"{prefix}.dense.cycles",
+                "value": dense["running"],
+                "unit": "cycles",
+                "target": None,
+                "better": "lower",
+                "note": f"batch {batch}; the multipliers' share is "
+                f"{macs / config.macs_per_cycle / dense['running']:.2f}; {_where(dense)}",
+            }
+            for kept in KEPT:
+                sparse = _step(opened, config, batch, layers, kept)
+                yield {
+                    "name": f"{prefix}.{kept}of8.speedup",
+                    "value": dense["running"] / sparse["running"],
+                    "unit": "x",
+                    "target": None,
+                    "better": "higher",
+                    "note": f"{sparse['running']:,} cycles; {_where(sparse)}",
+                }
+
+
+def _where(counters: dict[str, int]) -> str:
+    total = counters["running"]
+    parts = {"array": counters["slots"], "vector unit and pruner": counters["vector_busy"]}
+    return ", ".join(f"{name} at work in {n / total:.0%}" for name, n in parts.items())
+
+
+def _macs(inputs: int, outputs: int, stage: Stage) -> int:
+    height, width = stage.out
+    return height * width * stage.kernel.size[0] * stage.kernel.size[1] * inputs * outputs
+
+
+def _step(
+    device: Device, config: Config, batch: int, layers: Sequence[tuple[int, int, Stage]], kept: int
+) -> dict[str, int]:
+    """The counters of one step, the second one, with so many of every 8 weights."""
+    rng = np.random.default_rng(1)
+    masters = [_master(rng, *layer) for layer in layers]
+    dense = [layer is layers[-1] or layer[0] < DENSE_BELOW for layer in layers]
+    each = [8 if whole else kept for whole in dense]
+    made = steps.compiled(config, batch, masters, each, NUMBERS)
+    channels, _, stage = layers[0]
+    x = rng.random((batch, stage.height, stage.width, channels)).astype(np.float16)
+    targets = exact.targets_of(rng.integers(10, size=batch), 10)
+    made.load(device, masters)
+    made.run(device, x, targets)
+    return programs.run(device, made.program)
+
+
+def _master(rng: np.random.Generator, inputs: int, outputs: int, stage: Stage) -> Master:
+    rows = inputs * stage.kernel.size[0] * stage.kernel.size[1]
+    weights = (rng.standard_normal((rows, outputs)) * np.sqrt(2 / rows)).astype(np.float32)
+    bias = np.zeros(outputs, np.float32)
+    return Master(weights, bias, np.zeros_like(weights), np.zeros_like(bias), stage)
