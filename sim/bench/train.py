@@ -8,7 +8,6 @@ import numpy as np
 
 from ...hw.config import Config, preset
 from ...sw.compiler.walks import Kernel
-from ...sw.host import programs
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from ...sw.nn import exact, steps
@@ -94,7 +93,7 @@ def _step(
     targets = exact.targets_of(rng.integers(10, size=batch), 10)
     made.load(device, masters)
     made.run(device, x, targets)
-    return programs.run(device, made.program)
+    return made.run(device, x, targets)[1]
 
 
 def _master(rng: np.random.Generator, inputs: int, outputs: int, stage: Stage) -> Master:

@@ -252,6 +252,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/compiler/update_programs.py": [VECTOR_PROGRAMS],
     "sw/compiler/vector_functions.py": [VECTOR_PROGRAMS],
     "sw/nn/programs.py": [("tests/sw/test_program.py",)],
+    "sw/nn/on_device.py": [("tests/sw/test_on_device.py",)],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
     **dict.fromkeys(("sw/nn/recipes/", "sw/nn/optimisers.py"), [RECIPES, TRAINER]),
     **dict.fromkeys(

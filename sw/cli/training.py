@@ -1,18 +1,21 @@
 """`heddle train`."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...hw.config import Config
+from ...hw.config import PRESETS, Config
 from ..errors import FormatError
+from ..host.open import KINDS, open_device
 from ..lib.stopping import between_steps
 from ..nn import checkpoint, trainer
 from ..nn import data as datasets
 from ..nn.network import accuracy, check_trainable, from_trained, golden
+from ..nn.on_device import OnDevice
 from ..nn.quantise import quantise_network
 from ..report import learning_curves
 from . import options, paths
@@ -22,6 +25,8 @@ from .screen import console, safe, say
 command = family(Family.TRAINING)
 RATES = {"cnn": 0.05, "step": 0.002}
 """Of learning, by architecture or method, where it is not `trainer.Recipe.rate`."""
+TENSOR_WORDS = 1 << 16
+"""Of a device for training that is no board."""
 
 
 @command()
@@ -48,6 +53,17 @@ def train(
     every: Annotated[
         float, typer.Option(min=0, help="Seconds from checkpoint to checkpoint.")
     ] = 60,
+    device: Annotated[
+        str | None,
+        typer.Option(help=f"Who does the steps, one of {', '.join(KINDS)}, or a board [the host]."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="Of a device that is no board: what for training is added.")
+    ] = "small",
+    hidden: Annotated[str, typer.Option(help="Widths of a perceptron's hidden layers.")] = ",".join(
+        map(str, trainer.Recipe.hidden)
+    ),
+    batch: Annotated[int, typer.Option(min=1)] = trainer.Recipe.batch,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew, whatever checkpoint there is.")
     ] = False,
@@ -69,7 +85,15 @@ def train(
     usual = RATES.get(method, RATES.get(architecture, trainer.Recipe.rate))
     rate = rate if rate is not None else usual
     recipe = trainer.Recipe(
-        architecture=architecture, n=n, m=m, method=method, epochs=epochs, rate=rate, seed=seed
+        architecture=architecture,
+        hidden=_widths(hidden),
+        n=n,
+        m=m,
+        method=method,
+        epochs=epochs,
+        batch=batch,
+        rate=rate,
+        seed=seed,
     )
     if curves:
         learning_curves.check(curves)
@@ -82,7 +106,14 @@ def train(
         say(f"going on from {kept}: {training.step:,} of {training.steps:,} steps are done")
     else:
         training = trainer.Training.begun(dataset, recipe)
-    _run(training, kept, every)
+    if device is None and training.whole_batches:
+        raise FormatError(f"{kept} is of a training on a device: name it with --device")
+    if device is None:
+        _run(training, kept, every)
+    else:
+        with open_device(device, config=_trainer(preset)) as opened:
+            OnDevice(training, opened)
+            _run(training, kept, every)
     layers = training.layers
     notes = {"method": method, "nm": nm, "epochs": epochs, "seed": seed}
     trained = from_trained(layers, data, notes)
@@ -104,6 +135,27 @@ def train(
     say(
         f"test accuracy {before:.2%} (float32), {after:.2%} ({format}, as devices compute it); "
         f"wrote {out}, {out.stat().st_size:,} bytes"
+    )
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    try:
+        widths = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        widths = ()
+    if not widths or min(widths) < 1:
+        raise FormatError(f"--hidden {text!r} is no list of widths: write, for example, 128,64")
+    return widths
+
+
+def _trainer(name: str) -> Config:
+    """A preset with what a device needs that trains."""
+    base = PRESETS.get(name)
+    if base is None:
+        raise FormatError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+    lanes = base.vector_lanes or 1
+    return replace(
+        base, name=f"{name}-training", training=True, vector_lanes=lanes, tensor_words=TENSOR_WORDS
     )
 
 
@@ -137,7 +189,14 @@ def _run(training: trainer.Training, kept: Path, every: float) -> None:
 
 def _state(training: trainer.Training) -> str:
     """Loss and accuracy of the last epoch that is done."""
-    if not training.curve:
-        return f"loss {training.losses[-1]:.3f}" if training.losses else ""
-    loss, right = training.curve[-1]
-    return f"loss {loss:.3f}, accuracy {right:.1%}"
+    parts = []
+    if training.curve:
+        loss, right = training.curve[-1]
+        parts = [f"loss {loss:.3f}, accuracy {right:.1%}"]
+    elif training.losses:
+        parts = [f"loss {training.losses[-1]:.3f}"]
+    if isinstance(training.learner, OnDevice):
+        parts.append(f"{training.learner.cycles:,} cycles a step")
+    if training.skipped:
+        parts.append(f"{training.skipped:,} steps skipped")
+    return ", ".join(parts)

@@ -13,13 +13,16 @@ from .trainer import Recipe, Training
 
 KIND = "training"
 """Of the notes' entry."""
+LEARNER = ("whole_batches", "scale", "good", "skipped")
+"""What a training notes of who does its steps, if that is not the host."""
 
 
 def save(path: str | Path, training: Training) -> None:
-    """Write `training` to `path`: whole, or what was there stays.
+    """Write `training` to `path`, settled: whole, or what was there stays.
 
     Raises `DataError` if the file cannot be written.
     """
+    training.settle()
     arrays: dict[str, np.ndarray] = {
         "order": training.order,
         "losses": np.array(training.losses, np.float64),
@@ -38,6 +41,7 @@ def save(path: str | Path, training: Training) -> None:
         "recipe": asdict(training.recipe),
         "data": training.data.fingerprint,
         "step": training.step,
+        **{name: getattr(training, name) for name in LEARNER},
         "rng": training.rng.bit_generator.state,
     }
     container.save(path, {}, arrays, {KIND: notes})
@@ -89,6 +93,8 @@ def _parts(training: Training) -> list[tuple[str, Any]]:
 
 
 def _restore(training: Training, arrays: dict[str, np.ndarray], known: dict) -> None:
+    for name in LEARNER:
+        setattr(training, name, known.get(name, getattr(training, name)))
     training.step = int(known["step"])
     if not 0 <= training.step <= training.steps:
         raise ValueError(f"step {training.step} of {training.steps}")

@@ -110,12 +110,15 @@ class Step:
         prunes = [pruning.command() for pruning in self.prunings]
         programs.run(device, Program(device.config, [*prunes], []))
 
-    def run(self, device: Device, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """A step on images or vectors, float16, and targets, float32; returns each row's loss."""
+    def run(
+        self, device: Device, x: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, dict[str, int]]:
+        """A step on images or vectors, float16, and targets, float32; returns each row's loss, and
+        what the device counted."""
         self._write(device, self.x, x.reshape(self.x.rows, -1))
         self._write(device, self.targets, targets)
-        programs.run(device, self.program)
-        return _read(device, self.losses)[:, 0].view("<f4")
+        counters = programs.run(device, self.program)
+        return _read(device, self.losses)[:, 0].view("<f4"), counters
 
     def take(self, device: Device, masters: Sequence[Master]) -> None:
         """The masters as they are on the device."""

@@ -7,6 +7,7 @@ the weights and changes these.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
@@ -94,6 +95,18 @@ def _optimiser(kind: str, recipe: Recipe, of: np.ndarray) -> Optimiser:
     return Sgd(recipe.momentum, np.zeros_like(of))
 
 
+class Learner(Protocol):
+    """Does steps in the host's place."""
+
+    def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
+        """A step; returns the mean loss before it, or NaN if it counts for nothing."""
+        ...
+
+    def settle(self) -> None:
+        """Bring weights and momentum to the training's layers."""
+        ...
+
+
 @dataclass(eq=False)
 class Training:
     """A training under way: all that the next step depends on."""
@@ -111,6 +124,16 @@ class Training:
     """Of the steps in this epoch."""
     curve: list[tuple[float, float]] = field(default_factory=list)
     """Of each epoch that is done: mean loss, and accuracy with the test images."""
+    learner: "Learner | None" = None
+    """Who does the steps, if not the host."""
+    whole_batches: bool = False
+    """An epoch leaves out the images of a batch that is not whole."""
+    scale: float = 1024.0
+    """Of a learner's loss."""
+    good: int = 0
+    """Its steps since the scale was changed."""
+    skipped: int = 0
+    """Its steps that overflowed and count for nothing."""
 
     @classmethod
     def begun(cls, data: Dataset, recipe: Recipe) -> "Training":
@@ -121,6 +144,8 @@ class Training:
 
     @property
     def epoch_steps(self) -> int:
+        if self.whole_batches:
+            return max(1, len(self.data.train_x) // self.recipe.batch)
         return -(-len(self.data.train_x) // self.recipe.batch)
 
     @property
@@ -140,10 +165,21 @@ class Training:
         chosen = self.order[at * recipe.batch : (at + 1) * recipe.batch]
         batch = self.data.train_x[chosen], self.data.train_y[chosen]
         moment = Moment(self.step, self.steps)
-        self.losses.append(_step(self.layers, self.learning, *batch, recipe, rate, moment))
+        if self.learner:
+            loss = self.learner.learn(*batch, float(rate))
+        else:
+            loss = _step(self.layers, self.learning, *batch, recipe, rate, moment)
+        self.losses.append(loss)
         self.step += 1
         if self.step % self.epoch_steps == 0:
-            self.curve.append((float(np.mean(self.losses)), self.accuracy()))
+            self.settle()
+            counted = [loss for loss in self.losses if not math.isnan(loss)]
+            self.curve.append((float(np.mean(counted or [math.nan])), self.accuracy()))
+
+    def settle(self) -> None:
+        """Have the layers as they are after the last step, whoever did it."""
+        if self.learner:
+            self.learner.settle()
 
     def accuracy(self) -> float:
         """Share of the test images whose largest score is their label's; 0 if there are none."""

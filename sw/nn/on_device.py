@@ -1,0 +1,147 @@
+"""A training whose steps are a device's: masters and momentum stay in its tensor memory, and come
+to the host for accuracy, checkpoints and the end."""
+
+import numpy as np
+
+from ...hw.config import Config
+from ...hw.isa.descriptors import GUARDS
+from ..errors import FormatError
+from ..host.device import Device
+from . import exact, steps
+from .exact import GROUP, Master, Numbers
+from .layers import Layer
+from .optimisers import Sgd
+from .recipes import Dense
+from .recipes.bdwp import Bdwp
+from .trainer import Learning, Training
+
+KINDS = Bdwp, Dense
+"""Rules of layers that a device prunes by."""
+SCALES = 1.0, 65536.0
+"""The least and the largest scale of the loss."""
+GOOD_STEPS = 1000
+"""That count, one after another, before the scale is doubled."""
+
+
+class OnDevice:
+    """Does the steps of `training` on `device`, each as one program.
+
+    A step in which a number is not finite counts for nothing, and halves the scale of the loss. An
+    epoch has whole batches only: images that are left over come in another one.
+
+    Raises `FormatError` for a recipe or a network that the device cannot train, and if its memory
+    is full.
+    """
+
+    def __init__(self, training: Training, device: Device):
+        for layer in training.layers:
+            if type(layer.rule) not in KINDS:  # others derive from these
+                raise FormatError(
+                    f"a device trains by the methods bdwp and dense, not {training.recipe.method}"
+                )
+        if training.recipe.m != device.config.group:
+            raise FormatError(
+                f"the device {device.config.name!r} prunes N of every {device.config.group}, not "
+                f"{training.recipe.n}:{training.recipe.m}"
+            )
+        training.whole_batches = True
+        self.training, self.device = training, device
+        self.cycles = 0
+        """Of the last step."""
+        self._masters = [
+            _master(*pair) for pair in zip(training.layers, training.learning, strict=True)
+        ]
+        self._made: steps.Step | None = None
+        self._numbers: Numbers | None = None
+        training.learner = self
+
+    @property
+    def config(self) -> Config:
+        return self.device.config
+
+    def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
+        """A step on images and labels; returns the mean loss before it.
+
+        Raises `FormatError` if not even the least scale helps: the training diverges.
+        """
+        training, recipe = self.training, self.training.recipe
+        numbers = Numbers(rate, recipe.momentum, recipe.decay, training.scale)
+        made = self._program(len(x), numbers)
+        targets = exact.targets_of(y, training.layers[-1].weights.shape[1])
+        losses, counters = made.run(self.device, _filled(x, training.layers[0]), targets)
+        self.cycles = counters["running"]
+        if not any(flag in self.device.flags() for flag in GUARDS):
+            training.good += 1
+            if training.good == GOOD_STEPS and training.scale < SCALES[1]:
+                training.scale, training.good = training.scale * 2, 0
+            return float(losses.mean())
+        training.skipped += 1
+        if training.scale == SCALES[0]:
+            raise FormatError(
+                f"step {training.step} overflows with a loss that is not scaled at all, so the "
+                "training diverges: take a smaller --rate, from the last checkpoint or anew"
+            )
+        training.scale, training.good = training.scale / 2, 0
+        return float("nan")
+
+    def settle(self) -> None:
+        """Bring masters and momentum to the training's layers."""
+        if self._made is None:
+            return
+        self._made.take(self.device, self._masters)
+        pairs = zip(self.training.layers, self.training.learning, strict=True)
+        for master, (layer, learning) in zip(self._masters, pairs, strict=True):
+            for values, filled in _parts(master, layer, learning):
+                values[...] = filled[_own(values.shape, layer)]
+
+    def _program(self, batch: int, numbers: Numbers) -> steps.Step:
+        if self._made is None or numbers != self._numbers:
+            self.settle()
+            each = [layer.n for layer in self.training.layers]
+            self._made = steps.compiled(self.config, batch, self._masters, each, numbers)
+            self._made.load(self.device, self._masters)
+            self._numbers = numbers
+        return self._made
+
+
+def _parts(master: Master, layer: Layer, learning: Learning) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Arrays of a training's layer, each with the device's."""
+    weights, bias = learning.weights, learning.bias
+    assert isinstance(weights, Sgd) and isinstance(bias, Sgd)  # as bdwp and dense have them
+    return [
+        (layer.weights, master.weights),
+        (layer.bias, master.bias),
+        (weights.speed, master.speed),
+        (bias.speed, master.bias_speed),
+    ]
+
+
+def _master(layer: Layer, learning: Learning) -> Master:
+    """Of a layer, with channels filled up to whole groups."""
+    taps = layer.taps
+    inputs, outputs = (_up(n) for n in (layer.weights.shape[0] // taps, layer.weights.shape[1]))
+    shapes = (taps * inputs, outputs), outputs
+    made = Master(*(np.zeros(shape, np.float32) for shape in shapes * 2), layer.stage)
+    for values, filled in _parts(made, layer, learning):
+        filled[_own(values.shape, layer)] = values
+    return made
+
+
+def _own(shape: tuple[int, ...], layer: Layer):
+    """Where in a filled array a layer's own weights, or biases, are."""
+    if len(shape) == 1:
+        return np.s_[: shape[0]]
+    channels = shape[0] // layer.taps
+    rows = np.arange(layer.taps)[:, None] * _up(channels) + np.arange(channels)
+    return np.ix_(rows.ravel(), np.arange(shape[1]))
+
+
+def _filled(x: np.ndarray, layer: Layer) -> np.ndarray:
+    """Images [B, height, width, channels in whole groups], float16, of rows of pixels."""
+    stage = layer.stage
+    images = x.reshape(len(x), stage.height, stage.width, -1).astype(np.float16)
+    return np.pad(images, [(0, 0)] * 3 + [(0, -images.shape[-1] % GROUP)])
+
+
+def _up(channels: int) -> int:
+    return -(-channels // GROUP) * GROUP
