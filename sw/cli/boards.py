@@ -33,7 +33,9 @@ def bitstream(
     config: Carried = None,
     baud: Rate = None,
     seeds: Annotated[int, typer.Option(min=1, help="Placements to try at most.")] = 3,
-    seed: Annotated[int, typer.Option(min=1, help="The first of them.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=1, help="The first of them [one that is known to do].")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder, one below it a board.")] = BUILD,
 ):
     """Make a board's bitstream with the open tools: `heddle bitstream --board ulx3s-85f`.
@@ -49,7 +51,8 @@ def bitstream(
     chosen = find_board(board)
     build = chosen.build(config)
     chosen = replace(chosen, baud=baud or chosen.baud)
-    tried = range(seed, seed + seeds)
+    first = seed or build.seed
+    tried = range(first, first + seeds)
     with working("") as on_step:
         report = maker.make(chosen, build, out / board, tried, on_step)
     _show_cells(report, "")

@@ -69,7 +69,8 @@ def _routed(chosen: Board, carried: Build, out: Path, seeds: int) -> bool:
         say(f"{datetime.now():%H:%M:%S}  {name}: {text}")
 
     try:
-        report = bitstream.make(chosen, carried, out / chosen.name, range(1, seeds + 1), tell)
+        tried = range(carried.seed, carried.seed + seeds)
+        report = bitstream.make(chosen, carried, out / chosen.name, tried, tell)
     except HeddleError as reason:
         tell(f"not made: {reason}")
         return False
