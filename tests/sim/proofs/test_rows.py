@@ -27,7 +27,7 @@ def test_row_mover(config, cover):
 
 @pytest.mark.slow
 def test_transposed_rows():
-    prove(lambda: RowMoverProof(ACROSS, turned=True), bounded=20, cover=28)
+    prove(lambda: RowMoverProof(ACROSS, turned=True), bounded=18, cover=28)
 
 
 def reads_what_lies_outside(m, g):
