@@ -36,8 +36,6 @@ LEARNER = Config(
     training=True,
 )
 """That trains a network, and prunes it."""
-PRUNING = replace(LEARNER, name="pruning", lanes=2, vector_lanes=2, tensor_words=1024)
-"""Where random commands meet."""
 DEVICES = {
     "model": ModelTransport,
     "simulated": SimulatedTransport,

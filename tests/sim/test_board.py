@@ -56,6 +56,7 @@ def test_selftest_through_the_pins(board):
     assert all(unit in done.output for unit in units)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("board", [DIGITS], indirect=True)
 def test_digits_through_the_pins(board, tmp_path):
     net = network.Network.load(network.DEFAULT)

@@ -28,13 +28,15 @@ from heddle.sw.report.coverage import format_of
 from heddle.sw.report.cross_coverage import CONFIGS, compare, random_product
 from heddle.sw.transports.simulated import External, SimulatedTransport, Stalls
 
-from .devices import EVERYTHING, PRUNING, TINY
+from .devices import EVERYTHING, LEARNER, TINY
 
 
 def transport(kind, config):
     if kind == "model":
         return ModelTransport(config)
-    return SimulatedTransport(config, stalls=cross_coverage.STALLS)
+    # Of the one that trains there is a simulator already.
+    more = {"optimise": "-O0"} if config == LEARNER else {}
+    return SimulatedTransport(config, stalls=cross_coverage.STALLS, **more)
 
 
 COMPACT = Config(
@@ -160,7 +162,7 @@ SLOW = External(latency=37, bandwidth=0.7, stall=0.3, broken=range(1000, 1096))
 
 @pytest.mark.parametrize(
     "config",
-    [*CONFIGS, TINY, PRUNING, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
+    [*CONFIGS, TINY, LEARNER, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
     ids=lambda c: c.name,
 )
 def test_packets_good_and_bad(config):

@@ -91,6 +91,8 @@ BESIDE = [
 """With side operands of each width, on several lanes, for columns with and without a turn."""
 SWEEPS = [*VECTORS[1:], *PRUNING[1:], *TRAINING[1:], BESIDE[3], EXTERNAL[1]]
 """What only `make test-full` runs."""
+SLOW = [("memory_top", STREAMS[2]), ("link", STREAMS[0])]
+"""So are these benches: others have the same blocks, with other numbers."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
@@ -141,6 +143,10 @@ RUNS = [
 """Testbench, component, configurations."""
 
 
+def is_slow(bench: str, configuration: Config) -> bool:
+    return configuration in SWEEPS or (bench, configuration) in SLOW
+
+
 def identify(value) -> str:
     if isinstance(value, Config):
         return (
@@ -153,7 +159,7 @@ def identify(value) -> str:
 @pytest.mark.parametrize(
     ("bench", "component", "configuration"),
     [
-        pytest.param(bench, component, c, marks=[pytest.mark.slow] * (c in SWEEPS))
+        pytest.param(bench, component, c, marks=[pytest.mark.slow] * is_slow(bench, c))
         for bench, component, configs in RUNS
         for c in configs
     ],

@@ -117,7 +117,7 @@ def test_a_checkpoint_goes_on_with_the_same_bits(tmp_path, stop):
 
 def test_convolutions_learn():
     data = dataset(64, 32)
-    recipe = replace(RECIPE, architecture="cnn", channels=(8, 16, 16), epochs=4, rate=0.05)
+    recipe = replace(RECIPE, architecture="cnn", channels=(8, 16, 16), epochs=2, rate=0.05)
     config = replace(LEARNER, name="broad", tensor_words=1 << 15, weight_slots=512)
     config = replace(config, activation_groups=256, schedule_records=256)
     training = Training.begun(data, recipe)

@@ -97,7 +97,7 @@ def by_device(*often: str) -> list:
     ]
 
 
-@pytest.mark.parametrize(("name", "pruning"), by_device("model", "stalled"))
+@pytest.mark.parametrize(("name", "pruning"), by_device("model"))
 def test_steps_on_a_device(name, pruning):
     """Of three layers of vectors."""
     two_steps_alike(

@@ -8,12 +8,12 @@ from heddle.sim.proofs.top_n import TopNProof
 
 from .common import mutate, refuted
 
-DEPTH = 12
+DEPTH = 11
 """Cycles in which a line has left, and the next one has come."""
 
 
 def test_top_n():
-    prove(lambda: TopNProof(4), bounded=DEPTH, cover=DEPTH + 3)
+    prove(lambda: TopNProof(4), bounded=DEPTH, cover=DEPTH + 4)
 
 
 def names_the_last_one(m, t):
