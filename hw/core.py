@@ -1,6 +1,6 @@
 """Everything between the two host streams."""
 
-from amaranth import Cat, Module, Mux, Signal, Value
+from amaranth import Cat, Module, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,7 +25,7 @@ from .isa.maps import address_bits
 from .layouts.array import PAGE_NUMBERS, settings_signature, write_signature
 from .layouts.stream import beat
 from .layouts.tensor import WRITE_PORT
-from .lib.connect import connect_checked
+from .lib.connect import connect_checked, either
 from .lib.library import Library, instantiate
 from .lib.pipeline import delay, register, register_unless
 from .output.lane_group import LaneGroup
@@ -196,7 +196,7 @@ class Core(wiring.Component):
             others, filling = self._vector(m, sequencer, store, others, filling)
         else:
             m.d.comb += self.storing.eq(store.writing)
-        self._either(m, memory.write, store.writing, store.port, others)
+        either(m, memory.write, store.writing, store.port, others)
         connect_checked(m, sequencer.output, rows.wanted)
         connect_checked(m, rows.memory, store.row)
         m.d.comb += store.run.eq(rows.run)
@@ -214,13 +214,13 @@ class Core(wiring.Component):
         connect_checked(m, beside.port, memory.reads[1])
         # Only one of them writes to a buffer: a LOAD waits until no mover is at work.
         write = write_signature(config).create(path=("write",))
-        self._either(m, write, filler.write.valid, filler.write, sequencer.write)
-        self._either(m, activations.write, mover.write.valid, mover.write, write)
-        self._either(m, weights.indices, filler.indices.valid, filler.indices, write)
+        either(m, write, filler.write.valid, filler.write, sequencer.write)
+        either(m, activations.write, mover.write.valid, mover.write, write)
+        either(m, weights.indices, filler.indices.valid, filler.indices, write)
         if config.training:
             m.d.comb += [activations.turned.eq(mover.turned), weights.skewed.eq(filler.skewed)]
         settings = settings_signature(config).create(path=("setting",))
-        self._either(m, settings, filler.settings.valid, filler.settings, sequencer.settings)
+        either(m, settings, filler.settings.valid, filler.settings, sequencer.settings)
         connect_checked(m, write, weights.write, schedule.write)
         m.d.comb += [
             sequencer.read_done.eq(reader.asked),
@@ -254,7 +254,7 @@ class Core(wiring.Component):
         connect_checked(m, vector.port, share.readers[1])
         writes = vector.write.enable.any()
         write = WRITE_PORT(config).create(path=("write_beside",))
-        self._either(m, write, writes, vector.write, others)
+        either(m, write, writes, vector.write, others)
         m.d.comb += [
             vector.grant.eq(~store.writing),
             sequencer.finished[Engine.VECTOR].eq(vector.finished),
@@ -305,15 +305,8 @@ class Core(wiring.Component):
         }
         self.flagged[Flag.EXTERNAL].append(copy.fault)
         given = WRITE_PORT(config).create(path=("given",))
-        self._either(m, given, copy.writes.enable.any(), copy.writes, sequencer.memory)
+        either(m, given, copy.writes.enable.any(), copy.writes, sequencer.memory)
         return given, share.port
-
-    @staticmethod
-    def _either(m: Module, bus, writes, first, second):
-        """What `first` writes, if it `writes`, else what `second` does."""
-        for name in first.signature.members:
-            one, two = Value.cast(getattr(first, name)), Value.cast(getattr(second, name))
-            m.d.comb += Value.cast(getattr(bus, name)).eq(Mux(writes, one, two))
 
     def _release_pages(self, m: Module, sequencer, issuer):
         """A RUN's pages are free once the last, most skewed bank has read them."""

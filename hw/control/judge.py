@@ -142,24 +142,18 @@ class Judge(wiring.Component):
                     m.d.comb += problem.eq(Status.BAD_FIELD)
                 with m.Case(Opcode.SIDE), m.If(found["layout"]):
                     m.d.comb += problem.eq(Status.BAD_FIELD)
-            if self.config.vector_lanes:
-                with m.Case(Opcode.VECTOR):
-                    with m.If(found["vector"]):
-                        m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                    with m.If(found["program"]):
-                        m.d.comb += problem.eq(Status.BAD_FIELD)
-            if self.config.prunes:
-                with m.Case(Opcode.PRUNE):
-                    with m.If(found["prune"]):
-                        m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                    with m.If(found["kept"]):
-                        m.d.comb += problem.eq(Status.BAD_FIELD)
-            if self.config.external_bits:
-                with m.Case(Opcode.COPY):
-                    with m.If(found["copy"]):
-                        m.d.comb += problem.eq(Status.BAD_ADDRESS)
-                    with m.If(found["lines"]):
-                        m.d.comb += problem.eq(Status.BAD_FIELD)
+            # What has words that may be outside, and fields that may have no meaning.
+            for opcode, outside, wrong in (
+                (Opcode.VECTOR, "vector", "program"),
+                (Opcode.PRUNE, "prune", "kept"),
+                (Opcode.COPY, "copy", "lines"),
+            ):
+                if outside in found:
+                    with m.Case(opcode):
+                        with m.If(found[outside]):
+                            m.d.comb += problem.eq(Status.BAD_ADDRESS)
+                        with m.If(found[wrong]):
+                            m.d.comb += problem.eq(Status.BAD_FIELD)
             if self.config.training:
                 with m.Case(Opcode.DENSE), m.If(found["dense"]):
                     m.d.comb += problem.eq(Status.BAD_ADDRESS)

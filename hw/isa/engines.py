@@ -21,7 +21,8 @@ class Engine(IntEnum):
     STORE = 3
     """RUNs that store: finished when their rows are in tensor memory."""
     VECTOR = 4
-    """Programs of the vector unit (`descriptors.Vector`): finished when all is written."""
+    """Programs of the vector unit (`descriptors.Vector`), and PRUNEs, which have their turn there:
+    finished when all is written."""
     COPY = 5
     """Between external and tensor memory (`descriptors.Copy`), and the host's words of the
     former."""

@@ -5,6 +5,9 @@ from math import gcd
 from ..config import Config
 from .codes import Target
 
+INDEX_BITS = 4
+"""Of an index as it travels."""
+
 
 class Chunks:
     """How the words of one buffer travel in beats: a beat of U units fills banks in chunks.
@@ -34,7 +37,7 @@ def chunks(config: Config) -> dict[Target, Chunks]:
     return {
         Target.ACTIVATIONS: Chunks(config.group * element, config.lanes, config.rows),
         Target.SCHEDULE: Chunks(8, bits // 8, 1),
-        Target.INDICES: Chunks(4, bits // 4, config.columns),
+        Target.INDICES: Chunks(INDEX_BITS, bits // INDEX_BITS, config.columns),
         Target.VALUES: Chunks(element, bits // element, config.columns),
     }
 

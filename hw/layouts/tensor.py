@@ -43,6 +43,19 @@ def WRITE_PORT(config: Config) -> wiring.Signature:
     )
 
 
+def at_work(config: Config) -> dict:
+    """Members of what works on tensor memory, and writes where nobody else does: its ports, `grant`
+    to write in this cycle, and whether it `waits` for either; it has `finished`; and a `fault`."""
+    return {
+        "port": Out(READ_PORT(config)),
+        "write": Out(WRITE_PORT(config)),
+        "grant": In(1),
+        "waits": Out(1),
+        "finished": Out(1),
+        "fault": Out(1),
+    }
+
+
 def FILL(config: Config) -> data.StructLayout:
     """A FILL command, checked, on its way to the filler; of `settings` or to its target. Or, for
     training, of `biases`, or a DENSE: `pitch` and `groups` are its own."""

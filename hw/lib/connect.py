@@ -1,6 +1,6 @@
 """Interfaces joined member by member, if they mean the same."""
 
-from amaranth import Module, Shape, ShapeCastable
+from amaranth import Module, Mux, Shape, ShapeCastable, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
@@ -31,6 +31,13 @@ def connect_ports(m: Module, outer, inner):
     for (name,), member, value in inner.signature.flatten(inner):
         mine = getattr(outer, name)
         m.d.comb += value.eq(mine) if member.flow is In else mine.eq(value)
+
+
+def either(m: Module, bus, writes, first, second):
+    """Drive all of `bus` with what `first` writes, if it `writes`, else with what `second` does."""
+    for name in first.signature.members:
+        one, two = Value.cast(getattr(first, name)), Value.cast(getattr(second, name))
+        m.d.comb += Value.cast(getattr(bus, name)).eq(Mux(writes, one, two))
 
 
 def _same(a, b) -> bool:

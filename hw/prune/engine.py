@@ -1,13 +1,13 @@
 """The vector unit and the pruner, by turns: this one prunes what that one has updated."""
 
-from amaranth import Module, Mux, Signal, Value
+from amaranth import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..layouts.engines import VECTOR_WORK
-from ..layouts.tensor import READ_PORT, WRITE_PORT
-from ..lib.connect import connect_checked
+from ..layouts.tensor import at_work
+from ..lib.connect import connect_checked, either
 from ..lib.library import Library
 from ..tensor.share import PortShare
 from ..vector.unit import VectorUnit
@@ -34,12 +34,7 @@ class VectorEngine(wiring.Component):
             {
                 "vectors": In(stream.Signature(VECTOR_WORK(config))),
                 "unsafe": In(1),
-                "port": Out(READ_PORT(config)),
-                "write": Out(WRITE_PORT(config)),
-                "grant": In(1),
-                "waits": Out(1),
-                "finished": Out(1),
-                "fault": Out(1),
+                **at_work(config),
                 "overflow": Out(1),
                 "saturated": Out(1),
             }
@@ -75,9 +70,5 @@ class VectorEngine(wiring.Component):
             m.d.sync += busy.eq(1)
         with m.Elif(self.finished):
             m.d.sync += busy.eq(0)
-        for name in self.write.signature.members:
-            one, two = (Value.cast(getattr(each.write, name)) for each in (pruner, unit))
-            m.d.comb += Value.cast(getattr(self.write, name)).eq(
-                Mux(pruner.write.enable.any(), one, two)
-            )
+        either(m, self.write, pruner.write.enable.any(), pruner.write, unit.write)
         return m

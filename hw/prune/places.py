@@ -5,17 +5,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from ..isa.maps import INDEX_BITS
 from ..lib.pipeline import times
-from .slots import INDEX_BITS
 
 POSITION_BITS = 24
 """Of the number of M elements of a slot among those of its column block."""
 
 
-def PAYLOADS(config: Config) -> data.StructLayout:
-    """Where a column block's weights lie: their first word, those from there to their indices, and
-    those to the next block."""
-    return data.StructLayout({"address": 17, "indices": 16, "pitch": 16})
+PAYLOADS = data.StructLayout({"address": 17, "indices": 16, "pitch": 16})
+"""Where a column block's weights lie: their first word, those from there to their indices, and
+those to the next block."""
 
 
 def SPOT(config: Config) -> data.StructLayout:
@@ -49,7 +48,7 @@ class Places(wiring.Component):
         super().__init__(
             {
                 "start": In(1),
-                "payloads": In(PAYLOADS(config)),
+                "payloads": In(PAYLOADS),
                 "n": In(range(config.group + 1)),
                 "taken": In(1),
                 "last": In(1),

@@ -10,12 +10,13 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
+from ..isa.maps import INDEX_BITS
 from ..layouts.engines import PRUNE
-from ..layouts.tensor import READ_PORT, WRITE_PORT
+from ..layouts.tensor import at_work
 from ..lib.connect import connect_checked
 from .places import SPOT, Places
 from .reader import SquareReader
-from .slots import INDEX_BITS, SLOT, Slots
+from .slots import SLOT, Slots
 from .square import PIECE, Square
 from .top_n import TopN
 
@@ -93,12 +94,7 @@ class Pruner(wiring.Component):
         super().__init__(
             {
                 "prunes": In(stream.Signature(PRUNE(config))),
-                "port": Out(READ_PORT(config)),
-                "write": Out(WRITE_PORT(config)),
-                "grant": In(1),
-                "waits": Out(1),
-                "finished": Out(1),
-                "fault": Out(1),
+                **at_work(config),
             }
         )
 

@@ -51,8 +51,7 @@ class SquareReader(wiring.Component):
         m.submodules.reader = reader = BeatReader(config)
         connect_checked(m, reader.port, wiring.flipped(self.port))
         windows = config.group // config.lanes
-        each = 8 * config.group_bytes // ELEMENT_BITS
-        parts = config.group // each
+        parts = ELEMENT_BITS // config.format.bits
         log2 = windows.bit_length() - 1
         # How far in the tensor's words the row of squares begins, the square, and its window.
         row, square, window = Signal(20), Signal(20), Signal(20)

@@ -6,12 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith.narrow import Narrow
 from ..config import Config
+from ..isa.maps import INDEX_BITS
 from ..lib.pipeline import delay
 from .square import AHEAD
 from .top_n import KEPT
-
-INDEX_BITS = 4
-"""Of an index as a payload has it."""
 
 
 def SLOT(config: Config) -> data.StructLayout:
@@ -90,7 +88,6 @@ class Slots(wiring.Component):
             token.whole.eq(whole),
         ]
         token = delay(m, "token", token, narrow.latency)
-        # Where a reset comes in between, what is on its way must not be counted.
         slot, at = Signal(SLOT(config)), Signal(range(size))
         last = at + 1 == self.n
         goes = (full != 0) & (~self.o.valid | self.o.ready)

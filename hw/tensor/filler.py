@@ -12,7 +12,7 @@ from ..config import Config
 from ..isa.codes import Target
 from ..layouts.array import settings_signature, write_signature
 from ..layouts.tensor import DEAL, DENSE, FILL, READ_PORT, SKEWED
-from ..lib.connect import connect_checked
+from ..lib.connect import connect_checked, either
 from ..lib.fifo import Fifo
 from .beats import BeatReader
 from .biases import BiasDealer
@@ -251,9 +251,7 @@ class Filler(wiring.Component):
             (self.indices, indices.write, places.write),
             (self.settings, settings.settings, biases.settings),
         ):
-            for name in bus.signature.members:
-                one, two = (Value.cast(getattr(source, name)) for source in (other, usual))
-                m.d.comb += Value.cast(getattr(bus, name)).eq(Mux(other.valid, one, two))
+            either(m, bus, other.valid, other, usual)
         m.d.comb += [
             self.skewed.eq(diagonal.skewed),
             biases.deals.payload.address.eq(fill.address),

@@ -10,12 +10,12 @@ from amaranth import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.narrow import BINARY32
 from ..arith.rounding import shift_stage
 from ..isa.vector import CANONICAL_NAN, COMPARISONS, Op
 from ..lib.pipeline import delay, register
 from .rounder import BITS, EXPONENT_BITS, Rounder
 
-SINGLE = data.StructLayout({"fraction": 23, "exponent": 8, "sign": 1})
 HALF = data.StructLayout({"fraction": 10, "exponent": 5, "sign": 1})
 MANTISSA = 24
 LIMB = MANTISSA // 2
@@ -82,7 +82,7 @@ class Lane(wiring.Component):
 
     def _unpacked(self, m: Module) -> dict[str, Signal]:
         """Stage 1: what the operands are, and how they compare."""
-        a, b = data.View(SINGLE, self.a), data.View(SINGLE, self.b)
+        a, b = data.View(BINARY32, self.a), data.View(BINARY32, self.b)
         values = {"op": self.op, "a": self.a, "b": self.b, "mask": self.mask}
         place = {}
         for name, x in (("a", a), ("b", b)):

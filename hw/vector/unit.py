@@ -22,7 +22,7 @@ from ..isa.vector import (
     strip_spans,
 )
 from ..layouts.engines import VECTOR
-from ..layouts.tensor import READ_PORT, WORDS, WRITE_PORT
+from ..layouts.tensor import WORDS, at_work
 from ..lib.connect import connect_checked
 from ..lib.library import Library
 from ..tensor.share import PortShare
@@ -94,12 +94,7 @@ class VectorUnit(wiring.Component):
         super().__init__(
             {
                 "vectors": In(stream.Signature(VECTOR(config))),
-                "port": Out(READ_PORT(config)),
-                "write": Out(WRITE_PORT(config)),
-                "grant": In(1),
-                "waits": Out(1),
-                "finished": Out(1),
-                "fault": Out(1),
+                **at_work(config),
                 "overflow": Out(1),
                 "saturated": Out(1),
             }
