@@ -64,7 +64,7 @@ def _convolution(opened, config: Config) -> tuple[int, dict]:
     builder = TrainingBuilder(config)
     left = builder.tensor(pixels, channels)
     right = builder.tensor(pixels, channels, apart=left)
-    taps = kernel.size[0] * kernel.size[1]
+    taps = kernel.taps
     dw = builder.tensor(taps * channels, channels, 32)
     builder.gradient(Images(left, side, side), Images(right, side, side), dw, kernel)
     held = {left: to_raw(x.reshape(pixels, -1), config.format), right: to_raw(dy, config.format)}

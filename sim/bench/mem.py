@@ -95,7 +95,7 @@ def _convolution(
 ) -> tuple[float, int, str]:
     """As `_product`, of one image."""
     rng = np.random.default_rng(1)
-    taps = kernel.size[0] * kernel.size[1]
+    taps = kernel.taps
     w = nm.prune(whole(rng, (taps * channels, channels)), n, 8)
     weights = packing.pack(w, config.format, n, 8)
     x = rng.integers(1, 16, (1, side, side, channels)).astype(float)

@@ -111,7 +111,7 @@ def _product(shape: tuple[int, int, int], config: Config, n: int) -> Work:
 
 
 def _convolution(side: int, channels: int, kernel: Kernel, config: Config, n: int) -> Work:
-    rng, taps = np.random.default_rng(1), kernel.size[0] * kernel.size[1]
+    rng, taps = np.random.default_rng(1), kernel.taps
     w = nm.prune(mem.whole(rng, (taps * channels, channels)), n, 8)
     weights = packing.pack(w, config.format, n, 8)
     x = rng.integers(1, 16, (1, side, side, channels)).astype(float)

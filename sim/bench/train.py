@@ -13,6 +13,7 @@ from ...sw.host.open import open_device
 from ...sw.nn import exact, steps
 from ...sw.nn.exact import Master, Numbers
 from ...sw.nn.stages import Stage
+from .util import row
 
 NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)
 SAME = Kernel((3, 3), padding=(1, 1))
@@ -58,14 +59,9 @@ def rows(only: str) -> Iterator[dict]:
             }
             for kept in KEPT:
                 sparse = _step(opened, config, batch, layers, kept)
-                yield {
-                    "name": f"{prefix}.{kept}of8.speedup",
-                    "value": dense["running"] / sparse["running"],
-                    "unit": "x",
-                    "target": None,
-                    "better": "higher",
-                    "note": f"{sparse['running']:,} cycles; {_where(sparse)}",
-                }
+                speedup = dense["running"] / sparse["running"]
+                note = f"{sparse['running']:,} cycles; {_where(sparse)}"
+                yield row(prefix, f"{kept}of8.speedup", speedup, note=note)
 
 
 def _where(counters: dict[str, int]) -> str:
@@ -76,7 +72,7 @@ def _where(counters: dict[str, int]) -> str:
 
 def _macs(inputs: int, outputs: int, stage: Stage) -> int:
     height, width = stage.out
-    return height * width * stage.kernel.size[0] * stage.kernel.size[1] * inputs * outputs
+    return height * width * stage.kernel.taps * inputs * outputs
 
 
 def _step(
@@ -97,7 +93,7 @@ def _step(
 
 
 def _master(rng: np.random.Generator, inputs: int, outputs: int, stage: Stage) -> Master:
-    rows = inputs * stage.kernel.size[0] * stage.kernel.size[1]
+    rows = inputs * stage.kernel.taps
     weights = (rng.standard_normal((rows, outputs)) * np.sqrt(2 / rows)).astype(np.float32)
     bias = np.zeros(outputs, np.float32)
     return Master(weights, bias, np.zeros_like(weights), np.zeros_like(bias), stage)

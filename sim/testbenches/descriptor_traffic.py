@@ -22,6 +22,8 @@ from ...hw.isa.descriptors import (
 from ...hw.isa.host_stream import packet_of
 from ...hw.isa.maps import address_bits
 from ...hw.isa.vector import MOST_INSTRUCTIONS, STREAMS, program_words
+from ...sw.compiler.pruning import Pruning
+from ...sw.compiler.tensors import Tensor
 from .common import one_of
 from .host_traffic import payload_bits
 
@@ -302,38 +304,18 @@ def weights_to_prune(config: Config, rng: np.random.Generator) -> Prune:
     """A PRUNE whose payloads lie one behind the other, and not over its tensor."""
     most = 4 if config.tensor_words >= 1024 else 2
     inputs, outputs = (int(n) for n in rng.integers(1, most, 2))
-    kept, parts = int(rng.integers(1, config.group + 1)), 32 // config.format.bits
-    pitch = outputs * parts + int(rng.integers(2))
-    words = (inputs * config.group // config.lanes - 1) * pitch + outputs * parts
-    forward, backward = (
-        payloads(config, kept, *groups) for groups in ((inputs, outputs), (outputs, inputs))
-    )
-    room = forward[2] + backward[2]
-    source = int(rng.integers(config.tensor_words - words - room + 1))
+    kept, spare = int(rng.integers(1, config.group + 1)), int(rng.integers(2))
+    tensor = Tensor(config, 0, inputs * config.group, outputs * config.group, 32)
+    words = tensor.words + (tensor.windows - 1) * spare
+    pruning = Pruning(tensor, kept, words, across=True)
+    source = int(rng.integers(config.tensor_words - words - pruning.space + 1))
     short = rng.random(2) < 0.1
-    return Prune(
+    return replace(
+        pruning.command(),
         source=source,
         words=words - int(short[0]),
-        pitch=pitch,
-        inputs=inputs,
-        outputs=outputs,
-        kept=kept,
+        pitch=tensor.groups + spare,
         across=int(rng.random() < 0.8),
         address=source + words,
-        room=room - int(short[1]),
-        forward_indices=forward[0],
-        forward_pitch=forward[1],
-        backward=forward[2],
-        backward_indices=backward[0],
-        backward_pitch=backward[1],
+        room=pruning.space - int(short[1]),
     )
-
-
-def payloads(config: Config, kept: int, along: int, aside: int) -> tuple[int, int, int]:
-    """Words of a column block's values, of these and its indices, and of all blocks', for so many
-    groups along the axis and so many groups of columns."""
-    across = config.columns // config.group
-    places = along * kept * across
-    values = -(-places // config.lanes)
-    both = values + -(-places // (config.lanes * (config.format.bits // 4)))
-    return values, both, -(-aside // across) * both

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...hw.config import PRESETS, Config
+from ...hw.config import Config
+from ...hw.config import preset as preset_called
 from ..errors import FormatError
 from ..host.open import KINDS, open_device
 from ..lib.stopping import between_steps
@@ -150,9 +151,7 @@ def _widths(text: str) -> tuple[int, ...]:
 
 def _trainer(name: str) -> Config:
     """A preset with what a device needs that trains."""
-    base = PRESETS.get(name)
-    if base is None:
-        raise FormatError(f"no preset {name!r}; there are {', '.join(PRESETS)}")
+    base = preset_called(name)
     lanes = base.vector_lanes or 1
     return replace(
         base, name=f"{name}-training", training=True, vector_lanes=lanes, tensor_words=TENSOR_WORDS

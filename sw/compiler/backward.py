@@ -40,10 +40,7 @@ class TrainingBuilder(Builder):
         """
         phases = pixel_phases(kernel, dx.height, dx.width)
         shape = dx.count, *kernel.out(dx)
-        wanted = [
-            (phase.kernel.size[0] * phase.kernel.size[1] * dy.tensor.groups * self.config.group)
-            for phase in phases
-        ]
+        wanted = [(phase.kernel.taps * dy.tensor.groups * self.config.group) for phase in phases]
         if (dy.count, dy.height, dy.width) != shape or [each.shape for each in weights] != [
             (rows, dx.tensor.columns) for rows in wanted
         ]:

@@ -280,6 +280,7 @@ class Builder:
         self._work(pruning)
 
     def _work(self, program: VectorProgram | Pruning) -> None:
+        """What has its turn at the vector unit."""
         # It is sent as soon as what it reads is under way, and what it overwrites has been read.
         history = self._history
         after = max(

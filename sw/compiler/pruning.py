@@ -8,13 +8,12 @@ import numpy as np
 from ...hw.config import Config
 from ...hw.isa.codes import Target
 from ...hw.isa.descriptors import Fill, Prune
+from ...hw.isa.maps import INDEX_BITS
 from ..errors import FormatError
 from .packing import ColumnBlock
 from .steps import Load
 from .tensors import Tensor
 from .walks import consecutive
-
-INDEX_BITS = 4
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,11 @@ class Kernel:
     dilation: tuple[int, int] = (1, 1)
 
     @property
+    def taps(self) -> int:
+        """Pixels of the window."""
+        return self.size[0] * self.size[1]
+
+    @property
     def reach(self) -> tuple[int, int]:
         """From its first line and column to its last, both included."""
         (high, wide), (down, right) = self.size, self.dilation
@@ -158,7 +163,7 @@ class Walk:
     @property
     def groups(self) -> int:
         """Of a row."""
-        return self.kernel.size[0] * self.kernel.size[1] * self.tensor.groups
+        return self.kernel.taps * self.tensor.groups
 
     @cached_property
     def out(self) -> tuple[int, int]:

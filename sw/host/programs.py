@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ...hw.isa.codes import Flag
 from ...hw.isa.commands import Sync
 from ...hw.isa.host_stream import packet_of
 from ..compiler.program import Program
+from ..compiler.tensors import Tensor
 from ..errors import DeviceError
 from .answers import answer_of, in_shares
 from .device import Device
@@ -48,6 +51,17 @@ def run(
             answer_of(device.config, answer).check(packet[-header:])
         check_external(device)
         return device.counters() | device.engine_counters()
+
+
+def put(device: Device, tensor: Tensor, values: np.ndarray) -> None:
+    """Write `values`, of as many bytes each as the tensor's elements, to where it lies."""
+    words = tensor.to_words(np.ascontiguousarray(values).view(f"<u{values.itemsize}"))
+    device.write_memory(tensor.address, words)
+
+
+def taken(device: Device, tensor: Tensor) -> np.ndarray:
+    """The raw elements of a tensor, as they are on the device."""
+    return tensor.from_words(device.read_memory(tensor.address, tensor.words))
 
 
 def check_external(device: Device) -> None:

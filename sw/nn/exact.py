@@ -54,8 +54,8 @@ class Master:
     @property
     def taps(self) -> tuple[int, ...]:
         """The weights' shape as a convolution's: [height, width, channels in, out]."""
-        size = self.stage.kernel.size
-        return *size, self.weights.shape[0] // (size[0] * size[1]), self.weights.shape[1]
+        kernel = self.stage.kernel
+        return *kernel.size, self.weights.shape[0] // kernel.taps, self.weights.shape[1]
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,6 @@ class Layer:
         if self.rule is None:
             self.rule = Dense() if self.n == self.m else SrSte(self.n, self.m)
 
-    @property
-    def taps(self) -> int:
-        """Of the stage's window."""
-        height, width = self.stage.kernel.size
-        return height * width
-
     def used(self) -> np.ndarray:
         """The weights of the forward product, trained to the end."""
         return self.rule.prune(self.weights, LAST).forward

@@ -224,7 +224,7 @@ def _check_stage(number: int, layers: list[PackedLayer]) -> None:
     inputs = channels
     if not stage.plain:
         group = layer.weights.group
-        inputs = stage.kernel.size[0] * stage.kernel.size[1] * -(-channels // group) * group
+        inputs = stage.kernel.taps * -(-channels // group) * group
     if layer.weights.shape[0] != inputs:
         raise FormatError(
             f"layer {number} takes {layer.weights.shape[0]} inputs, but there are {inputs}"

@@ -3,7 +3,6 @@ to the host for accuracy, checkpoints and the end."""
 
 import numpy as np
 
-from ...hw.config import Config
 from ...hw.isa.descriptors import GUARDS
 from ..errors import FormatError
 from ..host.device import Device
@@ -55,10 +54,6 @@ class OnDevice:
         self._numbers: Numbers | None = None
         training.learner = self
 
-    @property
-    def config(self) -> Config:
-        return self.device.config
-
     def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
         """A step on images and labels; returns the mean loss before it.
 
@@ -98,7 +93,7 @@ class OnDevice:
         if self._made is None or numbers != self._numbers:
             self.settle()
             each = [layer.n for layer in self.training.layers]
-            self._made = steps.compiled(self.config, batch, self._masters, each, numbers)
+            self._made = steps.compiled(self.device.config, batch, self._masters, each, numbers)
             self._made.load(self.device, self._masters)
             self._numbers = numbers
         return self._made
@@ -118,7 +113,7 @@ def _parts(master: Master, layer: Layer, learning: Learning) -> list[tuple[np.nd
 
 def _master(layer: Layer, learning: Learning) -> Master:
     """Of a layer, with channels filled up to whole groups."""
-    taps = layer.taps
+    taps = layer.stage.kernel.taps
     inputs, outputs = (_up(n) for n in (layer.weights.shape[0] // taps, layer.weights.shape[1]))
     shapes = (taps * inputs, outputs), outputs
     made = Master(*(np.zeros(shape, np.float32) for shape in shapes * 2), layer.stage)
@@ -131,8 +126,9 @@ def _own(shape: tuple[int, ...], layer: Layer):
     """Where in a filled array a layer's own weights, or biases, are."""
     if len(shape) == 1:
         return np.s_[: shape[0]]
-    channels = shape[0] // layer.taps
-    rows = np.arange(layer.taps)[:, None] * _up(channels) + np.arange(channels)
+    taps = layer.stage.kernel.taps
+    channels = shape[0] // taps
+    rows = np.arange(taps)[:, None] * _up(channels) + np.arange(channels)
     return np.ix_(rows.ravel(), np.arange(shape[1]))
 
 

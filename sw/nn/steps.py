@@ -103,10 +103,10 @@ class Step:
         for tensor in self.ones:
             ones = np.zeros((tensor.rows, tensor.columns), np.float16)
             ones[:, 0] = 1
-            self._write(device, tensor, ones)
+            programs.put(device, tensor, ones)
         for held, master in zip(self.layers, masters, strict=True):
             for tensor, values in held.of(master):
-                self._write(device, tensor, values)
+                programs.put(device, tensor, values)
         prunes = [pruning.command() for pruning in self.prunings]
         programs.run(device, Program(device.config, [*prunes], []))
 
@@ -115,25 +115,16 @@ class Step:
     ) -> tuple[np.ndarray, dict[str, int]]:
         """A step on images or vectors, float16, and targets, float32; returns each row's loss, and
         what the device counted."""
-        self._write(device, self.x, x.reshape(self.x.rows, -1))
-        self._write(device, self.targets, targets)
+        programs.put(device, self.x, x.reshape(self.x.rows, -1))
+        programs.put(device, self.targets, targets)
         counters = programs.run(device, self.program)
-        return _read(device, self.losses)[:, 0].view("<f4"), counters
+        return programs.taken(device, self.losses)[:, 0].view("<f4"), counters
 
     def take(self, device: Device, masters: Sequence[Master]) -> None:
         """The masters as they are on the device."""
         for held, master in zip(self.layers, masters, strict=True):
             for tensor, values in held.of(master):
-                values[...] = _read(device, tensor).view("<f4")
-
-    @staticmethod
-    def _write(device: Device, tensor: Tensor, values: np.ndarray) -> None:
-        words = tensor.to_words(np.ascontiguousarray(values).view(f"<u{values.itemsize}"))
-        device.write_memory(tensor.address, words)
-
-
-def _read(device: Device, tensor: Tensor) -> np.ndarray:
-    return tensor.from_words(device.read_memory(tensor.address, tensor.words))
+                values[...] = programs.taken(device, tensor).view("<f4")
 
 
 def compiled(

@@ -168,7 +168,7 @@ def _inputs(network: Network, number: int, pixels: int) -> int:
     stage, channels = network.layers[number].stage, _channels(network, pixels)
     if number:
         channels = network.layers[number - 1].weights.shape[1]
-    return stage.kernel.size[0] * stage.kernel.size[1] * channels
+    return stage.kernel.taps * channels
 
 
 def _channels(network: Network, pixels: int) -> int:

@@ -26,15 +26,6 @@ NARROW = replace(LEARNER, name="narrow", format=E4M3)
 DEVICES = [LEARNER, BROAD, NARROW]
 
 
-def written(device: Device, tensor, values: np.ndarray) -> None:
-    words = tensor.to_words(np.ascontiguousarray(values).view(f"<u{values.itemsize}"))
-    device.write_memory(tensor.address, words)
-
-
-def read(device: Device, tensor) -> np.ndarray:
-    return tensor.from_words(device.read_memory(tensor.address, tensor.words)).view("<f4")
-
-
 @pytest.mark.parametrize("kept", [1, 2, 5, 8])
 @pytest.mark.parametrize("config", DEVICES, ids=lambda c: c.name)
 def test_products_with_pruned_weights(config, kept):
@@ -59,11 +50,11 @@ def test_products_with_pruned_weights(config, kept):
     program = builder.program()
     with Device(ModelTransport(config)) as device:
         programs.load(device, program)
-        written(device, held, masters)
+        programs.put(device, held, masters)
         for tensor, values in zip(tensors, (x, dy), strict=True):
-            written(device, tensor, to_raw(values.astype(float), config.format))
+            programs.put(device, tensor, to_raw(values.astype(float), config.format))
         programs.run(device, program)
-        got = [read(device, result) for result in results]
+        got = [programs.taken(device, result).view("<f4") for result in results]
         assert not device.flags()
     for found, values, weights in (
         (got[0], x, heddle.prune(masters, kept, 8, axis=0)),

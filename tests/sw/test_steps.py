@@ -63,6 +63,12 @@ def packed(made: list[Master]) -> list[steps.Used]:
     return [steps.Used.of(m, *both) for m, both in zip(made, used(made), strict=True)]
 
 
+def alike(host: list[Master], there: list[Master]) -> None:
+    for number, (mine, its) in enumerate(zip(host, there, strict=True)):
+        for part in ("weights", "speed", "bias", "bias_speed"):
+            assert getattr(mine, part).tobytes() == getattr(its, part).tobytes(), (number, part)
+
+
 def two_steps_alike(name: str, make: Callable, draw: Callable, by_device: bool) -> None:
     """Two steps, the second one with the masters that the first one left, are the host's in every
     bit; `make` gives masters, `draw` a batch. The device prunes them itself, at the end of a step
@@ -83,10 +89,7 @@ def two_steps_alike(name: str, make: Callable, draw: Callable, by_device: bool) 
             outcome = exact.step(host, used(host), x, targets, NUMBERS)
             assert outcome.counts and not device.flags()
             assert losses.tobytes() == outcome.losses.tobytes()
-            for number, (mine, its) in enumerate(zip(host, there, strict=True)):
-                for part in ("weights", "speed", "bias", "bias_speed"):
-                    same = getattr(mine, part).tobytes() == getattr(its, part).tobytes()
-                    assert same, (number, part)
+            alike(host, there)
 
 
 def by_device(*often: str) -> list:
@@ -124,9 +127,7 @@ def test_a_step_that_overflows_counts_for_nothing(name):
             outcome = exact.step(host, used(host), x, targets, NUMBERS)
             assert outcome.counts is counts
             assert (Flag.OVERFLOW in device.flags()) is not counts
-            for mine, its in zip(host, there, strict=True):
-                for part in ("weights", "speed", "bias", "bias_speed"):
-                    assert getattr(mine, part).tobytes() == getattr(its, part).tobytes(), part
+            alike(host, there)
 
 
 def network(rng) -> list[Master]:
