@@ -37,13 +37,15 @@ def test_outward():
     prove(lambda: OutwardProof(ONE), bounded=8, cover=16)
 
 
+FURTHER = {"in": (InwardProof, 8), "out": (OutwardProof, 9), "rows": (CopyRowsProof, 7)}
+"""More rows after each other: the steps each proof takes then."""
+
+
 @LANES
 @pytest.mark.slow
-def test_further(config):
-    """More rows after each other, on one lane and on two."""
-    prove(lambda: InwardProof(config), bounded=8, cover=12)
-    prove(lambda: OutwardProof(config), bounded=10, cover=16)
-    check(CopyRowsProof(config), "bounded", 8)
+@pytest.mark.parametrize("proof, steps", FURTHER.values(), ids=FURTHER)
+def test_further(proof, steps, config):
+    check(proof(config), "bounded", steps)
 
 
 def test_port():
