@@ -12,7 +12,7 @@ from heddle.sim.proofs.copy import (
     InwardProof,
     OutwardProof,
 )
-from heddle.sim.proofs.formal import check, prove
+from heddle.sim.proofs.formal import prove
 
 from .common import TENSORS, mutate, refuted
 
@@ -37,15 +37,15 @@ def test_outward():
     prove(lambda: OutwardProof(ONE), bounded=8, cover=16)
 
 
-FURTHER = {"in": (InwardProof, 8), "out": (OutwardProof, 9), "rows": (CopyRowsProof, 7)}
-"""More rows after each other: the steps each proof takes then."""
+FURTHER = {"in": (InwardProof, 8, 12), "out": (OutwardProof, 9, 16), "rows": (CopyRowsProof, 7, 14)}
+"""More rows after each other: a proof's steps, and its cover's."""
 
 
 @LANES
 @pytest.mark.slow
-@pytest.mark.parametrize("proof, steps", FURTHER.values(), ids=FURTHER)
-def test_further(proof, steps, config):
-    check(proof(config), "bounded", steps)
+@pytest.mark.parametrize("proof, steps, cover", FURTHER.values(), ids=FURTHER)
+def test_further(proof, steps, cover, config):
+    prove(lambda: proof(config), bounded=steps, cover=cover)
 
 
 def test_port():
