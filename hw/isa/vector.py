@@ -88,6 +88,8 @@ class Op(IntEnum):
 
 
 COMPARISONS = (Op.LESS, Op.LESS_EQUAL, Op.EQUAL, Op.SAME)
+MOVES_BIT = 5
+"""Of an operation's number: it computes nothing."""
 SETUP = (Op.COLUMNS, Op.LINES, Op.PITCH, Op.SIZE, Op.STEP)
 
 
@@ -110,6 +112,12 @@ class Instruction:
     value: int = 0
     """32 bits: a constant; rows and, 16 bits above, spans of a cursor; a count, pitch, size or step
     of rows. A size has 1 in bit 16 if one span serves all."""
+    from_stream: bool = False
+    """Operand a is a strip of the stream, its elements as they are: 32 bits, a binary16 below
+    zeros, or an integer of 8 bits with its sign. The cursor stays."""
+    to_stream: bool = False
+    """The result goes to the stream too, as many of its low bits as an element has, likewise. Not
+    with `from_stream`: a strip may meet its own words, and then the order would matter."""
 
     def encode(self) -> bytes:
         """Raises `ValueError` if a field's value does not fit."""
@@ -123,7 +131,9 @@ class Instruction:
 
 
 FIELDS = {
-    "op": 8,
+    "op": 6,
+    "from_stream": 1,
+    "to_stream": 1,
     "target": 5,
     "a": 5,
     "b": 5,
@@ -143,7 +153,8 @@ class UnknownInstruction(ValueError):
 
 def decode(config: Config, content: bytes) -> Instruction:
     """The instruction that eight bytes hold. Raises `UnknownInstruction` if there is no such
-    operation, size, axis or exchange."""
+    operation, size, axis or exchange, and if what computes nothing has a stream's operand, or what
+    computes has two."""
     word, at, values = int.from_bytes(content, "little"), 0, {}
     for name, width in FIELDS.items():
         values[name], at = word >> at & (1 << width) - 1, at + width
@@ -151,6 +162,8 @@ def decode(config: Config, content: bytes) -> Instruction:
     if op not in list(Op):
         raise UnknownInstruction(f"there is no operation {op}")
     made = Instruction(Op(op), **values)
+    if made.from_stream + made.to_stream > 1 - (op >> MOVES_BIT):
+        raise UnknownInstruction(f"{made.op.name} has too many streams' operands")
     if made.exchange >= (AXES if op == Op.STEP else config.group.bit_length()):
         raise UnknownInstruction(f"{made.op.name}: nothing has the number {made.exchange}")
     if op == Op.SIZE and made.value % SERVES_ALL not in sizes(config):

@@ -21,7 +21,8 @@ def SETUP() -> data.StructLayout:
 
 
 def WALK(config: Config) -> data.StructLayout:
-    """The spans of a strip in a stream: from which `place` on, and which row that is."""
+    """The spans of a strip in a stream: from which `place` on, and which row that is; whether they
+    wait for `writes`."""
     return data.StructLayout(
         {
             "setup": SETUP(),
@@ -29,13 +30,15 @@ def WALK(config: Config) -> data.StructLayout:
             "cursor": CURSOR,
             "place": PLACE,
             "row": 16,
+            "writes": 1,
         }
     )
 
 
 def GROUP(config: Config) -> data.StructLayout:
-    """A group of a span: its word, its lane, and whether it is `inside` the stream's words; with
-    the `last` of its span, and of the last span there is (`end`)."""
+    """A group of a span: its word, its lane, and whether it is `inside` the stream's words; the
+    `last` of its span; of the last span there is (`end`); to be read when nothing is left of what
+    is being written (`writes`)."""
     return data.StructLayout(
         {
             "address": range(config.tensor_words),
@@ -43,6 +46,7 @@ def GROUP(config: Config) -> data.StructLayout:
             "inside": 1,
             "last": 1,
             "end": 1,
+            "writes": 1,
         }
     )
 
@@ -118,7 +122,8 @@ class Addresses(wiring.Component):
             group=group,
             log2=log2,
             last=last_group,
-            end=last_group & end,
+            end=end,
+            writes=asked.writes,
             pitch=setup.pitch,
             base=asked.words.address,
             words=asked.words.count,

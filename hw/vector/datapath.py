@@ -19,7 +19,8 @@ from .writer import RESULTS
 
 def BEAT(config: Config) -> data.StructLayout:
     """A beat of an operation: its number in the registers, where its operands come from and where
-    its result goes. Element i meets element ``i ^ d`` of `b`, which is ``1 << exchange - 1``."""
+    its result goes: it is `stored`, or kept in a register, or both. Element i meets element
+    ``i ^ d`` of `b`, which is ``1 << exchange - 1``."""
     return data.StructLayout(
         {
             "op": Op,
@@ -29,6 +30,7 @@ def BEAT(config: Config) -> data.StructLayout:
             "b": range(REGISTERS),
             "loads": 1,
             "stores": 1,
+            "keeps": 1,
             "constant": 1,
             "value": 32,
             "exchange": range(config.group.bit_length()),
@@ -37,7 +39,14 @@ def BEAT(config: Config) -> data.StructLayout:
 
 
 GOING = data.StructLayout(
-    {"valid": 1, "op": Op, "beat": range(BEATS), "target": range(REGISTERS), "stores": 1}
+    {
+        "valid": 1,
+        "op": Op,
+        "beat": range(BEATS),
+        "target": range(REGISTERS),
+        "stores": 1,
+        "keeps": 1,
+    }
 )
 """What goes along with a beat through the lanes."""
 
@@ -121,7 +130,7 @@ class Datapath(wiring.Component):
             masks.write_en.eq(compared.valid & compares),
             masks.write_address.eq(compared.beat),
             masks.write_data.eq(Cat(lane.holds for lane in lanes)),
-            *(bank.write_en.eq(done.valid & ~done.stores) for bank in (a, b)),
+            *(bank.write_en.eq(done.valid & done.keeps) for bank in (a, b)),
             *(bank.write_address.eq(Cat(done.beat, done.target)) for bank in (a, b)),
             *(bank.write_data.eq(result) for bank in (a, b)),
             self.stored.valid.eq(done.valid & done.stores),

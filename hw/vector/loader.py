@@ -14,6 +14,7 @@ from ..lib.fifo import Fifo
 from ..lib.pipeline import delay
 from ..tensor.memory import TensorMemory
 from .addresses import GROUP, SIZES
+from .pieces import parts
 
 AHEAD = 8
 """Groups that are read ahead: more than there are on their way when nobody waits."""
@@ -24,7 +25,7 @@ class Loader(wiring.Component):
     beats, of which those beyond the last span hold anything.
 
     Latency: 5 cycles from a group to its first beat. Throughput: a group a cycle, a beat a cycle,
-    also from one strip to the next. Stall rule: waits for the memory and for `o`.
+    also from one strip to the next. Stall rule: waits for the memory, for `o`, and for `writing`.
 
     Members
     -------
@@ -32,6 +33,7 @@ class Loader(wiring.Component):
     start : In(1), one more strip is asked for; only if `ready`
     ready : Out(1), no strip waits for the one before
     groups : In stream of addresses.GROUP
+    writing : In(1), groups that wait for `writes` may not be read in this cycle
     port : Out(layouts.READ_PORT)
     o : Out stream of V words, elements without change: unsigned, but of 8 bits signed
     outside : Out(1), a group is not inside the stream's words: it reads as zeros
@@ -48,6 +50,7 @@ class Loader(wiring.Component):
                 "start": In(1),
                 "ready": Out(1, init=1),
                 "groups": In(stream.Signature(GROUP(config))),
+                "writing": In(1),
                 "port": Out(READ_PORT(config)),
                 "o": Out(stream.Signature(data.ArrayLayout(32, config.vector_lanes))),
                 "outside": Out(1),
@@ -65,7 +68,8 @@ class Loader(wiring.Component):
         """Groups from the memory into the queue, in order; none that it might have no room for."""
         groups, port, size = self.groups, self.port, 8 * self.config.group_bytes
         asked, room = groups.payload, Signal(range(AHEAD + 1), init=AHEAD)
-        taken, wanted = Signal(), groups.valid & (room != 0)
+        taken, held = Signal(), asked.writes & self.writing
+        wanted = groups.valid & (room != 0) & ~held
         m.d.comb += [
             port.valid.eq(wanted & asked.inside),
             *(address.eq(asked.address) for address in port.address),
@@ -86,36 +90,41 @@ class Loader(wiring.Component):
         m.d.sync += room.eq(room - taken + (queue.o.valid & queue.o.ready))
 
     def _deal(self, m: Module, queue: Fifo):
-        """Groups to a span, and its elements to beats."""
+        """Groups to a span, and its elements to beats; a group of the next span takes the place of
+        one of this as soon as that has been dealt."""
         config, o = self.config, self.o
         width, beats = config.vector_lanes, config.group // config.vector_lanes
         size, most = 8 * config.group_bytes, 32 * config.group
-        held, full, end = Signal(most, reset_less=True), Signal(), Signal()
-        slot, beat = Signal(range(most // size)), Signal(range(beats))
+        slots = most // size
+        held, filled, ends = Signal(most, reset_less=True), Signal(slots), Signal(slots)
+        slot, beat = Signal(range(slots)), Signal(range(beats))
+        needed, dealt, free = Signal(slots), Signal(slots), Signal(slots)
         left, coming = Signal(range(BEATS + 1)), Signal.like(self.size)
-        log2, last_beat = Signal.like(self.size), Signal()
+        log2, deals, last, last_round = Signal.like(self.size), Signal(), Signal(), Signal()
         m.d.comb += [
-            o.valid.eq(full & (left != 0)),
-            last_beat.eq(o.valid & o.ready & (beat == beats - 1)),
+            o.valid.eq(((filled & needed) == needed) & (left != 0)),
+            deals.eq(o.valid & o.ready),
+            last.eq(deals & (left == 1)),
             # What lies beyond the last span comes from it again.
-            queue.o.ready.eq(~full | (last_beat & ~end)),
+            last_round.eq(left <= beats),
+            free.eq(Mux(deals, dealt & (~ends | last_round.replicate(slots)), 0)),
+            queue.o.ready.eq((~filled | free).bit_select(slot, 1)),
         ]
-        with m.If(o.valid & o.ready):
-            m.d.sync += [beat.eq(Mux(last_beat, 0, beat + 1)), left.eq(left - 1)]
-        with m.If(last_beat & (~end | (left == 1))):
-            m.d.sync += full.eq(0)
-        with m.If(queue.o.valid & queue.o.ready):
+        came = queue.o.valid & queue.o.ready
+        m.d.sync += filled.eq((filled & ~free) | (came << slot))
+        with m.If(came):
             group = queue.o.payload
             m.d.sync += [
                 held.word_select(slot, size).eq(group.data),
                 slot.eq(Mux(group.last, 0, slot + 1)),
-                full.eq(group.last),
-                end.eq(group.end),
+                ends.bit_select(slot, 1).eq(group.end),
             ]
+        with m.If(deals):
+            m.d.sync += [beat.eq(Mux(beat == beats - 1, 0, beat + 1)), left.eq(left - 1)]
+        with m.If(((left == 0) | last) & ~self.ready):
+            m.d.sync += [left.eq(BEATS), log2.eq(coming), self.ready.eq(1)]
         with m.If(self.start):
             m.d.sync += [self.ready.eq(0), coming.eq(self.size)]
-        with m.If((left == 0) & ~self.ready):
-            m.d.sync += [left.eq(BEATS), log2.eq(coming), self.ready.eq(1)]
         words = Signal(32 * width)
         with m.Switch(log2):
             for size_log2 in range(SIZES):
@@ -124,6 +133,7 @@ class Loader(wiring.Component):
                 elements = [part.word_select(n, bits) for n in range(width)]
                 signed = size_log2 == 0
                 with m.Case(size_log2):
+                    parts(m, beat, beats, bits * width, size, needed, dealt)
                     m.d.comb += words.eq(Cat(_word(element, signed) for element in elements))
         m.d.comb += o.payload.eq(words)
 

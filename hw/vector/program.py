@@ -12,6 +12,7 @@ from ..isa.vector import (
     INSTRUCTION_BYTES,
     MOST_INSTRUCTIONS,
     MOST_ROWS,
+    MOVES_BIT,
     SERVES_ALL,
     STREAMS,
     Op,
@@ -111,11 +112,12 @@ class Program(wiring.Component):
         return m
 
     def _unknown(self, came):
-        """There is no such operation, axis, exchange or size."""
+        """There is no such operation, axis, exchange or size, or not with a stream's operand."""
         known = Cat(came.op == op for op in Op).any()
         axes = Mux(came.op == Op.STEP, AXES, self.config.group.bit_length())
         size = Cat(came.value[:16] == size for size in sizes(self.config)).any()
-        return ~known | (came.exchange >= axes) | ((came.op == Op.SIZE) & ~size)
+        streams = came.from_stream + came.to_stream > ~came.op[MOVES_BIT]
+        return ~known | streams | (came.exchange >= axes) | ((came.op == Op.SIZE) & ~size)
 
     def _set_up(self, m: Module, there, came):
         """What an instruction says of the way through the rows."""

@@ -17,6 +17,7 @@ from ..isa.vector import (
     BEATS,
     INSTRUCTION_BYTES,
     MOST_INSTRUCTIONS,
+    MOVES_BIT,
     STREAMS,
     Op,
     strip_spans,
@@ -44,10 +45,10 @@ class VectorUnit(wiring.Component):
     """Carry out one VECTOR after another.
 
     Latency: some 12 cycles and a program's instructions before its first strip. Throughput: an
-    instruction in 16 cycles, for 16 V elements, also from strip to strip; LOAD and STORE take as
-    many as they have groups, if these are more. Stall rule: waits for the memory, and for `grant`
-    to write; a LOAD waits until what was stored before has been written, if the two streams have
-    words in common, and a STORE for the STORE before it.
+    instruction in 16 cycles, for 16 V elements, also from strip to strip; one that loads or stores
+    takes as many as it has groups, if these are more. Stall rule: waits for the memory, and for
+    `grant` to write; what loads waits until what was stored before has been written, if the two
+    streams have words in common, and what stores for the one before that did.
 
     Members
     -------
@@ -223,11 +224,11 @@ class VectorUnit(wiring.Component):
                 walk.payload.cursor.eq(cursor),
                 walk.payload.place.eq(self.here.place),
                 walk.payload.row.eq(self.here.rows[stream]),
+                walk.payload.writes.eq(writer.busy & ~self.apart),
             ]
         m.d.comb += [
-            self.may_load.eq(
-                loader.ready & self.from_memory.walk.ready & (~writer.busy | self.apart)
-            ),
+            loader.writing.eq(writer.busy),
+            self.may_load.eq(loader.ready & self.from_memory.walk.ready),
             self.may_store.eq(self.to_memory.walk.ready & ~writer.busy),
         ]
         m.d.sync += self.apart.eq(
@@ -236,7 +237,7 @@ class VectorUnit(wiring.Component):
         )
         with m.If(self.stores):
             m.d.sync += written.eq(words)
-        with m.If(self.loads | self.stores):
+        with m.If((self.loads | self.stores) & self.next.op[MOVES_BIT]):
             m.d.sync += [
                 cursor.rows.eq(cursor.rows + self.next.value[:16]),
                 cursor.spans.eq(cursor.spans + self.next.value[16:]),
@@ -259,16 +260,15 @@ class VectorUnit(wiring.Component):
                 m.d.comb += taken.eq(1)
                 with m.If(count > 1):
                     m.d.sync += [count.eq(count - 1), self.address.eq(start), self.there.eq(0)]
-            with m.Case(Op.LOAD):
+            with m.Default():
+                loads = looked.from_stream | (looked.op == Op.LOAD)
+                stores = looked.to_stream | (looked.op == Op.STORE)
                 m.d.comb += [
-                    self.loads.eq(self.looked & ~self.requested & self.may_load),
-                    works.eq(self.requested & free),
+                    self.loads.eq(loads & self.looked & ~self.requested & self.may_load),
+                    works.eq(free & (~loads | self.requested) & (~stores | self.may_store)),
+                    self.stores.eq(stores & works),
                 ]
                 m.d.sync += self.requested.eq((self.requested | self.loads) & ~works)
-            with m.Case(Op.STORE):
-                m.d.comb += [works.eq(free & self.may_store), self.stores.eq(works)]
-            with m.Default():
-                m.d.comb += works.eq(free)
         with m.If(works):
             m.d.comb += taken.eq(1)
         with m.If(taken):
@@ -297,8 +297,12 @@ class VectorUnit(wiring.Component):
     def _work(self, m: Module, datapath: Datapath):
         """The beats of the instruction at work."""
         now, beat, loader = self.now, datapath.beat, self.loader
-        loads, stores = now.op == Op.LOAD, now.op == Op.STORE
-        moves, work = loads | stores, Signal(Op)
+        moves, work = now.op[MOVES_BIT], Signal(Op)
+        loads, stores = Signal(), Signal()
+        m.d.comb += [
+            loads.eq(now.from_stream | (now.op == Op.LOAD)),
+            stores.eq(now.to_stream | (now.op == Op.STORE)),
+        ]
         m.d.comb += work.eq(now.op)
         for size, (load, store) in enumerate(zip(LOADS, STORES, strict=True)):
             with m.If(moves & (self.size == size)):
@@ -314,6 +318,7 @@ class VectorUnit(wiring.Component):
             beat.b.eq(now.b),
             beat.loads.eq(loads),
             beat.stores.eq(stores),
+            beat.keeps.eq(now.op != Op.STORE),
             beat.constant.eq(now.constant | moves),
             beat.value.eq(Mux(moves, 0, now.value)),
             beat.exchange.eq(Mux(moves, 0, now.exchange)),

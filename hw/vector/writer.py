@@ -12,6 +12,10 @@ from ..isa.vector import BEATS
 from ..layouts.tensor import WRITE_PORT
 from ..lib.fifo import Fifo
 from .addresses import GROUP, SIZES
+from .pieces import parts
+
+PARTS = "filled", "needed", "written", "free"
+"""Beats of a span: that are there, that a group needs, that it has the last of, and that goes."""
 
 
 def RESULTS(config: Config) -> data.StructLayout:
@@ -72,52 +76,58 @@ class Writer(wiring.Component):
         config, groups, port = self.config, self.groups, self.port
         width, beats = config.vector_lanes, config.group // config.vector_lanes
         size, units = 8 * config.group_bytes, config.group_bytes // config.write_bytes
-        held, full, over = Signal(32 * config.group, reset_less=True), Signal(), Signal()
-        slot, beat = Signal(range(len(held) // size)), Signal(range(beats))
+        slots = 32 * config.group // size
+        held, over = Signal(32 * config.group, reset_less=True), Signal()
+        filled, needed, written, free = (Signal(beats, name=n) for n in PARTS)
+        lost = [Signal(beats, name=n, reset_less=True) for n in ("overflows", "saturates")]
+        slot, beat = Signal(range(slots)), Signal(range(beats))
         left = Signal(range(BEATS + 1))
-        group, goes, last_group = groups.payload, Signal(), Signal()
+        group, whole, goes, last = groups.payload, Signal(), Signal(), Signal()
         log2 = Signal.like(self.size)
         came = queue.o.valid & queue.o.ready
         m.d.comb += [
             queue.i.valid.eq(self.i.valid),
             queue.i.payload.eq(self.i.beat),
             # Beats beyond the last span are taken and forgotten.
-            queue.o.ready.eq(~full | last_group),
-            self.busy.eq((left != 0) | full),
-            goes.eq(groups.valid & full & (self.grant | ~group.inside)),
+            queue.o.ready.eq(over | (~filled | free).bit_select(beat, 1)),
+            self.busy.eq((left != 0) | filled.any()),
+            whole.eq((filled & needed) == needed),
+            goes.eq(groups.valid & whole & (self.grant | ~group.inside)),
             groups.ready.eq(goes),
-            self.held.eq(groups.valid & full & ~goes),
-            last_group.eq(goes & group.last),
+            free.eq(Mux(goes, written, 0)),
+            self.held.eq(groups.valid & whole & ~goes),
+            last.eq(goes & group.last & group.end),
             self.outside.eq(goes & ~group.inside),
             *(address.eq(group.address) for address in port.address),
+            self.overflow.eq((free & lost[0]).any()),
+            self.saturated.eq((free & lost[1]).any()),
         ]
         with m.If(goes):
             m.d.sync += slot.eq(Mux(group.last, 0, slot + 1))
-        with m.If(last_group):
-            m.d.sync += [full.eq(0), over.eq(group.end)]
-        beyond = over | (last_group & group.end)
+        m.d.sync += filled.eq(Mux(last | over, 0, (filled & ~free) | (came << beat)))
+        with m.If(last):
+            m.d.sync += over.eq(1)
         with m.If(came):
             result = queue.o.payload
             m.d.sync += [
                 held.word_select(beat, 32 * width).eq(result.words),
+                lost[0].bit_select(beat, 1).eq(result.overflow),
+                lost[1].bit_select(beat, 1).eq(result.saturated),
                 beat.eq(Mux(beat == beats - 1, 0, beat + 1)),
                 left.eq(left - 1),
             ]
-            with m.If(~beyond):
-                m.d.sync += full.eq(beat == beats - 1)
-                m.d.comb += [
-                    self.overflow.eq(result.overflow),
-                    self.saturated.eq(result.saturated),
-                ]
         with m.If(self.start):
             m.d.sync += [left.eq(BEATS), over.eq(0), log2.eq(self.size)]
         span = Signal(len(held))
         with m.Switch(log2):
             for size_log2 in range(SIZES):
                 bits = 8 << size_log2
-                words = (held.word_select(n, 32)[:bits] for n in range(config.group))
+                elements = (held.word_select(n, 32)[:bits] for n in range(config.group))
                 with m.Case(size_log2):
-                    m.d.comb += span.eq(Cat(words))
+                    # A group is made of so many words, and a span of so many groups.
+                    words, groups_of = size // bits, bits * config.group // size
+                    parts(m, slot, groups_of, 32 * words, 32 * width, needed, written)
+                    m.d.comb += span.eq(Cat(elements))
         content = span.word_select(slot, size)
         for lane in range(config.lanes):
             writes = goes & group.inside & (group.lane == lane)

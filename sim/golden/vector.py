@@ -106,10 +106,13 @@ class _Run:
                     (self._load if i.op == Op.LOAD else self._store)(i, numbers, *cursor)
                     cursors[i.stream] = [(cursor[0] + rows) % COUNT, (cursor[1] + spans) % COUNT]
                 case _:
-                    self._work(i)
+                    self._work(i, numbers, (cursors[i.stream][0], cursors[i.stream][1]))
 
-    def _work(self, i: Instruction) -> None:
+    def _work(self, i: Instruction, numbers: np.ndarray, cursor: tuple[int, int]) -> None:
         a = self.registers[i.a]
+        if i.from_stream:
+            a = np.zeros_like(a)
+            a[: len(numbers)] = self._taken(i.stream, numbers, *cursor)
         if i.constant:
             b = np.full_like(a, i.value)
         elif i.exchange:
@@ -120,24 +123,45 @@ class _Run:
         if i.op in COMPARISONS:
             self.mask = vector_ops.holds(i.op, a, b)
         self.registers[i.target] = result
+        if i.to_stream:
+            here = slice(len(numbers))
+            self._give(i.stream, numbers, *cursor, result[here], vector_ops.lost(i.op, a[here]))
 
     def _load(self, i: Instruction, numbers: np.ndarray, rows: int, spans: int) -> None:
-        stream = self.streams[i.stream]
-        words, lanes, inside = self._groups(i.stream, numbers, rows, spans)
+        words = self._taken(i.stream, numbers, rows, spans)
+        size = self.streams[i.stream].size
+        self.registers[i.target, : len(numbers)] = vector_ops.loaded(size, words)
+
+    def _taken(self, number: int, numbers: np.ndarray, rows: int, spans: int) -> np.ndarray:
+        """The elements of spans [spans, M], as words."""
+        words, lanes, inside = self._groups(number, numbers, rows, spans)
         size = self.config.group_bytes
         by_lane = self.memory.reshape(len(self.memory), self.config.lanes, size)
         groups = np.where(inside[..., None], by_lane[np.where(inside, words, 0), lanes], 0)
         elements = np.ascontiguousarray(groups, np.uint8).reshape(len(numbers), -1)
-        elements = elements.view(f"<u{stream.size}")
-        self.registers[i.target, : len(numbers)] = vector_ops.loaded(stream.size, elements)
+        stream = self.streams[number]
+        return vector_ops.words_of(stream.size, elements.view(f"<u{stream.size}"))
 
     def _store(self, i: Instruction, numbers: np.ndarray, rows: int, spans: int) -> None:
-        stream = self.streams[i.stream]
-        words, lanes, inside = self._groups(i.stream, numbers, rows, spans)
-        made, over, clipped = vector_ops.stored(stream.size, self.registers[i.a, : len(numbers)])
-        self.flags |= {flag for flag, set_ in _flags(over, clipped) if set_}
-        elements = np.ascontiguousarray(made).astype(f"<u{stream.size}").view(np.uint8)
-        size = self.config.group_bytes
+        a = self.registers[i.a, : len(numbers)]
+        op = vector_ops.STORES[self.streams[i.stream].size]
+        made = vector_ops.result(op, a, a, self.mask)
+        self._give(i.stream, numbers, rows, spans, made, vector_ops.lost(op, a))
+
+    def _give(
+        self,
+        number: int,
+        numbers: np.ndarray,
+        rows: int,
+        spans: int,
+        made: np.ndarray,
+        lost: tuple[bool, bool],
+    ) -> None:
+        """Words [spans, M] become a stream's elements: as many of their low bits as these have."""
+        words, lanes, inside = self._groups(number, numbers, rows, spans)
+        self.flags |= {flag for flag, set_ in _flags(*lost) if set_}
+        elements = np.ascontiguousarray(made).astype(f"<u{self.streams[number].size}")
+        elements, size = elements.view(np.uint8), self.config.group_bytes
         groups = elements.reshape(*words.shape, size)
         by_lane = self.memory.reshape(len(self.memory), self.config.lanes, size)
         # One after another: what is written twice holds what came last.

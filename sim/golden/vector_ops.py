@@ -41,26 +41,36 @@ def holds(op: Op, a: Words, b: Words) -> np.ndarray:
         }[op]
 
 
-def loaded(size: int, elements: np.ndarray) -> Words:
-    """Elements of `size` bytes, unsigned, as words."""
+def words_of(size: int, elements: np.ndarray) -> Words:
+    """Elements of `size` bytes, unsigned, as they are: of one byte with their signs."""
     if size == 1:
-        return floats_to_words(elements.view(np.int8).astype(np.float32))
-    words = elements.astype(np.uint32)
+        return elements.view(np.int8).astype(np.int32).view(np.uint32)
+    return elements.astype(np.uint32)
+
+
+def loaded(size: int, words: Words) -> Words:
+    """Such words as numbers: what LOAD makes of them."""
+    if size == 1:
+        return floats_to_words(words.view(np.int32).astype(np.float32))
     return _from_half(words, words) if size == 2 else words
 
 
-def stored(size: int, a: Words) -> tuple[np.ndarray, bool, bool]:
-    """Words as elements of `size` bytes, whether one of FP16 is no finite number, and whether one
-    of INT8 was clipped."""
-    if size == 1:
-        x = a.view(np.float32)
-        with np.errstate(invalid="ignore"):
-            clipped = ~((np.rint(x) >= -BYTE_LIMIT) & (np.rint(x) < BYTE_LIMIT))
-        return _to_integer(a, BYTE_LIMIT).astype(np.uint8), False, bool(clipped.any())
-    if size == 2:
-        halves = _to_half(a, a).astype(np.uint16)
-        return halves, bool((halves & 0x7C00 == 0x7C00).any()), False
-    return a, False, False
+STORES = {1: Op.TO_BYTE, 2: Op.TO_HALF, 4: Op.COPY}
+"""What STORE does with a register, by the bytes of the stream's elements."""
+_LIMITS = {Op.TO_BYTE: BYTE_LIMIT, Op.TO_INT: INT_LIMIT}
+
+
+def lost(op: Op, a: Words) -> tuple[bool, bool]:
+    """What there is to tell of a result that is stored: whether a binary16 is no finite number, and
+    whether an integer was clipped."""
+    if op == Op.TO_HALF:
+        return bool((_to_half(a, a) & 0x7C00 == 0x7C00).any()), False
+    if op not in _LIMITS:
+        return False, False
+    x, limit = a.view(np.float32), _LIMITS[op]
+    with np.errstate(invalid="ignore"):
+        inside = (np.rint(x) >= -limit) & (np.rint(x) < limit)
+    return False, not inside.all()
 
 
 def floats_to_words(values: np.ndarray) -> Words:

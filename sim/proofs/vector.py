@@ -104,10 +104,9 @@ class AddressesProof(wiring.Component):
                 Assert(~group.inside | (offset == beside)),
                 Assert(group.last == last),
                 Assert(
-                    group.end
-                    == (last & ((number == most - 1) | (number == self.spans * self.rows - 1)))
+                    group.end == ((number == most - 1) | (number == self.spans * self.rows - 1))
                 ),
-                Cover(group.inside & group.end & (image != 0)),
+                Cover(group.inside & last & group.end & (image != 0)),
             ]
         with m.If(o.valid & o.ready):
             m.d.sync += part.eq(Mux(last, 0, part + 1))
@@ -127,6 +126,7 @@ class LoaderProof(wiring.Component):
                 "groups": In(stream.Signature(GROUP(config))),
                 "granted": In(1),
                 "data": In(8 * config.stream_bytes),
+                "writing": In(1),
                 "size": In(range(3)),
                 "start": In(1),
                 "ready": In(1),
@@ -142,12 +142,14 @@ class LoaderProof(wiring.Component):
         m.d.comb += [
             loader.size.eq(self.size),
             loader.start.eq(self.start),
+            loader.writing.eq(self.writing),
             loader.o.ready.eq(self.ready),
             # Only what is inside is read, from its own word, and once.
             Assert(~port.valid | (self.groups.valid & group.inside)),
             *(Assert(~port.valid | (a == group.address)) for a in port.address),
             Assert(loader.outside == (self.groups.valid & self.groups.ready & ~group.inside)),
             Assert(~taken | self.groups.ready),
+            Assert(~(self.writing & group.writes & (taken | self.groups.ready))),
             Assert(~(self.groups.valid & group.inside & self.groups.ready) | taken),
             # Nothing that comes is lost.
             Assert(~loader.queue.i.valid | loader.queue.i.ready),

@@ -9,8 +9,8 @@ from cocotb.triggers import RisingEdge
 from ...hw.config import Config
 from ...hw.isa.codes import Flag
 from ...hw.isa.descriptors import Vector
-from ...hw.isa.vector import BEATS, Op, strip_spans
-from ...sw.compiler.vector import Assembly
+from ...hw.isa.vector import BEATS, Op, sizes, span_groups, strip_spans
+from ...sw.compiler.vector import Assembly, bits, strip
 from ..golden import vector
 from .common import configuration, generator, start
 from .vector_traffic import program
@@ -71,8 +71,8 @@ class Bench:
         for base, count in command.streams:
             fields += [(base, (words - 1).bit_length()), (count, words.bit_length())]
         descriptor = at = 0
-        for value, bits in fields:
-            descriptor, at = descriptor | value << at, at + bits
+        for value, width in fields:
+            descriptor, at = descriptor | value << at, at + width
         return descriptor
 
     async def _run(self):
@@ -149,3 +149,28 @@ async def at_full_speed(dut):
     streams = [(n * words, words) for n in range(3)]
     cycles = await bench.carried_out(code.command(place, 1, rows, streams))
     assert cycles <= strips * 5 * BEATS + 75, cycles
+
+
+@cocotb.test()
+async def streams_at_full_speed(dut):
+    """An operation on a strip of a stream, or to one, takes no other time than one between
+    registers, if a strip has no more groups than beats."""
+    bench, _ = await opened(dut)
+    config, bench.wait = bench.config, 0
+    groups = config.vector_lanes * BEATS * 8 // (config.format.bits * config.group)
+    size = max(size for size in sizes(config) if size * groups <= BEATS)
+    code = Assembly(config)
+    for stream in range(3):
+        code.stream(stream, size, span_groups(config, size))
+    code.work(Op.OR, 0, strip(0), bits(0))
+    code.work(Op.XOR, 0, strip(1), 0)
+    code.work(Op.AND, 0, 0, bits(0x7FFF), to=2)
+    strips = 4
+    rows = strips * strip_spans(config)
+    words = rows // config.lanes * span_groups(config, size)
+    place = config.tensor_words - 16
+    streams = [(n * words, words) for n in range(3)]
+    command = code.command(place, 1, rows, streams)
+    bench.put(command, code.content())
+    cycles = await bench.carried_out(command)
+    assert cycles <= strips * 3 * BEATS + 75, cycles

@@ -5,7 +5,7 @@ import numpy as np
 from ...hw.config import Config
 from ...hw.isa.descriptors import Vector
 from ...hw.isa.vector import REGISTERS, STREAMS, Instruction, Op, program_words, sizes, span_groups
-from ...sw.compiler.vector import Assembly, bits
+from ...sw.compiler.vector import Assembly, bits, strip
 
 RESULTS = [op for op in Op if op < Op.LOAD]
 USED = 6
@@ -61,12 +61,14 @@ def program(
             case 5 | 6:
                 number = float(rng.choice(NUMBERS))
                 other = number if rng.random() < 0.7 else bits(int(rng.integers(1 << 32)))
-                code.work(Op(int(rng.choice(RESULTS))), target, a, other)
+                first, to = _streams(rng, a)
+                code.work(Op(int(rng.choice(RESULTS))), target, first, other, to=to)
             case _:
                 exchange = 0
                 if rng.random() < 0.3:
                     exchange = 1 << int(rng.integers(config.group.bit_length() - 1))
-                code.work(Op(int(rng.choice(RESULTS))), target, a, b, exchange)
+                first, to = _streams(rng, a)
+                code.work(Op(int(rng.choice(RESULTS))), target, first, b, exchange, to)
     if open_loop:
         code.end()
     code.store(int(rng.integers(STREAMS)), registers[0], *_moves(rng))
@@ -75,6 +77,12 @@ def program(
     count = len(code.instructions)
     place = int(rng.integers(config.tensor_words - program_words(config, count) + 1))
     return code.command(place, spans, rows, streams), code.content()
+
+
+def _streams(rng: np.random.Generator, a: int) -> tuple[int | strip, int | None]:
+    """The first operand, which may be a stream's, and where the result goes, if anywhere."""
+    stream, how = int(rng.integers(STREAMS)), rng.random()
+    return strip(stream) if how < 0.2 else a, stream if how > 0.8 else None
 
 
 def _moves(rng: np.random.Generator) -> tuple[int, int]:
@@ -91,7 +99,10 @@ def _spoil(code: Assembly, rng: np.random.Generator) -> None:
         Instruction(Op.STEP, exchange=3),
         Instruction(Op.ADD, exchange=most),
         Instruction(Op.SIZE, value=8),
-        _unknown(int(rng.choice([0, 37, 45, 255]))),
+        Instruction(Op.LOAD, from_stream=True),
+        Instruction(Op.ADD, from_stream=True, to_stream=True),
+        Instruction(Op.SEEK, to_stream=True),
+        _unknown(int(rng.choice([0, 37, 45, 63]))),
     )
     at = int(rng.integers(len(code.instructions) + 1))
     code.instructions.insert(at, wrong[rng.integers(len(wrong))])

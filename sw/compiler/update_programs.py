@@ -3,36 +3,23 @@ order that is told, so that NumPy's float32 does the same in every bit."""
 
 from ...hw.isa.vector import Op
 from .tensors import Tensor
-from .vector import Assembly
-from .vector_program import MORE, OTHER, VectorProgram, X, elementwise, lay, over, same
+from .vector import strip
+from .vector_program import OTHER, VectorProgram, X, Y, elementwise, lay, same, spans_of
 
 
-def momentum(dw: Tensor, w: Tensor, v: Tensor, keep: float, decay: float) -> VectorProgram:
-    """``v = v * keep + (dw + w * decay)``, in place; all FP32."""
-    code = _beside(dw, v, w, v)
-    code.load(2, MORE)
-    code.work(Op.MUL, 1, 1, decay)
-    code.work(Op.ADD, 0, 0, 1)
-    code.work(Op.MUL, 2, 2, keep)
-    code.work(Op.ADD, 0, 2, 0)
-    return over(code, v, dw, w, v)
-
-
-def descent(w: Tensor, v: Tensor, rate: float) -> VectorProgram:
-    """``w = w - v * rate``, in place."""
-    code = _beside(w, w, v)
-    code.work(Op.MUL, 1, 1, rate)
-    code.work(Op.SUB, 0, 0, 1)
-    return over(code, w, w, v)
-
-
-def _beside(x: Tensor, y: Tensor, other: Tensor, more: Tensor | None = None) -> Assembly:
-    """The beginning of a program: register 0 is x, 1 what lies in its place in `other`."""
-    code = elementwise(x, y)
-    for number, tensor in ((OTHER, other), (MORE, more)):
-        if tensor is not None:
-            same(x, tensor)
-            lay(code, number, tensor)
-    code.load(0, X)
-    code.load(1, OTHER)
-    return code
+def momentum(
+    dw: Tensor, w: Tensor, v: Tensor, keep: float, decay: float, rate: float
+) -> VectorProgram:
+    """``v = v * keep + (dw + w * decay)``, then ``w = w - v * rate``, in place; all FP32."""
+    code = elementwise(dw, w)
+    same(dw, v)
+    lay(code, OTHER, v)
+    # What is stored last, w, is not what a strip begins with: it may still be on its way.
+    code.work(Op.MUL, 2, strip(OTHER), keep)
+    code.load(0, Y)
+    code.work(Op.MUL, 1, 0, decay)
+    code.work(Op.ADD, 1, strip(X), 1)
+    code.work(Op.ADD, 2, 2, 1, to=OTHER)
+    code.work(Op.MUL, 2, 2, rate)
+    code.work(Op.SUB, 0, 0, 2, to=Y)
+    return VectorProgram(code, spans_of(w), w.rows, (dw, v, None, w))

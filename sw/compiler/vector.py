@@ -34,6 +34,13 @@ class bits:
     value: int
 
 
+@dataclass(frozen=True)
+class strip:
+    """An operand: the next strip of this stream, its elements as they are; its cursor stays."""
+
+    stream: int
+
+
 @dataclass
 class Assembly:
     """A program of the vector unit under construction."""
@@ -45,16 +52,30 @@ class Assembly:
     _compared: bool = False
 
     def work(
-        self, op: Op, target: int, a: int = 0, b: int | float | bits = 0, exchange: int = 0
+        self,
+        op: Op,
+        target: int,
+        a: int | strip = 0,
+        b: int | float | bits = 0,
+        exchange: int = 0,
+        to: int | None = None,
     ) -> None:
         """``target = op(a, b)``; `b` is a register if it is an int. With an `exchange` of d, a
-        power of two below M, element i of a span meets element ``i ^ d`` of `b`.
+        power of two below M, element i of a span meets element ``i ^ d`` of `b`. The result also
+        goes `to` a stream, if one is named: its low bits, as many as an element has.
 
         Raises `FormatError` for what the device has not, and for a register that nothing was
         written to before: it holds what another program left.
         """
         constant = not isinstance(b, int)
-        if op != Op.COPY:
+        stream = to
+        if isinstance(a, strip):
+            if to is not None:
+                raise FormatError("an operation takes an operand of a stream or gives to one: LOAD")
+            stream = a.stream
+        if stream is not None:
+            self._stream(stream)
+        if op != Op.COPY and isinstance(a, int):
             self._read(a)
         if not constant:
             self._read(b)  # type: ignore[arg-type]
@@ -74,11 +95,14 @@ class Assembly:
             Instruction(
                 op,
                 target,
-                a,
+                a if isinstance(a, int) else 0,
                 0 if constant else int(b),  # type: ignore[arg-type]
                 constant,
+                stream=stream or 0,
                 exchange=exchange.bit_length(),
                 value=value,
+                from_stream=isinstance(a, strip),
+                to_stream=to is not None,
             )
         )
 
@@ -141,6 +165,16 @@ class Assembly:
             raise FormatError("there is no loop to end")
         self._loop = False
         self._add(Instruction(Op.END))
+
+    @property
+    def loaded(self) -> set[int]:
+        """Streams that are read."""
+        return {i.stream for i in self.instructions if i.op == Op.LOAD or i.from_stream}
+
+    @property
+    def stored(self) -> set[int]:
+        """Streams that are written."""
+        return {i.stream for i in self.instructions if i.op == Op.STORE or i.to_stream}
 
     def content(self) -> bytes:
         """The program as whole words of tensor memory. Raises `FormatError` if it is too long."""

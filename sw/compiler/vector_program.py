@@ -10,7 +10,7 @@ from .tensors import Tensor
 from .vector import Assembly
 
 X, OTHER, MORE, Y = range(4)
-"""Streams: what is read, up to three, and the result."""
+"""Streams: what is read, up to three, and the result. What is changed in place is read too."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class VectorProgram:
     spans: int
     rows: int
     streams: tuple[Tensor | None, ...]
-    """What each stream is; the last one is written, the others are read."""
+    """What each stream is."""
     guarded: bool = False
     """It does nothing once something was not finite (`descriptors.GUARDS`)."""
 
@@ -33,12 +33,11 @@ class VectorProgram:
     @property
     def reads(self) -> list[range]:
         """Words that are read, but for the program itself."""
-        return [_words(tensor) for tensor in self.streams[:Y] if tensor is not None]
+        return self._words(self.code.loaded)
 
     @property
     def writes(self) -> list[range]:
-        result = self.streams[Y]
-        return [] if result is None else [_words(result)]
+        return self._words(self.code.stored)
 
     def program(self, address: int) -> range:
         """The words of the program, if it lies at word `address`."""
@@ -50,6 +49,11 @@ class VectorProgram:
         streams = [(t.address, t.words) if t is not None else (0, 0) for t in self.streams]
         command = self.code.command(address, self.spans, self.rows, streams, waits)
         return replace(command, guarded=int(self.guarded))
+
+    def _words(self, streams: set[int]) -> list[range]:
+        """Of the tensors that these streams are."""
+        tensors = (self.streams[number] for number in sorted(streams))
+        return [range(t.address, t.address + t.words) for t in tensors if t is not None]
 
 
 def elementwise(x: Tensor, y: Tensor) -> Assembly:
@@ -91,7 +95,3 @@ def lay(code: Assembly, number: int, tensor: Tensor, steps: Sequence[int] = (1, 
             f"rows of {tensor.columns} elements of {tensor.bits} bits end within a span of "
             f"{tensor.config.group}: give the tensor a multiple of {tensor.config.group} columns"
         )
-
-
-def _words(tensor: Tensor) -> range:
-    return range(tensor.address, tensor.address + tensor.words)

@@ -295,8 +295,5 @@ def _held(builder: TrainingBuilder, inputs: int, outputs: int) -> Held:
 def _update(
     builder: TrainingBuilder, dw: Tensor, w: Tensor, v: Tensor, numbers: Numbers, decay: float
 ) -> None:
-    for program in (
-        update_programs.momentum(dw, w, v, numbers.momentum, decay),
-        update_programs.descent(w, v, numbers.rate),
-    ):
-        builder.vector(replace(program, guarded=builder.config.prunes))
+    program = update_programs.momentum(dw, w, v, numbers.momentum, decay, numbers.rate)
+    builder.vector(replace(program, guarded=builder.config.prunes))

@@ -21,7 +21,7 @@ from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.host_traffic import payload_bits
 from heddle.sim.testbenches.vector_lane import operands, small_integers
 from heddle.sim.testbenches.vector_traffic import program
-from heddle.sw.compiler.vector import Assembly
+from heddle.sw.compiler.vector import Assembly, strip
 from heddle.sw.errors import FormatError
 from heddle.sw.host.answers import answer_of
 from heddle.sw.host.device import Device
@@ -267,6 +267,10 @@ def test_programs_that_are_refused():
     with pytest.raises(FormatError, match="there is no stream 4"):
         code.load(0, 4)
     code.load(0, 0)
+    with pytest.raises(FormatError, match="there is no stream 4"):
+        code.work(Op.ADD, 0, strip(4), 1.0)
+    with pytest.raises(FormatError, match="or gives to one"):
+        code.work(Op.ADD, 0, strip(0), 1.0, to=0)
     with pytest.raises(FormatError, match="elements 3 apart"):
         code.work(Op.ADD, 0, 0, 0, exchange=3)
     with pytest.raises(FormatError, match="none before it"):
@@ -288,12 +292,16 @@ def test_instructions_and_commands_as_bytes():
     code.load(3, 2, rows=-1, spans=2)
     code.work(Op.ADD, 31, 3, 3, exchange=4)
     code.work(Op.MUL, 1, 31, 0.5)
+    code.work(Op.SUB, 2, strip(3), 31)
+    code.work(Op.SUB, 2, 31, 1.0, to=1)
     code.stream(1, 4, 0x1234, (0, 1, 2), serves_all=True)
     words = [int.from_bytes(i.encode(), "little") for i in code.instructions]
     assert words == [
         32 | 3 << 8 | 2 << 24 | 0x0002FFFF << 32,
         1 | 31 << 8 | 3 << 13 | 3 << 18 | 3 << 26,
         3 | 1 << 8 | 31 << 13 | 1 << 23 | 0x3F000000 << 32,
+        2 | 1 << 6 | 2 << 8 | 31 << 18 | 3 << 24,
+        2 | 1 << 7 | 2 << 8 | 31 << 13 | 1 << 23 | 1 << 24 | 0x3F800000 << 32,
         42 | 1 << 24 | 0x1234 << 32,
         43 | 1 << 24 | (1 << 16 | 4) << 32,
         44 | 1 << 24,
@@ -301,7 +309,7 @@ def test_instructions_and_commands_as_bytes():
     ]
     command = code.command(0x0102, 0x0304, 0x0506, [(7, 8), (0, 0), (0x1011, 0x1213)], waits=5)
     header = int.from_bytes(command.encode(0xAB), "little")
-    fields = [(11, 8), (0xAB, 8), (0x0102, 16), (7, 16), (0x0304, 16), (0x0506, 16)]
+    fields = [(11, 8), (0xAB, 8), (0x0102, 16), (9, 16), (0x0304, 16), (0x0506, 16)]
     fields += [(n, 16) for n in (7, 8, 0, 0, 0x1011, 0x1213, 0, 0)] + [(5, 30)]
     for value, bits in fields:
         assert header & (1 << bits) - 1 == value

@@ -290,15 +290,14 @@ def test_cross_entropy_and_its_gradient(device, classes):
 
 
 def test_an_update(device):
-    """Momentum and descent in place, one operation after another; v and w are FP32 of any size."""
+    """Momentum, then descent, in place, one operation after another, all of them FP32."""
     rng, memory = np.random.default_rng(9), Memory(device)
     shape = 9, 24
     gradient, weights, speed = ((rng.standard_normal(shape) * 3).astype(f32) for _ in range(3))
     dw, w, v = memory.put(gradient), memory.put(weights), memory.put(speed)
-    memory.run(update_programs.momentum(dw, w, v, 0.9, 5e-4))
+    memory.run(update_programs.momentum(dw, w, v, 0.9, 5e-4, 0.1))
     speed = speed * f32(0.9) + (gradient + weights * f32(5e-4))
     assert (bits(memory.get(v)) == bits(speed)).all()
-    memory.run(update_programs.descent(w, v, 0.1))
     assert (bits(memory.get(w)) == bits(weights - speed * f32(0.1))).all()
     assert (bits(memory.get(dw)) == bits(gradient)).all()
 
