@@ -156,8 +156,7 @@ def compiled(
     made.place_ones()
     for number in range(len(masters)):
         made.update(number)
-    for pruning in made.prunings.values():
-        made.builder.prune(pruning)
+    made.end()
     x, program = made.values[0].tensor, made.builder.program()
     ones, prunings = list(made.ones.values()), list(made.prunings.values())
     return Step(program, x, targets, ones, losses, made.held, prunings)
@@ -194,6 +193,8 @@ class _Layers:
         """Gradients of each layer's sums."""
         self.ones: dict[int, Tensor] = {}
         """By the rows, a column of ones and more of zeros."""
+        self.updated: tuple[int, list[Tensor]] | None = None
+        """The layer whose masters are updated last, and its gradients."""
 
     def forward(self, number: int) -> None:
         builder, stage = self.builder, self.masters[number].stage
@@ -224,8 +225,8 @@ class _Layers:
         last = len(self.masters) - 1
         self.dys[last] = self._images(1, 1, scores.columns, 16, self.values[last].tensor)
         factor, dy = self.numbers.scale / self.batch, self.dys[last].tensor
-        builder.vector(softmax_programs.loss_gradient(scores, targets, dy, factor))
-        builder.vector(softmax_programs.cross_entropy(scores, targets, losses))
+        for program in softmax_programs.losses(scores, targets, dy, losses, factor):
+            builder.vector(program)
         return targets, losses
 
     def backward(self, number: int) -> None:
@@ -261,7 +262,8 @@ class _Layers:
             self.ones[rows] = self.builder.tensor(rows, GROUP)
 
     def update(self, number: int) -> None:
-        """The gradients of a layer's weights and biases, and what they change."""
+        """The gradients of a layer's weights and biases, and what they change; then the layer
+        before is pruned."""
         builder, held, numbers = self.builder, self.held[number], self.numbers
         stage, dy = self.masters[number].stage, self.dys[number]
         x = self.values[number]
@@ -273,12 +275,22 @@ class _Layers:
             builder.gradient(x.tensor, dy.tensor, dw, settings=settings)
         else:
             builder.gradient(images, dy, dw, stage.kernel, settings=settings)
-        _update(builder, dw, held.weights, held.speed, numbers, numbers.decay)
-        builder.free(dw)
         db = builder.tensor(GROUP, columns, 32)
         builder.gradient(self.ones[dy.tensor.rows], dy.tensor, db, settings=settings)
+        self.end()
+        _update(builder, dw, held.weights, held.speed, numbers, numbers.decay)
         _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
-        builder.free(db)
+        self.updated = number, [dw, db]
+
+    def end(self) -> None:
+        """What is left to do of the layer that was updated last. Its gradients keep their place
+        until those of the next one have theirs, so that the array does not wait for the update."""
+        if self.updated is not None:
+            number, gradients = self.updated
+            self.builder.free(*gradients)
+            if number in self.prunings:
+                self.builder.prune(self.prunings[number])
+            self.updated = None
 
     def _images(
         self, height: int, width: int, channels: int, bits: int, apart: Tensor | None = None

@@ -269,24 +269,37 @@ def scores(rng, rows: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return values, targets
 
 
-@pytest.mark.parametrize("classes", [10, 8, 3, 40])
-def test_cross_entropy_and_its_gradient(device, classes):
+@pytest.mark.parametrize(
+    ("classes", "at_once"), [(10, True), (8, True), (3, True), (32, True), (10, False), (40, False)]
+)
+def test_cross_entropy_and_its_gradient(device, classes, at_once):
     rng, memory, factor = np.random.default_rng(8), Memory(device), 1024 / 7
     values, targets = scores(rng, 7, classes)
     x, t = memory.put(values), memory.put(targets)
     dx, loss = memory.tensor(*values.shape, 16), memory.tensor(7, 8)
-    memory.run(softmax_programs.loss_gradient(x, t, dx, factor))
+    if at_once:
+        (program,) = softmax_programs.losses(x, t, dx, loss, factor)
+        memory.run(program)
+    else:
+        memory.run(softmax_programs.loss_gradient(x, t, dx, factor))
+        memory.run(softmax_programs.cross_entropy(x, t, loss))
     chances, hot = softmax(values[:, :classes], 8), targets[:, :classes]
     got = memory.get(dx)
     assert (bits(got[:, :classes]) == bits(stored((chances - hot) * f32(factor), 16))).all()
     assert not got[:, classes:].any()
-    memory.run(softmax_programs.cross_entropy(x, t, loss))
     inside = np.where(targets < 0, -np.inf, values).astype(f32)
     below = inside - inside.max(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
         picked = np.where(targets > 0, below * targets, f32(0))
     wanted = log(interleaved(exp(below))) - interleaved(picked)
     assert (bits(memory.get(loss)) == bits(np.tile(wanted, 8))).all()
+
+
+def test_losses_of_many_classes_are_two_programs(device):
+    memory = Memory(device)
+    x, t, dx = memory.tensor(3, 40), memory.tensor(3, 40), memory.tensor(3, 40, 16)
+    made = softmax_programs.losses(x, t, dx, memory.tensor(3, 8), 1.0)
+    assert [program.streams[3] == dx for program in made] == [True, False]
 
 
 def test_an_update(device):
