@@ -80,6 +80,7 @@ class Pruner(wiring.Component):
     write : Out(layouts.WRITE_PORT)
     grant : In(1), nobody else writes in this cycle
     waits : Out(1), for the memory to take a read or a write
+    wants : Out(1), to write in this cycle
     finished : Out(1), all has been written
     fault : Out(1), pulses: the tensor's words have ended, or a write was outside and is dropped
     """
@@ -95,6 +96,7 @@ class Pruner(wiring.Component):
             {
                 "prunes": In(stream.Signature(PRUNE(config))),
                 **at_work(config),
+                "wants": Out(1),
             }
         )
 
@@ -167,6 +169,7 @@ class Pruner(wiring.Component):
             inside.eq(spot.word < asked.region.count),
             goes.eq(valid & (self.grant | ~inside)),
             self.held.eq(valid & ~goes),
+            self.wants.eq(valid & inside),
             self.beyond.eq(goes & ~inside),
             forward.o.ready.eq(goes & of_indices & ~chosen),
             backward.o.ready.eq(goes & of_indices & chosen),

@@ -122,10 +122,10 @@ class _Run:
         result = vector_ops.result(i.op, a, b, self.mask)
         if i.op in COMPARISONS:
             self.mask = vector_ops.holds(i.op, a, b)
-        self.registers[i.target] = result
         if i.to_stream:
             here = slice(len(numbers))
             self._give(i.stream, numbers, *cursor, result[here], vector_ops.lost(i.op, a[here]))
+        self.registers[i.target] = result
 
     def _load(self, i: Instruction, numbers: np.ndarray, rows: int, spans: int) -> None:
         words = self._taken(i.stream, numbers, rows, spans)

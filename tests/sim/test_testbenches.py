@@ -132,6 +132,7 @@ RUNS = [
     ("vector_lane", "sim.testbenches.vector_lane:lane", [STREAMS[0]]),
     ("vector", "hw.vector.unit:VectorUnit", VECTORS),
     ("pruner", "hw.prune.pruner:Pruner", PRUNING),
+    ("vector_engine", "hw.prune.engine:VectorEngine", PRUNING),
     ("uart", "sim.testbenches.uart:Uart", [STREAMS[0]]),
     ("link", "sim.testbenches.link_bench:link", [STREAMS[0], STREAMS[2]]),
     (
