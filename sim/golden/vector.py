@@ -1,5 +1,6 @@
 """The vector unit's programs over the words of tensor memory, strip by strip, with NumPy."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +29,11 @@ from . import vector_ops
 
 COUNT = 1 << 16
 """Rows and spans count modulo this."""
+MANY = 256
+"""Strips at once, at most."""
+NOBODY = -1
+Cursor = tuple[int, int]
+"""Rows and spans."""
 
 
 @dataclass
@@ -64,10 +70,13 @@ class _Run:
         for instruction in instructions:
             self._set_up(instruction)
         program = [i for i in instructions if i.op not in SETUP]
-        spans = strip_spans(config)
-        self.registers = np.zeros((REGISTERS, spans, config.group), np.uint32)
-        self.mask = np.zeros((spans, config.group), bool)
-        total = command.spans * command.rows
+        spans, total = strip_spans(config), command.spans * command.rows
+        # Strips of which none writes what another touches are done many at once.
+        if total > spans and self._apart(program, np.arange(total), spans):
+            spans *= MANY
+        held = min(spans, total)
+        self.registers = np.zeros((REGISTERS, held, config.group), np.uint32)
+        self.mask = np.zeros((held, config.group), bool)
         for first in range(0, total, spans):
             self._strip(program, np.arange(first, min(first + spans, total)))
 
@@ -85,9 +94,10 @@ class _Run:
             case Op.STEP:
                 stream.steps[i.exchange] = number
 
-    def _strip(self, program: list[Instruction], numbers: np.ndarray) -> None:
-        """All instructions, for the spans of these numbers."""
-        cursors = [[0, 0] for _ in range(STREAMS)]
+    def _order(self, program: list[Instruction]) -> Iterator[tuple[Instruction, Cursor]]:
+        """The instructions that move and work, as often as a strip does them, and where the cursors
+        of their streams are."""
+        cursors = [(0, 0)] * STREAMS
         at = start = count = 0
         while at < len(program):
             i = program[at]
@@ -95,20 +105,52 @@ class _Run:
             rows, spans = i.value % COUNT, i.value // COUNT
             match i.op:
                 case Op.SEEK:
-                    cursors[i.stream] = [rows, spans]
+                    cursors[i.stream] = rows, spans
                 case Op.LOOP:
                     start, count = at, rows
                 case Op.END:
                     if count > 1:
                         at, count = start, count - 1
-                case Op.LOAD | Op.STORE:
-                    cursor = cursors[i.stream]
-                    (self._load if i.op == Op.LOAD else self._store)(i, numbers, *cursor)
-                    cursors[i.stream] = [(cursor[0] + rows) % COUNT, (cursor[1] + spans) % COUNT]
                 case _:
-                    self._work(i, numbers, (cursors[i.stream][0], cursors[i.stream][1]))
+                    was = cursors[i.stream]
+                    yield i, was
+                    if i.op in (Op.LOAD, Op.STORE):
+                        cursors[i.stream] = (was[0] + rows) % COUNT, (was[1] + spans) % COUNT
 
-    def _work(self, i: Instruction, numbers: np.ndarray, cursor: tuple[int, int]) -> None:
+    def _apart(self, program: list[Instruction], numbers: np.ndarray, spans: int) -> bool:
+        """No strip of so many `spans` writes a group that another one reads or writes."""
+        loads, stores = set(), set()
+        for i, cursor in self._order(program):
+            if i.op == Op.LOAD or i.from_stream:
+                loads.add((i.stream, cursor))
+            elif i.op == Op.STORE or i.to_stream:
+                stores.add((i.stream, cursor))
+        strips = (numbers // spans)[:, None]
+        writer = np.full(self.memory.shape[0] * self.config.lanes, NOBODY)
+        for stream, cursor in (*stores, *loads):
+            words, lanes, inside = self._groups(stream, numbers, *cursor)
+            groups = (words * self.config.lanes + lanes)[inside]
+            mine = np.broadcast_to(strips, words.shape)[inside]
+            if ((writer[groups] != NOBODY) & (writer[groups] != mine)).any():
+                return False
+            if (stream, cursor) in stores:
+                writer[groups] = mine
+                if (writer[groups] != mine).any():
+                    return False
+        return True
+
+    def _strip(self, program: list[Instruction], numbers: np.ndarray) -> None:
+        """All instructions, for the spans of these numbers."""
+        for i, cursor in self._order(program):
+            match i.op:
+                case Op.LOAD:
+                    self._load(i, numbers, *cursor)
+                case Op.STORE:
+                    self._store(i, numbers, *cursor)
+                case _:
+                    self._work(i, numbers, cursor)
+
+    def _work(self, i: Instruction, numbers: np.ndarray, cursor: Cursor) -> None:
         a = self.registers[i.a]
         if i.from_stream:
             a = np.zeros_like(a)
@@ -164,10 +206,8 @@ class _Run:
         elements, size = elements.view(np.uint8), self.config.group_bytes
         groups = elements.reshape(*words.shape, size)
         by_lane = self.memory.reshape(len(self.memory), self.config.lanes, size)
-        # One after another: what is written twice holds what came last.
-        for place in np.argwhere(inside):
-            word, lane = words[tuple(place)], lanes[tuple(place)]
-            by_lane[word, lane] = groups[tuple(place)]
+        # What is written twice holds what came last.
+        by_lane[words[inside], lanes[inside]] = groups[inside]
 
     def _groups(self, number: int, numbers: np.ndarray, rows: int, spans: int):
         """Words and lanes [spans, groups of one], and which are inside the stream's words."""

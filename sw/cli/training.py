@@ -17,6 +17,7 @@ from ..nn import checkpoint, trainer
 from ..nn import data as datasets
 from ..nn.network import accuracy, check_trainable, from_trained, golden
 from ..nn.on_device import OnDevice
+from ..nn.on_model import OnModel
 from ..nn.quantise import quantise_network
 from ..report import learning_curves
 from . import options, paths
@@ -94,6 +95,8 @@ def train(
         epochs=epochs,
         batch=batch,
         rate=rate,
+        # A device has no way to pull what it prunes.
+        pull=0.0 if device and method in ("bdwp", "dense") else trainer.Recipe.pull,
         seed=seed,
     )
     if curves:
@@ -109,7 +112,9 @@ def train(
         training = trainer.Training.begun(dataset, recipe)
     if device is None and training.whole_batches:
         raise FormatError(f"{kept} is of a training on a device: name it with --device")
-    if device is None:
+    if device == "model":
+        OnModel(training)
+    if device in (None, "model"):
         _run(training, kept, every)
     else:
         with open_device(device, config=_trainer(preset)) as opened:

@@ -6,8 +6,9 @@ FP16, and so is each layer's; weights' and biases' gradients are FP32 with the s
 Masters are FP32, and FP16 where they are multiplied by. Channels are filled up to whole groups.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,13 +19,16 @@ from ...sim.golden.biases import fixed_point
 from ..compiler import softmax_programs
 from ..compiler.tensors import Tensor
 from ..compiler.transposed import pixel_phases
+from ..compiler.vector_program import VectorProgram
 from ..errors import FormatError
 from . import stages
 from .backprop import Passed
 from .stages import Stage
 
 Pair = tuple[np.ndarray, np.ndarray]
-"""A layer's weights, forward and backward."""
+"""A layer's weights, forward and backward; or gradients, of its weights and its biases."""
+Change = Callable[[int, np.ndarray], np.ndarray]
+"""Of the gradient of a layer's output, by the layer's number."""
 GROUP = 8
 """Channels, scores and targets are filled up to whole groups."""
 
@@ -59,6 +63,16 @@ class Master:
 
 
 @dataclass(frozen=True)
+class Gradients:
+    """What a step finds out."""
+
+    losses: np.ndarray
+    """float32 [B]; NaN if a value overflowed on the way forward."""
+    layers: list[Pair] | None
+    """Of each layer's weights and biases, float32; None if something overflowed."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a step tells."""
 
@@ -84,27 +98,52 @@ def step(
     numbers: Numbers,
 ) -> Outcome:
     """Change the masters by one step on images [B, height, width, channels], or vectors [B, K],
-    float16; `used` are each layer's weights of this step, forward and backward [K, C], float16. The
-    last layer's columns are the targets'. Raises `FormatError` for a result that several add."""
+    float16; `used` are each layer's weights of this step, forward and backward [K, C], float16.
+    Targets may have more columns than the last layer: what only fills them up. Raises
+    `FormatError` for a result that several layers add."""
+    made = gradients(masters, used, x, targets, numbers.scale)
+    for master, (dw, db) in zip(masters, made.layers or (), strict=False):
+        _update(master.weights, master.speed, dw, numbers, numbers.decay)
+        _update(master.bias, master.bias_speed, db, numbers, 0.0)
+    return Outcome(made.losses, made.layers is not None)
+
+
+def as_it_is(layer: int, dy: np.ndarray) -> np.ndarray:
+    """A layer's gradient, unchanged."""
+    return dy
+
+
+def gradients(
+    masters: Sequence[Master],
+    used: Sequence[Pair],
+    x: np.ndarray,
+    targets: np.ndarray,
+    scale: float,
+    errors: Change = as_it_is,
+    samples: Change = as_it_is,
+) -> Gradients:
+    """The gradients of a step; arguments as `step` has them. `errors` changes the gradient of a
+    layer's output [B, pixels, C], float16, on its way to the input, `samples` that [rows, C] of
+    which the weights' is made. Raises `FormatError` as `step`."""
     passed = _forward(masters, used, x)
     if passed is None:
-        return Outcome(np.full(len(x), np.nan, np.float32), False)
+        return Gradients(np.full(len(x), np.nan, np.float32), None)
     scores = passed.values[-1].reshape(len(x), -1)
-    dy, losses = _loss(scores, targets, numbers.scale / len(x))
-    dys = _backward(masters, used, passed, dy.reshape(passed.full[-1].shape))
+    dy, losses = _loss(scores, targets, scale / len(x))
+    dys = _backward(masters, used, passed, dy.reshape(passed.full[-1].shape), errors)
     if dys is None:
-        return Outcome(losses, False)
-    exponent = -int(np.log2(numbers.scale))
-    for master, rows, images in zip(masters, passed.taken, dys, strict=True):
+        return Gradients(losses, None)
+    exponent, made = -int(np.log2(scale)), []
+    for layer, (rows, images) in enumerate(zip(passed.taken, dys, strict=True)):
         gradient = images.reshape(len(rows), -1)
         ones = np.ones((len(rows), 1), np.float16)
-        dw, db = (
-            _product(left.T, gradient, OutputFormat.FP32, exponent=exponent)
-            for left in (rows, ones)
-        )
-        _update(master.weights, master.speed, dw, numbers, numbers.decay)
-        _update(master.bias, master.bias_speed, db[0], numbers, 0.0)
-    return Outcome(losses, True)
+        drawn = samples(layer, gradient)
+        if not np.isfinite(drawn).all():
+            return Gradients(losses, None)
+        pairs = (rows, drawn), (ones, gradient)
+        dw, db = (_product(x.T, y, OutputFormat.FP32, exponent=exponent) for x, y in pairs)
+        made.append((dw, db[0]))
+    return Gradients(losses, made)
 
 
 def later_of(stages_: Sequence[Stage], number: int) -> int | None:
@@ -142,7 +181,7 @@ def _forward(masters: Sequence[Master], used: Sequence[Pair], x: np.ndarray) -> 
 
 
 def _backward(
-    masters: Sequence[Master], used: Sequence[Pair], passed: Passed, dy: np.ndarray
+    masters: Sequence[Master], used: Sequence[Pair], passed: Passed, dy: np.ndarray, errors: Change
 ) -> list[np.ndarray] | None:
     """The gradient of each layer's sums, images; None if one is not finite."""
     dys, values = [dy], passed.values
@@ -156,7 +195,10 @@ def _backward(
         weights = used[i][1].reshape(master.taps)
         inputs = values[i].reshape(shape)
         added = None if later is None else dys[later - i]
-        made = _transposed(dys[0], weights, stage, inputs, added)
+        onward = errors(i, dys[0].reshape(len(dy), -1, dys[0].shape[-1])).reshape(dys[0].shape)
+        if not np.isfinite(onward).all():
+            return None
+        made = _transposed(onward, weights, stage, inputs, added)
         behind = masters[i - 1].stage
         gradient = made.reshape(values[i].shape)
         unpooled = stages.unpooled(gradient, passed.full[i - 1], behind.pool)
@@ -176,7 +218,7 @@ def _transposed(
         mine = np.s_[:, above::down, left::right]
         made = _product(
             rows,
-            phase.matrix(weights),
+            phase.matrix(weights, 1),
             OutputFormat.FP16,
             masked=inputs[mine].reshape(count, channels) == 0,
             addend=None if added is None else added[mine].reshape(count, channels),
@@ -210,25 +252,31 @@ def _product(
 
 def _loss(scores: np.ndarray, targets: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
     """The loss gradient, float16, and each row's loss: by the vector unit's own programs."""
-    rows, columns = scores.shape
+    classes = scores.shape[1]
+    scores = np.pad(scores, ((0, 0), (0, targets.shape[1] - classes)))
+    tensors, programs = _losses(*scores.shape, factor)
+    x, t, dx, loss = tensors
+    config, top = x.config, loss.address + loss.space
+    memory = np.zeros((top + 1024, config.stream_bytes), np.uint8)
+    for tensor, held in ((x, scores), (t, targets)):
+        memory[tensor.address :][: tensor.words] = tensor.to_words(held.view("<u4"))
+    for program in programs:
+        content = np.frombuffer(program.content, np.uint8).reshape(-1, config.stream_bytes)
+        memory[top : top + len(content)] = content
+        vector.run(config, memory, program.command(top))
+    made = [tensor.from_words(memory[tensor.address :][: tensor.words]) for tensor in (dx, loss)]
+    return made[0].view("<f2")[:, :classes], made[1].view("<f4")[:, 0]
+
+
+@lru_cache(maxsize=8)
+def _losses(rows: int, columns: int, factor: float) -> tuple[list[Tensor], list[VectorProgram]]:
+    """Scores, targets, gradient and losses, one behind the other, and what makes the latter."""
     config = Config("loss", 8, 8, FP16, tensor_words=1 << 16, vector_lanes=GROUP)
     tensors, top = [], 0
     for shape in ((columns, 32), (columns, 32), (columns, 16), (GROUP, 32)):
         tensors.append(Tensor(config, top, rows, *shape))
         top += tensors[-1].space
-    x, t, dx, loss = tensors
-    memory = np.zeros((top + 1024, config.stream_bytes), np.uint8)
-    for tensor, held in ((x, scores), (t, targets)):
-        memory[tensor.address :][: tensor.words] = tensor.to_words(held.view("<u4"))
-    for program in (
-        softmax_programs.loss_gradient(x, t, dx, factor),
-        softmax_programs.cross_entropy(x, t, loss),
-    ):
-        content = np.frombuffer(program.content, np.uint8).reshape(-1, config.stream_bytes)
-        memory[top : top + len(content)] = content
-        vector.run(config, memory, program.command(top))
-    made = [tensor.from_words(memory[tensor.address :][: tensor.words]) for tensor in (dx, loss)]
-    return made[0].view("<f2"), made[1].view("<f4")[:, 0]
+    return tensors, softmax_programs.losses(*tensors, factor)
 
 
 def _update(

@@ -6,7 +6,7 @@ import numpy as np
 from ...hw.isa.descriptors import GUARDS
 from ..errors import FormatError
 from ..host.device import Device
-from . import exact, steps
+from . import exact, loss_scale, steps
 from .exact import GROUP, Master, Numbers
 from .layers import Layer
 from .optimisers import Sgd
@@ -16,10 +16,6 @@ from .trainer import Learning, Training
 
 KINDS = Bdwp, Dense
 """Rules of layers that a device prunes by."""
-SCALES = 1.0, 65536.0
-"""The least and the largest scale of the loss."""
-GOOD_STEPS = 1000
-"""That count, one after another, before the scale is doubled."""
 
 
 class OnDevice:
@@ -36,7 +32,13 @@ class OnDevice:
         for layer in training.layers:
             if type(layer.rule) not in KINDS:  # others derive from these
                 raise FormatError(
-                    f"a device trains by the methods bdwp and dense, not {training.recipe.method}"
+                    f"a device trains by the methods bdwp and dense, not {training.recipe.method}; "
+                    "the device `model` by all"
+                )
+            if isinstance(layer.rule, Bdwp) and layer.rule.pull:
+                raise FormatError(
+                    "a device does not pull pruned weights to zero: the recipe's pull must be 0, "
+                    f"not {layer.rule.pull}"
                 )
         if training.recipe.m != device.config.group:
             raise FormatError(
@@ -57,7 +59,7 @@ class OnDevice:
     def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
         """A step on images and labels; returns the mean loss before it.
 
-        Raises `FormatError` if not even the least scale helps: the training diverges.
+        Raises `FormatError` as `loss_scale.counted`.
         """
         training, recipe = self.training, self.training.recipe
         numbers = Numbers(rate, recipe.momentum, recipe.decay, training.scale)
@@ -65,19 +67,9 @@ class OnDevice:
         targets = exact.targets_of(y, training.layers[-1].weights.shape[1])
         losses, counters = made.run(self.device, _filled(x, training.layers[0]), targets)
         self.cycles = counters["running"]
-        if not any(flag in self.device.flags() for flag in GUARDS):
-            training.good += 1
-            if training.good == GOOD_STEPS and training.scale < SCALES[1]:
-                training.scale, training.good = training.scale * 2, 0
-            return float(losses.mean())
-        training.skipped += 1
-        if training.scale == SCALES[0]:
-            raise FormatError(
-                f"step {training.step} overflows with a loss that is not scaled at all, so the "
-                "training diverges: take a smaller --rate, from the last checkpoint or anew"
-            )
-        training.scale, training.good = training.scale / 2, 0
-        return float("nan")
+        good = not any(flag in self.device.flags() for flag in GUARDS)
+        loss_scale.counted(training, good)
+        return float(losses.mean()) if good else float("nan")
 
     def settle(self) -> None:
         """Bring masters and momentum to the training's layers."""

@@ -21,7 +21,7 @@ from heddle.sw.nn.trainer import Recipe, Training
 
 from ..sim.devices import LEARNER
 
-RECIPE = Recipe(hidden=(24, 16), epochs=3, batch=16, rate=0.1, seed=3)
+RECIPE = Recipe(hidden=(24, 16), epochs=3, batch=16, rate=0.1, pull=0, seed=3)
 
 
 def dataset(pixels: int = 20, images: int = 56) -> Dataset:
@@ -173,8 +173,7 @@ def test_command(tmp_path, monkeypatch):
     assert "wrote mine.safetensors" in " ".join(done.output.split())
     for more, words_of_it in (
         (["--hidden", "a"], "--hidden 'a' is no list of widths"),
-        (["--preset", "vast"], "no preset 'vast'"),
-        (["--method", "kept"], "by the methods bdwp and dense, not kept"),
+        (["--device", "sim", "--preset", "vast"], "no preset 'vast'"),
     ):
         done = CliRunner().invoke(app, [*words, "--force", *more])
         assert words_of_it in str(done.exception)

@@ -76,7 +76,8 @@ class Rule:
 
     def gradient(self, dw: np.ndarray, weights: np.ndarray, pruned: Pruned) -> np.ndarray:
         """The masters' gradient from that of the weights that were multiplied by, in its place."""
-        dw += self.pull * ~pruned.mask * weights
+        if self.pull:
+            dw += self.pull * ~pruned.mask * weights
         return dw
 
     def updated(self, optimiser: Optimiser, moment: Moment) -> None:

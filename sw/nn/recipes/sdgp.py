@@ -17,5 +17,5 @@ class Sdgp(Rule):
 
     def errors(self, dy: np.ndarray) -> np.ndarray:
         left = dy * self.top(dy, 2)
-        had, has = (np.abs(each).sum(axis=1, keepdims=True) for each in (dy, left))
+        had, has = (np.abs(each).sum(axis=1, keepdims=True, dtype="f4") for each in (dy, left))
         return (left * (had / (has + TINY))).astype(dy.dtype)

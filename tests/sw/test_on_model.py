@@ -1,0 +1,82 @@
+"""Training in a device's arithmetic on the host: the same bits as the program of a device, by every
+recipe."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from heddle.sw.errors import FormatError
+from heddle.sw.nn.on_device import OnDevice
+from heddle.sw.nn.on_model import OnModel
+from heddle.sw.nn.trainer import METHODS, Recipe, Training
+
+from ..sim.devices import LEARNER
+from .test_on_device import RECIPE, bits, dataset, model
+
+CNN = replace(RECIPE, architecture="cnn", channels=(8, 16, 16), epochs=1, rate=0.05)
+BROAD = replace(
+    *(LEARNER,),
+    name="broad",
+    tensor_words=1 << 15,
+    weight_slots=512,
+    activation_groups=256,
+    schedule_records=256,
+)
+
+
+@pytest.mark.parametrize("scale", [1024.0, 2.0**21])
+@pytest.mark.parametrize(
+    ("recipe", "config", "data"),
+    [(RECIPE, LEARNER, dataset()), (CNN, BROAD, dataset(64, 32))],
+    ids=["mlp", "cnn"],
+)
+def test_the_same_bits_as_a_device(recipe, config, data, scale):
+    """Steps that overflow among them, if the scale is large."""
+    there, here = (Training.begun(data, recipe) for _ in range(2))
+    for training in (there, here):
+        training.scale = scale
+    OnModel(here)
+    with model(config) as device:
+        OnDevice(there, device)
+        while not there.done:
+            there.advance()
+        there.settle()
+    while not here.done:
+        here.advance()
+    assert bits(here) == bits(there)
+    assert repr(here.curve) == repr(there.curve)  # which may have NaN
+    assert (here.scale, here.skipped, here.good) == (there.scale, there.skipped, there.good)
+    assert bool(here.skipped) == (scale > 1024)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_recipe_learns(method):
+    rate = 0.002 if method == "step" else 0.05
+    recipe = Recipe(hidden=(32, 16), epochs=4, batch=16, rate=rate, method=method, seed=3)
+    training = Training.begun(dataset(24, 160), recipe)
+    OnModel(training)
+    while not training.done:
+        training.advance()
+    assert training.curve[-1][0] < 0.8 * training.curve[0][0] and not training.skipped
+
+
+def test_a_device_pulls_nothing():
+    training = Training.begun(dataset(), replace(RECIPE, pull=1e-4))
+    with model() as device, pytest.raises(FormatError, match="pull must be 0"):
+        OnDevice(training, device)
+
+
+def test_errors_and_samples_take_part():
+    """What a recipe makes of a gradient is what is multiplied: with nothing left of it, the layers
+    before get nothing, and with nothing of the samples no weight changes but by decay."""
+    data, recipe = dataset(), replace(RECIPE, decay=0.0)
+    for name, still in (("errors", [True, True, False]), ("samples", [True] * 3)):
+        training = Training.begun(data, recipe)
+        before = [layer.weights.copy() for layer in training.layers]
+        for layer in training.layers:
+            setattr(layer.rule, name, lambda dy, *_: np.zeros_like(dy))
+        OnModel(training)
+        training.advance()
+        pairs = zip(before, training.layers, strict=True)
+        assert [np.array_equal(was, layer.weights) for was, layer in pairs] == still
