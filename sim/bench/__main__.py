@@ -17,6 +17,7 @@ MODULES = {
     "mem_external": ("mem",),
     "gradient": ("gradient",),
     "train": ("train",),
+    "model": ("model",),
     "control": ("control",),
     "vector": ("vector",),
     "copy": ("copy",),

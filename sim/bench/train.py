@@ -38,8 +38,7 @@ DENSE_BELOW = 16
 
 
 def rows(only: str) -> Iterator[dict]:
-    base = preset("small")
-    config = replace(base, name="small-training", tensor_words=1 << 16, training=True)
+    config = trainer()
     for name, (batch, layers) in NETWORKS.items():
         prefix = f"train.rtl_step.small.{name}"
         if not (prefix.startswith(only) or only.startswith(prefix)):
@@ -75,18 +74,31 @@ def _macs(inputs: int, outputs: int, stage: Stage) -> int:
     return height * width * stage.kernel.taps * inputs * outputs
 
 
-def _step(
-    device: Device, config: Config, batch: int, layers: Sequence[tuple[int, int, Stage]], kept: int
-) -> dict[str, int]:
-    """The counters of one step, the second one, with so many of every 8 weights."""
+def trainer() -> Config:
+    """`small`, with what a device needs that trains."""
+    return replace(preset("small"), name="small-training", tensor_words=1 << 16, training=True)
+
+
+def begun(
+    batch: int, layers: Sequence[tuple[int, int, Stage]], kept: int
+) -> tuple[list[Master], list[int], np.ndarray, np.ndarray]:
+    """Masters, how many of every 8 weights of each layer are kept, a batch and its targets."""
     rng = np.random.default_rng(1)
     masters = [_master(rng, *layer) for layer in layers]
     dense = [layer is layers[-1] or layer[0] < DENSE_BELOW for layer in layers]
     each = [8 if whole else kept for whole in dense]
-    made = steps.compiled(config, batch, masters, each, NUMBERS)
     channels, _, stage = layers[0]
     x = rng.random((batch, stage.height, stage.width, channels)).astype(np.float16)
     targets = exact.targets_of(rng.integers(10, size=batch), 10)
+    return masters, each, x, targets
+
+
+def _step(
+    device: Device, config: Config, batch: int, layers: Sequence[tuple[int, int, Stage]], kept: int
+) -> dict[str, int]:
+    """The counters of one step, the second one, with so many of every 8 weights."""
+    masters, each, x, targets = begun(batch, layers, kept)
+    made = steps.compiled(config, batch, masters, each, NUMBERS)
     made.load(device, masters)
     made.run(device, x, targets)
     return made.run(device, x, targets)[1]

@@ -18,6 +18,8 @@ AT_ONCE = 1 << 20
 """Products of elements that are looked at together as integers."""
 WHOLE = 2.0**52
 """Whole numbers whose magnitudes add up to no more are added without any error."""
+SINGLE = 2.0**120
+"""Below the largest number of single precision."""
 HALF_MOST = np.array([-129.0, 128.0])
 """What saturates as INT8."""
 
@@ -47,20 +49,23 @@ def rounded_matmul(
     a, b = (numbers.whole(format, raw, format.unit_log2) for raw in (x, w))
     columns = [np.array(v, object) for v in (bias, scale, exponent)]
     offset, factor = (v.astype(np.float64) for v in columns[:2])
-    sums, most = a @ b + offset, np.abs(a) @ np.abs(b) + np.abs(offset)
+    sums, most = a @ b + offset, _magnitudes(a, b) + np.abs(offset)
     added = None
     if addend is not None:
         added = numbers.whole(format, addend, format.product_unit_log2)
         sums, most = sums + added, most + np.abs(added)
-    error = np.where(most < WHOLE, 0, (a.shape[1] + 3) * 2.0**-52 * most)
-    scaled = sums * factor
-    exact = (error == 0) & (np.abs(scaled) < WHOLE)
-    error = np.where(exact, 0, error * factor + np.abs(scaled) * 2.0**-52)
-    scaled = np.where(masked | ((scaled == 0) & (error == 0)), 0.0, scaled)
-    error = np.where(masked, 0, error)
-    shifts = columns[2].astype(np.int64)
-    low = _codes(np.nextafter(scaled - error, scaled - 2 * error), shifts, relu, output)
-    high = _codes(np.nextafter(scaled + error, scaled + 2 * error), shifts, relu, output)
+    # Of the sum, and of two more operations on it.
+    error = np.where(most < WHOLE, 0, (a.shape[1] + 5) * 2.0**-52 * most)
+    if (factor != 1).any():
+        sums = sums * factor
+        error = np.where((error == 0) & (np.abs(sums) < WHOLE), 0, error * factor)
+        error[error != 0] += np.abs(sums)[error != 0] * 2.0**-51
+    if masked is not False:
+        sums, error = (np.where(masked, 0.0, values) for values in (sums, error))
+    sums += 0.0  # what is exactly zero has no sign
+    powers = np.ldexp(1.0, columns[2].astype(np.int64))
+    low = _codes(sums - error, powers, relu, output)
+    high = _codes(sums + error, powers, relu, output) if error.any() else low
     rows, of = np.nonzero(low != high)
     saturated = False
     if len(rows):
@@ -72,12 +77,23 @@ def rounded_matmul(
     return _finished(low, saturated, output)
 
 
-def _codes(scaled: np.ndarray, shifts: np.ndarray, relu: bool, output: OutputFormat) -> np.ndarray:
-    """``scaled * 2**shifts`` rounded to an output's bits; as INT8 to a whole number, of which those
+def _magnitudes(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """No less than ``|a| @ |b|``, of whole numbers; 0 where that is."""
+    a, b = np.abs(a), np.abs(b)
+    terms = a.shape[1]
+    if terms and a.size and b.size and a.max() * b.max() * terms < SINGLE:
+        # In single precision, whose roundings are made good.
+        single = a.astype(np.float32) @ b.astype(np.float32)
+        return single * (1 + (terms + 4) * 2.0**-22)
+    return a @ b
+
+
+def _codes(sums: np.ndarray, powers: np.ndarray, relu: bool, output: OutputFormat) -> np.ndarray:
+    """``sums * powers`` rounded to an output's bits; as INT8 to a whole number, of which those
     beyond the range are -129 and 128."""
-    values = np.ldexp(scaled, shifts)
+    values = sums * powers
     if relu:
-        values = np.where(values > 0, values, 0.0)
+        values = np.maximum(values, 0.0) + 0.0
     if output is OutputFormat.INT8:
         return np.clip(np.rint(values), *HALF_MOST).astype(np.int16)
     with np.errstate(over="ignore"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
@@ -52,13 +53,16 @@ def run(config: Config, memory: np.ndarray, command: Vector) -> set[Flag]:
     words = program_words(config, command.instructions)
     content = memory[command.program : command.program + words].tobytes()
     try:
-        instructions = [
-            decode(config, content[n * INSTRUCTION_BYTES : (n + 1) * INSTRUCTION_BYTES])
-            for n in range(command.instructions)
-        ]
+        instructions = _decoded(config, content[: command.instructions * INSTRUCTION_BYTES])
     except UnknownInstruction:
         return {Flag.FAULT}
     return _Run(config, memory, command, instructions).flags
+
+
+@lru_cache(maxsize=64)
+def _decoded(config: Config, content: bytes) -> list[Instruction]:
+    places = range(0, len(content), INSTRUCTION_BYTES)
+    return [decode(config, content[at : at + INSTRUCTION_BYTES]) for at in places]
 
 
 class _Run:

@@ -14,12 +14,12 @@ import numpy as np
 
 from ...hw.config import MAX_TERMS, Config
 from ...hw.formats import FP16, OutputFormat
+from ...hw.isa.descriptors import Vector
 from ...sim.golden import fast, vector
 from ...sim.golden.biases import fixed_point
 from ..compiler import softmax_programs
 from ..compiler.tensors import Tensor
 from ..compiler.transposed import pixel_phases
-from ..compiler.vector_program import VectorProgram
 from ..errors import FormatError
 from . import stages
 from .backprop import Passed
@@ -260,23 +260,30 @@ def _loss(scores: np.ndarray, targets: np.ndarray, factor: float) -> tuple[np.nd
     memory = np.zeros((top + 1024, config.stream_bytes), np.uint8)
     for tensor, held in ((x, scores), (t, targets)):
         memory[tensor.address :][: tensor.words] = tensor.to_words(held.view("<u4"))
-    for program in programs:
-        content = np.frombuffer(program.content, np.uint8).reshape(-1, config.stream_bytes)
+    for command, content in programs:
         memory[top : top + len(content)] = content
-        vector.run(config, memory, program.command(top))
+        vector.run(config, memory, command)
     made = [tensor.from_words(memory[tensor.address :][: tensor.words]) for tensor in (dx, loss)]
     return made[0].view("<f2")[:, :classes], made[1].view("<f4")[:, 0]
 
 
 @lru_cache(maxsize=8)
-def _losses(rows: int, columns: int, factor: float) -> tuple[list[Tensor], list[VectorProgram]]:
-    """Scores, targets, gradient and losses, one behind the other, and what makes the latter."""
+def _losses(
+    rows: int, columns: int, factor: float
+) -> tuple[list[Tensor], list[tuple[Vector, np.ndarray]]]:
+    """Scores, targets, gradient and losses, one behind the other; the commands that make the
+    latter, and their programs, which lie behind those."""
     config = Config("loss", 8, 8, FP16, tensor_words=1 << 16, vector_lanes=GROUP)
     tensors, top = [], 0
     for shape in ((columns, 32), (columns, 32), (columns, 16), (GROUP, 32)):
         tensors.append(Tensor(config, top, rows, *shape))
         top += tensors[-1].space
-    return tensors, softmax_programs.losses(*tensors, factor)
+    x, t, dx, loss = tensors
+    programs = softmax_programs.losses(x, t, dx, loss, factor)
+    contents = [
+        np.frombuffer(p.content, np.uint8).reshape(-1, config.stream_bytes) for p in programs
+    ]
+    return tensors, [(p.command(top), words) for p, words in zip(programs, contents, strict=True)]
 
 
 def _update(
