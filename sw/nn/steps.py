@@ -154,7 +154,8 @@ def compiled(
     for number in range(len(masters) - 1, 0, -1):
         made.backward(number)
     made.place_ones()
-    for number in range(len(masters)):
+    # The last layer first: it is small, so that the vector unit has something to do soon.
+    for number in reversed(range(len(masters))):
         made.update(number)
     made.end()
     x, program = made.values[0].tensor, made.builder.program()
