@@ -53,8 +53,8 @@ def rows(only: str) -> Iterator[dict]:
         "unit": "x",
         "target": 100,
         "better": "higher",
-        "note": f"batch {BATCH}, by CPU time: {1000 * rtl:.0f} ms a step on simulated Verilog of small, "
-        f"{1000 * model:.1f} ms on the host",
+        "note": f"batch {BATCH}, by CPU time: {1000 * rtl:.0f} ms a step on simulated Verilog of "
+        f"small, {1000 * model:.1f} ms on the host",
     }
     yield {
         "name": "model.bit_mismatches",

@@ -311,7 +311,7 @@ def weights_to_prune(config: Config, rng: np.random.Generator) -> Prune:
     source = int(rng.integers(config.tensor_words - words - pruning.space + 1))
     short = rng.random(2) < 0.1
     return replace(
-        pruning.command(),
+        pruning.whole.command(),
         source=source,
         words=words - int(short[0]),
         pitch=tensor.groups + spare,

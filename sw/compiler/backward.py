@@ -103,6 +103,7 @@ class TrainingBuilder(Builder):
         output: OutputFormat = OutputFormat.FP32,
         addend: Tensor | None = None,
         settings: Settings | None = None,
+        together: int | None = None,
     ) -> None:
         """``dw = x.T @ dy``: what a loss changes by with the weights of ``y = x @ weights``, if
         `dy` is what it changes by with y; `addend` and `settings` as of a `product`.
@@ -110,7 +111,8 @@ class TrainingBuilder(Builder):
         With a `kernel` both are images, and ``y = convolution(x, weights)``: `dw` has the rows that
         `walks.as_matrix` gives the weights, tap after tap with all channels in whole groups. The
         sum over all rows is exact; if they are too many for a page, parts of it are kept as RAW in
-        the meantime.
+        the meantime. Of its rows so many, and not much more, are done `together`: what takes these
+        may begin then.
 
         Raises `FormatError` for tensors of other shapes or elements, for what the device cannot do,
         and if the memory is full.
@@ -131,6 +133,8 @@ class TrainingBuilder(Builder):
             self._multiply(across, rows, exact, False, OutputFormat.RAW, sums, addend, None)
             addend = sums
         across, rows = gradients.both(walk, dy, last)
-        self._multiply(across, rows, settings, False, output, dw, addend, None)
+        # A phase has two panels.
+        panel = together and max(1, together // (2 * config.rows))
+        self._multiply(across, rows, settings, False, output, dw, addend, None, panel)
         if sums is not dw:
             self.free(sums)

@@ -34,6 +34,8 @@ class Product:
     output: OutputFormat
     pages: Sequence[Page] = PAGES
     """Those that are free first come first."""
+    together: int | None = None
+    """Row blocks in a panel, at most, if somebody waits for the first rows."""
 
     @property
     def row_blocks(self) -> int:
@@ -196,7 +198,8 @@ def _there_and_back(turn: int, items: Sequence) -> Sequence:
 def _whole(product: Product) -> Iterator[Callable[[], list[Phase]]]:
     """All of K in a page: batches of column blocks meet panels of row blocks."""
     config = product.config
-    panels = _ranges(product.row_blocks, config.activation_groups // product.groups)
+    most = config.activation_groups // product.groups
+    panels = _ranges(product.row_blocks, min(product.together or most, most))
     batches = list(_batches(product))
 
     def rows_stay(together: int) -> list[Phase]:

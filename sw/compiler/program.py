@@ -27,7 +27,7 @@ from .gradients import Across, DenseRows
 from .history import NOBODY, History
 from .packing import PackedWeights
 from .plan import phases_of
-from .pruning import PrunedWeights, Pruning
+from .pruning import PrunedWeights, Pruning, Share
 from .runs import ordered, paired, row_by_row, uses
 from .sequence import Move, Part, Sequence, Work, read_by
 from .settings import Settings
@@ -275,11 +275,11 @@ class Builder:
         self._image.append((address, bytes(made.space * self.config.stream_bytes)))
         return replace(made, address=address)
 
-    def prune(self, pruning: Pruning) -> None:
+    def prune(self, share: Share) -> None:
         """Make compact weights of masters as they are after all that came before."""
-        self._work(pruning)
+        self._work(share)
 
-    def _work(self, program: VectorProgram | Pruning) -> None:
+    def _work(self, program: VectorProgram | Share) -> None:
         """What has its turn at the vector unit."""
         # It is sent as soon as what it reads is under way, and what it overwrites has been read.
         history = self._history
@@ -304,6 +304,7 @@ class Builder:
         y: Tensor,
         addend: Tensor | None,
         mask: Tensor | None,
+        together: int | None = None,
     ) -> None:
         config, raw = self.config, output is OutputFormat.RAW
         if raw != isinstance(y, RawTensor) or raw and (relu or mask is not None):
@@ -330,7 +331,7 @@ class Builder:
         codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
         # A page that the product before does not use is filled while that is under way.
         pages = sorted(PAGES, key=lambda page: self._last_use.get(page, -1))
-        product = orders.Product(config, codes, weights, output, pages)
+        product = orders.Product(config, codes, weights, output, pages, together)
         for phase in phases_of(product, settings):
             self._phase(part, phase)
 

@@ -96,7 +96,8 @@ class PrunedWeights:
 
 @dataclass(frozen=True)
 class Pruning:
-    """A PRUNE of FP32 weights [K, C]: W_ff at word `address`, behind it W_bp, if there is one."""
+    """FP32 weights [K, C] that PRUNEs go through: W_ff at word `address`, behind it W_bp, if
+    they go `across`."""
 
     masters: Tensor
     kept: int
@@ -125,7 +126,7 @@ class Pruning:
     def forward(self) -> PrunedWeights:
         """W_ff."""
         rows, columns = self.masters.rows, self.masters.columns
-        values, pitch = self._payload(rows)
+        values, pitch = self.payload(rows)
         return PrunedWeights(
             self.config, (rows, columns), self.kept, (self.address,), values, pitch
         )
@@ -140,9 +141,9 @@ class Pruning:
             raise FormatError(
                 f"{inputs} channels of each tap are not whole blocks of {config.columns} columns"
             )
-        values, pitch = self._payload(self.masters.columns)
+        values, pitch = self.payload(self.masters.columns)
         blocks = -(-inputs // config.columns)
-        first = self.address + self._forward_words
+        first = self.address + self.forward_words
         parts = tuple(first + tap * blocks * pitch for tap in taps)
         shape = len(taps) * self.masters.columns, inputs
         return PrunedWeights(config, shape, self.kept, parts, values, pitch)
@@ -151,50 +152,101 @@ class Pruning:
     def space(self) -> int:
         """Words that both take."""
         backward = -(-self.masters.rows // self.config.columns)
-        more = backward * self._payload(self.masters.columns)[1] if self.across else 0
-        return self._forward_words + more
+        more = backward * self.payload(self.masters.columns)[1] if self.across else 0
+        return self.forward_words + more
+
+    @property
+    def whole(self) -> "Share":
+        """All rows of the masters."""
+        return Share(self, 0, self.masters.rows)
+
+    def shares(self, rows: int) -> list["Share"]:
+        """So many rows at a time, each by a PRUNE of its own; all at once if their payloads would
+        not be whole words."""
+        config, masters = self.config, self.masters
+        wide = config.lanes * config.format.bits // INDEX_BITS
+        if rows % config.columns or self.places(rows) % wide:
+            return [self.whole]
+        starts = range(0, masters.rows, rows)
+        return [Share(self, first, min(rows, masters.rows - first)) for first in starts]
+
+    def places(self, rows: int) -> int:
+        """Groups of tensor memory that a column block's weights of so many rows take."""
+        return rows // self.config.group * self.kept * (self.config.columns // self.config.group)
+
+    @property
+    def forward_words(self) -> int:
+        """Of W_ff; W_bp lies behind it."""
+        blocks = -(-self.masters.columns // self.config.columns)
+        return blocks * self.payload(self.masters.rows)[1]
+
+    def payload(self, along: int) -> tuple[int, int]:
+        """Words of a column block's values, and of these and its indices, for so many elements
+        along the axis."""
+        config, places = self.config, self.places(along)
+        values = -(-places // config.lanes)
+        return values, values + -(-places // (config.lanes * config.format.bits // INDEX_BITS))
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a PRUNE does of a `Pruning`: some rows of the masters, from `first` on."""
+
+    pruning: Pruning
+    first: int
+    rows: int
 
     @property
     def reads(self) -> list[range]:
         """The masters' words."""
-        return [range(self.masters.address, self.masters.address + self.masters.words)]
+        part = self.pruning.masters.part(self.first, self.rows)
+        return [range(part.address, part.address + part.words)]
 
     @property
     def writes(self) -> list[range]:
-        return [range(self.address, self.address + self.space)]
+        made = self.pruning
+        address, (values, pitch) = made.address, made.payload(made.masters.rows)
+        mine, both = made.payload(self.rows)
+        at, beside = self._offsets
+        written = []
+        for block in range(0, made.forward_words, pitch):
+            first, indices = address + block + at, address + block + values + beside
+            written += [range(first, first + mine), range(indices, indices + both - mine)]
+        if made.across:
+            columns, pitch = made.config.columns, made.payload(made.masters.columns)[1]
+            blocks = self.first // columns, -(-(self.first + self.rows) // columns)
+            behind = address + made.forward_words
+            written.append(range(*(behind + block * pitch for block in blocks)))
+        return written
 
     def command(self, address: int = 0, waits: int = 0) -> Prune:
         """The command; no program lies at `address`."""
-        masters, config = self.masters, self.config
-        indices, pitch = self._payload(masters.rows)
-        backward_indices, backward_pitch = self._payload(masters.columns)
+        made, (at, beside) = self.pruning, self._offsets
+        masters, config = made.masters, made.config
+        part = masters.part(self.first, self.rows)
+        values, pitch = made.payload(masters.rows)
+        backward_indices, backward_pitch = made.payload(masters.columns)
+        behind = made.forward_words + self.first // config.columns * backward_pitch
         return Prune(
-            source=masters.address,
-            words=masters.words,
+            source=part.address,
+            words=part.words,
             pitch=masters.groups,
-            inputs=masters.rows // config.group,
+            inputs=self.rows // config.group,
             outputs=masters.columns // config.group,
-            kept=self.kept,
-            across=self.across,
-            address=self.address,
-            room=self.space,
-            forward_indices=indices,
+            kept=made.kept,
+            across=made.across,
+            address=made.address + at,
+            room=made.space - at,
+            forward_indices=values - at + beside,
             forward_pitch=pitch,
-            backward=self._forward_words if self.across else 0,
+            backward=behind - at if made.across else 0,
             backward_indices=backward_indices,
             backward_pitch=backward_pitch,
             waits=waits,
         )
 
     @property
-    def _forward_words(self) -> int:
-        blocks = -(-self.masters.columns // self.config.columns)
-        return blocks * self._payload(self.masters.rows)[1]
-
-    def _payload(self, along: int) -> tuple[int, int]:
-        """Words of a column block's values, and of these and its indices, for so many elements
-        along the axis."""
-        config = self.config
-        places = along // config.group * self.kept * (config.columns // config.group)
-        values = -(-places // config.lanes)
-        return values, values + -(-places // (config.lanes * config.format.bits // INDEX_BITS))
+    def _offsets(self) -> tuple[int, int]:
+        """Words before its values, and before its indices, in a column block of W_ff."""
+        config, places = self.pruning.config, self.pruning.places(self.first)
+        return places // config.lanes, places // (config.lanes * config.format.bits // INDEX_BITS)

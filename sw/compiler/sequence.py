@@ -27,7 +27,7 @@ from ...hw.isa.engines import Engine
 from .encoding import Encoder
 from .gradients import Across, DenseRows
 from .packing import PackedWeights
-from .pruning import PrunedWeights, Pruning
+from .pruning import PrunedWeights, Share
 from .steps import Load, Sent, Setting
 from .tensors import RawTensor, Tensor
 from .transfers import Pending, Transfer
@@ -66,7 +66,7 @@ class Part:
 class Work:
     """A program of the vector unit, or a PRUNE, which may come after RUN `after` has been sent."""
 
-    program: VectorProgram | Pruning
+    program: VectorProgram | Share
     after: int
     step: int
     """Of the program."""

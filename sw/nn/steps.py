@@ -28,6 +28,9 @@ from ..host import programs
 from ..host.device import Device
 from .exact import GROUP, Master, Numbers, later_of
 
+TOGETHER = 64
+"""Rows of a layer's weights that are updated by one command, as soon as their gradient is there."""
+
 
 @dataclass(frozen=True)
 class Held:
@@ -107,7 +110,7 @@ class Step:
         for held, master in zip(self.layers, masters, strict=True):
             for tensor, values in held.of(master):
                 programs.put(device, tensor, values)
-        prunes = [pruning.command() for pruning in self.prunings]
+        prunes = [pruning.whole.command() for pruning in self.prunings]
         programs.run(device, Program(device.config, [*prunes], []))
 
     def run(
@@ -157,7 +160,6 @@ def compiled(
     # The last layer first: it is small, so that the vector unit has something to do soon.
     for number in reversed(range(len(masters))):
         made.update(number)
-    made.end()
     x, program = made.values[0].tensor, made.builder.program()
     ones, prunings = list(made.ones.values()), list(made.prunings.values())
     return Step(program, x, targets, ones, losses, made.held, prunings)
@@ -194,8 +196,8 @@ class _Layers:
         """Gradients of each layer's sums."""
         self.ones: dict[int, Tensor] = {}
         """By the rows, a column of ones and more of zeros."""
-        self.updated: tuple[int, list[Tensor]] | None = None
-        """The layer whose masters are updated last, and its gradients."""
+        self.gradients: list[Tensor] = []
+        """Of the layer that is updated last."""
 
     def forward(self, number: int) -> None:
         builder, stage = self.builder, self.masters[number].stage
@@ -263,8 +265,8 @@ class _Layers:
             self.ones[rows] = self.builder.tensor(rows, GROUP)
 
     def update(self, number: int) -> None:
-        """The gradients of a layer's weights and biases, and what they change; then the layer
-        before is pruned."""
+        """The gradients of a layer's weights and biases, and what they change; what is updated is
+        pruned while the next rows are."""
         builder, held, numbers = self.builder, self.held[number], self.numbers
         stage, dy = self.masters[number].stage, self.dys[number]
         x = self.values[number]
@@ -272,26 +274,25 @@ class _Layers:
         columns = dy.tensor.columns
         settings = settings_of(builder.config, columns, scale=1 / numbers.scale)
         dw = builder.tensor(self.masters[number].weights.shape[0], columns, 32)
-        if stage.plain:
-            builder.gradient(x.tensor, dy.tensor, dw, settings=settings)
-        else:
-            builder.gradient(images, dy, dw, stage.kernel, settings=settings)
+        operands = (x.tensor, dy.tensor, dw) if stage.plain else (images, dy, dw, stage.kernel)
+        builder.gradient(*operands, settings=settings, together=TOGETHER)
         db = builder.tensor(GROUP, columns, 32)
         builder.gradient(self.ones[dy.tensor.rows], dy.tensor, db, settings=settings)
-        self.end()
-        _update(builder, dw, held.weights, held.speed, numbers, numbers.decay)
+        # Gradients keep their place until those of the next layer have theirs: the array does not
+        # wait for the update.
+        builder.free(*self.gradients)
+        self.gradients = [dw, db]
+        pruning = self.prunings.get(number)
+        shares = pruning.shares(TOGETHER) if pruning else []
+        for first in range(0, dw.rows, TOGETHER):
+            rows = first, min(TOGETHER, dw.rows - first)
+            parts = (each.part(*rows) for each in (dw, held.weights, held.speed))
+            _update(builder, *parts, numbers, numbers.decay)
+            if len(shares) > 1:
+                builder.prune(shares.pop(0))
+        for share in shares:
+            builder.prune(share)
         _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
-        self.updated = number, [dw, db]
-
-    def end(self) -> None:
-        """What is left to do of the layer that was updated last. Its gradients keep their place
-        until those of the next one have theirs, so that the array does not wait for the update."""
-        if self.updated is not None:
-            number, gradients = self.updated
-            self.builder.free(*gradients)
-            if number in self.prunings:
-                self.builder.prune(self.prunings[number])
-            self.updated = None
 
     def _images(
         self, height: int, width: int, channels: int, bits: int, apart: Tensor | None = None

@@ -15,6 +15,7 @@ from heddle.sw.compiler.elements import to_raw
 from heddle.sw.compiler.packing import pack
 from heddle.sw.compiler.settings import settings_of
 from heddle.sw.compiler.steps import PAGES, Load
+from heddle.sw.compiler.tensors import Tensor
 from heddle.sw.errors import FormatError
 from heddle.sw.host import programs
 from heddle.sw.host.device import Device
@@ -27,10 +28,11 @@ DEVICES = [LEARNER, BROAD, NARROW]
 
 
 @pytest.mark.parametrize("kept", [1, 2, 5, 8])
+@pytest.mark.parametrize("together", [16, 40])
 @pytest.mark.parametrize("config", DEVICES, ids=lambda c: c.name)
-def test_products_with_pruned_weights(config, kept):
+def test_products_with_pruned_weights(config, together, kept):
     """Forward and backward, with columns that fill no block, beside NumPy's product with what
-    `heddle.prune` leaves of the same weights."""
+    `heddle.prune` leaves of the same weights, all at once or some rows at a time."""
     rng = np.random.default_rng(kept)
     inputs, outputs, batch = 40, 24, 16
     masters = rng.standard_normal((inputs, outputs)).astype("f4")
@@ -42,7 +44,8 @@ def test_products_with_pruned_weights(config, kept):
     tensors = [builder.tensor(*a.shape) for a in (x, dy)]
     results = [builder.tensor(batch, n, 32) for n in (outputs, inputs)]
     pruning = builder.pruned(held, kept)
-    builder.prune(pruning)
+    for share in pruning.shares(together):
+        builder.prune(share)
     both = pruning.forward, pruning.backward(inputs)
     for source, weights, result in zip(tensors, both, results, strict=True):
         settings = settings_of(config, result.columns)
@@ -62,6 +65,20 @@ def test_products_with_pruned_weights(config, kept):
     ):
         elements = heddle.to_dense(pack(weights, config.format))
         assert np.array_equal(found, (values @ elements.astype(float)).astype("f4"))
+
+
+@pytest.mark.parametrize("config", DEVICES, ids=lambda c: c.name)
+def test_shares(config):
+    """Every word of both payloads is some share's, and but for the indices' last ones one's only;
+    what is no whole words goes at once."""
+    pruning = TrainingBuilder(config).pruned(Tensor(config, 0, 64, 24, 32), 2)
+    shares = pruning.shares(32)
+    assert [(share.first, share.rows) for share in shares] == [(0, 32), (32, 32)]
+    written = [word for share in shares for words in share.writes for word in words]
+    assert sorted(written) == sorted(w for words in pruning.whole.writes for w in words)
+    assert len(set(written)) == len(written)
+    assert set(written) <= set(range(pruning.address, pruning.address + pruning.space))
+    assert pruning.shares(4) == [pruning.whole]
 
 
 def test_what_is_refused():
