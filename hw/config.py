@@ -408,6 +408,18 @@ def preset(name: str, **changes) -> Config:
     return changed(config, **changes) if changes else config
 
 
+def trainer(name: str) -> Config:
+    """The preset called `name` with what a device needs that trains whole networks: 65,536 words of
+    tensor memory, eight lanes of the vector unit; raises `ConfigError` as `preset`."""
+    return replace(
+        preset(name),
+        name=f"{name}-training",
+        training=True,
+        vector_lanes=8,
+        tensor_words=1 << 16,
+    )
+
+
 def changed(config: Config, **changes) -> Config:
     """`config` with fields changed; without a tensor memory, a vector unit or external memory if it
     can have none any more and nobody asked for one."""

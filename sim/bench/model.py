@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...hw.config import trainer
 from ...sw.compiler import nm
 from ...sw.host.open import open_device
 from ...sw.nn import exact, steps
-from .train import NETWORKS, NUMBERS, begun, trainer
+from .train import NETWORKS, NUMBERS, begun
 
 KEPT, BATCH = 2, 64
 RTL_STEPS, STEPS = 2, 10
@@ -17,7 +18,7 @@ RTL_STEPS, STEPS = 2, 10
 
 def rows(only: str) -> Iterator[dict]:
     _, layers = NETWORKS["cnn"]
-    config = trainer()
+    config = trainer("small")
     masters, each, x, targets = begun(BATCH, layers, KEPT)
     host, *_ = begun(BATCH, layers, KEPT)
     with open_device("sim", config=config) as device:

@@ -2,11 +2,10 @@
 weights and dense, everything in: loss, gradients, update and pruning."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from ...hw.config import Config, preset
+from ...hw.config import Config, trainer
 from ...sw.compiler.walks import Kernel
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
@@ -38,7 +37,7 @@ DENSE_BELOW = 16
 
 
 def rows(only: str) -> Iterator[dict]:
-    config = trainer()
+    config = trainer("small")
     for name, (batch, layers) in NETWORKS.items():
         prefix = f"train.rtl_step.small.{name}"
         if not (prefix.startswith(only) or only.startswith(prefix)):
@@ -72,11 +71,6 @@ def _where(counters: dict[str, int]) -> str:
 def _macs(inputs: int, outputs: int, stage: Stage) -> int:
     height, width = stage.out
     return height * width * stage.kernel.taps * inputs * outputs
-
-
-def trainer() -> Config:
-    """`small`, with what a device needs that trains."""
-    return replace(preset("small"), name="small-training", tensor_words=1 << 16, training=True)
 
 
 def begun(

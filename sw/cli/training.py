@@ -1,7 +1,6 @@
 """`heddle train`."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +8,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...hw.config import Config
-from ...hw.config import preset as preset_called
+from ...hw.config import trainer as trainer_called
 from ..errors import FormatError
 from ..host.open import KINDS, open_device
 from ..lib.stopping import between_steps
@@ -27,8 +26,6 @@ from .screen import console, safe, say
 command = family(Family.TRAINING)
 RATES = {"cnn": 0.05, "step": 0.002}
 """Of learning, by architecture or method, where it is not `trainer.Recipe.rate`."""
-TENSOR_WORDS = 1 << 16
-"""Of a device for training that is no board."""
 
 
 @command()
@@ -117,7 +114,7 @@ def train(
     if device in (None, "model"):
         _run(training, kept, every)
     else:
-        with open_device(device, config=_trainer(preset)) as opened:
+        with open_device(device, config=trainer_called(preset)) as opened:
             OnDevice(training, opened)
             _run(training, kept, every)
     layers = training.layers
@@ -152,15 +149,6 @@ def _widths(text: str) -> tuple[int, ...]:
     if not widths or min(widths) < 1:
         raise FormatError(f"--hidden {text!r} is no list of widths: write, for example, 128,64")
     return widths
-
-
-def _trainer(name: str) -> Config:
-    """A preset with what a device needs that trains."""
-    base = preset_called(name)
-    lanes = base.vector_lanes or 1
-    return replace(
-        base, name=f"{name}-training", training=True, vector_lanes=lanes, tensor_words=TENSOR_WORDS
-    )
 
 
 def _run(training: trainer.Training, kept: Path, every: float) -> None:
