@@ -31,6 +31,7 @@ WORDS = ("tests/sim/test_memory.py",)
 PROGRAMS = ("tests/sim/test_programs.py", "-k", "tensors")
 VECTOR = (str(BENCHES), "-k", "[vector-")
 PRUNER = (str(BENCHES), "-k", "[pruner-")
+VECTOR_ENGINE = (str(BENCHES), "-k", "[vector_engine-")
 VECTOR_LANE = (str(BENCHES), "-k", "[vector_lane-")
 VECTOR_PROOF = ("tests/sim/proofs/test_vector.py", "-k", "test_loader or test_writer")
 VECTOR_PROGRAMS = ("tests/sim/test_vector_programs.py",)
@@ -77,6 +78,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/tensor/dense.py": [("tests/sim/proofs/test_dense.py", "-k", "test_diagonal"), GRADIENTS],
     "hw/tensor/gather.py": [GRADIENTS],
     "hw/tensor/": [TENSOR, MOVERS, TENSOR_PROOF, WORDS, PROGRAMS],
+    "hw/prune/engine.py": [VECTOR_ENGINE],
     "hw/prune/": [PRUNER, ("tests/sim/proofs/test_top_n.py",)],
     "hw/arith/narrow.py": [("tests/hw/test_narrow.py",), PRUNER],
     "hw/vector/": [VECTOR_PROOF, VECTOR, VECTOR_PROGRAMS],
@@ -252,6 +254,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/compiler/update_programs.py": [VECTOR_PROGRAMS],
     "sw/compiler/vector_functions.py": [VECTOR_PROGRAMS],
     "sw/nn/programs.py": [("tests/sw/test_program.py",)],
+    "sw/nn/loss_scale.py": [("tests/sw/test_on_device.py",), ("tests/sw/test_on_model.py",)],
     "sw/nn/on_device.py": [("tests/sw/test_on_device.py",)],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
     **dict.fromkeys(("sw/nn/recipes/", "sw/nn/optimisers.py"), [RECIPES, TRAINER]),
