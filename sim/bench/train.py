@@ -31,35 +31,48 @@ NETWORKS: dict[str, tuple[int, list[tuple[int, int, Stage]]]] = {
     ),
 }
 """Images or vectors in a batch; channels in and out of each layer, filled up to whole groups."""
+ARRAYS = "small", "medium"
 KEPT = (4, 2, 1)
+TARGETS = {"train.rtl_step.cnn.small.speedup.2of8": 1.65}
+OF_LIMIT = 0.95
 DENSE_BELOW = 16
 """Channels of a layer that is dense in every recipe, as the last one is."""
 
 
 def rows(only: str) -> Iterator[dict]:
-    config = trainer("small")
-    for name, (batch, layers) in NETWORKS.items():
-        prefix = f"train.rtl_step.small.{name}"
-        if not (prefix.startswith(only) or only.startswith(prefix)):
-            continue
-        with open_device("sim", config=config) as opened:
-            dense = _step(opened, config, batch, layers, 8)
-            macs = 3 * batch * sum(_macs(*layer) for layer in layers)
-            macs -= batch * _macs(*layers[0])  # nothing goes back through the first layer
-            yield {
-                "name": f"{prefix}.dense.cycles",
-                "value": dense["running"],
-                "unit": "cycles",
-                "target": None,
-                "better": "lower",
-                "note": f"batch {batch}; the multipliers' share is "
-                f"{macs / config.macs_per_cycle / dense['running']:.2f}; {_where(dense)}",
-            }
-            for kept in KEPT:
-                sparse = _step(opened, config, batch, layers, kept)
-                speedup = dense["running"] / sparse["running"]
-                note = f"{sparse['running']:,} cycles; {_where(sparse)}"
-                yield row(prefix, f"{kept}of8.speedup", speedup, note=note)
+    for array in ARRAYS:
+        config = trainer(array)
+        for name, (batch, layers) in NETWORKS.items():
+            prefix = f"train.rtl_step.{name}.{array}"
+            if not (prefix.startswith(only) or only.startswith(prefix)):
+                continue
+            with open_device("sim", config=config) as opened:
+                dense = _step(opened, config, batch, layers, 8)
+                macs = 3 * batch * sum(_macs(*layer) for layer in layers)
+                macs -= batch * _macs(*layers[0])  # nothing goes back through the first layer
+                yield {
+                    "name": f"{prefix}.dense.cycles",
+                    "value": dense["running"],
+                    "unit": "cycles",
+                    "target": None,
+                    "better": "lower",
+                    "note": f"batch {batch}; the multipliers' share is "
+                    f"{macs / config.macs_per_cycle / dense['running']:.2f}; {_where(dense)}",
+                }
+                for kept in KEPT:
+                    sparse = _step(opened, config, batch, layers, kept)
+                    yield from _against(prefix, kept, dense, sparse)
+
+
+def _against(prefix: str, kept: int, dense: dict, sparse: dict) -> Iterator[dict]:
+    """Speed-ups, and what the array alone would reach, if it never waited."""
+    speedup, limit = dense["running"] / sparse["running"], dense["slots"] / sparse["slots"]
+    what = f"speedup.{kept}of8"
+    target = TARGETS.get(f"{prefix}.{what}")
+    note = f"{sparse['running']:,} cycles; {_where(sparse)}"
+    yield row(prefix, what, speedup, target, note)
+    of_limit = row(prefix, f"{what}.over_compute_limit", speedup / limit, OF_LIMIT)
+    yield of_limit | {"note": f"the limit is {limit:.2f}x: slots of the array, dense over sparse"}
 
 
 def _where(counters: dict[str, int]) -> str:

@@ -88,7 +88,7 @@ def row(prefix: str, what: str, value: float, target: float | None = None, note:
     return {
         "name": f"{prefix}.{what}",
         "value": value,
-        "unit": "x" if what.endswith("speedup") else "share",
+        "unit": "x" if what.startswith("speedup") or what.endswith("speedup") else "share",
         "target": target,
         "better": "higher",
         "note": note,
