@@ -35,6 +35,8 @@ ARRAYS = "small", "medium"
 KEPT = (4, 2, 1)
 TARGETS = {"train.rtl_step.cnn.small.speedup.2of8": 1.65}
 OF_LIMIT = 0.95
+PREGENERATED = "cnn", "small", 2
+"""Network, array and weights that are kept where pruning at use is measured too."""
 DENSE_BELOW = 16
 """Channels of a layer that is dense in every recipe, as the last one is."""
 
@@ -44,7 +46,9 @@ def rows(only: str) -> Iterator[dict]:
         config = trainer(array)
         for name, (batch, layers) in NETWORKS.items():
             prefix = f"train.rtl_step.{name}.{array}"
-            if not (prefix.startswith(only) or only.startswith(prefix)):
+            if not _wanted(prefix, only) and not (
+                (name, array) == PREGENERATED[:2] and _wanted("train.pregeneration", only)
+            ):
                 continue
             with open_device("sim", config=config) as opened:
                 dense = _step(opened, config, batch, layers, 8)
@@ -62,6 +66,9 @@ def rows(only: str) -> Iterator[dict]:
                 for kept in KEPT:
                     sparse = _step(opened, config, batch, layers, kept)
                     yield from _against(prefix, kept, dense, sparse)
+                    if (name, array, kept) == PREGENERATED:
+                        at_use = _step(opened, config, batch, layers, kept, True)
+                        yield _saved(sparse, at_use)
 
 
 def _against(prefix: str, kept: int, dense: dict, sparse: dict) -> Iterator[dict]:
@@ -73,6 +80,22 @@ def _against(prefix: str, kept: int, dense: dict, sparse: dict) -> Iterator[dict
     yield row(prefix, what, speedup, target, note)
     of_limit = row(prefix, f"{what}.over_compute_limit", speedup / limit, OF_LIMIT)
     yield of_limit | {"note": f"the limit is {limit:.2f}x: slots of the array, dense over sparse"}
+
+
+def _wanted(prefix: str, only: str) -> bool:
+    return prefix.startswith(only) or only.startswith(prefix)
+
+
+def _saved(ahead: dict[str, int], at_use: dict[str, int]) -> dict:
+    """What it saves to prune weights when they have been updated, not before each product."""
+    names = "vector_read", "vector_written"
+    before, after = (sum(each[name] for name in names) for each in (at_use, ahead))
+    saved = row("train.pregeneration", "bytes_saved", 1 - after / before)
+    return saved | {
+        "note": f"of the words that vector unit and pruner read and write, {before:,} if masters "
+        f"are pruned before each product; the step takes {at_use['running']:,} cycles then, "
+        f"{ahead['running']:,} otherwise"
+    }
 
 
 def _where(counters: dict[str, int]) -> str:
@@ -101,11 +124,16 @@ def begun(
 
 
 def _step(
-    device: Device, config: Config, batch: int, layers: Sequence[tuple[int, int, Stage]], kept: int
+    device: Device,
+    config: Config,
+    batch: int,
+    layers: Sequence[tuple[int, int, Stage]],
+    kept: int,
+    at_use: bool = False,
 ) -> dict[str, int]:
     """The counters of one step, the second one, with so many of every 8 weights."""
     masters, each, x, targets = begun(batch, layers, kept)
-    made = steps.compiled(config, batch, masters, each, NUMBERS)
+    made = steps.compiled(config, batch, masters, each, NUMBERS, at_use)
     made.load(device, masters)
     made.run(device, x, targets)
     return made.run(device, x, targets)[1]

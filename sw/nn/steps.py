@@ -136,9 +136,11 @@ def compiled(
     masters: Sequence[Master],
     used: Sequence[Used | int],
     numbers: Numbers,
+    at_use: bool = False,
 ) -> Step:
     """The step of such layers on `batch` images or vectors. What a layer has `used` are weights, or
-    the N of every M that the device keeps of its masters.
+    the N of every M that the device keeps of its masters: these are pruned when they have been
+    updated, for the next step, or `at_use`, before each product with them.
 
     Raises `FormatError` for a device without training or vector unit, or pruner if it is to prune,
     for scores that are no whole groups, for a result that several layers add, and if the memory is
@@ -150,7 +152,7 @@ def compiled(
         raise FormatError(
             f"scores of {masters[-1].weights.shape[1]} classes: fill them up to groups of {GROUP}"
         )
-    made = _Layers(TrainingBuilder(config), batch, masters, used, numbers)
+    made = _Layers(TrainingBuilder(config), batch, masters, used, numbers, at_use)
     for number in range(len(masters)):
         made.forward(number)
     targets, losses = made.loss()
@@ -161,7 +163,7 @@ def compiled(
     for number in reversed(range(len(masters))):
         made.update(number)
     x, program = made.values[0].tensor, made.builder.program()
-    ones, prunings = list(made.ones.values()), list(made.prunings.values())
+    ones, prunings = list(made.ones.values()), [] if at_use else list(made.prunings.values())
     return Step(program, x, targets, ones, losses, made.held, prunings)
 
 
@@ -175,8 +177,10 @@ class _Layers:
         masters: Sequence[Master],
         used: Sequence[Used | int],
         numbers: Numbers,
+        at_use: bool,
     ):
         self.builder, self.batch, self.masters, self.numbers = builder, batch, masters, numbers
+        self.at_use = at_use
         self.held = [_held(builder, *master.weights.shape) for master in masters]
         self.prunings: dict[int, Pruning] = {}
         """Of the layers that are pruned on the device; the first one has nothing to go back to."""
@@ -201,6 +205,7 @@ class _Layers:
 
     def forward(self, number: int) -> None:
         builder, stage = self.builder, self.masters[number].stage
+        self._prune_now(number, False)
         last, x = number == len(self.masters) - 1, self.values[number]
         channels = self.masters[number].weights.shape[1]
         y = self._images(*stage.out, channels, 32 if last else 16)
@@ -234,6 +239,7 @@ class _Layers:
 
     def backward(self, number: int) -> None:
         """The gradient of the sums of the layer before."""
+        self._prune_now(number, True)
         builder, stage = self.builder, self.masters[number].stage
         x, dy, before = self.values[number], self.dys[number], self.masters[number - 1].stage
         channels = self.masters[number].taps[2]
@@ -283,7 +289,7 @@ class _Layers:
         builder.free(*self.gradients)
         self.gradients = [dw, db]
         pruning = self.prunings.get(number)
-        shares = pruning.shares(TOGETHER) if pruning else []
+        shares = pruning.shares(TOGETHER) if pruning and not self.at_use else []
         for first in range(0, dw.rows, TOGETHER):
             rows = first, min(TOGETHER, dw.rows - first)
             parts = (each.part(*rows) for each in (dw, held.weights, held.speed))
@@ -293,6 +299,11 @@ class _Layers:
         for share in shares:
             builder.prune(share)
         _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
+
+    def _prune_now(self, number: int, across: bool) -> None:
+        """For the next product with a layer's weights, if they are pruned for each."""
+        if self.at_use and number in self.prunings:
+            self.builder.prune(replace(self.prunings[number], across=across).whole)
 
     def _images(
         self, height: int, width: int, channels: int, bits: int, apart: Tensor | None = None

@@ -69,10 +69,12 @@ def alike(host: list[Master], there: list[Master]) -> None:
             assert getattr(mine, part).tobytes() == getattr(its, part).tobytes(), (number, part)
 
 
-def two_steps_alike(name: str, make: Callable, draw: Callable, by_device: bool) -> None:
+def two_steps_alike(
+    name: str, make: Callable, draw: Callable, by_device: bool, at_use: bool = False
+) -> None:
     """Two steps, the second one with the masters that the first one left, are the host's in every
     bit; `make` gives masters, `draw` a batch. The device prunes them itself, at the end of a step
-    for the next one, or the host does and brings them."""
+    for the next one or before each product, or the host does and brings them."""
     rng = np.random.default_rng(1)
     host, there = (make(np.random.default_rng(2)) for _ in range(2))
     made = None
@@ -82,7 +84,7 @@ def two_steps_alike(name: str, make: Callable, draw: Callable, by_device: bool) 
             targets = exact.targets_of(rng.integers(10, size=len(x)), 10)
             if made is None or not by_device:
                 weights = kept(there) if by_device else packed(there)
-                made = steps.compiled(LEARNER, len(x), there, weights, NUMBERS)
+                made = steps.compiled(LEARNER, len(x), there, weights, NUMBERS, at_use)
                 made.load(device, there)
             losses, _ = made.run(device, x, targets)
             made.take(device, there)
@@ -108,6 +110,17 @@ def test_steps_on_a_device(name, pruning):
         lambda rng: masters(rng, 40, 16, 24, 16),
         lambda rng: rng.random((12, 40)).astype("f2"),
         pruning,
+    )
+
+
+@pytest.mark.parametrize("name", ["model", "simulated"])
+def test_masters_are_pruned_before_each_product(name):
+    two_steps_alike(
+        name,
+        lambda rng: masters(rng, 40, 16, 24, 16),
+        lambda rng: rng.random((12, 40)).astype("f2"),
+        by_device=True,
+        at_use=True,
     )
 
 
