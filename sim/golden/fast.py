@@ -79,13 +79,13 @@ def rounded_matmul(
 
 def _magnitudes(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """No less than ``|a| @ |b|``, of whole numbers; 0 where that is."""
-    a, b = np.abs(a), np.abs(b)
-    terms = a.shape[1]
-    if terms and a.size and b.size and a.max() * b.max() * terms < SINGLE:
+    terms, size = a.shape[1], min(a.size, b.size)
+    with np.errstate(over="ignore"):
+        c, d = (np.abs(values.astype(np.float32)) for values in (a, b))
+    if size and float(c.max()) * float(d.max()) * terms < SINGLE:
         # In single precision, whose roundings are made good.
-        single = a.astype(np.float32) @ b.astype(np.float32)
-        return single * (1 + (terms + 4) * 2.0**-22)
-    return a @ b
+        return c @ d * np.float32(1 + (terms + 4) * 2.0**-22)
+    return np.abs(a) @ np.abs(b)
 
 
 def _codes(sums: np.ndarray, powers: np.ndarray, relu: bool, output: OutputFormat) -> np.ndarray:

@@ -72,7 +72,7 @@ def whole(format: Format, raw: np.ndarray, unit_log2: int) -> np.ndarray:
 
     Raises `ValueError` for an infinity or NaN.
     """
-    scaled = np.ldexp(to_float(format, raw), -unit_log2)
+    scaled = to_float(format, raw) * 2.0**-unit_log2
     if not np.isfinite(scaled).all():
         raise ValueError("an infinity or NaN has no significand")
     return scaled
