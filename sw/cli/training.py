@@ -1,5 +1,6 @@
 """`heddle train`."""
 
+import hashlib
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,9 @@ from ...hw.config import trainer as trainer_called
 from ..errors import FormatError
 from ..host.open import KINDS, open_device
 from ..lib.stopping import between_steps
-from ..nn import checkpoint, trainer
+from ..nn import checkpoint, trainer, transfer
 from ..nn import data as datasets
-from ..nn.network import accuracy, check_trainable, from_trained, golden
+from ..nn.network import Network, accuracy, check_trainable, from_trained, golden
 from ..nn.on_device import OnDevice
 from ..nn.on_model import OnModel
 from ..nn.quantise import quantise_network
@@ -63,6 +64,12 @@ def train(
         map(str, trainer.Recipe.hidden)
     ),
     batch: Annotated[int, typer.Option(min=1)] = trainer.Recipe.batch,
+    start: Annotated[
+        Path | None, typer.Option(help="A packed network to begin with, as FP16.")
+    ] = None,
+    frozen: Annotated[
+        int, typer.Option(min=0, help="Layers of it, from the first on, that stay as they are.")
+    ] = 0,
     restart: Annotated[
         bool, typer.Option("--restart", help="Begin anew, whatever checkpoint there is.")
     ] = False,
@@ -83,9 +90,16 @@ def train(
         raise FormatError("convolutions are trained as fp16: what they add has no scale")
     usual = RATES.get(method, RATES.get(architecture, trainer.Recipe.rate))
     rate = rate if rate is not None else usual
+    shape: dict = {"architecture": architecture, "hidden": _widths(hidden)}
+    begun = []
+    if start is not None:
+        before = Network.load(start)
+        begun = transfer.layers_of(before)
+        shape |= transfer.shape_of(before)
+        shape["start"] = hashlib.sha256(start.read_bytes()).hexdigest()
     recipe = trainer.Recipe(
-        architecture=architecture,
-        hidden=_widths(hidden),
+        **shape,
+        frozen=frozen,
         n=n,
         m=m,
         method=method,
@@ -103,10 +117,10 @@ def train(
     dataset = datasets.load(data, folder)
     kept = out.with_name(f"{out.name}.checkpoint")
     if kept.exists() and not restart:
-        training = checkpoint.load(kept, dataset, recipe)
+        training = checkpoint.load(kept, dataset, recipe, begun)
         say(f"going on from {kept}: {training.step:,} of {training.steps:,} steps are done")
     else:
-        training = trainer.Training.begun(dataset, recipe)
+        training = trainer.Training.begun(dataset, recipe, begun)
     if device is None and training.whole_batches:
         raise FormatError(f"{kept} is of a training on a device: name it with --device")
     if device == "model":

@@ -47,14 +47,19 @@ def cross_entropy(scores: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]
 
 
 def backward(
-    layers: list[Layer], pruned: list[Pruned], passed: Passed, gradient: np.ndarray
+    layers: list[Layer],
+    pruned: list[Pruned],
+    passed: Passed,
+    gradient: np.ndarray,
+    first: int = 0,
 ) -> list[np.ndarray]:
-    """The gradient of each layer's sums, rows of pixels."""
+    """The gradient of each layer's sums, rows of pixels; of those before the `first` one that is
+    trained there is none."""
     count = len(gradient)
     onward: list = [*[0.0] * len(layers), gradient]
     """Of each layer's images: of those that are added to another layer's, a sum."""
     made: list[np.ndarray] = [np.empty(0)] * len(layers)
-    for i in reversed(range(len(layers))):
+    for i in reversed(range(first, len(layers))):
         stage, rule = layers[i].stage, layers[i].rule
         out = onward[i + 1].reshape(passed.values[i + 1].shape)
         gradient = stages.unpooled(out, passed.full[i], stage.pool)
@@ -63,7 +68,7 @@ def backward(
         if stage.add is not None:
             onward[stage.add + 1] = onward[stage.add + 1] + gradient
         made[i] = gradient.reshape(-1, gradient.shape[-1])
-        if i:
+        if i > first:
             images = passed.values[i].reshape(count, stage.height, stage.width, -1)
             errors = rule.errors(made[i].reshape(count, -1, made[i].shape[1]))
             taps = errors.reshape(made[i].shape) @ pruned[i].backward.T

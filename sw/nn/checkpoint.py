@@ -1,5 +1,6 @@
 """A training in a file, from which it goes on with the same bits (docs/format.md has the file)."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from ..errors import FormatError
 from . import container
 from .data import Dataset
+from .layers import Layer
 from .trainer import Recipe, Training
 
 KIND = "training"
@@ -47,8 +49,8 @@ def save(path: str | Path, training: Training) -> None:
     container.save(path, {}, arrays, {KIND: notes})
 
 
-def load(path: str | Path, data: Dataset, recipe: Recipe) -> Training:
-    """The training that was saved, with `data` and by `recipe`.
+def load(path: str | Path, data: Dataset, recipe: Recipe, start: Sequence[Layer] = ()) -> Training:
+    """The training that was saved, with `data` and by `recipe`, and begun with the layers `start`.
 
     Raises `FormatError` for a file that is missing, damaged or of another kind, and for a training
     with other data or by another recipe.
@@ -64,7 +66,7 @@ def load(path: str | Path, data: Dataset, recipe: Recipe) -> Training:
             f"{path} is of another training ({', '.join(differ)}): train as that one did, or begin "
             "anew with --restart"
         )
-    training = Training.begun(data, recipe)
+    training = Training.begun(data, recipe, start)
     try:
         _restore(training, arrays, known)
     except (KeyError, TypeError, ValueError, AttributeError) as reason:

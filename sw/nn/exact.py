@@ -121,20 +121,22 @@ def gradients(
     scale: float,
     errors: Change = as_it_is,
     samples: Change = as_it_is,
+    first: int = 0,
 ) -> Gradients:
     """The gradients of a step; arguments as `step` has them. `errors` changes the gradient of a
     layer's output [B, pixels, C], float16, on its way to the input, `samples` that [rows, C] of
-    which the weights' is made. Raises `FormatError` as `step`."""
+    which the weights' is made. Layers before the `first` one have no gradients. Raises
+    `FormatError` as `step`."""
     passed = _forward(masters, used, x)
     if passed is None:
         return Gradients(np.full(len(x), np.nan, np.float32), None)
     scores = passed.values[-1].reshape(len(x), -1)
     dy, losses = _loss(scores, targets, scale / len(x))
-    dys = _backward(masters, used, passed, dy.reshape(passed.full[-1].shape), errors)
+    dys = _backward(masters, used, passed, dy.reshape(passed.full[-1].shape), errors, first)
     if dys is None:
         return Gradients(losses, None)
     exponent, made = -int(np.log2(scale)), []
-    for layer, (rows, images) in enumerate(zip(passed.taken, dys, strict=True)):
+    for layer, (rows, images) in enumerate(zip(passed.taken[first:], dys, strict=True), first):
         gradient = images.reshape(len(rows), -1)
         ones = np.ones((len(rows), 1), np.float16)
         drawn = samples(layer, gradient)
@@ -181,11 +183,17 @@ def _forward(masters: Sequence[Master], used: Sequence[Pair], x: np.ndarray) -> 
 
 
 def _backward(
-    masters: Sequence[Master], used: Sequence[Pair], passed: Passed, dy: np.ndarray, errors: Change
+    masters: Sequence[Master],
+    used: Sequence[Pair],
+    passed: Passed,
+    dy: np.ndarray,
+    errors: Change,
+    first: int,
 ) -> list[np.ndarray] | None:
-    """The gradient of each layer's sums, images; None if one is not finite."""
+    """The gradient of each layer's sums from the `first` one on, images; None if one is not
+    finite."""
     dys, values = [dy], passed.values
-    for i in range(len(masters) - 1, 0, -1):
+    for i in range(len(masters) - 1, first, -1):
         if not np.isfinite(dys[0]).all():
             return None
         master, stage = masters[i], masters[i].stage

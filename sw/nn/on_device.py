@@ -85,7 +85,10 @@ class OnDevice:
         if self._made is None or numbers != self._numbers:
             self.settle()
             each = [layer.n for layer in self.training.layers]
-            self._made = steps.compiled(self.device.config, batch, self._masters, each, numbers)
+            self._made = steps.compiled(
+                *(self.device.config, batch, self._masters, each, numbers),
+                first=self.training.recipe.frozen,
+            )
             self._made.load(self.device, self._masters)
             self._numbers = numbers
         return self._made

@@ -41,6 +41,7 @@ class OnModel:
             training.scale,
             lambda layer, dy: layers[layer].rule.errors(dy),
             lambda layer, dy: layers[layer].rule.samples(dy, moment),
+            training.recipe.frozen,
         )
         loss_scale.counted(training, made.layers is not None)
         if made.layers is None:
@@ -53,7 +54,9 @@ class OnModel:
 
     def _update(self, gradients, pruned, moment: Moment, rate: float) -> None:
         training, decay = self.training, np.float32(self.training.recipe.decay)
-        each = zip(training.layers, training.learning, gradients, pruned, strict=True)
+        trained = slice(training.recipe.frozen, None)
+        lists = training.layers[trained], training.learning[trained], gradients, pruned[trained]
+        each = zip(*lists, strict=True)
         for layer, learns, (dw, db), used in each:
             dw = layer.rule.gradient(dw + layer.weights * decay, layer.weights, used)
             learns.weights.update(layer.weights, dw, rate)

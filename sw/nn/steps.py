@@ -137,10 +137,12 @@ def compiled(
     used: Sequence[Used | int],
     numbers: Numbers,
     at_use: bool = False,
+    first: int = 0,
 ) -> Step:
     """The step of such layers on `batch` images or vectors. What a layer has `used` are weights, or
     the N of every M that the device keeps of its masters: these are pruned when they have been
-    updated, for the next step, or `at_use`, before each product with them.
+    updated, for the next step, or `at_use`, before each product with them. Layers before the
+    `first` one stay as they are, and nothing goes back through them.
 
     Raises `FormatError` for a device without training or vector unit, or pruner if it is to prune,
     for scores that are no whole groups, for a result that several layers add, and if the memory is
@@ -152,15 +154,15 @@ def compiled(
         raise FormatError(
             f"scores of {masters[-1].weights.shape[1]} classes: fill them up to groups of {GROUP}"
         )
-    made = _Layers(TrainingBuilder(config), batch, masters, used, numbers, at_use)
+    made = _Layers(TrainingBuilder(config), batch, masters, used, numbers, at_use, first)
     for number in range(len(masters)):
         made.forward(number)
     targets, losses = made.loss()
-    for number in range(len(masters) - 1, 0, -1):
+    for number in range(len(masters) - 1, first, -1):
         made.backward(number)
     made.place_ones()
     # The last layer first: it is small, so that the vector unit has something to do soon.
-    for number in reversed(range(len(masters))):
+    for number in reversed(range(first, len(masters))):
         made.update(number)
     x, program = made.values[0].tensor, made.builder.program()
     ones, prunings = list(made.ones.values()), [] if at_use else list(made.prunings.values())
@@ -178,6 +180,7 @@ class _Layers:
         used: Sequence[Used | int],
         numbers: Numbers,
         at_use: bool,
+        first: int,
     ):
         self.builder, self.batch, self.masters, self.numbers = builder, batch, masters, numbers
         self.at_use = at_use
@@ -187,7 +190,7 @@ class _Layers:
         self.used: list[Used] = []
         for number, (master, one) in enumerate(zip(masters, used, strict=True)):
             if isinstance(one, int):
-                pruning = builder.pruned(self.held[number].weights, one, across=number > 0)
+                pruning = builder.pruned(self.held[number].weights, one, across=number > first)
                 self.prunings[number] = pruning
                 one = Used.made(master, pruning)
             self.used.append(one)

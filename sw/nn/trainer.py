@@ -5,7 +5,7 @@ the weights and changes these.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -54,6 +54,10 @@ class Recipe:
     pull: float = 2e-4
     """SR-STE's λ: pulls pruned weights to zero."""
     seed: int = 1
+    frozen: int = 0
+    """Layers, from the first one on, that stay as they are: nothing goes back through them."""
+    start: str = ""
+    """Of the network whose weights it begins with, if there is one: its file's digest."""
 
     def __post_init__(self):
         for name, value, known in (
@@ -65,6 +69,8 @@ class Recipe:
         check_pattern(self.n, self.m)
         if self.n == 0:
             raise FormatError(f"{self.n}:{self.m} keeps no weight: training needs N of at least 1")
+        if self.frozen and not self.start:
+            raise FormatError("layers that are frozen must come from somewhere: name a --start")
 
 
 @dataclass
@@ -136,10 +142,22 @@ class Training:
     """Its steps that overflowed and count for nothing."""
 
     @classmethod
-    def begun(cls, data: Dataset, recipe: Recipe) -> "Training":
-        """Before its first step. Raises `FormatError` for images the architecture is not for."""
+    def begun(cls, data: Dataset, recipe: Recipe, start: Sequence[Layer] = ()) -> "Training":
+        """Before its first step; with the weights of the layers `start`, if there are any.
+
+        Raises `FormatError` for images the architecture is not for, and for layers of other shapes,
+        but for the last one's columns: for another number of classes it begins anew.
+        """
         rng = np.random.default_rng(recipe.seed)
         layers = _initial(data, recipe, rng)
+        if recipe.frozen >= len(layers):
+            raise FormatError(
+                f"of {len(layers)} layers {recipe.frozen} cannot be frozen: one must be trained"
+            )
+        if start:
+            _begin_with(layers, start, recipe.frozen)
+        for layer in layers[: recipe.frozen]:
+            layer.rule = Dense(layer.n, layer.m)
         return cls(data, recipe, layers, [Learning.of(layer, recipe) for layer in layers], rng)
 
     @property
@@ -232,6 +250,32 @@ def _initial(data: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[La
     return layers
 
 
+def _begin_with(layers: list[Layer], start: Sequence[Layer], frozen: int) -> None:
+    """Take weights and biases, and of layers that are frozen how many weights they keep."""
+    last = len(layers) - 1
+    same = len(start) == len(layers)
+    for i, (layer, other) in enumerate(zip(layers, start, strict=False)):
+        taps, (rows, columns) = layer.stage.kernel.taps, layer.weights.shape
+        if i == last and other.weights.shape[1] != columns and same:
+            continue
+        # Channels of each tap may have been filled up to whole groups.
+        filled = len(other.weights) // taps
+        same &= other.stage == layer.stage and other.weights.shape[1] == columns
+        if not same or filled < rows // taps:
+            raise FormatError(
+                f"the network to begin with has layers of {_shapes(start)} weights, and what is to "
+                f"be trained of {_shapes(layers)}"
+            )
+        weights = other.weights.reshape(taps, filled, columns)[:, : rows // taps]
+        layer.weights[...], layer.bias[...] = weights.reshape(rows, columns), other.bias
+        if i < frozen:
+            layer.n = other.n
+
+
+def _shapes(layers: Sequence[Layer]) -> str:
+    return ", ".join(" x ".join(map(str, layer.weights.shape)) for layer in layers)
+
+
 def _convolutions(
     pixels: int, channels: tuple[int, int, int], classes: int
 ) -> list[tuple[int, int, Stage]]:
@@ -267,8 +311,10 @@ def _step(
     pruned = [layer.rule.prune(layer.weights, moment) for layer in layers]
     passed = forward(layers, pruned, x)
     loss, gradient = cross_entropy(passed.values[-1].reshape(len(x), -1), y)
-    gradients = backward(layers, pruned, passed, gradient)
+    gradients = backward(layers, pruned, passed, gradient, recipe.frozen)
     for i, (layer, learns) in enumerate(zip(layers, learning, strict=True)):
+        if i < recipe.frozen:
+            continue
         dw = passed.taken[i].T @ layer.rule.samples(gradients[i], moment)
         dw = dw + recipe.decay * layer.weights
         dw = layer.rule.gradient(dw, layer.weights, pruned[i])
