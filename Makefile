@@ -10,7 +10,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(VENV)/bin
 
-.PHONY: help setup sim test test-full wheel-test bench mutants coverage verilog bitstream load boards boards-route lint docs clean
+.PHONY: help setup sim test test-full wheel-test bench reproduce mutants coverage verilog bitstream load boards boards-route lint docs clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -41,6 +41,9 @@ wheel-test: $(READY) ## the wheel, and one from the sdist, in an empty environme
 
 bench: $(READY) ## measurements into build/bench.json (ONLY=prefix for some of them)
 	$(BIN)/python -m heddle.sim.bench --only "$(ONLY)"
+
+reproduce: $(READY) ## accuracies of every recipe into docs/accuracy.json (hours; ARGS="--data fashion-mnist --architecture cnn")
+	$(BIN)/python -m heddle.sim.reproduce $(ARGS)
 
 mutants: $(READY) ## would a test notice? 200 small faults, results into docs/mutants.json (an hour)
 	$(BIN)/python -m heddle.sim.mutants

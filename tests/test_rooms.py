@@ -26,7 +26,7 @@ ORDER = (
     ("sw.flow", "sw.nn"),
     ("sw.report",),
     ("sw.cli",),
-    ("sim.testbenches", "sim.proofs", "sim.mutants"),
+    ("sim.testbenches", "sim.proofs", "sim.mutants", "sim.reproduce"),
     ("sim.bench",),
 )
 """Rooms that may know all rooms of the lines above theirs."""

@@ -18,6 +18,7 @@ MODULES = {
     "gradient": ("gradient",),
     "train": ("train",),
     "model": ("model",),
+    "accuracy": ("train",),
     "control": ("control",),
     "vector": ("vector",),
     "copy": ("copy",),

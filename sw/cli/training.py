@@ -25,8 +25,6 @@ from .app import Family, family
 from .screen import console, safe, say
 
 command = family(Family.TRAINING)
-RATES = {"cnn": 0.05, "step": 0.002}
-"""Of learning, by architecture or method, where it is not `trainer.Recipe.rate`."""
 
 
 @command()
@@ -88,7 +86,7 @@ def train(
     n, m = options.pattern(nm)
     if architecture == "cnn" and format != "fp16":
         raise FormatError("convolutions are trained as fp16: what they add has no scale")
-    usual = RATES.get(method, RATES.get(architecture, trainer.Recipe.rate))
+    usual = trainer.rate_of(architecture, method)
     rate = rate if rate is not None else usual
     shape: dict = {"architecture": architecture, "hidden": _widths(hidden)}
     begun = []

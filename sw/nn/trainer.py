@@ -27,6 +27,10 @@ AT_ONCE = 1000
 """Images that are looked at together when accuracy is measured."""
 
 
+RATES = {"cnn": 0.05, "step": 0.002}
+"""Of learning, by architecture or method, where it is not `Recipe.rate`."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How to train; the defaults are those of the network that ships with Heddle.
@@ -71,6 +75,11 @@ class Recipe:
             raise FormatError(f"{self.n}:{self.m} keeps no weight: training needs N of at least 1")
         if self.frozen and not self.start:
             raise FormatError("layers that are frozen must come from somewhere: name a --start")
+
+
+def rate_of(architecture: str, method: str) -> float:
+    """Of learning, if nobody says another one."""
+    return RATES.get(method, RATES.get(architecture, Recipe.rate))
 
 
 @dataclass

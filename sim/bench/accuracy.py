@@ -1,0 +1,31 @@
+"""What recipes lose of the dense networks' accuracy: from what `make reproduce` kept, for it takes
+hours."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..reproduce import runs
+
+FILE = Path(__file__).resolve().parents[2] / runs.FILE
+SEEDS = 5
+MOST_LOST = 0.5
+"""Per cent."""
+METHODS = "bdwp", "kept"
+
+
+def rows(only: str) -> Iterator[dict]:
+    found = runs.summary(runs.read(FILE))
+    for (*trained, method, n, m), (mean, deviation, seeds) in sorted(found.items()):
+        dense = found.get((*trained, "dense", 8, 8))
+        if method not in METHODS or (n, m) != (2, 8) or not dense or min(seeds, dense[2]) < SEEDS:
+            continue
+        data, architecture, epochs, _ = trained
+        yield {
+            "name": f"train.accuracy_lost.{method}.2of8.{data}.{architecture}",
+            "value": dense[0] - mean,
+            "unit": "%",
+            "target": MOST_LOST,
+            "better": "lower",
+            "note": f"{mean:.2f} +- {deviation:.2f}, dense {dense[0]:.2f} +- {dense[1]:.2f}; "
+            f"{epochs} epochs, {seeds} seeds; kept results of `make reproduce`",
+        }

@@ -1,0 +1,1 @@
+"""Trainings whose accuracy is kept in docs/accuracy.json (`make reproduce`)."""

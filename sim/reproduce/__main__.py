@@ -1,0 +1,74 @@
+"""`make reproduce`: accuracies of every recipe, into docs/accuracy.json; what is there stays."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ...sw.errors import HeddleError
+from ...sw.nn import data as datasets
+from ...sw.nn.trainer import METHODS
+from . import runs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make reproduce", description=__doc__)
+    parser.add_argument("--data", default="digits", choices=datasets.NAMES)
+    parser.add_argument("--folder", type=Path, help="of a 28 x 28 set's idx files")
+    parser.add_argument("--architecture", default="mlp", choices=("mlp", "cnn"))
+    parser.add_argument("--methods", default=",".join(METHODS), help="some of them")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=5, help="how many, from 1 on")
+    parser.add_argument("--out", type=Path, default=ROOT / runs.FILE)
+    options = parser.parse_args()
+    console, methods = Console(), options.methods.split(",")
+    try:
+        runs.check(methods)
+        dataset = datasets.load(options.data, options.folder)
+    except (ValueError, HeddleError) as reason:
+        console.print(str(reason), style="red", markup=False)
+        return 2
+    kept = runs.read(options.out)
+    chosen = options.data, options.architecture, methods
+    every = list(runs.wanted(*chosen, options.epochs, options.batch, options.seeds))
+    todo = runs.missing(every, kept, dataset)
+    about = {"command": " ".join(["make reproduce:", *sys.argv[1:]]), "commit": commit()}
+    with Progress(console=console) as progress:
+        task = progress.add_task("trainings", total=len(every), completed=len(every) - len(todo))
+        for run in todo:
+            runs.add(options.out, kept, runs.result(run, dataset), **about)
+            progress.advance(task)
+    console.print(table(kept))
+    return 0
+
+
+def commit() -> str:
+    """Of the checkout, or nothing where there is none."""
+    words = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def table(kept: dict) -> Table:
+    made = Table(title="accuracy on the test images, per cent")
+    for column in ("data", "network", "epochs", "method", "N:M", "mean", "deviation", "seeds"):
+        made.add_column(column)
+    for name, (mean, deviation, seeds) in sorted(runs.summary(kept).items()):
+        data, architecture, epochs, _, method, n, m = name
+        pattern = f"{n}:{m}" if method != "dense" else ""
+        row = data, architecture, epochs, method, pattern, f"{mean:.2f}", f"{deviation:.2f}", seeds
+        made.add_row(*map(str, row))
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Trainings that are kept: each once, resumed where they ended, and their mean told."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from heddle.sim.bench import accuracy
+from heddle.sim.reproduce import __main__ as command
+from heddle.sim.reproduce import runs
+
+from ..sw.test_on_device import dataset
+
+
+def kept(method: str, n: int, m: int, accuracies: list[float]) -> list[dict]:
+    made = []
+    for seed, value in enumerate(accuracies, 1):
+        run = runs.Run("digits", "mlp", method, n, m, 3, 64, seed)
+        made.append(asdict(run) | {"accuracy": value, "loss": 0.1, "skipped": 0, "images": ""})
+    return made
+
+
+def test_what_is_there_is_not_done_again(tmp_path, monkeypatch, capsys):
+    out, data = tmp_path / "accuracy.json", dataset(24, 64)
+    monkeypatch.setattr(command.datasets, "load", lambda *_: data)
+    words = f"x --methods dense,bdwp --epochs 1 --batch 16 --seeds 2 --out {out}".split()
+    monkeypatch.setattr("sys.argv", words)
+    done = []
+    result = runs.result
+    monkeypatch.setattr(runs, "result", lambda *one: done.append(one[0]) or result(*one))
+    assert command.main() == 0
+    first = json.loads(out.read_text())
+    assert len(first["runs"]) == len(done) == 10  # two seeds of dense and four patterns
+    assert all(0 <= row["accuracy"] <= 100 and row["command"] for row in first["runs"])
+    first["runs"].pop()
+    out.write_text(json.dumps(first))
+    assert command.main() == 0 and len(done) == 11
+    again = json.loads(out.read_text())
+    assert len(again["runs"]) == 10 and again["runs"][:9] == first["runs"]
+    assert "bdwp" in capsys.readouterr().out
+
+
+def test_the_same_seed_is_the_same_accuracy():
+    run, data = runs.Run("noise", "mlp", "bdwp", 2, 8, 2, 16, 1), dataset(24, 64)
+    assert runs.result(run, data) == runs.result(run, data)
+
+
+def test_mean_and_deviation():
+    found = runs.summary({"runs": kept("dense", 8, 8, [2.0, 4.0, 6.0])})
+    assert found == {("digits", "mlp", 3, 64, "dense", 8, 8): (4.0, 2.0, 3)}
+
+
+def test_bench_rows(tmp_path, monkeypatch):
+    """A row for what five seeds have tried, against dense."""
+    file = tmp_path / "accuracy.json"
+    monkeypatch.setattr(accuracy, "FILE", file)
+    assert list(accuracy.rows("train")) == []
+    rows = kept("dense", 8, 8, [90.0] * 5) + kept("bdwp", 2, 8, [89.0, 90.0, 89.5, 90.5, 89.75])
+    file.write_text(json.dumps({"runs": rows + kept("kept", 2, 8, [89.0] * 4)}))
+    (row,) = accuracy.rows("train")
+    assert row["name"] == "train.accuracy_lost.bdwp.2of8.digits.mlp"
+    assert row["value"] == pytest.approx(0.25) and row["target"] == 0.5
+
+
+def test_a_method_that_is_not_there(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["x", "--methods", "best"])
+    assert command.main() == 2
+    assert "no method best; there are" in " ".join(capsys.readouterr().out.split())
