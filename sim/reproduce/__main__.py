@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from ...sw.cli import options as options_of
 from ...sw.errors import HeddleError
 from ...sw.nn import data as datasets
 from ...sw.nn.trainer import METHODS
@@ -23,6 +24,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help="of a 28 x 28 set's idx files")
     parser.add_argument("--architecture", default="mlp", choices=("mlp", "cnn"))
     parser.add_argument("--methods", default=",".join(METHODS), help="some of them")
+    parser.add_argument("--patterns", default="2:4,1:4,2:8,1:8", help="some of N:M")
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 1 on")
@@ -31,12 +33,13 @@ def main() -> int:
     console, methods = Console(), options.methods.split(",")
     try:
         runs.check(methods)
+        patterns = [options_of.pattern(text) for text in options.patterns.split(",")]
         dataset = datasets.load(options.data, options.folder)
     except (ValueError, HeddleError) as reason:
         console.print(str(reason), style="red", markup=False)
         return 2
     kept = runs.read(options.out)
-    chosen = options.data, options.architecture, methods
+    chosen = options.data, options.architecture, methods, patterns
     every = list(runs.wanted(*chosen, options.epochs, options.batch, options.seeds))
     todo = runs.missing(every, kept, dataset)
     about = {"command": " ".join(["make reproduce:", *sys.argv[1:]]), "commit": commit()}

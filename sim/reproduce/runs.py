@@ -12,7 +12,6 @@ from ...sw.nn.on_model import OnModel
 from ...sw.nn.trainer import METHODS, Recipe, Training, rate_of
 
 FILE = Path("docs") / "accuracy.json"
-PATTERNS = (2, 4), (1, 4), (2, 8), (1, 8)
 DEVICES = "bdwp", "dense"
 """Methods of which a device that trains pulls nothing to zero."""
 
@@ -40,13 +39,19 @@ class Run:
 
 
 def wanted(
-    data: str, architecture: str, methods: Sequence[str], epochs: int, batch: int, seeds: int
+    data: str,
+    architecture: str,
+    methods: Sequence[str],
+    patterns: Sequence[tuple[int, int]],
+    epochs: int,
+    batch: int,
+    seeds: int,
 ) -> Iterator[Run]:
     """Every method with every pattern, the dense one once, for each seed: a seed at a time, so
     that what is there can be compared at any time."""
     for seed in range(1, seeds + 1):
         for method in methods:
-            for n, m in PATTERNS if method != "dense" else [(8, 8)]:
+            for n, m in patterns if method != "dense" else [(8, 8)]:
                 yield Run(data, architecture, method, n, m, epochs, batch, seed)
 
 

@@ -63,6 +63,10 @@ def test_bench_rows(tmp_path, monkeypatch):
 
 
 def test_a_method_that_is_not_there(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["x", "--methods", "best"])
-    assert command.main() == 2
-    assert "no method best; there are" in " ".join(capsys.readouterr().out.split())
+    for words, told in (
+        (["--methods", "best"], "no method best; there are"),
+        (["--patterns", "2to8"], "2to8"),
+    ):
+        monkeypatch.setattr("sys.argv", ["x", *words])
+        assert command.main() == 2
+        assert told in " ".join(capsys.readouterr().out.split())
