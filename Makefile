@@ -42,7 +42,7 @@ wheel-test: $(READY) ## the wheel, and one from the sdist, in an empty environme
 bench: $(READY) ## measurements into build/bench.json (ONLY=prefix for some of them)
 	$(BIN)/python -m heddle.sim.bench --only "$(ONLY)"
 
-reproduce: $(READY) ## accuracies of every recipe into docs/accuracy.json (hours; ARGS="--data fashion-mnist --architecture cnn")
+reproduce: $(READY) ## accuracies of every recipe into docs/accuracy.json (hours; ARGS=... says of what)
 	$(BIN)/python -m heddle.sim.reproduce $(ARGS)
 
 mutants: $(READY) ## would a test notice? 200 small faults, results into docs/mutants.json (an hour)

@@ -42,7 +42,7 @@ def main() -> int:
     chosen = options.data, options.architecture, methods, patterns
     every = list(runs.wanted(*chosen, options.epochs, options.batch, options.seeds))
     todo = runs.missing(every, kept, dataset)
-    about = {"command": " ".join(["make reproduce:", *sys.argv[1:]]), "commit": commit()}
+    about = {"command": command(parser, options), "commit": commit()}
     with Progress(console=console) as progress:
         task = progress.add_task("trainings", total=len(every), completed=len(every) - len(todo))
         for run in todo:
@@ -50,6 +50,17 @@ def main() -> int:
             progress.advance(task)
     console.print(table(kept))
     return 0
+
+
+def command(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """What makes the same trainings again, wherever they are kept."""
+    given = {
+        name: value
+        for name, value in vars(options).items()
+        if name not in ("out", "folder") and value != parser.get_default(name)
+    }
+    words = " ".join(f"--{name} {value}" for name, value in given.items())
+    return f'make reproduce ARGS="{words}"' if words else "make reproduce"
 
 
 def commit() -> str:

@@ -31,7 +31,8 @@ def test_what_is_there_is_not_done_again(tmp_path, monkeypatch, capsys):
     assert command.main() == 0
     first = json.loads(out.read_text())
     assert len(first["runs"]) == len(done) == 10  # two seeds of dense and four patterns
-    assert all(0 <= row["accuracy"] <= 100 and row["command"] for row in first["runs"])
+    told = 'make reproduce ARGS="--methods dense,bdwp --epochs 1 --batch 16 --seeds 2"'
+    assert all(0 <= row["accuracy"] <= 100 and row["command"] == told for row in first["runs"])
     first["runs"].pop()
     out.write_text(json.dumps(first))
     assert command.main() == 0 and len(done) == 11
