@@ -119,6 +119,16 @@ class Instruction:
     """The result goes to the stream too, as many of its low bits as an element has, likewise. Not
     with `from_stream`: a strip may meet its own words, and then the order would matter."""
 
+    @property
+    def loads(self) -> bool:
+        """It reads its stream."""
+        return self.op == Op.LOAD or self.from_stream
+
+    @property
+    def stores(self) -> bool:
+        """It writes to its stream."""
+        return self.op == Op.STORE or self.to_stream
+
     def encode(self) -> bytes:
         """Raises `ValueError` if a field's value does not fit."""
         word = at = 0

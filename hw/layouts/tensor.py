@@ -1,6 +1,6 @@
 """Layouts and signatures of tensor memory and of the movers, from there to the buffers."""
 
-from amaranth import signed
+from amaranth import Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,6 +41,11 @@ def WRITE_PORT(config: Config) -> wiring.Signature:
             "data": Out(8 * config.stream_bytes),
         }
     )
+
+
+def meet(one, other) -> Value:
+    """Whether two stretches (WORDS) have words in common."""
+    return (one.address < other.address + other.count) & (other.address < one.address + one.count)
 
 
 def at_work(config: Config) -> dict:

@@ -12,7 +12,7 @@ from amaranth.lib.wiring import In, Out
 from ..config import Config
 from ..isa.vector import INSTRUCTION_BYTES, STREAMS
 from ..layouts.engines import VECTOR_WORK
-from ..layouts.tensor import WORDS, at_work
+from ..layouts.tensor import WORDS, at_work, meet
 from ..lib.connect import connect_checked, either
 from ..lib.library import Library
 from ..tensor.share import PortShare
@@ -108,7 +108,7 @@ class VectorEngine(wiring.Component):
         apart, pruned = looked == STREAMS + 1, (asked.words, asked.region)
         with m.If(taken | ~self.pruning):
             m.d.sync += looked.eq(0)
-        with m.Elif(self.vectors.valid & ~apart & ~Cat(_meet(here, w) for w in pruned).any()):
+        with m.Elif(self.vectors.valid & ~apart & ~Cat(meet(here, w) for w in pruned).any()):
             m.d.sync += looked.eq(looked + 1)
         return apart
 
@@ -124,8 +124,3 @@ class VectorEngine(wiring.Component):
             due.eq(due - self.finished + at_once),
         ]
         return early
-
-
-def _meet(one, other) -> Value:
-    """Two stretches of words have some in common."""
-    return (one.address < other.address + other.count) & (other.address < one.address + one.count)

@@ -8,7 +8,7 @@ One instruction is at work at a time, a beat of V elements a cycle. A register h
 an operation takes cycles, so the next instruction finds its operands there without looking.
 """
 
-from amaranth import Module, Mux, Signal
+from amaranth import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -23,7 +23,7 @@ from ..isa.vector import (
     strip_spans,
 )
 from ..layouts.engines import VECTOR
-from ..layouts.tensor import WORDS, at_work
+from ..layouts.tensor import WORDS, at_work, meet
 from ..lib.connect import connect_checked
 from ..lib.library import Library
 from ..tensor.share import PortShare
@@ -231,10 +231,7 @@ class VectorUnit(wiring.Component):
             self.may_load.eq(loader.ready & self.from_memory.walk.ready),
             self.may_store.eq(self.to_memory.walk.ready & ~writer.busy),
         ]
-        m.d.sync += self.apart.eq(
-            (words.address >= written.address + written.count)
-            | (written.address >= words.address + words.count)
-        )
+        m.d.sync += self.apart.eq(~meet(words, written))
         with m.If(self.stores):
             m.d.sync += written.eq(words)
         with m.If((self.loads | self.stores) & self.next.op[MOVES_BIT]):
@@ -261,8 +258,7 @@ class VectorUnit(wiring.Component):
                 with m.If(count > 1):
                     m.d.sync += [count.eq(count - 1), self.address.eq(start), self.there.eq(0)]
             with m.Default():
-                loads = looked.from_stream | (looked.op == Op.LOAD)
-                stores = looked.to_stream | (looked.op == Op.STORE)
+                loads, stores = _streams(looked)
                 m.d.comb += [
                     self.loads.eq(loads & self.looked & ~self.requested & self.may_load),
                     works.eq(free & (~loads | self.requested) & (~stores | self.may_store)),
@@ -298,11 +294,7 @@ class VectorUnit(wiring.Component):
         """The beats of the instruction at work."""
         now, beat, loader = self.now, datapath.beat, self.loader
         moves, work = now.op[MOVES_BIT], Signal(Op)
-        loads, stores = Signal(), Signal()
-        m.d.comb += [
-            loads.eq(now.from_stream | (now.op == Op.LOAD)),
-            stores.eq(now.to_stream | (now.op == Op.STORE)),
-        ]
+        loads, stores = _streams(now)
         m.d.comb += work.eq(now.op)
         for size, (load, store) in enumerate(zip(LOADS, STORES, strict=True)):
             with m.If(moves & (self.size == size)):
@@ -326,3 +318,9 @@ class VectorUnit(wiring.Component):
         ]
         with m.If(datapath.valid):
             m.d.sync += self.beat.eq(self.beat + 1)
+
+
+def _streams(instruction) -> tuple[Value, Value]:
+    """Whether it reads a stream, and writes one."""
+    loads, stores = instruction.op == Op.LOAD, instruction.op == Op.STORE
+    return instruction.from_stream | loads, instruction.to_stream | stores

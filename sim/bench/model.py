@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...hw.config import trainer
-from ...sw.compiler import nm
 from ...sw.host.open import open_device
 from ...sw.nn import exact, steps
+from ...sw.nn.recipes import LAST
+from ...sw.nn.recipes.bdwp import Bdwp
 from .train import NETWORKS, NUMBERS, begun
 
 KEPT, BATCH = 2, 64
@@ -69,5 +70,5 @@ def rows(only: str) -> Iterator[dict]:
 
 def _used(weights: np.ndarray, kept: int) -> exact.Pair:
     """Forward and backward, of masters."""
-    along, across = ((weights * nm.mask(weights, kept, 8, axis)).astype("f2") for axis in (0, 1))
-    return along, across
+    pruned = Bdwp(kept, 8).prune(weights, LAST)
+    return pruned.forward.astype("f2"), pruned.backward.astype("f2")

@@ -79,7 +79,8 @@ def _against(prefix: str, kept: int, dense: dict, sparse: dict) -> Iterator[dict
     note = f"{sparse['running']:,} cycles; {_where(sparse)}"
     yield row(prefix, what, speedup, target, note)
     of_limit = row(prefix, f"{what}.over_compute_limit", speedup / limit, OF_LIMIT)
-    yield of_limit | {"note": f"the limit is {limit:.2f}x: slots of the array, dense over sparse"}
+    note = f"the limit is {limit:.2f}x: slots of the array, dense over sparse"
+    yield of_limit | {"unit": "share", "note": note}
 
 
 def _wanted(prefix: str, only: str) -> bool:

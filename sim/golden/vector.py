@@ -125,9 +125,9 @@ class _Run:
         """No strip of so many `spans` writes a group that another one reads or writes."""
         loads, stores = set(), set()
         for i, cursor in self._order(program):
-            if i.op == Op.LOAD or i.from_stream:
+            if i.loads:
                 loads.add((i.stream, cursor))
-            elif i.op == Op.STORE or i.to_stream:
+            elif i.stores:
                 stores.add((i.stream, cursor))
         strips = (numbers // spans)[:, None]
         writer = np.full(self.memory.shape[0] * self.config.lanes, NOBODY)

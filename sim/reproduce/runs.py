@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ...sw.lib import files
+from ...sw.nn import on_device
 from ...sw.nn.data import Dataset
 from ...sw.nn.on_model import OnModel
 from ...sw.nn.trainer import METHODS, Recipe, Training, rate_of
 
 FILE = Path("docs") / "accuracy.json"
-DEVICES = "bdwp", "dense"
-"""Methods of which a device that trains pulls nothing to zero."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         rate = rate_of(self.architecture, self.method)
-        pull = 0.0 if self.method in DEVICES else Recipe.pull
+        pull = 0.0 if self.method in on_device.METHODS else Recipe.pull
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         own.pop("data")
         return Recipe(**own, rate=rate, pull=pull)

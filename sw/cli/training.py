@@ -16,7 +16,7 @@ from ..lib.stopping import between_steps
 from ..nn import checkpoint, trainer, transfer
 from ..nn import data as datasets
 from ..nn.network import Network, accuracy, check_trainable, from_trained, golden
-from ..nn.on_device import OnDevice
+from ..nn.on_device import METHODS, OnDevice
 from ..nn.on_model import OnModel
 from ..nn.quantise import quantise_network
 from ..report import learning_curves
@@ -105,7 +105,7 @@ def train(
         batch=batch,
         rate=rate,
         # A device has no way to pull what it prunes.
-        pull=0.0 if device and method in ("bdwp", "dense") else trainer.Recipe.pull,
+        pull=0.0 if device and method in METHODS else trainer.Recipe.pull,
         seed=seed,
     )
     if curves:

@@ -169,12 +169,12 @@ class Assembly:
     @property
     def loaded(self) -> set[int]:
         """Streams that are read."""
-        return {i.stream for i in self.instructions if i.op == Op.LOAD or i.from_stream}
+        return {i.stream for i in self.instructions if i.loads}
 
     @property
     def stored(self) -> set[int]:
         """Streams that are written."""
-        return {i.stream for i in self.instructions if i.op == Op.STORE or i.to_stream}
+        return {i.stream for i in self.instructions if i.stores}
 
     def content(self) -> bytes:
         """The program as whole words of tensor memory. Raises `FormatError` if it is too long."""

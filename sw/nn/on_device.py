@@ -14,8 +14,10 @@ from .recipes import Dense
 from .recipes.bdwp import Bdwp
 from .trainer import Learning, Training
 
+METHODS = "bdwp", "dense"
+"""That a device trains by; it pulls nothing to zero."""
 KINDS = Bdwp, Dense
-"""Rules of layers that a device prunes by."""
+"""Their rules of layers."""
 
 
 class OnDevice:
@@ -32,7 +34,8 @@ class OnDevice:
         for layer in training.layers:
             if type(layer.rule) not in KINDS:  # others derive from these
                 raise FormatError(
-                    f"a device trains by the methods bdwp and dense, not {training.recipe.method}; "
+                    f"a device trains by the methods {' and '.join(METHODS)}, not "
+                    f"{training.recipe.method}; "
                     "the device `model` by all"
                 )
             if isinstance(layer.rule, Bdwp) and layer.rule.pull:

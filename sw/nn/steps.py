@@ -294,13 +294,11 @@ class _Layers:
         pruning = self.prunings.get(number)
         shares = pruning.shares(TOGETHER) if pruning and not self.at_use else []
         for first in range(0, dw.rows, TOGETHER):
-            rows = first, min(TOGETHER, dw.rows - first)
-            parts = (each.part(*rows) for each in (dw, held.weights, held.speed))
+            end = min(first + TOGETHER, dw.rows)
+            parts = (each.part(first, end - first) for each in (dw, held.weights, held.speed))
             _update(builder, *parts, numbers, numbers.decay)
-            if len(shares) > 1:
+            while shares and shares[0].first + shares[0].rows <= end:
                 builder.prune(shares.pop(0))
-        for share in shares:
-            builder.prune(share)
         _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
 
     def _prune_now(self, number: int, across: bool) -> None:
