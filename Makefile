@@ -40,7 +40,7 @@ wheel-test: $(READY) ## the wheel, and one from the sdist, in an empty environme
 	$(BIN)/python .ci/wheel.py
 
 bench: $(READY) ## measurements into build/bench.json (ONLY=prefix for some of them)
-	$(BIN)/python -m heddle.sim.bench --only "$(ONLY)"
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m heddle.sim.bench --only "$(ONLY)"  # CPU time is of one thread
 
 reproduce: $(READY) ## accuracies of every recipe into docs/accuracy.json (hours; ARGS=... says of what)
 	$(BIN)/python -m heddle.sim.reproduce $(ARGS)
