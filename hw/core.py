@@ -139,6 +139,9 @@ class Core(wiring.Component):
             weights.last.eq(issuer.last),
             response.flags.eq(self.flags),
         ]
+        if config.training:
+            names = "index_address", "mute", "holding"
+            m.d.comb += [getattr(weights, name).eq(getattr(issuer, name)) for name in names]
         for r, link in enumerate(activations.groups):
             connect_checked(m, link, array.west[r])
         for c, link in enumerate(weights.weights):

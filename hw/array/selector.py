@@ -1,10 +1,11 @@
 """The N:M selector: a group of activations, and for each kept weight the one that it meets.
 
+The index comes with the weight, or, for training, is the element's own: what it has taken before.
 The group is held in one register of M elements, which is also the link to the eastern neighbour:
 the neighbour takes the group one cycle later, while this register still holds it.
 """
 
-from amaranth import Module
+from amaranth import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,7 +18,9 @@ class Selector(wiring.Component):
 
     Latency: 1 cycle to `east` and `south`, 2 cycles to `activation`, `weight` and `last`.
     Throughput: one weight a cycle at any N, 1:M included. Never stalls: a bubble is weight zero.
-    A group and its first weight arrive in the same cycle.
+    A group and its first weight arrive in the same cycle. With `swap` the element holds, from the
+    next slot on, the index that it was the first one `offered` to since the swap before, that slot
+    included; an index that it takes is not offered further south.
 
     Members
     -------
@@ -44,6 +47,7 @@ class Selector(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        index = self._held(m) if self.config.training else self.south.index
         m.d.sync += self.east.load.eq(self.west.load)
         with m.If(self.west.load):
             m.d.sync += self.east.group.eq(self.west.group)
@@ -51,8 +55,26 @@ class Selector(wiring.Component):
             self.south.weight.eq(self.north.weight),
             self.south.index.eq(self.north.index),
             self.south.last.eq(self.north.last),
-            self.activation.eq(self.east.group[self.south.index]),
+            self.activation.eq(self.east.group[index]),
             self.weight.eq(self.south.weight),
             self.last.eq(self.south.last),
         ]
         return m
+
+    def _held(self, m: Module):
+        """The index that counts: the slot's, or the one that is held."""
+        north, south = self.north, self.south
+        taken, held, has_taken = Signal.like(north.index), Signal.like(north.index), Signal()
+        takes = north.offered & ~has_taken
+        m.d.sync += [
+            south.held.eq(north.held),
+            south.offered.eq(north.offered & has_taken),
+            south.swap.eq(north.swap),
+            has_taken.eq((has_taken | takes) & ~north.swap),
+        ]
+        with m.If(takes):
+            m.d.sync += taken.eq(north.index)
+        # The slot that swaps still meets the old one.
+        with m.If(south.swap):
+            m.d.sync += held.eq(taken)
+        return Mux(south.held, held, south.index)

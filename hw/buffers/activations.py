@@ -20,10 +20,11 @@ class ActivationFeeder(wiring.Component):
     Latency: a read of cycle t reaches row r's link in cycle t + 2 + r. Throughput: one group a
     row a cycle, no stalls. A chunk may be read 3 cycles after it was on the write bus.
 
-    For training a chunk is also written across: its groups' elements i to a part of row i's group,
-    of M rows (`layouts.TURNED`). Both ways an element passes one rotation, so that each part of a
-    bank has one place that it is written from: of the chunk's elements that are the same modulo
-    `lanes`, the one that both its row's and its own number name, added.
+    For training a chunk's groups may also be written to words that follow each other, or across:
+    its groups' elements i to a part of row i's group, of M rows (`layouts.TURNED`). Either way an
+    element passes one rotation, so that each part of a bank has one place that it is written from:
+    of the chunk's elements that are the same modulo `lanes`, the one that both its row's and its
+    own number name, added.
 
     Members
     -------
@@ -73,9 +74,13 @@ class ActivationFeeder(wiring.Component):
             bank = instantiate(m, f"bank_{row}", Bank, *size, *parts, library=self.library)
             writer.drive(m, row, bank)
             if turned:
-                enable, element = turned
+                enable, element, word = turned
                 elements = (element(row, e) for e in range(config.group))
-                m.d.comb += [bank.write_en.eq(enable(row)), bank.write_data.eq(Cat(elements))]
+                m.d.comb += [
+                    bank.write_en.eq(enable(row)),
+                    bank.write_data.eq(Cat(elements)),
+                    bank.write_address.eq(word(row)),
+                ]
             m.d.comb += [
                 bank.read_address.eq(request["address"]),
                 bank.read_en.eq(request["load"]),
@@ -88,12 +93,14 @@ class ActivationFeeder(wiring.Component):
         return m
 
     def _turned(self, m: Module, writer: ChunkWriter):
-        """Which parts of a row's bank are written, and with what element: two functions, of a row,
-        and of a row and a place in its group."""
+        """Which parts of a row's bank are written, with what element, and in which word: functions
+        of a row, the second one also of a place in its group."""
         config, lanes = self.config, self.config.lanes
         parts = config.group // lanes
         turn = Mux(self.turned.transposed, self.turned.part, self.write.chunk % parts)
-        taken = register(m, "turned", {"across": self.turned.transposed, "turn": turn})
+        fields = {"across": self.turned.transposed, "turn": turn}
+        fields |= {"grouped": self.turned.grouped, "word": self.turned.turn}
+        taken = register(m, "turned", fields)
         across, turn = taken["across"], taken["turn"]
         rotated = {}
         for first in range(lanes):
@@ -131,4 +138,8 @@ class ActivationFeeder(wiring.Component):
             both = row // lanes + place // lanes
             return rotated[row % lanes, place % lanes, both % parts]
 
-        return enable, element
+        def word(row: int):
+            among = (row + taken["word"])[: len(taken["word"])]
+            return writer.address | Mux(taken["grouped"], among, 0)
+
+        return enable, element, word

@@ -1,13 +1,13 @@
 """The buffer at the array's north edge: a bank of values and one of indices for each column."""
 
 from amaranth import Cat, Module, Mux, Shape
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.codes import Target
 from ..isa.maps import address_bits
-from ..layouts.array import operand, weight_signature, write_signature
+from ..layouts.array import HOLDING, operand, weight_signature, write_signature
 from ..layouts.tensor import SKEWED
 from ..lib.library import Library, instantiate
 from ..lib.pipeline import register
@@ -25,8 +25,10 @@ class WeightFeeder(wiring.Component):
     -------
     write : the write bus
     indices : with tensor memory, a write bus for indices alone
-    skewed : In(layouts.SKEWED), for training, with values on the write bus
     address, valid, last : In, read request
+    index_address, mute, holding : In, for training, with it: where the index lies, whether the
+        weight is zero, and layouts.HOLDING, which go with the weight
+    skewed : In(layouts.SKEWED), for training, with values on the write bus
     weights : C weight links
     nonzero : Out(range(C + 1)), weights that were not zero on the links three cycles ago
     nonfinite : Out(1), an infinity or NaN was written
@@ -37,7 +39,12 @@ class WeightFeeder(wiring.Component):
         self.library = library
         memory = {"indices": In(write_signature(config))} if config.tensor_words else {}
         if config.training:
-            memory["skewed"] = In(SKEWED(config))
+            memory |= {
+                "skewed": In(SKEWED(config)),
+                "index_address": In(address_bits(config)[Target.INDICES]),
+                "mute": In(1),
+                "holding": In(data.StructLayout(dict.fromkeys(HOLDING, 1))),
+            }
         super().__init__(
             memory
             | {
@@ -62,6 +69,9 @@ class WeightFeeder(wiring.Component):
         skewed = self._skewed(m, values) if config.training else None
         depth = 2 * config.weight_slots
         request = {"address": self.address, "valid": self.valid, "last": self.last}
+        if config.training:
+            names = "index_address", "mute", "holding"
+            request |= {name: getattr(self, name) for name in names}
         value_bits = Shape.cast(operand(config.format)).width
         widths = {"values": value_bits, "indices": config.index_bits}
         nonzero = []
@@ -74,16 +84,22 @@ class WeightFeeder(wiring.Component):
             if skewed:
                 m.d.comb += value.write_address.eq(skewed[column // config.group])
             indices.drive(m, column, index)
-            for bank in (value, index):
-                m.d.comb += [
-                    bank.read_address.eq(request["address"]),
-                    bank.read_en.eq(request["valid"]),
-                ]
+            m.d.comb += [
+                value.read_address.eq(request["address"]),
+                index.read_address.eq(request.get("index_address", request["address"])),
+                *(bank.read_en.eq(request["valid"]) for bank in (value, index)),
+            ]
             request = register(m, f"column_{column}", request)
             link = self.weights[column]
             # A block RAM answers late in its cycle, so its word goes into a register.
             weight = Mux(request["valid"], value.read_data, 0)
             slot = {"weight": weight, "index": index.read_data, "last": request["last"]}
+            if config.training:
+                weighs, holding = request["valid"] & ~request["mute"], request["holding"]
+                slot["weight"] = Mux(weighs, value.read_data, 0)
+                # A bubble's index is 0: elements take it after a reset.
+                slot["index"] = Mux(request["valid"], index.read_data, 0)
+                slot |= {name: holding[name] for name in HOLDING}
             slot = register(m, f"slot_{column}", slot)
             m.d.comb += [getattr(link, name).eq(field) for name, field in slot.items()]
             nonzero.append(link.weight.value.any())

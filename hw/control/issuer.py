@@ -6,13 +6,13 @@ round is issued; until then bubbles go out, and their cause is counted.
 """
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.codes import Target
 from ..isa.maps import address_bits
-from ..layouts.array import FINISH, RECORD
+from ..layouts.array import FINISH, HOLDING, RECORD
 
 
 class Issuer(wiring.Component):
@@ -22,7 +22,8 @@ class Issuer(wiring.Component):
     Throughput: one slot a cycle; the last round of a finishing tile waits until R·T cycles after
     the previous tile's, and until its R·T rows fit into the output buffers.
 
-    After reset it first sends one round of `last`, which clears every accumulator.
+    After reset it first sends one round of `last`, which clears every accumulator; for training R
+    + 2 slots, which also let every element hold the index 0.
 
     Members
     -------
@@ -31,6 +32,8 @@ class Issuer(wiring.Component):
     slot_address, valid, last : Out, read request to the weight feeder
     finish : Out(layouts.FINISH), with the first `last` of a finished tile
     end : Out(1), the last slot of a RUN goes out in this cycle; `end_finish` if it finishes
+    holding : Out(layouts.HOLDING), for training, with the slot; and its `index_address`, and
+        whether it is `mute`, its weight being zero
     row_taken : In(1), a row of C results left the output buffers
     stall_drain, stall_output : Out(1), a round waits, and why
     """
@@ -46,6 +49,8 @@ class Issuer(wiring.Component):
         """Cycles until the drain chain is free."""
         self.finished = Signal()
         """A tile ended in the cycle before; `room` and `drain` do not show it yet."""
+        self.to_flush = Signal(range(config.rows + 2), init=config.rows + 1)
+        """Slots that are still to come after the one that is sent after reset; for training."""
         super().__init__(
             {
                 "records": In(stream.Signature(RECORD(config))),
@@ -60,8 +65,17 @@ class Issuer(wiring.Component):
                 "row_taken": In(1),
                 "stall_drain": Out(1),
                 "stall_output": Out(1),
+                **(self._holding(config) if config.training else {}),
             }
         )
+
+    @staticmethod
+    def _holding(config: Config) -> dict:
+        return {
+            "holding": Out(data.StructLayout(dict.fromkeys(HOLDING, 1))),
+            "index_address": Out(address_bits(config)[Target.INDICES]),
+            "mute": Out(1),
+        }
 
     def elaborate(self, platform):
         m = Module()
@@ -75,7 +89,7 @@ class Issuer(wiring.Component):
             m.d.sync += phase.eq(Mux(phase_last, 0, phase + 1))
 
         flush = Signal(init=1)
-        with m.If(phase_last):
+        with m.If(phase_last & (self.to_flush == 0) if config.training else phase_last):
             m.d.sync += flush.eq(0)
 
         drain, room, finished = self.drain, self.room, self.finished
@@ -136,4 +150,34 @@ class Issuer(wiring.Component):
             self.end.eq(last_phase_of_round & group_done & record.end),
             self.end_finish.eq(record.mode.finish),
         ]
+        if config.training:
+            self._hold(m, flush)
         return m
+
+    def _hold(self, m: Module, flush):
+        """Which index goes with a slot, and what elements do with it."""
+        rows, hold, holding = self.config.rows, self.records.payload.hold, self.holding
+        taken, address = Signal(range(rows + 1)), Signal.like(hold.base)
+        """Slots of the RUN whose index was for an element, and the next one's."""
+        here = Signal.like(hold.base)
+        offered = self.valid & hold.takes & (taken != rows)
+        m.d.comb += [
+            here.eq(Mux(taken == 0, hold.base, address)),
+            self.index_address.eq(self.slot_address),
+            self.mute.eq(hold.takes & ~hold.held),
+            holding.held.eq(hold.held),
+            holding.offered.eq(offered),
+            holding.swap.eq(self.end & hold.takes),
+        ]
+        with m.If(hold.takes):
+            m.d.comb += self.index_address.eq(Cat(here, self.slot_address[-1]))
+        with m.If(offered):
+            m.d.sync += [taken.eq(taken + 1), address.eq(here + hold.step)]
+        with m.If(self.end):
+            m.d.sync += taken.eq(0)
+        # After reset nothing is known of what elements have taken: first they swap, then each row
+        # takes the index of a bubble, which is 0.
+        with m.If(flush):
+            m.d.sync += self.to_flush.eq(self.to_flush - 1)
+            edge = (self.to_flush == 0) | (self.to_flush == rows + 1)
+            m.d.comb += [holding.held.eq(0), holding.offered.eq(~edge), holding.swap.eq(edge)]

@@ -20,6 +20,7 @@ from ..isa.descriptors import (
     Rows,
     Vector,
 )
+from ..isa.header import BEHIND_WAITS
 from ..isa.maps import address_bits
 from ..isa.vector import MOST_INSTRUCTIONS, STREAMS
 from ..layouts.stream import FIELDS, HEADER
@@ -223,6 +224,10 @@ class Judge(wiring.Component):
             | (rows.address >= 2 * depth)
             | (inside + rows.groups > depth)
         )
+        if config.training:
+            lane = config.lanes.bit_length() - 1
+            between = rows.address[:lane].any() | rows.groups[:lane].any()
+            wrong[Rows.__name__] |= rows.grouped & between
         return wrong
 
     def _walks_wrong(self) -> dict[str, Value]:
@@ -244,11 +249,13 @@ class Judge(wiring.Component):
         }
 
     def _turned_wrong(self, rows):
-        """Rows are to be transposed and cannot, or more of their pixels are missing than of one
-        group, or of rows that are not transposed."""
-        if not self.config.training:
-            return rows.transposed | (rows.missing != 0)
-        return rows.missing >= Mux(rows.transposed, self.config.group, 1)
+        """Rows are to be transposed or grouped and cannot, or both; or more of their pixels are
+        missing than of one group or window, or of rows that are neither."""
+        config = self.config
+        if not config.training:
+            return rows.transposed | rows.grouped | (rows.missing != 0)
+        most = Mux(rows.transposed, config.group, Mux(rows.grouped, config.lanes, 1))
+        return (rows.missing >= most) | (rows.transposed & rows.grouped)
 
     def _dense_wrong(self):
         """A DENSE's words are not all in tensor memory, or its slots not whole groups of a page."""
@@ -378,4 +385,10 @@ class Judge(wiring.Component):
             | (run.row_blocks == 0)
             | (run.schedule_count == 0)
             | (~run.finish & (run.row_blocks != 1))
+            | self._holds()
         )
+
+    def _holds(self):
+        """A RUN whose elements hold indices, or take some, and cannot."""
+        holds = self.header[BEHIND_WAITS : BEHIND_WAITS + 2].any()
+        return Const(0) if self.config.training else holds

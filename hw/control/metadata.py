@@ -122,6 +122,7 @@ class MetadataReader(wiring.Component):
             token.record.end.eq(last_record & last_tile),
             token.record.mode.eq(run.mode),
             token.record.slot_base.eq(run.slot_base),
+            *([token.record.hold.eq(run.hold)] if config.training else []),
             token.record.schedule_page.eq(run.schedule_base[self._page(Target.SCHEDULE)]),
             # A stride may run out of the page; the RUN stays in the one that it holds.
             token.base.eq(Cat(tile_base[:page], run.activation_base[page])),

@@ -380,12 +380,14 @@ class Sequencer(wiring.Component):
                 m.next = "HEADER"
 
     def _run_of(self, asked):
-        """A RUN's header as layouts.RUN, which has as many bits of a page as there are."""
+        """A RUN's header as layouts.RUN, which has as many bits of a page as there are; what it
+        holds is to be added."""
         layout = RUN(self.config)
         page = asked.settings_page[: page_bits(self.config)]
         side = (asked.addend, asked.mask) if self.config.tensor_words else ()
-        where = (getattr(asked, name) for name in layout.members if name != "mode")
-        return layout(Cat(asked.finish, asked.relu, asked.output, page, *side, *where))
+        where = (getattr(asked, name) for name in layout.members if name not in ("mode", "hold"))
+        fields = Cat(asked.finish, asked.relu, asked.output, page, *side, *where)
+        return layout(Cat(fields, Const(0, layout.size - len(fields))))
 
     def _settings_page(self, entry):
         """The page of an entry that exists: its number divided by T, rounded down."""

@@ -23,7 +23,7 @@ from ..isa.descriptors import (
     Vector,
 )
 from ..isa.engines import PLACES, WAITS_BITS, Engine
-from ..isa.header import GUARD_AT, WAITS_AT
+from ..isa.header import BEHIND_WAITS, WAITS_AT
 from ..layouts.array import RUN
 from ..layouts.engines import COPY, PRUNE, STATES, VECTOR_WORK
 from ..layouts.output import OUTPUT, PLACE, SIDE, WINDOWS
@@ -231,7 +231,7 @@ class TensorCommands(wiring.Component):
                 words.count.eq(vector[f"words_{number}"]),
             ]
         if self.config.prunes:
-            m.d.comb += queue.payload.guarded.eq(self.header[GUARD_AT])
+            m.d.comb += queue.payload.guarded.eq(self.header[BEHIND_WAITS])
             with m.If(self.header[:8] == Opcode.PRUNE):
                 self._prune(m, queue.payload)
         return queue
@@ -240,10 +240,12 @@ class TensorCommands(wiring.Component):
         """The fields of a PRUNE."""
         prune, wanted = view(Prune, self.header), work.fields.prune
         split = {"words": ("source", "words"), "region": ("address", "room")}
+        others = {*split, "held"}
         m.d.comb += [
             work.prunes.eq(1),
             work.guarded.eq(0),
-            *(wanted[n].eq(prune[n]) for n in PRUNE(self.config).members if n not in split),
+            wanted.held.eq(self.header[BEHIND_WAITS]),
+            *(wanted[n].eq(prune[n]) for n in PRUNE(self.config).members if n not in others),
         ]
         for name, (first, count) in split.items():
             m.d.comb += [
@@ -319,6 +321,7 @@ class TensorCommands(wiring.Component):
         m.d.comb += [
             dispatcher.runs.valid.eq(self.runs.valid & free),
             dispatcher.runs.payload.eq(self.runs.payload),
+            *(self._hold(dispatcher.runs.payload.hold) if config.training else ()),
             dispatcher.stores.eq(run.store),
             self.runs.ready.eq(dispatcher.runs.ready & free),
             outputs.i.valid.eq(taken & run.finish),
@@ -343,6 +346,15 @@ class TensorCommands(wiring.Component):
             + (begins & (mode.addend | mode.mask))
             - (self.side.valid & self.side.ready)
         )
+
+    def _hold(self, hold) -> list:
+        """What a RUN does with the indices that elements hold."""
+        return [
+            hold.held.eq(self.header[BEHIND_WAITS]),
+            hold.takes.eq(self.header[BEHIND_WAITS + 1]),
+            hold.base.eq(self.sides.held),
+            hold.step.eq(self.sides.held_step),
+        ]
 
     def _sides(self, m: Module, run) -> Signal:
         """What the RUN reads beside, as layouts.SIDE, a cycle later."""

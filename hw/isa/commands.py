@@ -16,7 +16,7 @@ from typing import Self
 from ..config import BIAS_BITS, Config
 from .codes import Opcode, Refused, Status
 from .descriptors import Copy, Dense, Fill, Image, Prune, Rows, Vector
-from .header import CommandHeader, Header, bits, check, waiting
+from .header import CommandHeader, Header, behind_waits, bits, check, waiting
 
 ALL_COLUMNS = 0xFFFF
 """A `ColumnSettings`'s column that means every column."""
@@ -87,6 +87,13 @@ class Run(CommandHeader):
     """Where in a row column 0 lies, in bytes: a multiple of `Config.store_bytes`."""
     waits: int = waiting()
     """See `engines`; of a device with tensor memory."""
+    held: int = behind_waits(0)
+    """Each element picks its activations by the index that it holds, not by those of the slots: so
+    each row of the array has places of its own. Only of a device with `training`, as `takes`."""
+    takes: int = behind_waits(1)
+    """Of its first R slots, slot r brings the indices that the elements of row r hold once the RUN
+    has ended; they lie where `Side.held` says. Slots that are not there bring none. Unless it is
+    `held` too, its weights count as zeros."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +147,10 @@ class Side(CommandHeader):
     """The mask has the RUN's own `words`, `pitch` and `groups`."""
     output_plane: int = bits(16, default=0)
     """Words from one limb's plane of RAW outputs to the next one's: at least the RUN's `words`."""
+    held: int = bits(16, default=0)
+    """Of a RUN that `takes` indices: those of row r are in slot ``held + r * held_step`` of the
+    page of weights that the RUN reads, modulo its size."""
+    held_step: int = bits(5, default=0)
 
 
 Command = (

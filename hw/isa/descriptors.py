@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .codes import Flag, Opcode
-from .header import CommandHeader, bits, guard, waiting
+from .header import CommandHeader, behind_waits, bits, waiting
 
 COPY_BYTES = 24
 """Width in bits of the number of bytes of a COPY's row; less than so many bytes of external memory
@@ -102,7 +102,12 @@ class Rows(CommandHeader):
 
     If `transposed`, row r holds element ``r % M`` of the r // M-th of these groups, of so many
     pixels that follow each other as `groups` words have elements: M each, but for the last
-    `missing`, which are zeros. Only of a device with `training`.
+    `missing`, which are zeros.
+
+    If `grouped`, row r holds the r-th of these groups, of as many pixels as `groups` words: one
+    after another, but for the last `missing`, which are zeros; rows from `rows` on are zeros.
+    `address` and `groups` are multiples of the number of lanes then. Only of a device with
+    `training`, both.
     """
 
     opcode = Opcode.ROWS
@@ -129,7 +134,8 @@ class Rows(CommandHeader):
     offset_lanes: int = bits(4, default=0)
     transposed: int = bits(1, default=0)
     missing: int = bits(4, default=0)
-    """Less than M, and 0 if the rows are not transposed."""
+    """Less than M, or, if the rows are grouped, than there are lanes; 0 if they are neither."""
+    grouped: int = bits(1, default=0)
     waits: int = waiting()
 
 
@@ -156,7 +162,7 @@ class Vector(CommandHeader):
     base_3: int = bits(16, default=0)
     words_3: int = bits(16, default=0)
     waits: int = waiting()
-    guarded: int = guard()
+    guarded: int = behind_waits()
     """It does nothing if a flag of `GUARDS` is set when it begins: what it would change stays, so
     that a training step in which something overflowed counts for nothing. Only a device that
     prunes (`Config.prunes`) looks at it."""
@@ -244,6 +250,13 @@ class Prune(CommandHeader):
     not are not written. Backward weights begin at word ``address + backward``. Words outside are
     not written, and nothing is after the words of the tensor have ended: both raise `Flag.FAULT`.
 
+    If it is `held` the tensor has those weights alone that are kept already: of groups `block * R`
+    to ``block * R + R - 1`` the first ones in R rows that follow each other, then the second ones
+    in R more, and so on to the `kept`-th, then those of the next block; their places are the
+    indices that lie where the forward ones are written. They keep these forward, and backward come
+    before all others, whose place is then filled with zeros. Indices that would lie outside the
+    region are those of its first word, and raise `Flag.FAULT`.
+
     Only of a device that prunes (`Config.prunes`); it is the vector unit's turn (`Engine.VECTOR`).
     """
 
@@ -265,3 +278,4 @@ class Prune(CommandHeader):
     backward_indices: int = bits(16, default=0)
     backward_pitch: int = bits(16, default=0)
     waits: int = waiting()
+    held: int = behind_waits()

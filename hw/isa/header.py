@@ -17,8 +17,8 @@ CHECKED_BYTES = HEADER_BYTES - 2
 WAITS_AT = 8 * CHECKED_BYTES - 32
 """First bit of the field `waits`, which lies at the end of a header."""
 
-GUARD_AT = WAITS_AT + WAITS_BITS
-"""Bit of the field `guarded`, behind it."""
+BEHIND_WAITS = WAITS_AT + WAITS_BITS
+"""The first of the two bits behind it."""
 
 
 def bits(width: int, signed: bool = False, **options):
@@ -29,8 +29,8 @@ def waiting():
     return field(default=0, metadata={"bits": WAITS_BITS, "signed": False, "at": WAITS_AT})
 
 
-def guard():
-    return field(default=0, metadata={"bits": 1, "signed": False, "at": GUARD_AT})
+def behind_waits(number: int = 0):
+    return field(default=0, metadata={"bits": 1, "signed": False, "at": BEHIND_WAITS + number})
 
 
 class Header:
@@ -40,10 +40,16 @@ class Header:
     @cache
     def layout(cls) -> dict[str, tuple[int, bool]]:
         """Width in bits of each field, and whether it is signed (two's complement), in order; but
-        for `waits` and `guarded`, which do not follow the others."""
+        for `waits` and the bits behind it, which do not follow the others."""
         return {
             name: (bits, signed) for name, (bits, signed, at) in cls._places().items() if not at
         }
+
+    @classmethod
+    def behind(cls) -> dict[str, int]:
+        """The fields of a bit behind `waits`, and which bit that is."""
+        places = {name: place for name, (_, _, place) in cls._places().items()}
+        return {name: place for name, place in places.items() if place > WAITS_AT}
 
     @classmethod
     @cache

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import Out
 from ..config import Config
 from ..formats import Format
 from ..isa.codes import Target
+from ..isa.commands import Side
 from ..isa.maps import chunks
 
 
@@ -28,15 +29,23 @@ def group_signature(config: Config) -> wiring.Signature:
 def weight_signature(config: Config) -> wiring.Signature:
     """North to south: a kept weight, its place in the group, and the end of the dot product.
 
-    A bubble is a weight of zero: it adds nothing.
+    A bubble is a weight of zero: it adds nothing. For training also whether the index that an
+    element holds counts, not this one (`held`); whether this one is for the first element that has
+    not taken any (`offered`); and whether, after this slot, all hold what they have taken (`swap`).
     """
+    training = dict.fromkeys(HOLDING, Out(1)) if config.training else {}
     return wiring.Signature(
         {
             "weight": Out(operand(config.format)),
             "index": Out(config.index_bits),
             "last": Out(1),
+            **training,
         }
     )
+
+
+HOLDING = "held", "offered", "swap"
+"""What goes with a weight about the indices that elements hold."""
 
 
 def write_signature(config: Config) -> wiring.Signature:
@@ -83,6 +92,15 @@ def MODE(config: Config) -> data.StructLayout:
     return data.StructLayout(fields)
 
 
+def HOLD(config: Config) -> data.StructLayout:
+    """What a RUN does with the indices that elements hold: whether they are `held`, and whether it
+    `takes` others, from slot `base` of its page on, each a `step` further."""
+    step = Side.layout()["held_step"][0]
+    return data.StructLayout(
+        {"held": 1, "takes": 1, "base": range(config.weight_slots), "step": step}
+    )
+
+
 def RUN(config: Config) -> data.StructLayout:
     """A RUN command, checked, on its way to the issuer."""
     return data.StructLayout(
@@ -94,6 +112,7 @@ def RUN(config: Config) -> data.StructLayout:
             "slot_base": 16,
             "schedule_base": 16,
             "schedule_count": 16,
+            **({"hold": HOLD(config)} if config.training else {}),
         }
     )
 
@@ -113,6 +132,7 @@ def RECORD(config: Config) -> data.StructLayout:
             "mode": MODE(config),
             "slot_base": 16,
             "schedule_page": 1,
+            **({"hold": HOLD(config)} if config.training else {}),
         }
     )
 

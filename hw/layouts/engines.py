@@ -50,6 +50,7 @@ def PRUNE(config: Config) -> data.StructLayout:
             "outputs": 12,
             "kept": range(config.group + 1),
             "across": 1,
+            "held": 1,
             "region": WORDS(config),
             "forward_indices": 16,
             "forward_pitch": 16,

@@ -98,8 +98,16 @@ def DENSE(config: Config) -> data.StructLayout:
 def TURNED(config: Config) -> data.StructLayout:
     """How a chunk of `lanes` groups of activations is written: if `transposed`, element i of the
     groups goes to row i of the M rows that the chunk's number names, and there into `part`, a part
-    of as many elements as there are lanes."""
-    return data.StructLayout({"transposed": 1, "part": range(config.group // config.lanes)})
+    of as many elements as there are lanes. If `grouped`, they lie in as many words that follow each
+    other as there are lanes: row i's group in the one whose number is i and `turn`, added."""
+    return data.StructLayout(
+        {
+            "transposed": 1,
+            "part": range(config.group // config.lanes),
+            "grouped": 1,
+            "turn": range(config.lanes),
+        }
+    )
 
 
 def SKEWED(config: Config) -> data.StructLayout:
@@ -142,6 +150,20 @@ def PIXEL(config: Config) -> data.StructLayout:
             "x": signed(13),
             "y": signed(13),
             "there": 1,
+        }
+    )
+
+
+def TAP(config: Config) -> data.StructLayout:
+    """A group of a tap: a step from where a pixel lies, in the memory and in the image. For
+    training those of rows that are not `there` are zeros."""
+    return data.StructLayout(
+        {
+            "word": 16,
+            "lane": range(config.lanes),
+            "dx": 8,
+            "dy": 8,
+            **({"there": 1} if config.training else {}),
         }
     )
 

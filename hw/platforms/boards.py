@@ -97,9 +97,9 @@ _ICE40_2X2 = _int8(
 )
 # Tensor memory for eight images of the network of convolutions that ships. The others on this chip
 # have none: INT8 4 x 4 has a clock that its units miss, 12 x 12 takes all multipliers.
-_FP16_8X8_PROGRAMS = Config(
-    *("fp16_8x8_programs", 8, 8, FP16),
-    columns_per_epilogue=8,
+_FP16_8X4_PROGRAMS = Config(
+    *("fp16_8x4_programs", 8, 4, FP16),
+    columns_per_epilogue=4,
     activation_groups=256,
     settings_pages=16,
     tensor_words=8192,
@@ -113,7 +113,7 @@ _ECP5_85 = (
     Build(_INT8_4X4, 100),
     Build(_fp16(8, 8, columns_per_epilogue=8), 80, *_LARGE),
     # Who shares a port of tensor memory is passed within a cycle, from end to end.
-    Build(_FP16_8X8_PROGRAMS, 25, *_LARGE),
+    Build(_FP16_8X4_PROGRAMS, 25, *_LARGE),
 )
 _INT8_12X12 = Build(_int8(12, 12, columns_per_epilogue=4), 100, *_LARGE)
 

@@ -14,6 +14,8 @@ from ..isa.maps import INDEX_BITS
 from ..layouts.engines import PRUNE
 from ..layouts.tensor import at_work
 from ..lib.connect import connect_checked
+from ..tensor.share import PortShare
+from .kept_reader import KeptReader
 from .places import SPOT, Places
 from .reader import SquareReader
 from .slots import SLOT, Slots
@@ -90,6 +92,8 @@ class Pruner(wiring.Component):
         self.asked = Signal(PRUNE(config), reset_less=True)
         self.begin, self.held = Signal(), Signal()
         """The PRUNE that is `asked` for begins; what is to be written waits for `grant`."""
+        self.free = Signal()
+        """There is room for a square."""
         self.ended, self.beyond = Signal(2), Signal()
         """Of each way, a square's last slot has been written; one is dropped."""
         super().__init__(
@@ -103,31 +107,32 @@ class Pruner(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, asked = self.config, self.asked
-        m.submodules.reader = reader = SquareReader(config)
+        m.submodules.squares = squares = SquareReader(config)
+        m.submodules.kept = kept = KeptReader(config)
+        m.submodules.share = share = PortShare(config)
         m.submodules.forward = forward = Way(config, by_rows=False)
         m.submodules.backward = backward = Way(config, by_rows=True)
-        connect_checked(m, reader.port, wiring.flipped(self.port))
+        connect_checked(m, share.port, wiring.flipped(self.port))
+        reader = self._reader(m, squares, kept, share)
         active, used = Signal(), Cat(1, asked.across)
         under_way = Signal(2)
         for n, way in enumerate((forward, backward)):
-            squares, begins = Signal(range(MOST + 1), name=f"squares_{n}"), reader.begun & used[n]
-            m.d.sync += squares.eq(squares + begins - self.ended[n])
+            held, begins = Signal(range(MOST + 1), name=f"squares_{n}"), reader["begun"] & used[n]
+            m.d.sync += held.eq(held + begins - self.ended[n])
             m.d.comb += [
-                under_way[n].eq(squares != 0),
+                under_way[n].eq(held != 0),
                 way.n.eq(asked.kept),
                 way.begun.eq(begins),
-                way.i.valid.eq(reader.o.valid & used[n]),
-                way.i.piece.eq(reader.o.piece),
+                way.i.valid.eq(reader["valid"] & used[n]),
+                way.i.piece.eq(reader["piece"]),
             ]
         self._write(m, forward, backward)
         m.d.comb += [
-            reader.begin.eq(self.begin),
-            reader.prune.eq(asked),
-            reader.free.eq(forward.free & (backward.free | ~asked.across)),
-            self.fault.eq(reader.outside | self.beyond),
+            self.free.eq(forward.free & (backward.free | ~asked.across)),
+            self.fault.eq(reader["outside"] | self.beyond),
             self.waits.eq((self.port.valid & ~self.port.ready) | self.held),
             self.prunes.ready.eq(~active),
-            self.finished.eq(active & ~self.begin & reader.done & ~under_way.any()),
+            self.finished.eq(active & ~self.begin & reader["done"] & ~under_way.any()),
         ]
         m.d.sync += self.begin.eq(self.prunes.valid & ~active)
         with m.If(self.prunes.valid & ~active):
@@ -135,6 +140,27 @@ class Pruner(wiring.Component):
         with m.Elif(self.finished):
             m.d.sync += active.eq(0)
         return m
+
+    def _reader(self, m: Module, squares: SquareReader, kept: KeptReader, share: PortShare) -> dict:
+        """What one of the readers gives: of whole tensors, or of weights that are kept."""
+        for reader, mine, port in (
+            (squares, ~self.asked.held, share.readers[0]),
+            (kept, self.asked.held, share.readers[1]),
+        ):
+            connect_checked(m, reader.port, port)
+            m.d.comb += [
+                reader.begin.eq(self.begin & mine),
+                reader.prune.eq(self.asked),
+                reader.free.eq(self.free),
+            ]
+        given = {
+            name: Mux(self.asked.held, getattr(kept, name), getattr(squares, name))
+            for name in ("begun", "done", "outside")
+        }
+        piece = Signal.like(squares.o.piece)
+        m.d.comb += piece.eq(Mux(self.asked.held, kept.o.piece, squares.o.piece))
+        valid = Mux(self.asked.held, kept.o.valid, squares.o.valid)
+        return given | {"valid": valid, "piece": piece}
 
     def _write(self, m: Module, forward: Way, backward: Way):
         """Slots to their places, by turns: the values of one, and then its indices."""

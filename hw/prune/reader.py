@@ -98,10 +98,13 @@ class SquareReader(wiring.Component):
         lane, part = Signal(range(config.lanes)), Signal(range(parts))
         window = Signal(range(config.group // config.lanes))
         last_lane, last_part = lane == config.lanes - 1, part == parts - 1
+        last_window = window == config.group // config.lanes - 1
         m.d.comb += [
             self.o.valid.eq(reader.o.valid),
-            piece.row.eq(Cat(lane, window)),
+            *(row.eq(Cat(lane, window)) for row in piece.rows),
             piece.part.eq(part),
+            piece.kept.eq(1),
+            piece.whole.eq(last_lane & last_part & last_window),
             piece.data.eq(reader.o.payload.data.word_select(lane, 8 * config.group_bytes)),
             reader.o.ready.eq(last_lane),
         ]

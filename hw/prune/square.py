@@ -12,11 +12,22 @@ AHEAD = 2
 ELEMENT_BITS = 32
 
 
+ELEMENT = data.StructLayout({"value": BINARY32, "kept": 1})
+"""A weight, and whether it has its place already: then it comes before all that have none."""
+
+
 def PIECE(config: Config) -> data.StructLayout:
-    """A group of a row of a square: `part` says which of the row's."""
+    """A group of weights, for `part` of the columns: each in a row of its own; and whether with it
+    the square is `whole`."""
     parts = ELEMENT_BITS // config.format.bits
     return data.StructLayout(
-        {"row": range(config.group), "part": range(parts), "data": 8 * config.group_bytes}
+        {
+            "rows": data.ArrayLayout(range(config.group), config.group // parts),
+            "part": range(parts),
+            "data": 8 * config.group_bytes,
+            "kept": 1,
+            "whole": 1,
+        }
     )
 
 
@@ -24,15 +35,15 @@ class Square(wiring.Component):
     """Hold two squares, and let their elements leave column by column, or row by row.
 
     Latency: 2 cycles from a square's last group to its first element. Throughput: a group and an
-    element a cycle. Stall rule: takes all groups of a square that was `begun` without delay, and
-    those in order, the last one of the last row last.
+    element a cycle. Stall rule: takes all groups of a square that was `begun` without delay. Of
+    those that go to one place the last one counts.
 
     Members
     -------
     begun : In(1), groups of one more square will come; only if `free`
     free : Out(1)
     i : In({valid, piece}), never refused
-    o : Out stream of BINARY32
+    o : Out stream of ELEMENT
     """
 
     def __init__(self, config: Config, by_rows: bool):
@@ -42,7 +53,7 @@ class Square(wiring.Component):
                 "begun": In(1),
                 "free": Out(1, init=1),
                 "i": In(wiring.Signature({"valid": Out(1), "piece": Out(PIECE(config))})),
-                "o": Out(stream.Signature(BINARY32)),
+                "o": Out(stream.Signature(ELEMENT)),
             }
         )
 
@@ -57,7 +68,7 @@ class Square(wiring.Component):
         """Which of the two is written, and read."""
         line, place = Signal(range(size)), Signal(range(size))
         row, column = (line, place) if self.by_rows else (place, line)
-        written = self.i.valid & (piece.row == size - 1) & (piece.part == parts - 1)
+        written = self.i.valid & piece.whole
         goes = (full != 0) & (~self.o.valid | self.o.ready)
         last = place == size - 1
         leaves = goes & last & (line == size - 1)
@@ -70,17 +81,18 @@ class Square(wiring.Component):
         ]
         found = []
         for n in range(each):
-            bank = memory.Memory(shape=ELEMENT_BITS, depth=AHEAD * size * parts, init=[])
+            bank = memory.Memory(shape=ELEMENT, depth=AHEAD * size * parts, init=[])
             m.submodules[f"bank_{n}"] = bank
             write, read = bank.write_port(), bank.read_port(domain="comb")
             m.d.comb += [
                 write.en.eq(self.i.valid),
-                write.addr.eq(Cat(piece.part, piece.row, into)),
-                write.data.eq(piece.data.word_select(n, ELEMENT_BITS)),
+                write.addr.eq(Cat(piece.part, piece.rows[n], into)),
+                write.data.value.eq(piece.data.word_select(n, ELEMENT_BITS)),
+                write.data.kept.eq(piece.kept),
                 read.addr.eq(Cat(column[each.bit_length() - 1 :], row, out)),
             ]
             found.append(read.data)
-        element = Signal(BINARY32)
+        element = Signal(ELEMENT)
         with m.Switch(column[: each.bit_length() - 1]):
             for n, data_out in enumerate(found):
                 with m.Case(n):

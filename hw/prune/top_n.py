@@ -8,6 +8,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arith.narrow import BINARY32
+from .square import ELEMENT
 
 
 def KEPT(size: int) -> data.StructLayout:
@@ -19,7 +20,8 @@ class TopN(wiring.Component):
     """Keep the N of M elements (`size`) that are largest in magnitude; of equals the lower index.
 
     Magnitudes are compared as the integers of 31 bits that a binary32 has below its sign, so a NaN
-    is the largest. A line's first element is the M-th after that of the line before.
+    is the largest; those that are `kept` already come before all others. A line's first element is
+    the M-th after that of the line before.
 
     Latency: 2 cycles from a line's last element to the first that is kept. Throughput: an element a
     cycle, also from line to line. Stall rule: takes a line's last element only when all of the line
@@ -30,7 +32,7 @@ class TopN(wiring.Component):
     Members
     -------
     n : In(range(1, M + 1)), the same from a line's first element until its last has left
-    i : In stream of BINARY32
+    i : In stream of ELEMENT
     o : Out stream of KEPT
     """
 
@@ -39,7 +41,7 @@ class TopN(wiring.Component):
         super().__init__(
             {
                 "n": In(range(size + 1)),
-                "i": In(stream.Signature(BINARY32)),
+                "i": In(stream.Signature(ELEMENT)),
                 "o": Out(stream.Signature(KEPT(size))),
             }
         )
@@ -47,7 +49,7 @@ class TopN(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         size, new = self.size, self.i.payload
-        line = Signal(data.ArrayLayout(BINARY32, size), reset_less=True)
+        line = Signal(data.ArrayLayout(ELEMENT, size), reset_less=True)
         ranks = Signal(data.ArrayLayout(range(size), size))
         """Of each element, how many that have come before are larger."""
         place, ended = Signal(range(size)), Signal()
@@ -55,7 +57,7 @@ class TopN(wiring.Component):
         held, mask = Signal.like(line), Signal(size)
         """The line whose kept elements leave, and which of these have not."""
         last, taken = place == size - 1, self.i.valid & self.i.ready
-        below = [(_magnitude(new) > _magnitude(line[n])) & (place > n) for n in range(size)]
+        below = [(_order(new) > _order(line[n])) & (place > n) for n in range(size)]
         rank = sum(((place > n) & ~below[n] for n in range(size)), start=0)
         leaves, final = self.o.valid & self.o.ready, (mask & (mask - 1)) == 0
         free = (mask == 0) | (leaves & final)
@@ -81,12 +83,13 @@ class TopN(wiring.Component):
                 m.d.comb += index.eq(n)
         m.d.comb += [
             self.o.valid.eq(mask != 0),
-            self.o.payload.value.eq(Array(held[n] for n in range(size))[index]),
+            self.o.payload.value.eq(Array(held[n].value for n in range(size))[index]),
             self.o.payload.index.eq(index),
             self.o.payload.last.eq(final),
         ]
         return m
 
 
-def _magnitude(value):
-    return value.as_value()[:31]
+def _order(element):
+    """Larger for what is kept rather."""
+    return Cat(element.value.as_value()[:31], element.kept)

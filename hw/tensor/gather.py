@@ -139,7 +139,6 @@ class Gatherer(wiring.Component):
             self.finished.eq(self.write.valid & here.end),
         ]
         if config.training:
-            m.d.comb += [
-                self.turned.part.eq(here.turned.part),
-                self.turned.transposed.eq(self.write.valid & here.turned.transposed),
-            ]
+            m.d.comb += self.turned.eq(here.turned)
+            for name in ("transposed", "grouped"):
+                m.d.comb += self.turned[name].eq(self.write.valid & here.turned[name])

@@ -3,7 +3,8 @@
     ROWS ─► RowWalk ─► a window's pixels ─► each tap's groups ─► Gatherer ─► banks
 
 Rows are made as a convolution needs them, tap after tap; a matrix is one of single pixels. Rows
-that are transposed are read the same way, the elements of M rows at a time, of `lanes` pixels.
+that are transposed are read the same way, the elements of M rows at a time, of `lanes` pixels; and
+rows that are grouped along diagonals (`grouped`).
 """
 
 from amaranth import Cat, Module, Mux, Signal, Value
@@ -14,9 +15,10 @@ from ..config import Config
 from ..isa.descriptors import Rows
 from ..layouts.array import write_signature
 from ..layouts.stream import FIELDS
-from ..layouts.tensor import PIXEL, READ_PORT, TURNED, WALK
+from ..layouts.tensor import PIXEL, READ_PORT, TAP, TURNED, WALK
 from ..lib.connect import connect_checked
 from ..lib.pipeline import register, times
+from .diagonals import Diagonals
 from .gather import Gatherer
 from .walk import RowWalk, moved
 
@@ -27,7 +29,8 @@ class RowMover(wiring.Component):
     Latency: `lanes` + 8 cycles from a ROWS to its first group. Throughput: a group of each lane a
     cycle, also from one ROWS to the next, if a row has more groups than there are lanes, and a
     window's groups lie in different lanes of the memory (`Gatherer`); transposed, if R / M is no
-    less than there are lanes, else a pixel a cycle. Stall rule: waits for the memory alone.
+    less than there are lanes, else a pixel a cycle; grouped as `Diagonals` says. Stall rule: waits
+    for the memory alone.
 
     Members
     -------
@@ -42,22 +45,21 @@ class RowMover(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         self.walk, self.gatherer = RowWalk(config), Gatherer(config)
+        self.diagonals = Diagonals(config) if config.training else None
         self.step = data.StructLayout(
             {
                 "pixels": data.ArrayLayout(PIXEL(config), config.lanes),
-                "word": 16,
-                "lane": range(config.lanes),
-                "dx": 8,
-                "dy": 8,
+                "taps": data.ArrayLayout(TAP(config), config.lanes if config.training else 1),
                 "source": range(config.tensor_words),
                 "words": 16,
                 "address": 16,
                 "chunk": 8,
                 "end": 1,
-                **({"there": 1, "turned": TURNED(config)} if config.training else {}),
+                **({"turned": TURNED(config)} if config.training else {}),
             }
         )
-        """A tap's group, which is a step from where each pixel lies."""
+        """A group for each lane of a window: of each pixel the same tap's, but of rows that are
+        grouped."""
         super().__init__(
             {
                 "rows": In(stream.Signature(WALK(config))),
@@ -81,7 +83,8 @@ class RowMover(wiring.Component):
         # Steps go through three registers, all at once.
         go, active = Signal(), Signal()
         step = self._taps(m, go, active)
-        there = [active]
+        # Of rows that are grouped the taps are gone through once before.
+        there = [active & ~self.diagonals.learning if self.diagonals else active]
         for name in ("summed", "placed"):
             valid = Signal(name=name)
             with m.If(go):
@@ -96,7 +99,7 @@ class RowMover(wiring.Component):
             gatherer.i.valid.eq(there[-1]),
             gatherer.i.payload.eq(placed),
             self.fault.eq(there[-1] & gatherer.i.ready & outside),
-            walk.busy.eq(Cat(there).any() | gatherer.busy),
+            walk.busy.eq(active | Cat(there[1:]).any() | gatherer.busy),
             self.finished.eq(gatherer.finished | walk.changed),
         ]
         return m
@@ -108,14 +111,15 @@ class RowMover(wiring.Component):
         window, group, left = Signal(range(config.rows // config.lanes)), Signal(14), Signal(16)
         tap_x, tap_y = Signal(4), Signal(4)
         word, lane = Signal(16), Signal(range(config.lanes))
-        last, step = Signal(), Signal(self.step)
+        last, step, tap = Signal(), Signal(self.step), Signal(TAP(config))
         m.d.comb += [
             last.eq(left == 1),
             step.pixels.eq(pixels),
-            step.word.eq(word + group),
-            step.lane.eq(lane),
-            step.dx.eq(tap_x * image.dilation_x),
-            step.dy.eq(tap_y * image.dilation_y),
+            *(each.eq(tap) for each in step.taps),
+            tap.word.eq(word + group),
+            tap.lane.eq(lane),
+            tap.dx.eq(tap_x * image.dilation_x),
+            tap.dy.eq(tap_y * image.dilation_y),
             step.source.eq(rows.source),
             step.words.eq(rows.words),
             step.address.eq(rows.address + (rows.groups - left)),
@@ -125,7 +129,8 @@ class RowMover(wiring.Component):
         ]
         count = Value.cast(windows.payload.rows.groups)
         if config.training:
-            count = self._turned(m, step, rows, left, last, windows)
+            count = self._turned(m, step, tap, rows, left, last, windows)
+            self._grouped(m, go & active, step, tap, pixels, rows, last, windows)
         ends = register(m, "last", {"group": image.groups - 1, "tap": image.kernel_width - 1})
         last_group, last_tap = group == ends["group"], tap_x == ends["tap"]
         to_line = (image.tap_line_words, image.tap_line_lanes)
@@ -158,7 +163,7 @@ class RowMover(wiring.Component):
             ]
         return step
 
-    def _turned(self, m: Module, step, rows, left, last, windows):
+    def _turned(self, m: Module, step, tap, rows, left, last, windows):
         """What else a step of transposed rows says: a window is a part of a word, of M rows in each
         of its steps. Returns how many steps the window that comes has."""
         config = self.config
@@ -168,7 +173,7 @@ class RowMover(wiring.Component):
         block = Signal(range(blocks))
         m.d.comb += [
             block.eq(blocks - left),
-            step.there.eq(~rows.transposed | (times(block, config.group) < rows.rows)),
+            tap.there.eq(~rows.transposed | (times(block, config.group) < rows.rows)),
             step.turned.transposed.eq(rows.transposed),
             step.turned.part.eq(part),
         ]
@@ -185,20 +190,47 @@ class RowMover(wiring.Component):
                 m.d.sync += [part.eq(0), word.eq(0)]
         return Mux(asked.transposed, blocks, asked.groups)
 
+    def _grouped(self, m: Module, go, step, tap, pixels, rows, last, windows):
+        """The steps of rows that are grouped: a window is as many words as there are lanes."""
+        lanes, first = self.config.lanes, Signal(16)
+        m.submodules.diagonals = diagonals = self.diagonals
+        taken = windows.ready & windows.valid
+        m.d.comb += [
+            diagonals.begin.eq(taken & windows.payload.first & windows.payload.rows.grouped),
+            diagonals.go.eq(go & rows.grouped),
+            diagonals.tap.eq(tap),
+            diagonals.pixels.eq(pixels),
+            diagonals.rows.eq(rows.rows),
+            step.turned.grouped.eq(rows.grouped),
+        ]
+        with m.If(rows.grouped):
+            m.d.comb += [
+                last.eq(diagonals.last & ~diagonals.learning),
+                step.taps.eq(diagonals.taps),
+                step.pixels.eq(diagonals.turned),
+                step.turned.turn.eq(diagonals.turn),
+                step.address.eq(rows.address + first),
+                step.chunk.eq(diagonals.chunk),
+                step.end.eq(last & (first + lanes == rows.groups)),
+            ]
+        with m.If(taken):
+            m.d.sync += first.eq(Mux(windows.payload.first, 0, first + lanes))
+
     def _place(self, m: Module, go, step):
         """Where each pixel's group lies, and whether one of them is outside the ROWS' words."""
         config, image = self.config, self.walk.image
         placed = Signal(self.gatherer.i.payload.shape(), reset_less=True)
         outside = Signal(config.lanes)
         for n, (pixel, group) in enumerate(zip(step.pixels, placed.groups, strict=True)):
-            word, lane = moved(pixel.word, pixel.lane, step.word, step.lane, image.pitch)
+            tap = step.taps[n % len(step.taps)]
+            word, lane = moved(pixel.word, pixel.lane, tap.word, tap.lane, image.pitch)
             at, inside = Signal(16, name=f"at_{n}"), Signal(name=f"inside_{n}")
-            x, y = pixel.x + step.dx, pixel.y + step.dy
+            x, y = pixel.x + tap.dx, pixel.y + tap.dy
             m.d.comb += [
                 at.eq(word),
                 inside.eq(
                     pixel.there
-                    & (step.there if config.training else 1)
+                    & (tap.there if config.training else 1)
                     & (x >= 0)
                     & (x < image.width)
                     & (y >= 0)

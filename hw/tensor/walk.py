@@ -24,8 +24,8 @@ def moved(word, lane, words, lanes, pitch):
 
 
 class RowWalk(wiring.Component):
-    """Take one ROWS after another: R output pixels each, or as many as a transposed one has, a
-    window of `lanes` at a time.
+    """Take one ROWS after another: R output pixels each, or as many as one has that is transposed
+    or grouped, a window of `lanes` at a time.
 
     Latency: `lanes` + 1 cycles from a ROWS to its first window. Throughput: a pixel a cycle; so a
     window is there in time if the one before it keeps `o` for `lanes` cycles. Stall rule: waits for
@@ -101,11 +101,14 @@ class RowWalk(wiring.Component):
             m.d.sync += [active.eq(1), rows.eq(fields.rows), count.eq(0)]
             m.d.sync += [last_pixel.eq(config.rows - 1), there.eq(fields.rows.rows)]
             if config.training:
-                pixels_there = times(fields.rows.groups, config.group)
-                with m.If(fields.rows.transposed):
+                asked, of_words = fields.rows, Signal(range(most + 1))
+                m.d.comb += of_words.eq(
+                    Mux(asked.transposed, times(asked.groups, config.group), asked.groups)
+                )
+                with m.If(asked.transposed | asked.grouped):
                     m.d.sync += [
-                        last_pixel.eq(pixels_there - 1),
-                        there.eq(pixels_there - fields.rows.missing),
+                        last_pixel.eq(of_words - 1),
+                        there.eq(of_words - asked.missing),
                     ]
         return m
 

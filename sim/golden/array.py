@@ -1,8 +1,9 @@
 """The array with its buffers, and what a RUN does with them: tiles are added up, and go to the host
 or to tensor memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,12 @@ class ArrayModel:
         self._flags = 0
         self._counters = dict.fromkeys(COUNTED, 0)
         self._sums = self._zeros()
+        self._forget()
+
+    def _forget(self) -> None:
+        """After a reset each element holds the index 0, and has taken it."""
+        shape = self.config.rows, self.config.columns
+        self._held, self._taken = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
 
     def _zeros(self) -> np.ndarray:
         shape = (self.config.rows, self.config.tile_columns)
@@ -120,6 +127,7 @@ class ArrayModel:
             or (not run.finish and blocks != 1)
             or (run.store and self._misplaced(run))
             or beside_wrong is Status.BAD_FIELD
+            or (run.held or run.takes) > config.training
         ):
             return Status.BAD_FIELD, 0, b""
         if (
@@ -139,13 +147,16 @@ class ArrayModel:
         rows: list[np.ndarray] = []
 
         def multiply() -> None:
+            taking = self._takes(run, beside)
             for block in range(blocks):
                 base = run.activation_base + block * run.activation_stride
-                self._tile(run.activation_base, base, run.slot_base, first, count)
+                self._tile(run, base, taking)
                 if run.finish:
                     sums.append(self._arithmetic.integers(config.format, self._sums))
                     self._sums = self._zeros()
                     self._counters["tiles"] += 1
+            if run.takes:
+                self._held = self._taken.copy()
 
         def finish() -> None:
             operands = side.operands(config, self._memory, run, beside)
@@ -201,9 +212,17 @@ class ArrayModel:
             mine[run.offset : run.offset + len(row)] = row
             held[:, lane] = mine.reshape(run.groups, -1)
 
-    def _tile(self, start: int, base: int, slot_base: int, first: int, count: int) -> None:
-        """Add one tile's products to the sums, round after round of T slots of C weights."""
-        config = self.config
+    def _takes(self, run: Run, side: Side) -> Iterator[tuple[int, int]]:
+        """The rows that take indices of a RUN, and the slots where these lie."""
+        size = self.config.weight_slots
+        for row in range(self.config.rows if run.takes else 0):
+            yield row, run.slot_base // size * size + (side.held + row * side.held_step) % size
+
+    def _tile(self, run: Run, base: int, taking: Iterator[tuple[int, int]]) -> None:
+        """Add one tile's products to the sums, round after round of T slots of C weights; with each
+        slot the next row that is `taking` takes its indices."""
+        config, start, slot_base = self.config, run.activation_base, run.slot_base
+        first, count = run.schedule_base, run.schedule_count
         page_of = start // config.activation_groups * config.activation_groups
         slot_page = slot_base // config.weight_slots * config.weight_slots
         records = self._schedule[first : first + count].astype(np.int64)
@@ -216,17 +235,23 @@ class ArrayModel:
         for at in range(0, len(rounds), AT_ONCE):
             part = slice(at, at + AT_ONCE)
             for context in range(config.interleave):
-                self._multiply(self._activations[rounds[part]], slots[part, context], context)
+                self._multiply(run, self._activations[rounds[part]], slots[part, context], context)
+        for row, place in islice(taking, len(rounds)):
+            self._taken[row] = self._indices[place]
         issued = max(slots.size, config.interleave)
         self._counters["slots"] += issued
         self._counters["cycles"] += issued
 
-    def _multiply(self, held: np.ndarray, slots: np.ndarray, context: int) -> None:
-        """In each round [slots], each row's activation that a column's index names, times that
-        column's weight."""
+    def _multiply(self, run: Run, held: np.ndarray, slots: np.ndarray, context: int) -> None:
+        """In each round [slots], each row's activation that a column's index names, or the one that
+        the element holds, times that column's weight."""
         config = self.config
-        weights, indices = self._values[slots], self._indices[slots]
-        chosen = np.take_along_axis(held, indices[:, None, :].astype(np.int64), axis=2)
+        weights, indices = self._values[slots], self._indices[slots][:, None, :]
+        if run.held:
+            indices = self._held[None]
+        elif run.takes:
+            weights = np.zeros_like(weights)
+        chosen = np.take_along_axis(held, indices.astype(np.int64), axis=2)
         a, b = (
             self._arithmetic.elements(
                 config.format, np.where(numbers.is_finite(config.format, raw), raw, 0)

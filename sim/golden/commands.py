@@ -213,6 +213,7 @@ class CommandModel(ArrayModel):
             or not 0 < rows.rows <= config.rows
             or rows.address >= 2 * depth
             or not 0 < rows.groups <= depth - rows.address % depth
+            or (rows.grouped and (rows.address | rows.groups) % config.lanes)
         ):
             return Status.BAD_ADDRESS
 

@@ -44,6 +44,7 @@ class ModelTransport(CommandModel):
         if value & CONTROL_RESET:
             self._sums = self._zeros()
             self._image, self._side = None, Side()
+            self._forget()
 
     def exchange(
         self, packets: Sequence[bytes], on_response: Callable[[int], None] | None = None

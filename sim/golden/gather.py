@@ -21,10 +21,10 @@ def wrong(config: Config, image: Image) -> bool:
 
 def misplaced(config: Config, image: Image, rows: Rows) -> bool:
     """Whether a ROWS begins where its IMAGE has no pixel, tap or group."""
-    most = config.group - 1 if rows.transposed else 0
+    most = config.group if rows.transposed else config.lanes if rows.grouped else 1
     return (
-        rows.transposed > config.training
-        or rows.missing > most
+        rows.transposed + rows.grouped > config.training
+        or rows.missing >= most
         or rows.column >= image.out_width
         or rows.line >= image.out_height
         or rows.tap_x >= image.kernel_width
@@ -39,6 +39,12 @@ def rows(config: Config, image: Image, rows: Rows, memory: np.ndarray) -> tuple[
     whether one of them would have been read outside the ROWS' words: it is zeros."""
     if rows.transposed:
         return _transposed(config, image, rows, memory)
+    if rows.grouped:
+        there = rows.groups - rows.missing
+        got, outside = _groups(config, image, rows, memory, rows.groups, there, rows.rows)
+        of_rows = np.zeros((rows.groups, config.rows, got.shape[2]), np.uint8)
+        of_rows[:, : rows.rows] = got.transpose(1, 0, 2)
+        return of_rows, outside
     return _groups(config, image, rows, memory, config.rows, rows.rows, rows.groups)
 
 

@@ -7,7 +7,8 @@ from ...hw.isa.codes import Flag
 from ...hw.isa.descriptors import Prune
 from . import numbers
 
-MAGNITUDE = 0x7FFFFFFF
+MAGNITUDE, HELD = 0x7FFFFFFF, 1 << 32
+"""Bits of a weight that are compared; and what says of one that it is kept already."""
 
 
 def refused(config: Config, prune: Prune) -> tuple[bool, bool]:
@@ -26,7 +27,11 @@ def run(config: Config, memory: np.ndarray, prune: Prune) -> set[Flag]:
     flags: set[Flag] = set()
     for row in range(prune.inputs):
         for column in range(prune.outputs):
-            square = _square(config, memory, prune, row, column)
+            if prune.held:
+                square, misses = _kept_square(config, memory, prune, row, column)
+                flags |= misses
+            else:
+                square = _square(config, memory, prune, row, column)
             if square is None:
                 return flags | {Flag.FAULT}
             payloads = prune.forward_indices, prune.forward_pitch
@@ -51,9 +56,40 @@ def _square(config: Config, memory, prune: Prune, row: int, column: int) -> np.n
     return groups.transpose(0, 2, 1, 3).reshape(size, -1).view("<u4")
 
 
+def _kept_square(
+    config: Config, memory, prune: Prune, row: int, column: int
+) -> tuple[np.ndarray | None, set[Flag]]:
+    """The same of weights that are kept, each with the bit `HELD`, and zeros; and flags."""
+    size, lanes, rows = config.group, config.lanes, config.rows
+    parts, across = 32 // config.format.bits, config.columns // config.group
+    block, place = divmod(row, rows)
+    windows = (block * prune.kept + np.arange(prune.kept)) * (rows // lanes) + place // lanes
+    words = windows[:, None] * prune.pitch + column * parts + np.arange(parts)
+    if words.max() >= prune.words:
+        return None, set()
+    groups = memory[prune.source + words].reshape(-1, parts, lanes, config.group_bytes)
+    weights = np.ascontiguousarray(groups[:, :, place % lanes]).reshape(prune.kept, -1).view("<u4")
+    units, flags = config.format.bits // 4, set[Flag]()
+    square = np.zeros((size, size), np.uint64)
+    block, part = divmod(column, across)
+    for n in range(prune.kept):
+        position = (row * prune.kept + n) * across + part
+        window, unit = divmod(position, lanes * units)
+        at = block * prune.forward_pitch + prune.forward_indices + window
+        if at >= prune.room:
+            flags.add(Flag.FAULT)
+            at = 0
+        pairs = memory[prune.address + at][unit * size // 2 :][: size // 2]
+        places = np.stack([pairs & 15, pairs >> 4], axis=1).ravel() % size
+        square[places, np.arange(size)] = weights[n].astype(np.uint64) | np.uint64(HELD)
+    return square, flags
+
+
 def kept(lines: np.ndarray, n: int) -> np.ndarray:
-    """Places of the `n` largest magnitudes of each line [..., M], in order: [..., n]."""
-    order = np.argsort(-(lines & MAGNITUDE).astype(np.int64), axis=-1, kind="stable")
+    """Places of the `n` largest magnitudes of each line [..., M], in order, `HELD` ones first:
+    [..., n]."""
+    size = (lines & MAGNITUDE).astype(np.int64) | (lines.astype(np.int64) & HELD)
+    order = np.argsort(-size, axis=-1, kind="stable")
     return np.sort(order[..., :n], axis=-1)
 
 
@@ -62,7 +98,7 @@ def _write(
 ) -> set[Flag]:
     """Slots of lines [M, M], of a group along the axis and so many times M columns before."""
     places = kept(lines, prune.kept)
-    chosen = np.take_along_axis(lines, places, axis=-1).view(np.float32)
+    chosen = np.take_along_axis(lines, places, axis=-1).astype(np.uint32).view(np.float32)
     with np.errstate(invalid="ignore"):
         raw = numbers.from_float(config.format, chosen.astype(np.float64))
     # A NaN is the one whose fraction is all ones.

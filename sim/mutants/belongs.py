@@ -38,6 +38,7 @@ VECTOR_PROGRAMS = ("tests/sim/test_vector_programs.py",)
 RECIPES = ("tests/sw/test_recipes.py",)
 TRAINER = ("tests/sw/test_trainer.py",)
 GRADIENTS = ("tests/sw/test_gradients.py", "-k", "not stalled")
+KEPT = ("tests/sw/test_kept.py", "-k", "not stalled")
 SIDE = (str(BENCHES), "-k", "[side-")
 BESIDE = ("tests/sw/test_side.py", "-k", "not stalled")
 BUS_PROOFS = ("tests/sim/proofs/test_bursts.py",)
@@ -66,7 +67,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/control/counters.py": [(str(BENCHES), "-k", "[registers-"), TOP, DEVICE],
     "hw/lib/crc.py": [SEQUENCER, LINK],
     "hw/buffers/payload.py": [SEQUENCER, TOP, DEVICE],
-    "hw/array/selector.py": [(str(BENCHES), "-k", "[pe-"), DEVICE],
+    "hw/array/selector.py": [(str(BENCHES), "-k", "[pe- or [selector-"), DEVICE],
     "hw/control/dispatcher.py": [SEQUENCER, PROGRAMS, COPIES],
     "hw/control/tensor_commands.py": [SEQUENCER, WORDS, PROGRAMS, COPIES],
     "hw/control/scoreboard.py": [SEQUENCER, PROGRAMS],
@@ -77,6 +78,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "hw/isa/engines.py": [SEQUENCER, PROGRAMS],
     "hw/tensor/dense.py": [("tests/sim/proofs/test_dense.py", "-k", "test_diagonal"), GRADIENTS],
     "hw/tensor/gather.py": [GRADIENTS],
+    "hw/tensor/diagonals.py": [MOVERS, KEPT],
     "hw/tensor/": [TENSOR, MOVERS, TENSOR_PROOF, WORDS, PROGRAMS],
     "hw/prune/engine.py": [VECTOR_ENGINE],
     "hw/prune/": [PRUNER, ("tests/sim/proofs/test_top_n.py",)],
@@ -189,6 +191,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/host/driver.py": [("tests/sw/test_elements.py",), COMMANDS, ("tests/sw/test_selftest.py",)],
     "sw/errors.py": [CLI],
     "sw/compiler/orders.py": [("tests/sw/test_plan.py",), COMMANDS],
+    "sw/compiler/pages.py": [("tests/sw/test_plan.py",), KEPT],
     "sw/compiler/steps.py": [("tests/sw/test_plan.py",), COMMANDS],
     "sw/compiler/timing.py": [("tests/sw/test_plan.py",), ("tests/sw/test_causes.py",)],
     "sw/nn/network.py": [("tests/sw/test_network_files.py",), RUN, CLI],

@@ -51,13 +51,18 @@ class RowMoverProof(wiring.Component):
         wiring.connect(m, wiring.flipped(self.offered), mover.rows)
         constant(m, rows, image)
         limited = ("column", "line", "tap_x", "tap_y", "group")
-        most_missing = Mux(rows.transposed, config.group - 1, 0) if config.training else 0
+        most_missing, places = 0, rows.address | rows.groups
+        if config.training:
+            of_grouped = Mux(rows.grouped, config.lanes - 1, 0)
+            most_missing = Mux(rows.transposed, config.group - 1, of_grouped)
         m.d.comb += [
             Assume(rows.words != 0),
             Assume(rows.source + rows.words <= config.tensor_words),
             Assume((rows.rows != 0) & (rows.rows <= config.rows)),
             Assume((rows.groups != 0) & (rows.groups < 1 << FEW)),
-            Assume((rows.missing <= most_missing) & (rows.transposed <= config.training)),
+            Assume(rows.missing <= most_missing),
+            Assume(rows.transposed + rows.grouped <= config.training),
+            Assume(~rows.grouped | ((places & (config.lanes - 1)) == 0)),
             *(Assume(image[name] != 0) for name in LIMITS.members),
             *(
                 Assume(rows[name] < image[limit])
@@ -104,13 +109,14 @@ class RowMoverProof(wiring.Component):
 
     def _order(self, m: Module, mover, rows, begins):
         """Window after window, and in each group after group; or, of transposed rows, word after
-        word, in each part after part, and in each of these block of M rows after block. Returns
-        whether a ROWS ends."""
+        word, in each part after part, and in each of these block of M rows after block; or, of
+        grouped ones, word after word, in each chunk of rows after chunk, and in each of these turn
+        after turn. Returns whether a ROWS ends."""
         config, write = self.config, mover.write
         windows = config.rows // config.lanes
         slow, fast, word = Signal(16), Signal(16), Signal(16)
         last_slow, last_fast, last_word = Signal(), Signal(), Signal()
-        chunk, at = slow, fast
+        chunk, at, each = slow, fast, Mux(rows.grouped, config.lanes, 1)
         m.d.comb += [
             last_fast.eq(fast == rows.groups - 1),
             last_slow.eq(slow == windows - 1),
@@ -123,11 +129,21 @@ class RowMoverProof(wiring.Component):
                     last_slow.eq(slow == config.group // config.lanes - 1),
                     last_word.eq(word == rows.groups - 1),
                 ]
-            chunk, at = Mux(rows.transposed, fast, slow), Mux(rows.transposed, word, fast)
+            with m.If(rows.grouped):
+                m.d.comb += [
+                    last_fast.eq(fast == config.lanes - 1),
+                    last_slow.eq(slow == windows - 1),
+                    last_word.eq(word == rows.groups - config.lanes),
+                ]
+            chunk = Mux(rows.transposed, fast, slow)
+            at = Mux(rows.transposed | rows.grouped, word, fast)
             turned = mover.turned
             m.d.comb += [
                 Assert(turned.transposed == (write.valid & rows.transposed)),
                 Assert(~turned.transposed | (turned.part == slow)),
+                Assert(turned.grouped == (write.valid & rows.grouped)),
+                Assert(~turned.grouped | (turned.turn == fast)),
+                Cover(turned.grouped & (write.data != 0)),
                 Cover(turned.transposed & (write.data != 0)),
                 Cover(rows.transposed & mover.finished & (rows.groups == 2)),
             ]
@@ -145,7 +161,7 @@ class RowMoverProof(wiring.Component):
             with m.If(last_fast):
                 m.d.sync += [fast.eq(0), slow.eq(slow + 1)]
                 with m.If(last_slow):
-                    m.d.sync += [slow.eq(0), word.eq(Mux(last_word, 0, word + 1))]
+                    m.d.sync += [slow.eq(0), word.eq(Mux(last_word, 0, word + each))]
         return ends
 
 

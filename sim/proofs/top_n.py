@@ -5,25 +5,27 @@ from amaranth.hdl import Assert, Assume, Cover
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 
+from ...hw.prune.square import ELEMENT
 from ...hw.prune.top_n import TopN
 from .claims import constant, stays
 
 MAGNITUDE = 7
 """Bits of a magnitude that need not be zero: more orders of four elements than there are."""
-SIGN = 1 << 31
+SIGN, KEPT = 1 << 31, 1 << 32
+WIDTH = ELEMENT.size
 
 
 class TopNProof(wiring.Component):
     """The same two lines over and over, which the solver chooses, and N. What leaves is judged by
     the definition: an element is kept if less than N of its line are larger, or as large and before
-    it."""
+    it; those that have their place already count as larger than all others."""
 
     def __init__(self, size: int):
         self.size = size
         super().__init__(
             {
                 "n": In(range(size + 1)),
-                "lines": In(data.ArrayLayout(data.ArrayLayout(32, size), 2)),
+                "lines": In(data.ArrayLayout(data.ArrayLayout(WIDTH, size), 2)),
                 "valid": In(1),
                 "ready": In(1),
             }
@@ -40,12 +42,12 @@ class TopNProof(wiring.Component):
         m.d.comb += [
             Assume((n != 0) & (n <= size)),
             *(
-                Assume((element & ~(SIGN | MAGNITUDE)) == 0)
+                Assume((element & ~(SIGN | KEPT | MAGNITUDE)) == 0)
                 for element in (*self.lines[0], *self.lines[1])
             ),
             top_n.n.eq(n),
             top_n.i.valid.eq(self.valid),
-            top_n.i.payload.as_value().eq(self.lines[line].as_value().word_select(place, 32)),
+            top_n.i.payload.as_value().eq(self.lines[line].as_value().word_select(place, WIDTH)),
             top_n.o.ready.eq(self.ready),
         ]
         stays(m, self.valid, top_n.i.ready, claim=Assume)
@@ -57,13 +59,19 @@ class TopNProof(wiring.Component):
         leaves, left = top_n.o.valid & self.ready, top_n.o.payload
         stays(m, top_n.o.valid, self.ready, left)
         own = self.lines[out]
-        mine = own.as_value().word_select(left.index, 32)
-        larger = sum((own[j] & MAGNITUDE) > (mine & MAGNITUDE) for j in range(size)) + sum(
-            ((own[j] & MAGNITUDE) == (mine & MAGNITUDE)) & (j < left.index) for j in range(size)
-        )
+        mine = own.as_value().word_select(left.index, WIDTH)
+        held, magnitude = mine[-1], mine & MAGNITUDE
+
+        def comes_before(j: int):
+            """An element of the line is rather kept than the one at the way out."""
+            same, size_of = own[j][-1] == held, own[j] & MAGNITUDE
+            as_large = (size_of == magnitude) & (j < left.index)
+            return (own[j][-1] & ~held) | (same & ((size_of > magnitude) | as_large))
+
+        larger = sum(comes_before(j) for j in range(size))
         with m.If(top_n.o.valid):
             m.d.comb += [
-                Assert(left.value.as_value() == mine),
+                Assert(left.value.as_value() == mine[:-1]),
                 Assert(larger < n),
                 Assert((kept == 0) | (left.index > before)),
                 Assert(left.last == (kept == n - 1)),

@@ -186,6 +186,12 @@ def rows(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> b
         fields["offset_lanes"] = int(rng.integers(config.lanes))
     if config.training and rng.random() < 0.4:
         fields |= {"transposed": 1, "missing": int(rng.integers(config.group))}
+    elif config.training and rng.random() < 0.5:
+        lanes = config.lanes
+        groups = lanes * int(rng.integers(1, min(9, depth // lanes)))
+        place = lanes * int(rng.integers((depth - groups) // lanes + 1))
+        fields |= {"grouped": 1, "missing": int(rng.integers(lanes)), "groups": groups}
+        fields["address"] = int(rng.integers(2)) * depth + place
     if wrong:
         fields |= one_of(
             rng,
@@ -206,8 +212,11 @@ def rows(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> b
                 {"group": 9},
                 {"start_lanes": config.lanes} if config.lanes < 16 else {"rows": 0},
                 {"offset_lanes": config.lanes} if config.lanes < 16 else {"rows": 0},
-                {"transposed": 0, "missing": 1},
-                {"transposed": 1, "missing": config.group if config.training else 0},
+                {"transposed": 0, "grouped": 0, "missing": 1},
+                {"transposed": 1, "missing": config.group if config.training else 0, "grouped": 0},
+                {"grouped": 1, "missing": config.lanes if config.training else 0, "transposed": 0},
+                {"transposed": 1, "grouped": 1, "missing": 0},
+                *[{"grouped": 1, "transposed": 0, "groups": 1}] * (config.lanes > 1),
             ],
         )
     return packet_of(config, Rows(**fields, waits=waits))
@@ -301,21 +310,30 @@ def prune(config: Config, rng: np.random.Generator, wrong: bool, waits: int) -> 
 
 
 def weights_to_prune(config: Config, rng: np.random.Generator) -> Prune:
-    """A PRUNE whose payloads lie one behind the other, and not over its tensor."""
+    """A PRUNE whose payloads lie one behind the other, and not over its tensor; some of weights
+    that are kept already, at whatever places lie there."""
     most = 4 if config.tensor_words >= 1024 else 2
     inputs, outputs = (int(n) for n in rng.integers(1, most, 2))
     kept, spare = int(rng.integers(1, config.group + 1)), int(rng.integers(2))
     tensor = Tensor(config, 0, inputs * config.group, outputs * config.group, 32)
-    words = tensor.words + (tensor.windows - 1) * spare
+    there, held = tensor, 0
+    space = Pruning(tensor, kept, 0, across=True).space
+    if rng.random() < 0.4:
+        blocks = -(-inputs // config.rows)
+        alone = replace(tensor, rows=blocks * config.rows * kept)
+        if alone.words + alone.windows + space <= config.tensor_words:
+            there, held = alone, 1
+    words = there.words + (there.windows - 1) * spare
     pruning = Pruning(tensor, kept, words, across=True)
-    source = int(rng.integers(config.tensor_words - words - pruning.space + 1))
+    source = int(rng.integers(config.tensor_words - words - space + 1))
     short = rng.random(2) < 0.1
     return replace(
         pruning.whole.command(),
+        held=held,
         source=source,
         words=words - int(short[0]),
         pitch=tensor.groups + spare,
         across=int(rng.random() < 0.8),
         address=source + words,
-        room=pruning.space - int(short[1]),
+        room=space - int(short[1]),
     )

@@ -8,6 +8,8 @@ from cocotb.triggers import FallingEdge
 
 from ...hw.isa.codes import Target
 from ...hw.isa.maps import chunks
+from ...hw.layouts.array import HOLDING
+from ...hw.layouts.tensor import TURNED
 from ..golden import numbers
 from .common import configuration, generator, join, random_elements, signed_value, start
 
@@ -42,11 +44,32 @@ async def load_across(dut, config, address, word):
     ]
     random.shuffle(chunks_of_word)
     for chunk, part in chunks_of_word:
-        dut.write__valid.value, dut.turned.value = 1, 1 | part << 1
+        dut.write__valid.value, dut.turned.value = 1, turned(config, transposed=1, part=part)
         dut.write__target.value = int(Target.ACTIVATIONS)
         dut.write__address.value, dut.write__chunk.value = address, chunk
         mine = word[chunk * size :][:size, part * lanes :][:, :lanes]
         dut.write__data.value = join(mine.T.ravel(), config.format.bits)
+        await FallingEdge(dut.clk)
+    dut.write__valid.value = dut.turned.value = 0
+
+
+def turned(config, **fields) -> int:
+    """Bits of layouts.TURNED."""
+    return TURNED(config).const(fields).as_value().value
+
+
+async def load_grouped(dut, config, address, words):
+    """Write as many words of activations [words, rows, elements] as there are lanes, along their
+    diagonals."""
+    lanes = config.lanes
+    steps = [(chunk, turn) for chunk in range(config.rows // lanes) for turn in range(lanes)]
+    random.shuffle(steps)
+    for chunk, turn in steps:
+        dut.write__valid.value, dut.turned.value = 1, turned(config, grouped=1, turn=turn)
+        dut.write__target.value = int(Target.ACTIVATIONS)
+        dut.write__address.value, dut.write__chunk.value = address, chunk
+        mine = [words[(n + turn) % lanes][chunk * lanes + n] for n in range(lanes)]
+        dut.write__data.value = join(np.concatenate(mine), config.format.bits)
         await FallingEdge(dut.clk)
     dut.write__valid.value = dut.turned.value = 0
 
@@ -89,8 +112,13 @@ async def activations(dut):
     width = config.format.value_bits + config.format.step_bits
     words = 2 * config.activation_groups
     x = random_elements(config.format, rng, (words, config.rows, config.group))
-    await start(dut, "write__valid", "load")
+    await start(dut, "write__valid", "load", *["turned"] * config.training)
+    several = {int(at) * config.lanes for at in rng.permutation(words // config.lanes)[:9]}
+    for address in several if config.training else ():
+        await load_grouped(dut, config, address, x[address:][: config.lanes])
     for address in rng.permutation(words):
+        if config.training and address - address % config.lanes in several:
+            continue
         if config.training and random.random() < 0.5:
             await load_across(dut, config, int(address), x[address])
             continue
@@ -125,7 +153,7 @@ async def weights(dut):
     slots = 2 * config.weight_slots
     values = random_elements(config.format, rng, (slots, config.columns))
     indices = rng.integers(0, config.group, (slots, config.columns))
-    await start(dut, "write__valid", "valid", "last")
+    await start(dut, "write__valid", "valid", "last", *["mute"] * config.training)
     together = config.dense_groups if config.training else 1
     for first in rng.permutation(slots // together) * together:
         several = range(int(first), int(first) + together)
@@ -141,29 +169,50 @@ async def weights(dut):
         await FallingEdge(dut.clk)
 
     requests = [
-        (int(rng.integers(slots)), random.random() < 0.7, random.random() < 0.2) for _ in range(600)
+        (
+            int(rng.integers(slots)),
+            random.random() < 0.7,
+            random.random() < 0.2,
+            *_apart(config, rng),
+        )
+        for _ in range(600)
     ]
     nonzero = 0
     counted = 0
     for cycle in range(1 + len(requests) + config.columns + 3):
-        address, valid, last = requests[cycle] if cycle < len(requests) else (0, False, False)
-        dut.address.value, dut.valid.value, dut.last.value = address, valid, last
+        request = requests[cycle] if cycle < len(requests) else (0, False, False, 0, 0, 0)
+        dut.address.value, dut.valid.value, dut.last.value, place, mute, holding = request
+        if config.training:
+            dut.index_address.value, dut.mute.value, dut.holding.value = place, mute, holding
         await FallingEdge(dut.clk)
         counted += int(dut.nonzero.value)
         for c in range(config.columns):
             then = cycle - 1 - c
             if not 0 <= then < len(requests):
                 continue
-            address, valid, last = requests[then]
-            expected = significands(config, values[address, c])[0] if valid else 0
+            address, valid, last, place, mute, holding = requests[then]
+            weighs = valid and not mute
+            expected = significands(config, values[address, c])[0] if weighs else 0
             got = integer(config, int(getattr(dut, f"weights__{c}__weight").value))
             assert got == expected
             nonzero += expected != 0
             assert int(getattr(dut, f"weights__{c}__last").value) == last
+            index = int(getattr(dut, f"weights__{c}__index").value)
             if valid:
-                assert int(getattr(dut, f"weights__{c}__index").value) == indices[address, c]
+                assert index == indices[place if config.training else address, c]
+            elif config.training:
+                assert index == 0
+            for n, name in enumerate(HOLDING if config.training else ()):
+                assert int(getattr(dut, f"weights__{c}__{name}").value) == holding >> n & 1
     assert counted == nonzero
     await nonfinite(dut, config, Target.VALUES)
+
+
+def _apart(config, rng) -> tuple[int, int, int]:
+    """For training: an index's address, whether the weight is mute, what goes with it."""
+    if not config.training:
+        return 0, 0, 0
+    return int(rng.integers(2 * config.weight_slots)), *(int(v) for v in rng.integers((2, 8)))
 
 
 async def nonfinite(dut, config, target):

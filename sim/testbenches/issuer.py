@@ -4,7 +4,7 @@ import random
 
 import cocotb
 from amaranth import Module
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import FallingEdge
 
@@ -13,7 +13,7 @@ from ...hw.control.issuer import Issuer
 from ...hw.control.metadata import MetadataReader
 from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits
-from ...hw.layouts.array import MODE, RUN, write_signature
+from ...hw.layouts.array import HOLD, HOLDING, MODE, RUN, write_signature
 from ...hw.lib.connect import connect_checked
 from .common import configuration, generator, start
 
@@ -24,6 +24,11 @@ class ReaderAndIssuer(wiring.Component):
     def __init__(self, config: Config):
         self.config = config
         bits = address_bits(config)
+        holds = {
+            "holding": data.StructLayout(dict.fromkeys(HOLDING, 1)),
+            "index_address": bits[Target.INDICES],
+            "mute": 1,
+        }
         super().__init__(
             {
                 "write": In(write_signature(config)),
@@ -37,6 +42,7 @@ class ReaderAndIssuer(wiring.Component):
                 "end": Out(1),
                 "stall_drain": Out(1),
                 "stall_output": Out(1),
+                **({name: Out(shape) for name, shape in holds.items()} if config.training else {}),
             }
         )
 
@@ -55,7 +61,9 @@ class ReaderAndIssuer(wiring.Component):
 
 
 def requests(config, run, records):
-    """The slots of a RUN: (activation address, load, slot address or None, last)."""
+    """The slots of a RUN: (activation address, load, slot address or None, last, what it does with
+    the indices that elements hold)."""
+    size, taken = config.weight_slots, 0
     for block in range(run["row_blocks"]):
         group, slot = 0, 0
         for i, (count, skip) in enumerate(records):
@@ -67,16 +75,28 @@ def requests(config, run, records):
                 for t in range(config.interleave):
                     base = run["activation_base"] + block * run["activation_stride"]
                     page = base & config.activation_groups
+                    weights = run["slot_base"] // size * size
+                    index = here = weights + (run["slot_base"] + slot) % size
+                    offered = bool(count and run["takes"] and taken < config.rows)
+                    if run["takes"]:
+                        index = weights + (run["base"] + taken * run["step"]) % size
+                    ends = final and n == rounds - 1 and block == run["row_blocks"] - 1
+                    holds = {
+                        "held": run["held"],
+                        "offered": offered,
+                        "swap": ends and run["takes"],
+                        "mute": run["takes"] and not run["held"],
+                        "index_address": index if not run["takes"] or offered else None,
+                    }
                     yield (
                         page | (base + group) % config.activation_groups,
                         n == 0 and t == 0,
-                        run["slot_base"] // config.weight_slots * config.weight_slots
-                        + (run["slot_base"] + slot) % config.weight_slots
-                        if count
-                        else None,
+                        here if count else None,
                         bool(final and n == rounds - 1 and run["finish"]),
+                        holds,
                     )
                     slot += 1 if count else 0
+                    taken += offered
             group += 1
 
 
@@ -107,7 +127,7 @@ async def slots_in_order(dut):
         count = random.randrange(1, 6)
         base = random.randrange(2 * schedule)
         base = min(base, base // schedule * schedule + schedule - count)
-        stride = random.randrange(20)
+        stride = random.randrange(min(20, config.activation_groups // 2))
         blocks = random.randrange(1, 4) if finish else 1
         page = random.randrange(2) * config.activation_groups
         run = {
@@ -119,6 +139,10 @@ async def slots_in_order(dut):
             "slot_base": random.randrange(2 * config.weight_slots),
             "schedule_base": base,
             "schedule_count": count,
+            "held": config.training and random.random() < 0.5,
+            "takes": config.training and random.random() < 0.5,
+            "base": random.randrange(config.weight_slots),
+            "step": random.randrange(32),
         }
         runs.append(run)
         expected += requests(config, run, [tables[base + i] for i in range(count)])
@@ -129,9 +153,12 @@ async def slots_in_order(dut):
                 await FallingEdge(dut.clk)
             mode = int(run["finish"])
             word, at = mode, MODE(config).size
-            for name in list(run)[1:]:
+            for name in list(run)[1:7]:
                 word |= run[name] << at
                 at += 16
+            for name, field in HOLD(config) if config.training else ():
+                word |= int(run[name]) << at
+                at += field.width
             dut.run__payload.value = word
             dut.run__valid.value = 1
             while not int(dut.run__ready.value):
@@ -140,16 +167,15 @@ async def slots_in_order(dut):
             dut.run__valid.value = 0
 
     cocotb.start_soon(send())
-    cycle, ends, stored, last_tile = 0, 0, 0, None
+    cycle, ends, swaps, stored, last_tile = 0, 0, 0, 0, None
     queue = list(reversed(expected))
     while queue:
         # The host takes rows whenever it likes: the issuer must not start what will not fit.
         take = stored > 0 and random.random() < 0.5
         dut.row_taken.value = take
         valid, last = int(dut.valid.value), int(dut.last.value)
-        # The flush after reset is the only `last` that belongs to no RUN.
-        if (valid or last) and cycle >= config.interleave:
-            activation, load, slot, is_last = queue.pop()
+        if valid or last:
+            activation, load, slot, is_last, holds = queue.pop()
             assert int(dut.load.value) == load
             if load:
                 assert int(dut.activation_address.value) == activation
@@ -157,17 +183,46 @@ async def slots_in_order(dut):
             if valid:
                 assert int(dut.slot_address.value) == slot
             assert last == is_last
+            if config.training:
+                _check_holding(dut, holds)
             if is_last and (last_tile is None or cycle - last_tile >= config.interleave):
                 assert last_tile is None or cycle - last_tile >= config.tile_rows
                 last_tile = cycle
                 stored += config.tile_rows
                 assert stored <= config.output_depth
         ends += int(dut.end.value)
+        swaps += int(dut.holding.value) >> 2 if config.training else 0
         stored -= take
         cycle += 1
         await FallingEdge(dut.clk)
         assert cycle < 200_000, "the issuer stopped"
     assert ends == len(runs)
+    assert swaps == sum(run["takes"] for run in runs)
+
+
+def _check_holding(dut, wanted: dict):
+    """What a slot does with the indices that elements hold."""
+    bits = int(dut.holding.value)
+    got = {name: bits >> n & 1 for n, name in enumerate(HOLDING)} | {"mute": int(dut.mute.value)}
+    assert got == {name: wanted[name] for name in got}
+    if int(dut.valid.value) and wanted["index_address"] is not None:
+        assert int(dut.index_address.value) == wanted["index_address"]
+
+
+@cocotb.test()
+async def after_reset(dut):
+    """Accumulators are cleared; for training elements swap, then each row takes what a bubble has,
+    and then they hold it."""
+    config, _ = configuration(), generator()
+    await start(dut, "run__valid", "write__valid", "row_taken")
+    slots = config.rows + 2 if config.training else config.interleave
+    for cycle in range(slots + 20):
+        flushes = cycle < slots
+        assert (int(dut.last.value), int(dut.valid.value)) == (flushes, 0)
+        if config.training:
+            edge = cycle in (0, slots - 1)
+            assert int(dut.holding.value) == (4 if edge else 2) * flushes
+        await FallingEdge(dut.clk)
 
 
 @cocotb.test()

@@ -11,6 +11,7 @@ from ...hw.config import Config
 from ...hw.isa.codes import Target
 from ...hw.isa.maps import address_bits, chunks
 from ...sw.compiler.gradients import Across, DenseRows
+from ...sw.compiler.kept import Grouped
 from ...sw.compiler.tensors import Tensor
 from ...sw.compiler.walks import Images, Kernel, Walk
 from ...sw.errors import FormatError
@@ -75,6 +76,17 @@ def _for_training(bench: Bench, walk: Walk):
         count = random.randrange(1, across.groups - group + 1)
         address = random.randrange(config.activation_groups - count)
         bench.move_across(across, block, group, count, address)
+    if random.random() < 0.4:
+        lanes, pixels = config.lanes, walk.images.count * walk.out[0] * walk.out[1]
+        first = random.randrange(0, pixels, config.group)
+        grouped = Grouped(walk, first, min(random.randrange(1, pixels - first + 1), 40))
+        block = random.randrange(-(-walk.groups // config.rows))
+        # A ROWS begins with the first one of images abreast.
+        window = random.randrange(0, grouped.words // lanes, max(1, walk.images.abreast // lanes))
+        count = random.randrange(1, grouped.words // lanes - window + 1)
+        places = 2 * config.activation_groups // lanes
+        place = lanes * random.randrange(places - count)
+        bench.move_grouped(grouped, block, window * lanes, count * lanes, place)
 
 
 @cocotb.test()
@@ -189,7 +201,8 @@ async def at_full_speed(dut):
 @cocotb.test()
 async def training_at_full_speed(dut):
     """Rows across: a group of each lane a cycle, or a pixel if these are fewer; dense weights: as
-    many groups as lanes and columns allow, from one DENSE to the next."""
+    many groups as lanes and columns allow, from one DENSE to the next; grouped rows: a group of
+    each lane a cycle, after R cycles of each ROWS."""
     bench = await opened(dut)
     config, size = bench.config, bench.config.tensor_words
     if not config.training:
@@ -217,6 +230,11 @@ async def training_at_full_speed(dut):
         moved, filled = [await each for each in taken]
         assert moved <= least + 14 + lanes
         assert filled <= slots * config.columns // group // config.dense_groups + 14
+        least = 0
+        for n in range(4):
+            blocks = -(-walk.groups // config.rows)
+            least += bench.move_grouped(Grouped(walk, 0, 24), n % blocks, 0, 24, 0)
+        assert await _cycles_until_empty(dut, bench.row_writes) <= least + 14 + lanes
     assert not bench.faults
 
 

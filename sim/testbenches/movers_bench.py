@@ -121,10 +121,12 @@ class Bench(Model):
             if int(dut.row_write__valid.value):
                 assert int(dut.row_write__target.value) == Target.ACTIVATIONS
                 bus = dut.row_write__address, dut.row_write__chunk, dut.row_write__data
-                part = None
-                if self.config.training and int(dut.turned.value) & 1:
-                    part = int(dut.turned.value) >> 1
-                assert (*(int(b.value) for b in bus), part) == self.row_writes.popleft()
+                how = {}
+                if self.config.training:
+                    turned = TURNED(self.config).from_bits(int(dut.turned.value))
+                    how |= {"part": turned.part} if turned.transposed else {}
+                    how |= {"turn": turned.turn} if turned.grouped else {}
+                assert (*(int(b.value) for b in bus), how) == self.row_writes.popleft()
             if int(dut.settings__valid.value):
                 bus = [dut.settings__entry, dut.settings__column, dut.settings__scale]
                 got = (*(int(b.value) for b in bus), dut.settings__exponent.value.to_signed())

@@ -4,6 +4,7 @@ import math
 import random
 import struct
 from collections import deque
+from collections.abc import Iterable
 from fractions import Fraction
 
 import numpy as np
@@ -13,6 +14,7 @@ from ...hw.isa.codes import Target
 from ...hw.isa.descriptors import Dense, Image, Rows
 from ...hw.isa.maps import chunks
 from ...sw.compiler.gradients import Across, DenseRows
+from ...sw.compiler.kept import Grouped
 from ...sw.compiler.steps import Load, Page
 from ...sw.compiler.walks import Walk
 
@@ -177,7 +179,7 @@ class Model:
                         held = self.held[walk.tensor.address + place]
                         held = held >> pixel % lanes * self.group & (1 << self.group) - 1
                         word |= held << lane * self.group
-                self.row_writes.append((address + group - first, window, word, None))
+                self.row_writes.append((address + group - first, window, word, {}))
                 # Pixels in one lane of the memory come one after another.
                 there = [pixel % lanes for pixel in pixels if pixel is not None]
                 cycles += max([1, *map(there.count, there)])
@@ -188,42 +190,67 @@ class Model:
         """A ROWS of transposed rows, likewise."""
         config, lanes, walk = self.config, self.config.lanes, across.walk
         blocks, last = config.rows // config.group, across.first + across.count
-        if self._image != walk.image:
-            self._image = walk.image
-            self._rows.append(1 | _fields(walk.image) << 1)
-            self.row_writes.append(None)
-        code = block * across.groups + first
-        load = Load(
-            Page("activations", 0),
-            Target.ACTIVATIONS,
-            address,
-            np.arange(code, code + count),
-            False,
-        )
-        (rows,) = across.fills(load)
-        self._rows.append(_fields(rows) << 1)
+        self._asked(across, block * across.groups + first, count, address)
         cycles = 0
         for window in range(count * config.group // lanes):
             word, part = divmod(window, config.group // lanes)
             start = across.first + first * config.group + window * lanes
             taken = 0
             for n in range(blocks):
-                group, data, there = block * blocks + n, 0, []
-                for lane, number in enumerate(range(start, start + lanes)):
-                    tap, at = divmod(group, walk.tensor.groups)
-                    pixel = self._pixel(walk, number, tap)
-                    if number >= last or group >= walk.groups or pixel is None:
-                        continue
-                    there.append(pixel % lanes)
-                    place = walk.tensor.address + pixel // lanes * walk.tensor.groups + at
-                    held = self.held[place] >> pixel % lanes * self.group
-                    data |= (held & (1 << self.group) - 1) << lane * self.group
-                self.row_writes.append((address + word, n, data, part))
-                taken += max([1, *map(there.count, there)])
+                pairs = ((number, block * blocks + n) for number in range(start, start + lanes))
+                data, least = self._read(walk, pairs, last)
+                self.row_writes.append((address + word, n, data, {"part": part}))
+                taken += least
             # A pixel a cycle is what the walk makes.
             cycles += max(taken, lanes)
         self.row_writes.append(None)
         return cycles
+
+    def move_grouped(self, grouped: Grouped, block: int, first: int, count: int, address: int):
+        """A ROWS of rows that are grouped, likewise; `first` and `count` are whole windows."""
+        config, lanes, walk = self.config, self.config.lanes, grouped.walk
+        self._asked(grouped, block * grouped.words + first, count, address)
+        # Taps are gone through before.
+        cycles = config.rows
+        for window in range(count // lanes):
+            start = grouped.first + first + window * lanes
+            for chunk, turn in np.ndindex(config.rows // lanes, lanes):
+                pairs = (
+                    (start + (n + turn) % lanes, block * config.rows + chunk * lanes + n)
+                    for n in range(lanes)
+                )
+                data, least = self._read(walk, pairs, grouped.first + grouped.count)
+                place = address + window * lanes
+                self.row_writes.append((place, chunk, data, {"turn": turn}))
+                cycles += least
+        self.row_writes.append(None)
+        return cycles
+
+    def _asked(self, rows: Across | Grouped, code: int, count: int, address: int):
+        """A ROWS for so many words, after an IMAGE if another one is in force."""
+        if self._image != rows.image:
+            self._image = rows.image
+            self._rows.append(1 | _fields(rows.image) << 1)
+            self.row_writes.append(None)
+        codes = np.arange(code, code + count)
+        load = Load(Page("activations", 0), Target.ACTIVATIONS, address, codes, False)
+        (made,) = rows.fills(load)
+        self._rows.append(_fields(made) << 1)
+
+    def _read(self, walk: Walk, pairs: Iterable[tuple[int, int]], last: int) -> tuple[int, int]:
+        """A group for each lane, of an output pixel (before the `last` one) and of its row; and how
+        many cycles that takes at least."""
+        data, there = 0, []
+        for lane, (number, group) in enumerate(pairs):
+            tap, at = divmod(group, walk.tensor.groups)
+            pixel = self._pixel(walk, number, tap)
+            if number >= last or group >= walk.groups or pixel is None:
+                continue
+            there.append(pixel % self.config.lanes)
+            place = pixel // self.config.lanes * walk.tensor.groups + at
+            held = self.held[walk.tensor.address + place] >> there[-1] * self.group
+            data |= (held & (1 << self.group) - 1) << lane * self.group
+        return data, max([1, *map(there.count, there)])
 
     def _pixel(self, walk: Walk, number: int, tap: int) -> int | None:
         """The number of the tensor's row that a tap of an output pixel is, or None for zeros."""

@@ -48,15 +48,22 @@ async def everything_that_is_kept(dut):
         wanted, bench.flags = bench.memory.copy(), set()
         flags = golden.run(config, wanted, prune)
         bench.pause = random.choice((0.0, 0.0, 0.2, 0.6))
+        region = range(prune.address, prune.address + prune.room)
         bench.readable = [range(prune.source, prune.source + prune.words)]
-        bench.writable = [range(prune.address, prune.address + prune.room)]
+        bench.readable += [region] if prune.held else []
+        bench.writable = [region]
         bench.offer(PRUNE(config), described(config, prune))
         cycles = await bench.until(number + 1, 10_000)
         assert np.array_equal(bench.memory, wanted), f"{prune}"
         assert bench.flags == flags
         if not bench.pause:
             # A square takes as many cycles as it has weights, all squares but for the first.
-            squares = prune.inputs * prune.outputs
-            fill = config.group**2 + 4 * config.group + 40
-            assert cycles <= squares * config.group**2 + fill
+            squares, size = prune.inputs * prune.outputs, config.group
+            fill, each = size**2 + 4 * size + 40, size**2
+            if prune.held:
+                # Or as its weights are read, each of N places after the other.
+                parts = 32 // config.format.bits
+                each = max(each, size * parts + prune.kept * (parts + 12))
+                fill += each
+            assert cycles <= squares * each + fill
     assert bench.finished == 30

@@ -33,7 +33,14 @@ def run(
     elif silent:
         fields |= {"finish": 0, "row_blocks": 1}
     side = _beside(config, rng, fields) if fields.get("store") and rng.random() < 0.6 else {}
-    if wrong and side and rng.random() < 0.5:
+    beside = bool(side)
+    if config.training:
+        fields |= {name: int(rng.integers(2)) for name in ("held", "takes")}
+        if fields["takes"] and not side and rng.random() < 0.7:
+            side = dict.fromkeys(Side.layout(), 0)
+    if side:
+        side |= {"held": int(rng.integers(1 << 16)), "held_step": int(rng.integers(1 << 5))}
+    if wrong and beside and rng.random() < 0.5:
         change = one_of(rng, _beside_wrongly(config, fields, side))
         side |= {name: value for name, value in change.items() if name in side}
         fields |= {name: value for name, value in change.items() if name not in side}
@@ -53,6 +60,8 @@ def run(
                 ("schedule_base", 2 * depth),
                 ("schedule_base", fields["schedule_base"] // depth * depth + depth - count + 1),
                 ("schedule_count", 0),
+                ("schedule_count", 0) if config.training else ("held", 1),
+                ("schedule_count", 0) if config.training else ("takes", 1),
             ],
         )
         fields[name] = value

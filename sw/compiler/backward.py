@@ -1,12 +1,14 @@
 """Programs of what goes backwards through a network: gradients of inputs and of weights."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ...hw.formats import OutputFormat
 from ..errors import FormatError
-from . import gradients, vector_programs
+from . import gradients, kept, vector_programs
 from .packing import PackedWeights
 from .program import Builder
+from .pruning import PrunedWeights
 from .settings import Settings, settings_of
 from .tensors import Tensor
 from .transposed import PixelPhase, needs_vector, pixel_phases, spread, walk_of
@@ -136,5 +138,49 @@ class TrainingBuilder(Builder):
         # A phase has two panels.
         panel = together and max(1, together // (2 * config.rows))
         self._multiply(across, rows, settings, False, output, dw, addend, None, panel)
+        if sums is not dw:
+            self.free(sums)
+
+    def kept_gradient(
+        self,
+        x: Tensor | Images,
+        dy: Tensor | Images,
+        dw: Tensor,
+        weights: PrunedWeights,
+        kernel: Kernel | None = None,
+        output: OutputFormat = OutputFormat.FP32,
+        addend: Tensor | None = None,
+        settings: Settings | None = None,
+    ) -> None:
+        """The same of the weights alone that a PRUNE has kept: `dw` has the rows of
+        `kept.Compact`. Arguments as of a `gradient`.
+
+        Raises `FormatError` as `gradient`, and if a page has no room for the weights' places.
+        """
+        config = self.config
+        if not config.training:
+            raise FormatError(
+                f"the device {config.name!r} cannot group rows: build one with training"
+            )
+        compact = kept.Compact(config, weights.shape[0] // config.group, weights.kept)
+        dense = replace(dw, rows=weights.shape[0])
+        walk, dy = gradients.operands(config, x, dy, dense, kernel)
+        if dw.rows != compact.rows or len(weights.parts) != 1:
+            raise FormatError(
+                f"the gradient of {weights.kept} of every {config.group} weights in "
+                f"{weights.shape[0]} rows has {compact.rows} rows, not {dw.rows}"
+            )
+        settings = settings or settings_of(config, dw.columns)
+        *parts, last = kept.chunks_of(config, dy.rows, weights.kept)
+        sums = self.raw(dw.rows, dw.columns) if parts and output is not OutputFormat.RAW else dw
+        exact = settings_of(config, dw.columns)
+        for part in (*parts, last):
+            grouped = kept.Grouped(walk, part.start, len(part))
+            rows = kept.KeptRows(gradients.DenseRows(config, dy, part.start, len(part)), weights)
+            if part is last:
+                self._multiply(grouped, rows, settings, False, output, dw, addend, None)
+            else:
+                self._multiply(grouped, rows, exact, False, OutputFormat.RAW, sums, addend, None)
+            addend = sums
         if sums is not dw:
             self.free(sums)

@@ -17,6 +17,7 @@ from ...hw.config import MAX_TERMS, RAW_HEADROOM, Accumulation, Config
 from ...sim.golden.numbers import to_float
 from ..errors import FormatError
 from .gradients import DenseRows
+from .kept import KeptRows
 from .packing import PackedWeights
 from .pruning import PrunedWeights
 
@@ -61,7 +62,9 @@ def check_sums(config: Config, x: np.ndarray, weights: PackedWeights) -> None:
             )
 
 
-def terms_of(weights: PackedWeights | DenseRows | PrunedWeights, biased: bool, before: int) -> int:
+def terms_of(
+    weights: PackedWeights | DenseRows | PrunedWeights | KeptRows, biased: bool, before: int
+) -> int:
     """Products that a sum in a program holds at most, with `before` of them in its addend.
 
     Raises `FormatError` if they might not fit, the array's own or all of them: there the

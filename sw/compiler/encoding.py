@@ -95,7 +95,8 @@ class Encoder:
         return commands.Run(
             finish=sent.run.finish,
             relu=self.relu,
-            output=self.output,
+            # Of sums that stay nothing goes out, and RAW only to memory.
+            output=self.output if sent.run.finish else OutputFormat.FP32,
             settings_page=sent.settings_page,
             **sent.run.fields,
         )

@@ -14,14 +14,11 @@ import numpy as np
 from ...hw.config import Accumulation, Config
 from ...hw.formats import OutputFormat
 from ...hw.isa.codes import Target
-from ...hw.isa.maps import address_bits, chunks
 from .gradients import DenseRows
 from .packing import ColumnBlock, PackedWeights
+from .pages import Pages
 from .pruning import PrunedWeights
-from .steps import PAGES, Load, Page, Phase, Run
-
-PIECE = 128
-"""Cycles that one load takes at most (about), so that loads can be spread."""
+from .steps import PAGES, Page, Phase, Run
 
 
 @dataclass(frozen=True)
@@ -85,47 +82,23 @@ def orders(product: Product) -> Iterator[Callable[[], list[Phase]]]:
         yield from _split(product, cut)
 
 
-class _Pages:
-    """What the pages hold as an order goes on, and the phases that come of it."""
+class _Pages(Pages):
+    """Pages that a product's rows and column blocks come into."""
 
     def __init__(self, product: Product):
+        super().__init__(product.config, product.pages)
         self.product = product
-        self.config = product.config
-        self.phases: list[Phase] = []
-        self._held: dict[Page, object] = {}
-        self._used: dict[Page, int] = {}
-        self._had: set[tuple[str, object]] = set()
-        pages = 2 * self.config.weight_slots, self.config.columns
-        self._there = {
-            Target.SCHEDULE: np.full(2 * self.config.schedule_records, -1, np.int16),
-            Target.INDICES: np.full(pages, -1, np.int16),
-        }
-        """Records and indices on the device: of dense weights all are alike, and stay."""
-
-    def place(self, buffer: str, wanted: Sequence[object]) -> tuple[list[Page], list[bool]]:
-        """The page of each of the wanted contents, and whether it is still to be filled."""
-        both = [page for page in self.product.pages if page.buffer == buffer]
-        found = {self._held[page]: page for page in both if self._held.get(page) in wanted}
-        free = [page for page in both if page not in found.values()]
-        free.sort(key=lambda page: self._used.get(page, -1))
-        pages, fresh = [], []
-        for content in wanted:
-            fresh.append(content not in found)
-            page = free.pop(0) if fresh[-1] else found[content]
-            self._held[page], self._used[page] = content, len(self.phases)
-            pages.append(page)
-        return pages, fresh
 
     def activations(self, phase: Phase, page: Page, key: object, words: np.ndarray) -> None:
         """Fill a page with words [words, R, M]."""
-        again = self._again(page, key)
-        self._pieces(phase, page, {Target.ACTIVATIONS: words}, again)
+        again = self.again(page, key)
+        self.load(phase, page, {Target.ACTIVATIONS: words}, again)
 
     def weights(self, phase: Phase, page: Page, key: object, blocks: list[ColumnBlock]) -> None:
         """Fill a page with column blocks, but for records and indices that are there."""
-        again = self._again(page, key)
+        again = self.again(page, key)
         records = np.concatenate([block.records for block in blocks])
-        self._pieces(phase, page, {Target.SCHEDULE: records}, again)
+        self.load(phase, page, {Target.SCHEDULE: records}, again)
         indices = np.concatenate([block.indices for block in blocks])
         values = np.concatenate([block.values for block in blocks])
         # Weights that lie apart come apart.
@@ -134,31 +107,7 @@ class _Pages:
         for first in range(0, max(1, len(values)), step):
             part = slice(first, first + step)
             slots = {Target.INDICES: indices[part], Target.VALUES: values[part]}
-            self._pieces(phase, page, slots, again, first)
-
-    def _again(self, page: Page, key: object) -> bool:
-        again = (page.buffer, key) in self._had
-        self._had.add((page.buffer, key))
-        return again
-
-    def _pieces(self, phase: Phase, page: Page, content: dict, again: bool, first: int = 0) -> None:
-        """Load words of some buffers, which have their parts at the same addresses, in turn, from
-        the page's `first` word on."""
-        kinds, bits = chunks(self.config), address_bits(self.config)
-        step = max(1, PIECE // max(kinds[target].per_word for target in content))
-        # Dense weights come in whole groups of slots.
-        step = max(self.config.group, step - step % self.config.group)
-        for start in range(0, max(map(len, content.values())), step):
-            for target, words in content.items():
-                base = (page.number << (bits[target] - 1)) + first
-                piece = words[start : start + step]
-                there = self._there.get(target)
-                if there is not None:
-                    place = there[base + start : base + start + len(piece)]
-                    if np.array_equal(place, piece):
-                        continue
-                    place[:] = piece
-                phase.loads.append(Load(page, target, base + start, piece, again))
+            self.load(phase, page, slots, again, first)
 
     def run(self, rows: range, column: int, block: ColumnBlock, at: dict, finish=True) -> Run:
         """A RUN of `rows` that finds its activations, weights and records `at` those places: pages

@@ -18,13 +18,14 @@ from ...hw.isa.commands import Command
 from ...hw.isa.descriptors import Dense, Fill, Rows
 from ...hw.isa.host_stream import packet_of
 from ..errors import FormatError
-from . import orders
+from . import kept, orders
 from .allocator import Allocator, ExternalAllocator
 from .bounds import terms_of
 from .encoding import Encoder
 from .external import ExternalTensor, Piece, words_of
 from .gradients import Across, DenseRows
 from .history import NOBODY, History
+from .kept import Grouped, KeptRows
 from .packing import PackedWeights
 from .plan import phases_of
 from .pruning import PrunedWeights, Pruning, Share
@@ -261,14 +262,15 @@ class Builder:
             )
         self._work(program)
 
-    def pruned(self, masters: Tensor, kept: int, across: bool = True) -> Pruning:
+    def pruned(self, masters: Tensor, kept: int, across: bool = True, inputs: int = 0) -> Pruning:
         """Room for the compact weights of `masters`, FP32 [K, C], of which `kept` of every M stay:
-        W_ff and, if `across`, W_bp, which `prune` makes.
+        W_ff and, if `across`, W_bp, which `prune` makes. With `inputs`, K, the masters are those
+        that are kept (`kept.Compact`), and whoever runs the program brings W_ff's indices.
 
         Raises `FormatError` for weights that no PRUNE goes through, without a pruner, and if the
         memory is full.
         """
-        made = Pruning(masters, kept, 0, across)
+        made = Pruning(masters, kept, 0, across, inputs)
         made.check()
         # Columns of a block that there are not stay what they are at first.
         address = self._allocator.constant(made.space, "the pruned weights do not fit")
@@ -296,8 +298,8 @@ class Builder:
 
     def _multiply(
         self,
-        x: Walk | Across,
-        weights: PackedWeights | DenseRows | PrunedWeights,
+        x: Walk | Across | Grouped,
+        weights: PackedWeights | DenseRows | PrunedWeights | KeptRows,
         settings: Settings,
         relu: bool,
         output: OutputFormat,
@@ -317,7 +319,8 @@ class Builder:
                 f"elements of {x.tensor.bits} bits cannot be multiplied in {config.format.name}, "
                 f"or results in {output.name} be stored in {y.bits} bits"
             )
-        read = [x.tensor, *([weights.tensor] if isinstance(weights, DenseRows) else [])]
+        right = isinstance(weights, DenseRows | KeptRows)
+        read = [x.tensor, *([weights.tensor] if right else [])]
         if any(tensor.overlaps(y) for tensor in read):
             raise FormatError("results would lie where rows still to be multiplied do")
         self._check_beside("addend", addend, y, config.format.bits, True)
@@ -326,13 +329,17 @@ class Builder:
         self._terms[y.address] = terms_of(weights, settings.biased, before)
         encoder = Encoder(config, settings, relu, output)
         part = Part(encoder, x, weights, y, addend, mask, self._next_step())
-        blocks = y.blocks
-        # A word of the activations' buffer is known by its place among all rows' groups.
-        codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
         # A page that the product before does not use is filled while that is under way.
         pages = sorted(PAGES, key=lambda page: self._last_use.get(page, -1))
-        product = orders.Product(config, codes, weights, output, pages, together)
-        for phase in phases_of(product, settings):
+        if isinstance(x, Grouped):
+            phases = kept.phases_of(config, x, weights, pages)
+        else:
+            blocks = y.blocks
+            # A word of the activations' buffer is known by its place among all rows' groups.
+            codes = np.arange(blocks * x.groups).reshape(blocks, x.groups, 1, 1)
+            product = orders.Product(config, codes, weights, output, pages, together)
+            phases = phases_of(product, settings)
+        for phase in phases:
             self._phase(part, phase)
 
     def _check_beside(
@@ -371,9 +378,11 @@ class Builder:
             # A RUN's blocks are one after the other, and these are not.
             runs = [each for run in runs for each in row_by_row(run)]
         first, moves = len(self._runs), []
-        there = part.weights if isinstance(part.weights, DenseRows | PrunedWeights) else None
-        # What lies in the memory brings its indices with it.
-        loads = [load for load in phase.loads if not there or load.target is not Target.INDICES]
+        brought = DenseRows | PrunedWeights | KeptRows
+        there = part.weights if isinstance(part.weights, brought) else None
+        # What lies in the memory brings its indices with it; but places come alone.
+        alone = not there or isinstance(there, KeptRows)
+        loads = [load for load in phase.loads if alone or load.target is not Target.INDICES]
         for load, indices in paired(loads):
             after = self._last_use.get(load.page, -1)
             # What no RUN of this phase reads, one of a later phase may.
@@ -382,7 +391,7 @@ class Builder:
             rows: list[Rows] | list[Dense] | list[Fill] = []
             if load.target is Target.ACTIVATIONS:
                 rows = part.x.fills(load)
-            elif there and load.target is Target.VALUES:
+            elif there and load.target is not Target.SCHEDULE:
                 rows = there.fills(load)
             for words in (words for each in rows for words in read_by(each)):
                 after = max(after, self._history.written(words))

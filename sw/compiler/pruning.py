@@ -103,6 +103,24 @@ class Pruning:
     kept: int
     address: int
     across: bool
+    inputs: int = 0
+    """K, if the masters are those alone that are kept (`kept.Compact`), whose places are W_ff's
+    indices; else 0."""
+
+    @property
+    def rows(self) -> int:
+        """K."""
+        return self.inputs or self.masters.rows
+
+    def part(self, first: int, rows: int) -> Tensor:
+        """The masters of some rows of the matrix; of those that are kept, of whole blocks of R
+        groups."""
+        if not self.inputs:
+            return self.masters.part(first, rows)
+        block = self.config.rows * self.config.group
+        here = range(first // block, -(-(first + rows) // block))
+        each = self.config.rows * self.kept
+        return self.masters.part(here.start * each, len(here) * each)
 
     @property
     def config(self) -> Config:
@@ -111,21 +129,22 @@ class Pruning:
     def check(self) -> None:
         """Raises `FormatError` for weights that no PRUNE goes through, or without a pruner."""
         config, masters = self.config, self.masters
+        rows = self.rows
         if not config.prunes:
             raise FormatError(
                 f"the device {config.name!r} has no pruner: build one with training, a vector unit "
                 "and floating-point elements"
             )
-        if masters.rows % config.group or masters.columns % config.group or masters.bits != 32:
+        if rows % config.group or masters.columns % config.group or masters.bits != 32:
             raise FormatError(
-                f"masters of {masters.rows} x {masters.columns} elements of {masters.bits} bits "
+                f"masters of {rows} x {masters.columns} elements of {masters.bits} bits "
                 f"have not whole groups of {config.group} both ways, of binary32"
             )
 
     @property
     def forward(self) -> PrunedWeights:
         """W_ff."""
-        rows, columns = self.masters.rows, self.masters.columns
+        rows, columns = self.rows, self.masters.columns
         values, pitch = self.payload(rows)
         return PrunedWeights(
             self.config, (rows, columns), self.kept, (self.address,), values, pitch
@@ -137,7 +156,7 @@ class Pruning:
         Raises `FormatError` if a tap's rows are not whole column blocks, and several follow.
         """
         config = self.config
-        if inputs != self.masters.rows and inputs % config.columns:
+        if inputs != self.rows and inputs % config.columns:
             raise FormatError(
                 f"{inputs} channels of each tap are not whole blocks of {config.columns} columns"
             )
@@ -151,24 +170,25 @@ class Pruning:
     @property
     def space(self) -> int:
         """Words that both take."""
-        backward = -(-self.masters.rows // self.config.columns)
+        backward = -(-self.rows // self.config.columns)
         more = backward * self.payload(self.masters.columns)[1] if self.across else 0
         return self.forward_words + more
 
     @property
     def whole(self) -> "Share":
         """All rows of the masters."""
-        return Share(self, 0, self.masters.rows)
+        return Share(self, 0, self.rows)
 
     def shares(self, rows: int) -> list["Share"]:
         """So many rows at a time, each by a PRUNE of its own; all at once if their payloads would
-        not be whole words."""
-        config, masters = self.config, self.masters
+        not be whole words, or their masters no whole blocks."""
+        config = self.config
         wide = config.lanes * config.format.bits // INDEX_BITS
-        if rows % config.columns or self.places(rows) % wide:
+        torn = self.inputs and rows % (config.rows * config.group)
+        if rows % config.columns or self.places(rows) % wide or torn:
             return [self.whole]
-        starts = range(0, masters.rows, rows)
-        return [Share(self, first, min(rows, masters.rows - first)) for first in starts]
+        starts = range(0, self.rows, rows)
+        return [Share(self, first, min(rows, self.rows - first)) for first in starts]
 
     def places(self, rows: int) -> int:
         """Groups of tensor memory that a column block's weights of so many rows take."""
@@ -178,7 +198,7 @@ class Pruning:
     def forward_words(self) -> int:
         """Of W_ff; W_bp lies behind it."""
         blocks = -(-self.masters.columns // self.config.columns)
-        return blocks * self.payload(self.masters.rows)[1]
+        return blocks * self.payload(self.rows)[1]
 
     def payload(self, along: int) -> tuple[int, int]:
         """Words of a column block's values, and of these and its indices, for so many elements
@@ -199,13 +219,13 @@ class Share:
     @property
     def reads(self) -> list[range]:
         """The masters' words."""
-        part = self.pruning.masters.part(self.first, self.rows)
+        part = self.pruning.part(self.first, self.rows)
         return [range(part.address, part.address + part.words)]
 
     @property
     def writes(self) -> list[range]:
         made = self.pruning
-        address, (values, pitch) = made.address, made.payload(made.masters.rows)
+        address, (values, pitch) = made.address, made.payload(made.rows)
         mine, both = made.payload(self.rows)
         at, beside = self._offsets
         written = []
@@ -223,8 +243,8 @@ class Share:
         """The command; no program lies at `address`."""
         made, (at, beside) = self.pruning, self._offsets
         masters, config = made.masters, made.config
-        part = masters.part(self.first, self.rows)
-        values, pitch = made.payload(masters.rows)
+        part = made.part(self.first, self.rows)
+        values, pitch = made.payload(made.rows)
         backward_indices, backward_pitch = made.payload(masters.columns)
         behind = made.forward_words + self.first // config.columns * backward_pitch
         return Prune(
@@ -243,6 +263,7 @@ class Share:
             backward_indices=backward_indices,
             backward_pitch=backward_pitch,
             waits=waits,
+            held=int(made.inputs > 0),
         )
 
     @property

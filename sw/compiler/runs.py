@@ -13,6 +13,8 @@ from .tensors import overlap
 def ordered(config: Config, phase: Phase) -> list[Run]:
     """A phase's RUNs in the order in which they wait the least: tiles of row blocks that are
     to be loaded as their rows and weights come, if all columns' settings are on the device."""
+    if phase.in_order:
+        return phase.runs
     pages = {load.page for load in phase.loads if load.target is Target.ACTIVATIONS}
     columns = {run.column_block for run in phase.runs}
     if not all(run.finish for run in phase.runs) or len(columns) > config.settings_pages:
@@ -42,7 +44,8 @@ def uses(run: Run, load: Load) -> bool:
         blocks = run.activations()
         reads = range(blocks[0].start, blocks[-1].stop)
     else:
-        reads = run.reads[Target.VALUES if load.target is Target.INDICES else load.target]
+        values = load.target is Target.INDICES and load.target not in run.reads
+        reads = run.reads[Target.VALUES if values else load.target]
     return overlap(reads, range(load.address, load.address + len(load.words)))
 
 

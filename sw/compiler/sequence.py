@@ -26,6 +26,7 @@ from ...hw.isa.descriptors import (
 from ...hw.isa.engines import Engine
 from .encoding import Encoder
 from .gradients import Across, DenseRows
+from .kept import Grouped, KeptRows
 from .packing import PackedWeights
 from .pruning import PrunedWeights, Share
 from .steps import Load, Sent, Setting
@@ -48,8 +49,8 @@ class Part:
     """What the commands of one product need to know of it."""
 
     encoder: Encoder
-    x: Walk | Across
-    weights: PackedWeights | DenseRows | PrunedWeights
+    x: Walk | Across | Grouped
+    weights: PackedWeights | DenseRows | PrunedWeights | KeptRows
     y: Tensor
     addend: Tensor | None = None
     mask: Tensor | None = None
@@ -205,7 +206,8 @@ class Sequence:
             # Of a DENSE slots come in whole groups.
             whole = self.config.group if isinstance(rows, Dense) else 1
             slots = -(-rows.count // whole) * whole
-            self._brought(move, rows, slots, Target.VALUES, Target.INDICES)
+            both = move.load.target is Target.VALUES
+            self._brought(move, rows, slots, *[Target.VALUES] * both, Target.INDICES)
 
     def _brought(self, move: Move, rows: Rows | Dense | Fill, count: int, *targets: Target) -> None:
         """Words of a tensor into `count` words of some buffers."""
@@ -245,6 +247,8 @@ class Sequence:
 
     def _send(self, part: Part, sent: Sent) -> None:
         encoder, y, config, run = part.encoder, part.y, self.config, sent.run
+        if run.takes:
+            self._place_side({"held": run.takes[0], "held_step": run.takes[1]})
         further = run.activations()[1:]
         uses = [*run.reads.items(), *((Target.ACTIVATIONS, block) for block in further)]
         if not run.finish:
@@ -292,6 +296,9 @@ class Sequence:
             fields["mask_offset"] = (first - destination) % size
         if isinstance(part.y, RawTensor):
             fields["output_plane"] = part.y.plane
+        self._place_side(fields)
+
+    def _place_side(self, fields: dict[str, int]) -> None:
         side = replace(self._side or Side(), **fields)
         if side != self._side:
             self._side = side

@@ -46,6 +46,9 @@ class Run:
     finish: bool
     cycles: int
     """How long the array works on it, about."""
+    takes: tuple[int, int] | None = None
+    """Where, in its page, the places lie that elements take, row by row: the first one's slot, and
+    how many lie from one to the next (`commands.Side`)."""
 
     def activations(self) -> list[range]:
         """Addresses of the activations that it reads, by row block."""
@@ -60,6 +63,8 @@ class Phase:
 
     loads: list[Load] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
+    in_order: bool = False
+    """Its RUNs come as they are: what elements hold passes from one to the next."""
 
     @property
     def uses(self) -> set[Page]:

@@ -10,13 +10,15 @@ from . import exact, loss_scale, steps
 from .exact import GROUP, Master, Numbers
 from .layers import Layer
 from .optimisers import Sgd
-from .recipes import Dense
+from .recipes import Dense, Moment
 from .recipes.bdwp import Bdwp
+from .recipes.kept import Kept, Static
+from .steps import Frozen
 from .trainer import Learning, Training
 
-METHODS = "bdwp", "dense"
+METHODS = "bdwp", "kept", "static", "dense"
 """That a device trains by; it pulls nothing to zero."""
-KINDS = Bdwp, Dense
+KINDS = Bdwp, Kept, Static, Dense
 """Their rules of layers."""
 
 
@@ -24,7 +26,8 @@ class OnDevice:
     """Does the steps of `training` on `device`, each as one program.
 
     A step in which a number is not finite counts for nothing, and halves the scale of the loss. An
-    epoch has whole batches only: images that are left over come in another one.
+    epoch has whole batches only: images that are left over come in another one. Once a mask is
+    frozen the device holds kept weights alone, and those that it has not are 0.
 
     Raises `FormatError` for a recipe or a network that the device cannot train, and if its memory
     is full.
@@ -34,9 +37,8 @@ class OnDevice:
         for layer in training.layers:
             if type(layer.rule) not in KINDS:  # others derive from these
                 raise FormatError(
-                    f"a device trains by the methods {' and '.join(METHODS)}, not "
-                    f"{training.recipe.method}; "
-                    "the device `model` by all"
+                    f"a device trains by the methods {', '.join(METHODS[:-1])} and {METHODS[-1]}, "
+                    f"not {training.recipe.method}; the device `model` by all"
                 )
             if isinstance(layer.rule, Bdwp) and layer.rule.pull:
                 raise FormatError(
@@ -56,7 +58,8 @@ class OnDevice:
             _master(*pair) for pair in zip(training.layers, training.learning, strict=True)
         ]
         self._made: steps.Step | None = None
-        self._numbers: Numbers | None = None
+        self._for: tuple[Numbers, tuple[bool, ...]] | None = None
+        """What it was made for: its numbers, and which layers have frozen masks."""
         training.learner = self
 
     def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
@@ -85,16 +88,34 @@ class OnDevice:
                 values[...] = filled[_own(values.shape, layer)]
 
     def _program(self, batch: int, numbers: Numbers) -> steps.Step:
-        if self._made is None or numbers != self._numbers:
+        training = self.training
+        moment = Moment(training.step, training.steps)
+        frozen = tuple(_is_frozen(layer, moment) for layer in training.layers)
+        if self._made is None or self._for != (numbers, frozen):
             self.settle()
-            each = [layer.n for layer in self.training.layers]
+            layers = zip(training.layers, self._masters, frozen, strict=True)
+            each = [
+                _frozen(layer, master, moment) if holds else layer.n
+                for layer, master, holds in layers
+            ]
             self._made = steps.compiled(
                 *(self.device.config, batch, self._masters, each, numbers),
-                first=self.training.recipe.frozen,
+                first=training.recipe.frozen,
             )
             self._made.load(self.device, self._masters)
-            self._numbers = numbers
+            self._for = numbers, frozen
         return self._made
+
+
+def _is_frozen(layer: Layer, moment: Moment) -> bool:
+    return isinstance(layer.rule, Kept) and moment.share >= layer.rule.after
+
+
+def _frozen(layer: Layer, master: Master, moment: Moment) -> Frozen:
+    """What a layer's rule keeps from now on."""
+    mask = np.zeros(master.weights.shape, bool)
+    mask[_own(layer.weights.shape, layer)] = layer.rule.prune(layer.weights, moment).mask
+    return Frozen.of(mask, layer.n)
 
 
 def _parts(master: Master, layer: Layer, learning: Learning) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -6,15 +6,17 @@ multiplied by are the host's too, or the device makes them itself of the masters
 step for the next one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import FP16, OutputFormat
+from ...hw.isa.host_stream import indices_payload
 from ..compiler import softmax_programs, update_programs
 from ..compiler.backward import TrainingBuilder
+from ..compiler.kept import Compact
 from ..compiler.packing import PackedWeights, pack
 from ..compiler.pooling_programs import max_pool, max_unpool
 from ..compiler.program import Program
@@ -32,22 +34,73 @@ TOGETHER = 64
 """Rows of a layer's weights that are updated by one command, as soon as their gradient is there."""
 
 
+@dataclass(frozen=True, eq=False)
+class Frozen:
+    """Which of every M weights of a layer along K are kept from now on, `places` [groups, N, C],
+    in order."""
+
+    places: np.ndarray
+
+    @classmethod
+    def of(cls, mask: np.ndarray, n: int) -> "Frozen":
+        """What a mask [K, C] keeps, which is of `n` of every M weights, or less: then of the first
+        ones of all others too."""
+        groups = ~mask.reshape(-1, GROUP, mask.shape[1])
+        places = np.sort(np.argsort(groups, axis=1, kind="stable")[:, :n], axis=1)
+        return cls(places.astype(np.uint8))
+
+    @property
+    def kept(self) -> int:
+        """N."""
+        return self.places.shape[1]
+
+    def compact(self, config: Config) -> Compact:
+        """The kept weights alone."""
+        return Compact(config, len(self.places), self.kept)
+
+    def contents(self, pruning: Pruning) -> Iterator[tuple[int, bytes]]:
+        """The indices of W_ff, whole words from an address on, one column block after another."""
+        config = pruning.config
+        values, pitch = pruning.payload(pruning.rows)
+        slots = self.places.reshape(-1, self.places.shape[2])
+        for block in range(-(-slots.shape[1] // config.columns)):
+            mine = slots[:, block * config.columns :][:, : config.columns]
+            mine = np.pad(mine, ((0, 0), (0, config.columns - mine.shape[1])))
+            content = indices_payload(mine)
+            content += bytes(-len(content) % config.stream_bytes)
+            yield pruning.address + block * pitch + values, content
+
+
 @dataclass(frozen=True)
 class Held:
-    """A layer's tensors: masters and what they were changed by last, FP32."""
+    """A layer's tensors: masters and what they were changed by last, FP32; of weights that are
+    `frozen` those that are kept."""
 
     weights: Tensor
     speed: Tensor
     bias: Tensor
     bias_speed: Tensor
+    frozen: Frozen | None = None
 
-    def of(self, master: Master) -> list[tuple[Tensor, np.ndarray]]:
-        """Each with the array that it holds."""
+    def put(self, device: Device, master: Master) -> None:
+        """Bring a layer's arrays there."""
+        for tensor, values in self._pairs(master):
+            if self.frozen and tensor in (self.weights, self.speed):
+                values = self.frozen.compact(device.config).of(values, self.frozen.places)
+            programs.put(device, tensor, values)
+
+    def take(self, device: Device, master: Master) -> None:
+        """Bring them from there; weights that are not kept become 0."""
+        for tensor, values in self._pairs(master):
+            taken = programs.taken(device, tensor).view("<f4")
+            if self.frozen and tensor in (self.weights, self.speed):
+                taken = self.frozen.compact(device.config).dense(taken, self.frozen.places)
+            values[...] = taken
+
+    def _pairs(self, master: Master) -> list[tuple[Tensor, np.ndarray]]:
         rows = master.bias[None], master.bias_speed[None]
-        arrays = master.weights, master.speed, *rows
-        return list(
-            zip((self.weights, self.speed, self.bias, self.bias_speed), arrays, strict=True)
-        )
+        tensors = self.weights, self.speed, self.bias, self.bias_speed
+        return list(zip(tensors, (master.weights, master.speed, *rows), strict=True))
 
 
 @dataclass(frozen=True)
@@ -97,8 +150,10 @@ class Step:
     ones: list[Tensor]
     losses: Tensor
     layers: list[Held]
-    prunings: list[Pruning]
-    """Of the layers that are pruned on the device."""
+    prunings: dict[int, Pruning]
+    """Of the layers that are pruned on the device, by their numbers."""
+    ahead: bool
+    """They are pruned before the first step, and then by each for the next one."""
 
     def load(self, device: Device, masters: Sequence[Master]) -> None:
         """Bring the program's constants and the masters, and prune these."""
@@ -108,9 +163,13 @@ class Step:
             ones[:, 0] = 1
             programs.put(device, tensor, ones)
         for held, master in zip(self.layers, masters, strict=True):
-            for tensor, values in held.of(master):
-                programs.put(device, tensor, values)
-        prunes = [pruning.whole.command() for pruning in self.prunings]
+            held.put(device, master)
+        for number, pruning in self.prunings.items():
+            frozen = self.layers[number].frozen
+            for address, content in frozen.contents(pruning) if frozen else ():
+                words = np.frombuffer(content, np.uint8)
+                device.write_memory(address, words.reshape(-1, device.config.stream_bytes))
+        prunes = [pruning.whole.command() for pruning in self.prunings.values() if self.ahead]
         programs.run(device, Program(device.config, [*prunes], []))
 
     def run(
@@ -126,23 +185,23 @@ class Step:
     def take(self, device: Device, masters: Sequence[Master]) -> None:
         """The masters as they are on the device."""
         for held, master in zip(self.layers, masters, strict=True):
-            for tensor, values in held.of(master):
-                values[...] = programs.taken(device, tensor).view("<f4")
+            held.take(device, master)
 
 
 def compiled(
     config: Config,
     batch: int,
     masters: Sequence[Master],
-    used: Sequence[Used | int],
+    used: Sequence[Used | int | Frozen],
     numbers: Numbers,
     at_use: bool = False,
     first: int = 0,
 ) -> Step:
     """The step of such layers on `batch` images or vectors. What a layer has `used` are weights, or
     the N of every M that the device keeps of its masters: these are pruned when they have been
-    updated, for the next step, or `at_use`, before each product with them. Layers before the
-    `first` one stay as they are, and nothing goes back through them.
+    updated, for the next step, or `at_use`, before each product with them. Of what is `Frozen`
+    only kept weights are there, and have gradients. Layers before the `first` one stay as they are,
+    and nothing goes back through them.
 
     Raises `FormatError` for a device without training or vector unit, or pruner if it is to prune,
     for scores that are no whole groups, for a result that several layers add, and if the memory is
@@ -165,8 +224,8 @@ def compiled(
     for number in reversed(range(first, len(masters))):
         made.update(number)
     x, program = made.values[0].tensor, made.builder.program()
-    ones, prunings = list(made.ones.values()), [] if at_use else list(made.prunings.values())
-    return Step(program, x, targets, ones, losses, made.held, prunings)
+    ones = list(made.ones.values())
+    return Step(program, x, targets, ones, losses, made.held, made.prunings, not at_use)
 
 
 class _Layers:
@@ -177,21 +236,26 @@ class _Layers:
         builder: TrainingBuilder,
         batch: int,
         masters: Sequence[Master],
-        used: Sequence[Used | int],
+        used: Sequence[Used | int | Frozen],
         numbers: Numbers,
         at_use: bool,
         first: int,
     ):
         self.builder, self.batch, self.masters, self.numbers = builder, batch, masters, numbers
         self.at_use = at_use
-        self.held = [_held(builder, *master.weights.shape) for master in masters]
+        self.held = [
+            _held(builder, master, one if isinstance(one, Frozen) else None)
+            for master, one in zip(masters, used, strict=True)
+        ]
         self.prunings: dict[int, Pruning] = {}
         """Of the layers that are pruned on the device; the first one has nothing to go back to."""
         self.used: list[Used] = []
         for number, (master, one) in enumerate(zip(masters, used, strict=True)):
-            if isinstance(one, int):
-                pruning = builder.pruned(self.held[number].weights, one, across=number > first)
-                self.prunings[number] = pruning
+            if not isinstance(one, Used):
+                inputs = len(master.weights) if isinstance(one, Frozen) else 0
+                n = one.kept if isinstance(one, Frozen) else one
+                weights, across = self.held[number].weights, number > first
+                self.prunings[number] = pruning = builder.pruned(weights, n, across, inputs)
                 one = Used.made(master, pruning)
             self.used.append(one)
         stage, channels = masters[0].stage, masters[0].taps[2]
@@ -282,24 +346,41 @@ class _Layers:
         images = replace(x, height=stage.height, width=stage.width)
         columns = dy.tensor.columns
         settings = settings_of(builder.config, columns, scale=1 / numbers.scale)
-        dw = builder.tensor(self.masters[number].weights.shape[0], columns, 32)
-        operands = (x.tensor, dy.tensor, dw) if stage.plain else (images, dy, dw, stage.kernel)
-        builder.gradient(*operands, settings=settings, together=TOGETHER)
+        dw = builder.tensor(held.weights.rows, columns, 32)
+        operands = (x.tensor, dy.tensor, dw) if stage.plain else (images, dy, dw)
+        kernel = None if stage.plain else stage.kernel
+        if held.frozen:
+            forward = self.prunings[number].forward
+            builder.kept_gradient(*operands, forward, kernel, settings=settings)
+        else:
+            builder.gradient(*operands, kernel, settings=settings, together=TOGETHER)
         db = builder.tensor(GROUP, columns, 32)
         builder.gradient(self.ones[dy.tensor.rows], dy.tensor, db, settings=settings)
         # Gradients keep their place until those of the next layer have theirs: the array does not
         # wait for the update.
         builder.free(*self.gradients)
         self.gradients = [dw, db]
+        self._change(number, dw)
+        _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
+
+    def _change(self, number: int, dw: Tensor) -> None:
+        """Update a layer's weights, some rows at a time, and prune those that are."""
+        builder, held, config = self.builder, self.held[number], self.builder.config
+        step = of_matrix = TOGETHER
+        if held.frozen:
+            # Whole blocks of R groups.
+            block = config.rows * held.frozen.kept
+            step = max(1, TOGETHER // block) * block
+            of_matrix = step // held.frozen.kept * config.group
         pruning = self.prunings.get(number)
-        shares = pruning.shares(TOGETHER) if pruning and not self.at_use else []
-        for first in range(0, dw.rows, TOGETHER):
-            end = min(first + TOGETHER, dw.rows)
-            parts = (each.part(first, end - first) for each in (dw, held.weights, held.speed))
-            _update(builder, *parts, numbers, numbers.decay)
+        shares = pruning.shares(of_matrix) if pruning and not self.at_use else []
+        for turn, first in enumerate(range(0, dw.rows, step), 1):
+            rows = min(step, dw.rows - first)
+            parts = (each.part(first, rows) for each in (dw, held.weights, held.speed))
+            _update(builder, *parts, self.numbers, self.numbers.decay)
+            end = len(self.masters[number].weights) if first + rows == dw.rows else turn * of_matrix
             while shares and shares[0].first + shares[0].rows <= end:
                 builder.prune(shares.pop(0))
-        _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
 
     def _prune_now(self, number: int, across: bool) -> None:
         """For the next product with a layer's weights, if they are pruned for each."""
@@ -313,9 +394,12 @@ class _Layers:
         return Images(self.builder.tensor(rows, channels, bits, apart), height, width)
 
 
-def _held(builder: TrainingBuilder, inputs: int, outputs: int) -> Held:
+def _held(builder: TrainingBuilder, master: Master, frozen: Frozen | None) -> Held:
+    inputs, outputs = master.weights.shape
+    if frozen:
+        inputs = frozen.compact(builder.config).rows
     weights, speed = (builder.tensor(inputs, outputs, 32) for _ in range(2))
-    return Held(weights, speed, *(builder.tensor(1, outputs, 32) for _ in range(2)))
+    return Held(weights, speed, *(builder.tensor(1, outputs, 32) for _ in range(2)), frozen)
 
 
 def _update(

@@ -10,7 +10,7 @@ from ...hw.isa import registers as accelerator
 from ...hw.isa.codes import Flag, Opcode, Status, Target
 from ...hw.isa.commands import COMMANDS, Response
 from ...hw.isa.engines import WAIT_BITS, WAITS_BITS, Engine
-from ...hw.isa.header import GUARD_AT, WAITS_AT, Header
+from ...hw.isa.header import WAITS_AT, Header
 from ...hw.isa.registers import Register
 from .api_page import api
 
@@ -37,7 +37,11 @@ NOTES = {
     "row's `groups`. `offset` is a multiple of what C and the bytes of a group have in common. "
     "With `pad`, zeros fill the last group that a row reaches into. `addend`, `raw_addend` and "
     "`mask`: the RUN has such side operands (SIDE). RAW outputs are stored only, and neither "
-    "scaled nor masked; `relu` must be 0.",
+    "scaled nor masked; `relu` must be 0. On a device for training each element holds an index: "
+    "if the RUN is `held`, that one picks its activations, not the slots'. If it `takes`, slot r "
+    "of its first R slots that have weights brings the indices that the elements of row r hold "
+    "from its end on, from where SIDE's `held` says; unless it is `held` too, its weights count as "
+    "zeros. After a reset the indices are 0.",
     Opcode.SIDE: "Say where the side operands of the RUNs that follow lie: what is added to "
     "the sums, exactly, before they are scaled, and the mask, an output being +0 where it is "
     "zero. Each has a row for each row that the RUN stores, in windows as these; the addend's "
@@ -50,8 +54,10 @@ NOTES = {
     "NONFINITE_ACTIVATION. Limbs of RAW sums, 32 bits each, the least significant first, lie in "
     "planes as rows of 32-bit results do, `addend_plane` and `output_plane` words apart, the "
     "latter no fewer than the RUN's `words`. An operand may be read where the results go if it "
-    "lies as they do, and else not in words that are stored to (BAD_ADDRESS). Counts for the RUNs "
-    "after it in the stream. Only a device with tensor memory knows it.",
+    "lies as they do, and else not in words that are stored to (BAD_ADDRESS). For RUNs that take "
+    "indices those of row r lie in slot `held + r × held_step` of the RUN's page of weights, "
+    "modulo its size. Counts for the RUNs after it in the stream. Only a device with tensor memory "
+    "knows it.",
     Opcode.SYNC: "Answered when everything before has finished.",
     Opcode.WRITE: "Fill `count` words of tensor memory, from `address` on, with the payload, a "
     "beat each; the packet ends with the last. Waits until nothing before it has tensor memory to "
@@ -73,9 +79,12 @@ NOTES = {
     "are taps outside the image. What lies outside the `words` words from `source` on is not read: "
     "it is zeros, and sets the flag FAULT. With `transposed` row r holds element r mod M of group "
     "r / M of these, of M pixels in each word: `groups` words of them, but for the last `missing` "
-    "pixels (less than M), which are zeros; so are groups beyond `rows`. Queued and waited for as "
-    "a FILL is. Only a device with tensor memory knows it, and only one for training (register "
-    "`training`) `transposed`.",
+    "pixels (less than M), which are zeros; so are groups beyond `rows`. With `grouped` row r "
+    "holds the r-th of these groups, of a pixel in each word: `groups` pixels (a multiple of the "
+    "number of lanes, as `address` then), but for the last `missing` (fewer than lanes), which are "
+    "zeros; so are rows from `rows` on. Queued and waited for as a FILL is. Only a device with "
+    "tensor memory knows it, and only one for training (register `training`) `transposed` and "
+    "`grouped`.",
     Opcode.DENSE: "Fill values and indices of slots `address` (a multiple of M) to `address + "
     "count - 1` with rows of a tensor, as dense weights: slot s is row s, and column c its element "
     "c, of the C / M groups that lie from word `source`, lane 0, on, `pitch` words from one window "
@@ -116,7 +125,12 @@ NOTES = {
     "words from there, its indices `forward_indices` words later; the backward ones likewise from "
     "word `address + backward` on. "
     "Columns of a block that the tensor has not are not written. A write outside is dropped, and "
-    "where the tensor's `words` end the PRUNE ends: both set the flag FAULT. Queued with VECTORs "
+    "where the tensor's `words` end the PRUNE ends: both set the flag FAULT. With `held` the "
+    "tensor has those weights alone that are kept already: the first ones of R groups in R rows, "
+    "then the second ones, and so on to the `kept`-th, then those of the next R groups. Their "
+    "places are the indices that lie where the forward ones are written: forward they stay, and "
+    "backward they come before all other places, which are filled with zeros. Indices that would "
+    "lie outside the region are those of its first word, and set FAULT. Queued with VECTORs "
     "and counted as one. Only a device that is for training, has a vector unit, and multiplies "
     "floating-point elements knows it.",
     Opcode.COPY: "Copy `rows` rows of `row_bytes` bytes from external memory to tensor memory; "
@@ -158,8 +172,8 @@ def _fields(kind: type[Header]) -> list[str]:
         at += width
     if any(field.name == "waits" for field in dataclasses.fields(kind)):
         lines.append(f"| {WAITS_AT}–{WAITS_AT + WAITS_BITS - 1} | `waits` | see above |")
-    if any(field.name == "guarded" for field in dataclasses.fields(kind)):
-        lines.append(f"| {GUARD_AT} | `guarded` | see below |")
+    for name, at in kind.behind().items():
+        lines.append(f"| {at} | `{name}` | |")
     return lines
 
 

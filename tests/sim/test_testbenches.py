@@ -96,7 +96,7 @@ SLOW = [("memory_top", STREAMS[2]), ("link", STREAMS[0])]
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
-    ("selector", "hw.array.selector:Selector", [*FORMATS, config(group=16)]),
+    ("selector", "hw.array.selector:Selector", [*FORMATS, config(group=16), TRAINING[1]]),
     (
         "pe",
         "hw.array.pe:ProcessingElement",
@@ -138,7 +138,7 @@ RUNS = [
     (
         "issuer",
         "sim.testbenches.issuer:ReaderAndIssuer",
-        [*STREAMS, config(interleave=4), COMPACT],
+        [*STREAMS, config(interleave=4), COMPACT, TRAINING[1]],
     ),
 ]
 """Testbench, component, configurations."""

@@ -154,8 +154,8 @@ def test_a_training_that_diverges():
 
 
 def test_what_a_device_cannot_train():
-    with model() as device, pytest.raises(FormatError, match="bdwp and dense, not kept"):
-        OnDevice(Training.begun(dataset(), replace(RECIPE, method="kept")), device)
+    with model() as device, pytest.raises(FormatError, match="kept, static and dense, not sr-ste"):
+        OnDevice(Training.begun(dataset(), replace(RECIPE, method="sr-ste")), device)
     with model() as device, pytest.raises(FormatError, match="N of every 8, not 2:4"):
         OnDevice(Training.begun(dataset(), replace(RECIPE, m=4)), device)
     with model(preset("small")) as device:

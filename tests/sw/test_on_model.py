@@ -50,6 +50,42 @@ def test_the_same_bits_as_a_device(recipe, config, data, scale):
     assert bool(here.skipped) == (scale > 1024)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "config", "data"),
+    [(RECIPE, LEARNER, dataset()), (CNN, BROAD, dataset(64, 32))],
+    ids=["mlp", "cnn"],
+)
+@pytest.mark.parametrize("method", ["kept", "static"])
+def test_the_same_bits_of_kept_weights(method, recipe, config, data):
+    """Before the masks are frozen all weights are the same; from then on those that are kept, and
+    the device has no others."""
+    recipe = replace(recipe, method=method, epochs=3)
+    there, here = (Training.begun(data, recipe) for _ in range(2))
+    OnModel(here)
+    with model(config) as device:
+        learner = OnDevice(there, device)
+        while not there.done:
+            there.advance()
+        there.settle()
+        held = [layer.frozen is not None for layer in learner._made.layers]
+    while not here.done:
+        here.advance()
+    frozen = [layer.rule for layer in here.layers if hasattr(layer.rule, "frozen")]
+    assert sum(held) == len(frozen) > 0 and here.curve == there.curve
+    for mine, its in zip(here.layers, there.layers, strict=True):
+        mask = getattr(mine.rule, "frozen", None)
+        mask = np.ones(mine.weights.shape, bool) if mask is None else mask
+        assert np.array_equal(mine.weights[mask], its.weights[mask])
+        assert not its.weights[~mask].any() and np.array_equal(mine.bias, its.bias)
+    for (mine, its), layer in zip(
+        zip(here.learning, there.learning, strict=True), here.layers, strict=True
+    ):
+        mask = getattr(layer.rule, "frozen", None)
+        mask = np.ones(layer.weights.shape, bool) if mask is None else mask
+        assert np.array_equal(mine.weights.speed[mask], its.weights.speed[mask])
+        assert np.array_equal(mine.bias.speed, its.bias.speed)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_recipe_learns(method):
     rate = 0.002 if method == "step" else 0.05
