@@ -6,12 +6,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...hw.config import Config, trainer
+from ...sw.compiler import nm
 from ...sw.compiler.walks import Kernel
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from ...sw.nn import exact, steps
 from ...sw.nn.exact import Master, Numbers
 from ...sw.nn.stages import Stage
+from ...sw.nn.steps import Frozen
 from .util import row
 
 NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)
@@ -33,7 +35,12 @@ NETWORKS: dict[str, tuple[int, list[tuple[int, int, Stage]]]] = {
 """Images or vectors in a batch; channels in and out of each layer, filled up to whole groups."""
 ARRAYS = "small", "medium"
 KEPT = (4, 2, 1)
-TARGETS = {"train.rtl_step.cnn.small.speedup.2of8": 1.65}
+FROZEN = 2
+"""Weights of every 8 that are kept where masks are frozen, and only these have gradients."""
+TARGETS = {
+    "train.rtl_step.cnn.small.speedup.2of8": 1.65,
+    "train.sparse_wu.kept.rtl_step.cnn.small.speedup.2of8": 2.6,
+}
 OF_LIMIT = 0.95
 PREGENERATED = "cnn", "small", 2
 """Network, array and weights that are kept where pruning at use is measured too."""
@@ -46,9 +53,9 @@ def rows(only: str) -> Iterator[dict]:
         config = trainer(array)
         for name, (batch, layers) in NETWORKS.items():
             prefix = f"train.rtl_step.{name}.{array}"
-            if not _wanted(prefix, only) and not (
-                (name, array) == PREGENERATED[:2] and _wanted("train.pregeneration", only)
-            ):
+            frozen = f"train.sparse_wu.kept.rtl_step.{name}.{array}"
+            prunes = (name, array) == PREGENERATED[:2] and _wanted("train.pregeneration", only)
+            if not (_wanted(prefix, only) or _wanted(frozen, only) or prunes):
                 continue
             with open_device("sim", config=config) as opened:
                 dense = _step(opened, config, batch, layers, 8)
@@ -63,7 +70,10 @@ def rows(only: str) -> Iterator[dict]:
                     "note": f"batch {batch}; the multipliers' share is "
                     f"{macs / config.macs_per_cycle / dense['running']:.2f}; {_where(dense)}",
                 }
-                for kept in KEPT:
+                if _wanted(frozen, only):
+                    held = _step(opened, config, batch, layers, FROZEN, frozen=True)
+                    yield from _against(frozen, FROZEN, dense, held)
+                for kept in KEPT if _wanted(prefix, only) or prunes else ():
                     sparse = _step(opened, config, batch, layers, kept)
                     yield from _against(prefix, kept, dense, sparse)
                     if (name, array, kept) == PREGENERATED:
@@ -131,10 +141,16 @@ def _step(
     layers: Sequence[tuple[int, int, Stage]],
     kept: int,
     at_use: bool = False,
+    frozen: bool = False,
 ) -> dict[str, int]:
-    """The counters of one step, the second one, with so many of every 8 weights."""
+    """The counters of one step, the second one, with so many of every 8 weights, which may be
+    `frozen`."""
     masters, each, x, targets = begun(batch, layers, kept)
-    made = steps.compiled(config, batch, masters, each, NUMBERS, at_use)
+    used = [
+        Frozen.of(nm.mask(master.weights, n, 8, 0), n) if frozen and n < 8 else n
+        for master, n in zip(masters, each, strict=True)
+    ]
+    made = steps.compiled(config, batch, masters, used, NUMBERS, at_use)
     made.load(device, masters)
     made.run(device, x, targets)
     return made.run(device, x, targets)[1]
