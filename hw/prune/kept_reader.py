@@ -1,7 +1,7 @@
 """The squares of a PRUNE whose tensor is the weights alone that a matrix keeps, and their places.
 
-indices of M columns ─► rows ─┐
-weights of M columns ─────────┴─► M elements of a square, N times; the others are zeros
+asked for: indices, weights, of one place after the other ─► memory ─► [what comes] ─► pieces
+    └────────────────── where they lie in their words ───────────────────┘
 """
 
 from amaranth import Cat, Module, Mux, Signal
@@ -13,18 +13,22 @@ from ..isa.maps import INDEX_BITS
 from ..layouts.engines import PRUNE
 from ..layouts.tensor import READ_PORT
 from ..lib.connect import connect_checked
+from ..lib.fifo import Fifo
 from ..lib.pipeline import times
 from ..tensor.beats import BeatReader
-from .places import Places
+from .places import SPOT, Places
 from .square import ELEMENT_BITS, PIECE
+
+AHEAD = 4
+"""Places of a group that are asked for before they have come."""
 
 
 class KeptReader(wiring.Component):
-    """Read the squares of M rows and M columns, along the rows first: N times M weights of each.
+    """Read the squares of M rows and M columns, along the rows first: M weights for each of N
+    places, and the rows that these are in.
 
-    Latency: N + 2 M + 10 cycles from `begin` to the first weight of FP16's. Throughput: a square in
-    some N (2 * 32 / bits + 10) cycles and as many as it has groups. Stall rule: waits for the
-    memory, and before each square for `free`.
+    Latency: N + 8 cycles from `begin` to the first weights. Throughput: a square in N (1 + 32 /
+    bits) cycles and some. Stall rule: waits for the memory, and before each square for `free`.
 
     Members
     -------
@@ -33,8 +37,14 @@ class KeptReader(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        self.of_lane = Signal(range(config.lanes))
-        """Where the square's weights lie in their words."""
+        self.parts = ELEMENT_BITS // config.format.bits
+        """Words that M weights of each lane take."""
+        self.ahead = Fifo(
+            data.StructLayout({"indices": SPOT(config), "lane": range(config.lanes), "last": 1}),
+            AHEAD,
+        )
+        """Of what is asked for: where in their words indices and weights lie, and whether these are
+        the last of a square."""
         super().__init__(
             {
                 "begin": In(1),
@@ -50,18 +60,16 @@ class KeptReader(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, prune = self.config, self.prune
+        config, prune, ahead = self.config, self.prune, self.ahead
         m.submodules.reader = reader = BeatReader(config)
         m.submodules.places = places = Places(config, backward=False)
+        m.submodules.ahead = ahead
         connect_checked(m, reader.port, wiring.flipped(self.port))
-        parts = ELEMENT_BITS // config.format.bits
-        number, plane = Signal(range(config.group * parts)), Signal(range(config.group + 1))
-        reach, place = Signal(20), Signal(20)
-        """Words from a group's first weights to its last ones, and to those at hand."""
-        stride = times(prune.pitch, config.rows // config.lanes)
-        rows = Signal(data.ArrayLayout(range(config.group), config.group), reset_less=True)
-        last = plane == prune.kept - 1
-        there, inside = reader.o.valid, places.indices.word < prune.region.count
+        reach, place, lane = Signal(20), Signal(20), Signal(range(config.lanes))
+        """Words from a group's first weights to its last ones, and to those at hand; their lane."""
+        plane = Signal(range(config.group + 1))
+        stride, last = times(prune.pitch, config.rows // config.lanes), plane == prune.kept - 1
+        inside, asked = places.indices.word < prune.region.count, reader.words
         m.d.comb += [
             places.start.eq(self.begin),
             places.payloads.indices.eq(prune.forward_indices),
@@ -69,11 +77,12 @@ class KeptReader(wiring.Component):
             places.n.eq(prune.kept),
             places.squares.eq(prune.outputs),
             places.last.eq(last),
-            reader.words.payload.address.eq(prune.words.address + place),
-            reader.words.payload.count.eq(parts),
+            ahead.i.payload.indices.eq(places.indices),
+            ahead.i.payload.lane.eq(lane),
+            ahead.i.payload.last.eq(last),
         ]
-        start, over = self._squares(m, reach, place, parts)
-        with m.FSM() as states:
+        start, over = self._squares(m, reach, place, lane)
+        with m.FSM():
             with m.State("IDLE"), m.If(self.begin):
                 m.d.sync += [reach.eq(0), plane.eq(1)]
                 m.next = "REACH"
@@ -83,69 +92,55 @@ class KeptReader(wiring.Component):
                     m.d.sync += reach.eq(reach)
                     m.next = "NEXT"
             with m.State("NEXT"):
-                m.d.sync += [plane.eq(0), number.eq(0)]
+                m.d.sync += plane.eq(0)
                 with m.If(self.done):
                     m.next = "IDLE"
                 with m.Elif(self.free):
                     m.d.comb += [start.eq(1), self.begun.eq(~over), self.outside.eq(over)]
-                    m.next = "CLEAR"
+                    m.next = "INDICES"
                     with m.If(over):
                         m.next = "IDLE"
-            with m.State("CLEAR"):
-                m.d.comb += self.o.valid.eq(1)
-                m.d.sync += number.eq(number + 1)
-                with m.If(number == config.group * parts - 1):
-                    m.next = "INDICES"
             with m.State("INDICES"):
                 # What would be outside is the region's first word.
-                at = prune.region.address + Mux(inside, places.indices.word, 0)
+                at = Mux(inside, places.indices.word, 0)
                 m.d.comb += [
-                    reader.words.valid.eq(1),
-                    reader.words.payload.address.eq(at),
-                    reader.words.payload.count.eq(1),
+                    asked.valid.eq(ahead.i.ready),
+                    asked.payload.address.eq(prune.region.address + at),
+                    asked.payload.count.eq(1),
                 ]
-                with m.If(reader.words.ready):
-                    m.d.comb += self.outside.eq(~inside)
-                    m.next = "ROWS"
-            with m.State("ROWS"):
-                m.d.comb += reader.o.ready.eq(1)
-                with m.If(there):
-                    m.d.sync += [rows.eq(self._indices(reader, places)), number.eq(0)]
+                with m.If(asked.valid & asked.ready):
+                    m.d.comb += [ahead.i.valid.eq(1), self.outside.eq(~inside)]
                     m.next = "WEIGHTS"
             with m.State("WEIGHTS"):
-                m.d.comb += reader.words.valid.eq(1)
-                with m.If(reader.words.ready):
-                    m.next = "DEAL"
-            with m.State("DEAL"):
-                m.d.comb += [reader.o.ready.eq(1), self.o.valid.eq(there)]
-                with m.If(there):
-                    m.d.sync += number.eq(number + 1)
-                with m.If(there & (number == parts - 1)):
+                m.d.comb += [
+                    asked.valid.eq(1),
+                    asked.payload.address.eq(prune.words.address + place),
+                    asked.payload.count.eq(self.parts),
+                ]
+                with m.If(asked.ready):
                     m.d.comb += places.taken.eq(1)
                     m.d.sync += [plane.eq(plane + 1), place.eq(place + stride)]
                     m.next = "INDICES"
                     with m.If(last):
                         m.next = "NEXT"
-            self._deal(m, reader, rows, number, last, clears=states.ongoing("CLEAR"))
+        self._deal(m, reader)
         return m
 
-    def _squares(self, m: Module, reach, place, parts: int):
-        """Where the next square begins, once the one at hand has `start`ed, and whether that one
-        would be outside."""
+    def _squares(self, m: Module, reach, place, lane):
+        """Where the next square begins, once it has `start`ed, and whether it would be outside."""
         config, prune = self.config, self.prune
         each = config.rows // config.lanes
         start, row, column = Signal(), Signal(20), Signal(20)
         left, rows_left = Signal(12), Signal(12)
-        lane, window = Signal(range(config.lanes)), Signal(range(each))
-        """Of the group, in its block of R."""
-        here = Signal(20)
+        group_lane, window, here = Signal(range(config.lanes)), Signal(range(each)), Signal(20)
+        """Where the group lies, of those of its block; and its first weights."""
         m.d.comb += here.eq(row + column)
-        over = here + reach + parts > prune.words.count
+        over = here + reach + self.parts > prune.words.count
         with m.If(start):
             m.d.sync += [
                 place.eq(here),
-                self.of_lane.eq(lane),
-                column.eq(column + parts),
+                lane.eq(group_lane),
+                column.eq(column + self.parts),
                 left.eq(left - 1),
             ]
             with m.If(left == 1):
@@ -154,10 +149,11 @@ class KeptReader(wiring.Component):
                     left.eq(prune.outputs),
                     rows_left.eq(rows_left - 1),
                     self.done.eq(rows_left == 1),
-                    lane.eq(lane + 1),
+                    group_lane.eq(group_lane + 1),
                 ]
-                with m.If(lane == config.lanes - 1):
-                    m.d.sync += [lane.eq(0), window.eq(window + 1), row.eq(row + prune.pitch)]
+                with m.If(group_lane == config.lanes - 1):
+                    m.d.sync += [group_lane.eq(0), window.eq(window + 1)]
+                    m.d.sync += row.eq(row + prune.pitch)
                     with m.If(window == each - 1):
                         # Behind the last weights of this block come the first ones of the next.
                         m.d.sync += [window.eq(0), row.eq(row + reach + prune.pitch)]
@@ -165,35 +161,37 @@ class KeptReader(wiring.Component):
                 m.d.sync += self.done.eq(1)
         with m.If(self.begin):
             m.d.sync += [
-                *(signal.eq(0) for signal in (row, column, lane, window)),
+                *(signal.eq(0) for signal in (row, column, group_lane, window)),
                 left.eq(prune.outputs),
                 rows_left.eq(prune.inputs),
                 self.done.eq(0),
             ]
         return start, over
 
-    def _indices(self, reader: BeatReader, places: Places):
-        """The rows of M columns' weights, out of the word that has them."""
-        config, spot = self.config, places.indices
-        group = reader.o.payload.data.word_select(spot.lane, 8 * config.group_bytes)
-        unit = group.word_select(spot.unit, INDEX_BITS * config.group)
+    def _deal(self, m: Module, reader: BeatReader):
+        """Indices, then the weights that they are of, part by part."""
+        config, piece, parts, ahead = self.config, self.o.piece, self.parts, self.ahead.o
+        spot, word = ahead.payload.indices, reader.o.payload.data
+        has_rows, part = Signal(), Signal(range(parts))
+        rows = Signal(data.ArrayLayout(range(config.group), config.group), reset_less=True)
+        last, each = part == parts - 1, config.group // parts
+        unit = word.word_select(spot.lane, 8 * config.group_bytes)
+        unit = unit.word_select(spot.unit, INDEX_BITS * config.group)
         nibbles = (unit.word_select(n, INDEX_BITS) for n in range(config.group))
-        return Cat(nibble[: config.index_bits] for nibble in nibbles)
-
-    def _deal(self, m: Module, reader: BeatReader, rows, number, last, clears):
-        """Zeros, row by row, or weights to their rows."""
-        config, piece = self.config, self.o.piece
-        parts = ELEMENT_BITS // config.format.bits
-        log2, each = parts.bit_length() - 1, config.group // parts
-        group = reader.o.payload.data.word_select(self.of_lane, 8 * config.group_bytes)
         m.d.comb += [
-            piece.part.eq(number[:log2]),
-            piece.kept.eq(~clears),
-            piece.data.eq(Mux(clears, 0, group)),
-            piece.whole.eq(~clears & last & (number == parts - 1)),
+            reader.o.ready.eq(1),
+            self.o.valid.eq(reader.o.valid & has_rows),
+            ahead.ready.eq(self.o.valid & last),
+            piece.part.eq(part),
+            piece.data.eq(word.word_select(ahead.payload.lane, 8 * config.group_bytes)),
+            piece.whole.eq(ahead.payload.last & last),
         ]
         for n in range(each):
             of_part = rows[n]
-            for part in range(1, parts):
-                of_part = Mux(piece.part == part, rows[part * each + n], of_part)
-            m.d.comb += piece.rows[n].eq(Mux(clears, number[log2:], of_part))
+            for number in range(1, parts):
+                of_part = Mux(part == number, rows[number * each + n], of_part)
+            m.d.comb += piece.rows[n].eq(of_part)
+        with m.If(self.o.valid):
+            m.d.sync += [part.eq(Mux(last, 0, part + 1)), has_rows.eq(~last)]
+        with m.Elif(reader.o.valid):
+            m.d.sync += [has_rows.eq(1), rows.eq(Cat(n[: config.index_bits] for n in nibbles))]

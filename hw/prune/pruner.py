@@ -35,7 +35,7 @@ class Way(wiring.Component):
 
     Members
     -------
-    n, begun, free, i : as of `Square` and `TopN`
+    n, held, begun, free, i : as of `Square` and `TopN`
     o : Out stream of SLOT
     """
 
@@ -44,6 +44,7 @@ class Way(wiring.Component):
         super().__init__(
             {
                 "n": In(range(config.group + 1)),
+                "held": In(1),
                 "begun": In(1),
                 "free": Out(1),
                 "i": In(wiring.Signature({"valid": Out(1), "piece": Out(PIECE(config))})),
@@ -61,6 +62,7 @@ class Way(wiring.Component):
         connect_checked(m, top_n.o, slots.i)
         connect_checked(m, slots.o, wiring.flipped(self.o))
         m.d.comb += [
+            square.held.eq(self.held),
             square.begun.eq(self.begun),
             self.free.eq(square.free),
             top_n.n.eq(self.n),
@@ -122,6 +124,7 @@ class Pruner(wiring.Component):
             m.d.comb += [
                 under_way[n].eq(held != 0),
                 way.n.eq(asked.kept),
+                way.held.eq(asked.held),
                 way.begun.eq(begins),
                 way.i.valid.eq(reader["valid"] & used[n]),
                 way.i.piece.eq(reader["piece"]),

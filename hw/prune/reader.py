@@ -103,7 +103,6 @@ class SquareReader(wiring.Component):
             self.o.valid.eq(reader.o.valid),
             *(row.eq(Cat(lane, window)) for row in piece.rows),
             piece.part.eq(part),
-            piece.kept.eq(1),
             piece.whole.eq(last_lane & last_part & last_window),
             piece.data.eq(reader.o.payload.data.word_select(lane, 8 * config.group_bytes)),
             reader.o.ready.eq(last_lane),

@@ -8,8 +8,7 @@ from ..arith.narrow import Narrow
 from ..config import Config
 from ..isa.maps import INDEX_BITS
 from ..lib.pipeline import delay
-from .square import AHEAD
-from .top_n import KEPT
+from .square import AHEAD, ELEMENT
 
 
 def SLOT(config: Config) -> data.StructLayout:
@@ -34,7 +33,7 @@ class Slots(wiring.Component):
     Members
     -------
     n : In(range(1, M + 1)), elements of a line, the same while any square is held
-    i : In stream of KEPT
+    i : In stream of ELEMENT
     o : Out stream of SLOT
     """
 
@@ -43,7 +42,7 @@ class Slots(wiring.Component):
         super().__init__(
             {
                 "n": In(range(config.group + 1)),
-                "i": In(stream.Signature(KEPT(config.group))),
+                "i": In(stream.Signature(ELEMENT(config.group))),
                 "o": Out(stream.Signature(SLOT(config))),
             }
         )

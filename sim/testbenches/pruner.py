@@ -61,9 +61,8 @@ async def everything_that_is_kept(dut):
             squares, size = prune.inputs * prune.outputs, config.group
             fill, each = size**2 + 4 * size + 40, size**2
             if prune.held:
-                # Or as its weights are read, each of N places after the other.
-                parts = 32 // config.format.bits
-                each = max(each, size * parts + prune.kept * (parts + 12))
-                fill += each
+                # As its elements leave, or as they are read, if that takes longer.
+                read = prune.kept * (1 + 32 // config.format.bits) + 12
+                each = max(size * prune.kept + size, read)
             assert cycles <= squares * each + fill
     assert bench.finished == 30
