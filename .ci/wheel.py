@@ -23,6 +23,8 @@ EXTRA = "sim"
 NOT_FOR_USERS = ("testbenches", "proofs", "bench", "tests")
 SHADOWS = ("hw", "sw", "sim", "constraints")
 """Names of a user's own modules that must not come in the package's way."""
+NEED_MORE = {"heddle.torch", "heddle.sw.nn.in_torch"}
+"""Modules that want an extra."""
 
 
 def main() -> None:
@@ -105,7 +107,7 @@ def use(python: Path, work: Path) -> None:
     every = (
         "import pkgutil, importlib, heddle\n"
         "names = [m.name for m in pkgutil.walk_packages(heddle.__path__, 'heddle.')]\n"
-        "for name in names:\n"
+        f"for name in set(names) - {NEED_MORE!r}:\n"
         "    name.endswith('__main__') or importlib.import_module(name)\n"
         "print(len(names), 'modules')\n"
     )
