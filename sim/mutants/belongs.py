@@ -233,6 +233,7 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/compiler/waits.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/compiler/sequence.py": [("tests/sw/test_program.py",), BESIDE],
     "sw/nn/in_torch.py": [("tests/sw/test_torch.py",)],
+    "sw/nn/ranks.py": [("tests/sw/test_ranks.py",)],
     "sw/compiler/runs.py": [("tests/sw/test_program.py",)],
     "sw/compiler/allocator.py": [("tests/sw/test_program.py",)],
     "sw/compiler/history.py": [("tests/sw/test_program.py",), ("tests/sw/test_copies.py",)],

@@ -7,7 +7,7 @@ there, or a ROWS of the tensor that is multiplied, and a RUN stores its rows in 
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -96,6 +96,13 @@ class Builder:
         self._outside = ExternalAllocator(config)
         if streamed:
             self._outside.check()
+
+    def next(self) -> Self:
+        """A builder of a program that runs after this one's, and finds its tensors; this one's must
+        have been made."""
+        made = type(self)(self.config, self._streamed)
+        made._allocator, made._outside, made._terms = self._allocator, self._outside, self._terms
+        return made
 
     def tensor(
         self, rows: int, columns: int, bits: int | None = None, apart: Tensor | None = None

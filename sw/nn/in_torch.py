@@ -14,13 +14,15 @@ from math import frexp
 
 import numpy as np
 import torch  # pyright: ignore[reportMissingImports]
-from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
+from torch import Tensor, distributed, nn  # pyright: ignore[reportMissingImports]
 from torch.nn import functional  # pyright: ignore[reportMissingImports]
 
 from ..compiler.packing import pack
 from ..errors import FormatError, PrecisionWarning
 from ..host.device import Device
+from .ranks import OnRank
 from .recipes import RECIPES, Dense, Moment, Rule
+from .trainer import Training
 
 LARGEST = 12
 """The largest magnitude of what is scaled is below 2**LARGEST: far from a float16's limits on
@@ -212,6 +214,24 @@ def cycles(model: nn.Module) -> dict[str, dict[str, int]]:
         for name, layer in model.named_modules()
         if isinstance(layer, (Linear, Conv2d))
     }
+
+
+def on_rank(training: Training, device: Device) -> OnRank:
+    """Let `device` do this rank's part of a training's steps, of the ranks that
+    ``torch.distributed`` has: each must have begun the same training. See `ranks.OnRank`.
+
+    Raises `FormatError` as that, and if no ranks have been brought together.
+    """
+    if not distributed.is_initialized():
+        raise FormatError("no ranks: call torch.distributed.init_process_group first")
+
+    def add(values: np.ndarray) -> np.ndarray:
+        total = torch.from_numpy(values.copy())
+        distributed.all_reduce(total)
+        return total.numpy()
+
+    ranks = distributed.get_rank(), distributed.get_world_size()
+    return OnRank(training, device, *ranks, add)
 
 
 def _channels(layer: nn.Module) -> tuple[int, int]:

@@ -54,6 +54,8 @@ class OnDevice:
         self.training, self.device = training, device
         self.cycles = 0
         """Of the last step."""
+        self._whole = 0
+        """Of what batch its own are a part, if they are one."""
         self._masters = [
             _master(*pair) for pair in zip(training.layers, training.learning, strict=True)
         ]
@@ -71,7 +73,7 @@ class OnDevice:
         numbers = Numbers(rate, recipe.momentum, recipe.decay, training.scale)
         made = self._program(len(x), numbers)
         targets = exact.targets_of(y, training.layers[-1].weights.shape[1])
-        losses, counters = made.run(self.device, _filled(x, training.layers[0]), targets)
+        losses, counters = made.run(self.device, filled(x, training.layers[0]), targets)
         self.cycles = counters["running"]
         good = not any(flag in self.device.flags() for flag in GUARDS)
         loss_scale.counted(training, good)
@@ -101,6 +103,7 @@ class OnDevice:
             self._made = steps.compiled(
                 *(self.device.config, batch, self._masters, each, numbers),
                 first=training.recipe.frozen,
+                whole=self._whole,
             )
             self._made.load(self.device, self._masters)
             self._for = numbers, frozen
@@ -151,7 +154,7 @@ def _own(shape: tuple[int, ...], layer: Layer):
     return np.ix_(rows.ravel(), np.arange(shape[1]))
 
 
-def _filled(x: np.ndarray, layer: Layer) -> np.ndarray:
+def filled(x: np.ndarray, layer: Layer) -> np.ndarray:
     """Images [B, height, width, channels in whole groups], float16, of rows of pixels."""
     stage = layer.stage
     images = x.reshape(len(x), stage.height, stage.width, -1).astype(np.float16)

@@ -22,7 +22,7 @@ from ..compiler.pooling_programs import max_pool, max_unpool
 from ..compiler.program import Program
 from ..compiler.pruning import PrunedWeights, Pruning
 from ..compiler.settings import biases_from, settings_of
-from ..compiler.tensors import Tensor
+from ..compiler.tensors import RawTensor, Tensor
 from ..compiler.transposed import pixel_phases
 from ..compiler.walks import Images
 from ..errors import FormatError
@@ -154,10 +154,16 @@ class Step:
     """Of the layers that are pruned on the device, by their numbers."""
     ahead: bool
     """They are pruned before the first step, and then by each for the next one."""
+    sums: dict[int, tuple[RawTensor, RawTensor]]
+    """Of a part of a batch, exact gradients of the weights and biases of each layer that trains, by
+    its number."""
+    change: Program | None = None
+    """Of a part of a batch, what changes the masters, once gradients of all parts are added."""
 
     def load(self, device: Device, masters: Sequence[Master]) -> None:
         """Bring the program's constants and the masters, and prune these."""
-        programs.load(device, self.program)
+        for program in (self.program, *([self.change] if self.change else [])):
+            programs.load(device, program)
         for tensor in self.ones:
             ones = np.zeros((tensor.rows, tensor.columns), np.float16)
             ones[:, 0] = 1
@@ -182,6 +188,20 @@ class Step:
         counters = programs.run(device, self.program)
         return programs.taken(device, self.losses)[:, 0].view("<f4"), counters
 
+    def gradients(self, device: Device) -> list[np.ndarray]:
+        """Of a part of a batch, the exact gradients that the step has left, whole numbers in the
+        unit of the device's products."""
+        return [programs.taken(device, sums) for pair in self.sums.values() for sums in pair]
+
+    def apply(self, device: Device, gradients: Sequence[np.ndarray]) -> dict[str, int]:
+        """Change the masters by gradients of a whole batch, float32, in the same order; returns
+        what the device counted."""
+        assert self.change is not None  # of a part of a batch
+        tensors = (sums for pair in self.sums.values() for sums in pair)
+        for sums, values in zip(tensors, gradients, strict=True):
+            programs.put(device, _in_place(sums), values)
+        return programs.run(device, self.change)
+
     def take(self, device: Device, masters: Sequence[Master]) -> None:
         """The masters as they are on the device."""
         for held, master in zip(self.layers, masters, strict=True):
@@ -196,12 +216,14 @@ def compiled(
     numbers: Numbers,
     at_use: bool = False,
     first: int = 0,
+    whole: int = 0,
 ) -> Step:
     """The step of such layers on `batch` images or vectors. What a layer has `used` are weights, or
     the N of every M that the device keeps of its masters: these are pruned when they have been
     updated, for the next step, or `at_use`, before each product with them. Of what is `Frozen`
     only kept weights are there, and have gradients. Layers before the `first` one stay as they are,
-    and nothing goes back through them.
+    and nothing goes back through them. If these are a part of a `whole` batch of so many, the step
+    ends with exact gradients (`Step.sums`), and `Step.apply` changes the masters.
 
     Raises `FormatError` for a device without training or vector unit, or pruner if it is to prune,
     for scores that are no whole groups, for a result that several layers add, and if the memory is
@@ -213,7 +235,7 @@ def compiled(
         raise FormatError(
             f"scores of {masters[-1].weights.shape[1]} classes: fill them up to groups of {GROUP}"
         )
-    made = _Layers(TrainingBuilder(config), batch, masters, used, numbers, at_use, first)
+    made = _Layers(TrainingBuilder(config), batch, masters, used, numbers, at_use, first, whole)
     for number in range(len(masters)):
         made.forward(number)
     targets, losses = made.loss()
@@ -224,8 +246,11 @@ def compiled(
     for number in reversed(range(first, len(masters))):
         made.update(number)
     x, program = made.values[0].tensor, made.builder.program()
-    ones = list(made.ones.values())
-    return Step(program, x, targets, ones, losses, made.held, made.prunings, not at_use)
+    ones, prunings, change = list(made.ones.values()), made.prunings, None
+    if whole:
+        change = made.changed()
+    tensors = x, targets, ones, losses, made.held
+    return Step(program, *tensors, prunings, not at_use, made.sums, change)
 
 
 class _Layers:
@@ -240,9 +265,10 @@ class _Layers:
         numbers: Numbers,
         at_use: bool,
         first: int,
+        whole: int,
     ):
         self.builder, self.batch, self.masters, self.numbers = builder, batch, masters, numbers
-        self.at_use = at_use
+        self.at_use, self.whole = at_use, whole
         self.held = [
             _held(builder, master, one if isinstance(one, Frozen) else None)
             for master, one in zip(masters, used, strict=True)
@@ -269,6 +295,8 @@ class _Layers:
         """By the rows, a column of ones and more of zeros."""
         self.gradients: list[Tensor] = []
         """Of the layer that is updated last."""
+        self.sums: dict[int, tuple[RawTensor, RawTensor]] = {}
+        """Gradients of a part of a batch."""
 
     def forward(self, number: int) -> None:
         builder, stage = self.builder, self.masters[number].stage
@@ -299,7 +327,7 @@ class _Layers:
         losses = builder.tensor(self.batch, GROUP, 32)
         last = len(self.masters) - 1
         self.dys[last] = self._images(1, 1, scores.columns, 16, self.values[last].tensor)
-        factor, dy = self.numbers.scale / self.batch, self.dys[last].tensor
+        factor, dy = self.numbers.scale / (self.whole or self.batch), self.dys[last].tensor
         for program in softmax_programs.losses(scores, targets, dy, losses, factor):
             builder.vector(program)
         return targets, losses
@@ -345,26 +373,41 @@ class _Layers:
         x = self.values[number]
         images = replace(x, height=stage.height, width=stage.width)
         columns = dy.tensor.columns
-        settings = settings_of(builder.config, columns, scale=1 / numbers.scale)
-        dw = builder.tensor(held.weights.rows, columns, 32)
+        if self.whole:
+            output, settings = OutputFormat.RAW, settings_of(builder.config, columns)
+            dw, db = (builder.raw(rows, columns) for rows in (held.weights.rows, GROUP))
+            self.sums[number] = dw, db
+        else:
+            output = OutputFormat.FP32
+            settings = settings_of(builder.config, columns, scale=1 / numbers.scale)
+            dw, db = (builder.tensor(rows, columns, 32) for rows in (held.weights.rows, GROUP))
         operands = (x.tensor, dy.tensor, dw) if stage.plain else (images, dy, dw)
         kernel = None if stage.plain else stage.kernel
         if held.frozen:
             forward = self.prunings[number].forward
-            builder.kept_gradient(*operands, forward, kernel, settings=settings)
+            builder.kept_gradient(*operands, forward, kernel, output, settings=settings)
         else:
-            builder.gradient(*operands, kernel, settings=settings, together=TOGETHER)
-        db = builder.tensor(GROUP, columns, 32)
-        builder.gradient(self.ones[dy.tensor.rows], dy.tensor, db, settings=settings)
+            more = {"settings": settings, "together": TOGETHER}
+            builder.gradient(*operands, kernel, output, **more)
+        ones = self.ones[dy.tensor.rows]
+        builder.gradient(ones, dy.tensor, db, output=output, settings=settings)
+        if self.whole:
+            return
         # Gradients keep their place until those of the next layer have theirs: the array does not
         # wait for the update.
         builder.free(*self.gradients)
         self.gradients = [dw, db]
-        self._change(number, dw)
-        _update(builder, db.part(0, 1), held.bias, held.bias_speed, numbers, 0.0)
+        self._change(number, dw, db)
 
-    def _change(self, number: int, dw: Tensor) -> None:
-        """Update a layer's weights, some rows at a time, and prune those that are."""
+    def changed(self) -> Program:
+        """What changes the masters by gradients that the host brings."""
+        self.builder = self.builder.next()
+        for number, sums in self.sums.items():
+            self._change(number, *map(_in_place, sums))
+        return self.builder.program()
+
+    def _change(self, number: int, dw: Tensor, db: Tensor) -> None:
+        """Update a layer's weights, some rows at a time, and prune those that are; and biases."""
         builder, held, config = self.builder, self.held[number], self.builder.config
         step = of_matrix = TOGETHER
         if held.frozen:
@@ -381,6 +424,7 @@ class _Layers:
             end = len(self.masters[number].weights) if first + rows == dw.rows else turn * of_matrix
             while shares and shares[0].first + shares[0].rows <= end:
                 builder.prune(shares.pop(0))
+        _update(builder, db.part(0, 1), held.bias, held.bias_speed, self.numbers, 0.0)
 
     def _prune_now(self, number: int, across: bool) -> None:
         """For the next product with a layer's weights, if they are pruned for each."""
@@ -400,6 +444,11 @@ def _held(builder: TrainingBuilder, master: Master, frozen: Frozen | None) -> He
         inputs = frozen.compact(builder.config).rows
     weights, speed = (builder.tensor(inputs, outputs, 32) for _ in range(2))
     return Held(weights, speed, *(builder.tensor(1, outputs, 32) for _ in range(2)), frozen)
+
+
+def _in_place(sums: RawTensor) -> Tensor:
+    """A tensor of binary32 of the same shape, where the first limbs of the sums are."""
+    return Tensor(sums.config, sums.address, sums.rows, sums.columns, 32)
 
 
 def _update(

@@ -1,0 +1,87 @@
+"""Data-parallel training: each rank has a device and a part of every batch, and all end with the
+same bits, however many they are.
+
+The gradients of a part are exact sums, so theirs are those of the whole batch, whoever adds them
+and in which order; they are rounded once, and each device changes its masters by them.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ...hw.formats import RAW_BITS, OutputFormat
+from ...hw.isa.descriptors import GUARDS
+from ...sim.golden import epilogue
+from ..errors import FormatError
+from ..host.device import Device
+from . import exact, loss_scale
+from .exact import Numbers
+from .on_device import OnDevice, filled
+from .trainer import Training
+
+LIMB = 32
+"""Bits of a limb of an exact sum: as int64 they may be added of 2**31 ranks."""
+Add = Callable[[np.ndarray], np.ndarray]
+"""Of int64 [...] of each rank the sum of all, on each."""
+
+
+class OnRank(OnDevice):
+    """Does one rank's part of the steps of `training` on `device`. `add` brings the ranks together:
+    each must have begun the same training.
+
+    Raises `FormatError` as `OnDevice`, and if a batch is not to be divided evenly.
+    """
+
+    def __init__(self, training: Training, device: Device, rank: int, ranks: int, add: Add):
+        batch = training.recipe.batch
+        if batch % ranks:
+            raise FormatError(f"a batch of {batch} cannot be divided evenly by {ranks} ranks")
+        super().__init__(training, device)
+        self._mine = slice(rank * batch // ranks, (rank + 1) * batch // ranks)
+        self._add, self._whole = add, batch
+
+    def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
+        """As of `OnDevice`, on this rank's part of the batch. Each rank returns the same loss."""
+        training, device, recipe = self.training, self.device, self.training.recipe
+        numbers = Numbers(rate, recipe.momentum, recipe.decay, training.scale)
+        mine = self._mine
+        made = self._program(len(x[mine]), numbers)
+        targets = exact.targets_of(y[mine], training.layers[-1].weights.shape[1])
+        images = filled(x[mine], training.layers[0])
+        losses, counters = made.run(device, images, targets)
+        self.cycles = counters["running"]
+        overflows = any(flag in device.flags() for flag in GUARDS)
+        gradients = made.gradients(device)
+        # Losses are the ranks' own, and go along as bits.
+        all_losses = np.zeros(len(x), np.int64)
+        all_losses[mine] = losses.view(np.uint32)
+        parts = [_limbs(each) for each in gradients]
+        sent = np.concatenate([[int(overflows)], all_losses, *(part.ravel() for part in parts)])
+        overflown, *_ = total = self._add(sent)
+        all_losses, total = total[1 : len(x) + 1], total[len(x) + 1 :]
+        exponent = device.config.format.product_unit_log2 - int(np.log2(training.scale))
+        rounded, good = [], overflown == 0
+        for part, each in zip(parts, gradients, strict=True):
+            sums, total = total[: part.size].reshape(part.shape), total[part.size :]
+            done = epilogue.finish(_integers(sums), 0, 1, exponent, False, OutputFormat.FP32)
+            rounded.append(done.raw.reshape(each.shape).view("<f4"))
+            good &= not done.overflow
+        loss_scale.counted(training, good)
+        if not good:
+            return float("nan")
+        self.cycles += made.apply(device, rounded)["running"]
+        return float(all_losses.astype(np.uint32).view(np.float32).mean())
+
+
+def _limbs(sums: np.ndarray) -> np.ndarray:
+    """Exact sums as limbs, int64 [..., limbs], the lowest first."""
+    whole = sums % (1 << RAW_BITS)
+    limbs = [(whole >> at) % (1 << LIMB) for at in range(0, RAW_BITS, LIMB)]
+    return np.stack(limbs, axis=-1).astype(np.int64)
+
+
+def _integers(limbs: np.ndarray) -> np.ndarray:
+    """The exact sums again, of limbs that were added: each may be more than `LIMB` bits."""
+    wide = limbs.astype(object)
+    whole = sum(wide[..., n] << LIMB * n for n in range(limbs.shape[-1])) % (1 << RAW_BITS)
+    return whole - (whole >> RAW_BITS - 1 << RAW_BITS)
