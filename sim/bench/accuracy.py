@@ -1,10 +1,10 @@
-"""What recipes lose of the dense networks' accuracy: from what `make reproduce` kept, for it takes
-hours."""
+"""What recipes lose of the dense networks' accuracy, and whether simulated Verilog trains to the
+same bits as the host: from what `make reproduce` kept, for it takes hours."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..reproduce import runs
+from ..reproduce import bits, runs
 
 FILE = Path(__file__).resolve().parents[2] / runs.FILE
 SEEDS = 5
@@ -14,6 +14,19 @@ METHODS = "bdwp", "kept"
 
 
 def rows(only: str) -> Iterator[dict]:
+    kept = bits.read(FILE.with_name(bits.FILE.name))
+    if kept["runs"]:
+        what = ", ".join(f"{row['name']} {row['steps']} steps" for row in kept["runs"])
+        numbers = sum(row["numbers"] for row in kept["runs"])
+        yield {
+            "name": "train.bit_mismatches",
+            "value": sum(row["different"] for row in kept["runs"]),
+            "unit": "numbers",
+            "target": 0,
+            "better": "lower",
+            "note": f"of {numbers:,} weights, biases and momenta after trainings on simulated "
+            f"Verilog ({what}), and of the losses; kept results of {kept['command']}",
+        }
     found = runs.summary(runs.read(FILE))
     for (*trained, method, n, m), (mean, deviation, seeds) in sorted(found.items()):
         dense = found.get((*trained, "dense", 8, 8))

@@ -1,4 +1,5 @@
-"""`make reproduce`: accuracies of every recipe, into docs/accuracy.json; what is there stays."""
+"""`make reproduce`: accuracies of every recipe, into docs/accuracy.json; what is there stays. With
+--bits, trainings on simulated Verilog beside the host's, into docs/bits.json."""
 
 import argparse
 import subprocess
@@ -13,7 +14,7 @@ from ...sw.cli import options as options_of
 from ...sw.errors import HeddleError
 from ...sw.nn import data as datasets
 from ...sw.nn.trainer import METHODS
-from . import runs
+from . import bits, runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +30,10 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 1 on")
     parser.add_argument("--out", type=Path, default=ROOT / runs.FILE)
+    parser.add_argument("--bits", action="store_true", help="train on simulated Verilog instead")
     options = parser.parse_args()
+    if options.bits:
+        return bits_()
     console, methods = Console(), options.methods.split(",")
     try:
         runs.check(methods)
@@ -52,12 +56,31 @@ def main() -> int:
     return 0
 
 
+def bits_() -> int:
+    """How many numbers differ; some, and that is told too."""
+    console = Console()
+    with Progress(console=console) as progress:
+        task = progress.add_task("steps", total=None)
+
+        def told(case: bits.Case, step: int) -> None:
+            progress.update(task, completed=step, description=case.name)
+
+        about = {"command": 'make reproduce ARGS="--bits"', "commit": commit()}
+        kept = bits.remade(ROOT / bits.FILE, told, **about)
+    for row in kept["runs"]:
+        console.print(
+            f"{row['name']}: {row['steps']} steps, {row['different']} of {row['numbers']:,} "
+            "numbers differ"
+        )
+    return int(any(row["different"] for row in kept["runs"]))
+
+
 def command(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
     """What makes the same trainings again, wherever they are kept."""
     given = {
         name: value
         for name, value in vars(options).items()
-        if name not in ("out", "folder") and value != parser.get_default(name)
+        if name not in ("out", "folder", "bits") and value != parser.get_default(name)
     }
     words = " ".join(f"--{name} {value}" for name, value in given.items())
     return f'make reproduce ARGS="{words}"' if words else "make reproduce"

@@ -7,9 +7,10 @@ import pytest
 
 from heddle.sim.bench import accuracy
 from heddle.sim.reproduce import __main__ as command
-from heddle.sim.reproduce import runs
+from heddle.sim.reproduce import bits, runs
+from heddle.sw.nn.trainer import Training
 
-from ..sw.test_on_device import dataset
+from ..sw.test_on_device import RECIPE, dataset, model
 
 
 def kept(method: str, n: int, m: int, accuracies: list[float]) -> list[dict]:
@@ -71,3 +72,31 @@ def test_a_method_that_is_not_there(monkeypatch, capsys):
         monkeypatch.setattr("sys.argv", ["x", *words])
         assert command.main() == 2
         assert told in " ".join(capsys.readouterr().out.split())
+
+
+def test_bits_that_differ_are_counted(tmp_path, monkeypatch, capsys):
+    """A training on a device beside the host's: nothing differs; and what does is counted, told and
+    kept."""
+    data, case = dataset(24, 64), bits.Case(RECIPE, "kept", 5)
+    with model() as device:
+        row = bits.result(case, data, device, lambda step: None)
+    assert row["name"] == "mlp.kept" and row["steps"] == 5
+    assert row["different"] == 0 and row["numbers"] > 500
+    here, there = (Training.begun(data, RECIPE) for _ in range(2))
+    assert bits.compared(here, there)[0] == 0
+    there.layers[0].weights[3, 4] = -there.layers[0].weights[3, 4]
+    there.learning[1].bias.speed[2] = -0.0
+    assert bits.compared(here, there)[0] == 2
+
+    monkeypatch.setattr(bits, "CASES", (case,))
+    monkeypatch.setattr(bits.datasets, "load", lambda *_: data)
+    monkeypatch.setattr(bits, "open_device", lambda *_, **__: model())
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr("sys.argv", ["x", "--bits"])
+    (tmp_path / "docs").mkdir()
+    assert command.main() == 0
+    assert bits.read(tmp_path / "docs" / "bits.json")["runs"] == [row]
+    assert "mlp.kept: 5 steps, 0 of" in capsys.readouterr().out
+    wrong = row | {"different": 3}
+    monkeypatch.setattr(bits, "result", lambda *_: wrong)
+    assert command.main() == 1
