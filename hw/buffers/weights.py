@@ -84,11 +84,9 @@ class WeightFeeder(wiring.Component):
             if skewed:
                 m.d.comb += value.write_address.eq(skewed[column // config.group])
             indices.drive(m, column, index)
-            m.d.comb += [
-                value.read_address.eq(request["address"]),
-                index.read_address.eq(request.get("index_address", request["address"])),
-                *(bank.read_en.eq(request["valid"]) for bank in (value, index)),
-            ]
+            places = request["address"], request.get("index_address", request["address"])
+            for bank, place in zip((value, index), places, strict=True):
+                m.d.comb += [bank.read_address.eq(place), bank.read_en.eq(request["valid"])]
             request = register(m, f"column_{column}", request)
             link = self.weights[column]
             # A block RAM answers late in its cycle, so its word goes into a register.

@@ -379,16 +379,14 @@ class Judge(wiring.Component):
         """A RUN wants a page or a format that there is not, or it has nothing to do."""
         last = max(self.config.outputs)
         unknown = Const(0) if last == 3 else run.output > last  # where its bits can say more
-        return (
+        wrong = (
             (run.settings_page[page_bits(self.config) :] != 0)
             | unknown
             | (run.row_blocks == 0)
             | (run.schedule_count == 0)
             | (~run.finish & (run.row_blocks != 1))
-            | self._holds()
         )
-
-    def _holds(self):
-        """A RUN whose elements hold indices, or take some, and cannot."""
-        holds = self.header[BEHIND_WAITS : BEHIND_WAITS + 2].any()
-        return Const(0) if self.config.training else holds
+        # A device without tensor memory looks at nothing from `waits` on.
+        if self.config.tensor_words and not self.config.training:
+            wrong |= self.header[BEHIND_WAITS : BEHIND_WAITS + 2].any()
+        return wrong

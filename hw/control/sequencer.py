@@ -25,7 +25,14 @@ from ..isa.commands import ALL_COLUMNS, ColumnSettings, Load, Read, Run
 from ..isa.engines import PLACES
 from ..isa.header import HEADER_WORDS
 from ..isa.maps import address_bits
-from ..layouts.array import RELEASE, RELEASE_SETTINGS, RUN, settings_signature, write_signature
+from ..layouts.array import (
+    HOLD,
+    RELEASE,
+    RELEASE_SETTINGS,
+    RUN,
+    settings_signature,
+    write_signature,
+)
 from ..layouts.engines import COPY, STATES, VECTOR_WORK
 from ..layouts.output import OUTPUT, SIDE
 from ..layouts.stream import RESPONSE, beat
@@ -386,8 +393,8 @@ class Sequencer(wiring.Component):
         page = asked.settings_page[: page_bits(self.config)]
         side = (asked.addend, asked.mask) if self.config.tensor_words else ()
         where = (getattr(asked, name) for name in layout.members if name not in ("mode", "hold"))
-        fields = Cat(asked.finish, asked.relu, asked.output, page, *side, *where)
-        return layout(Cat(fields, Const(0, layout.size - len(fields))))
+        held = [Const(0, HOLD(self.config).size)] if self.config.training else []
+        return layout(Cat(asked.finish, asked.relu, asked.output, page, *side, *where, *held))
 
     def _settings_page(self, entry):
         """The page of an entry that exists: its number divided by T, rounded down."""

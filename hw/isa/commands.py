@@ -89,7 +89,8 @@ class Run(CommandHeader):
     """See `engines`; of a device with tensor memory."""
     held: int = behind_waits(0)
     """Each element picks its activations by the index that it holds, not by those of the slots: so
-    each row of the array has places of its own. Only of a device with `training`, as `takes`."""
+    each row of the array has places of its own. Only of a device with `training`, as `takes`; one
+    without tensor memory looks at neither."""
     takes: int = behind_waits(1)
     """Of its first R slots, slot r brings the indices that the elements of row r hold once the RUN
     has ended; they lie where `Side.held` says. Slots that are not there bring none. Unless it is

@@ -113,7 +113,7 @@ _ECP5_85 = (
     Build(_INT8_4X4, 100),
     Build(_fp16(8, 8, columns_per_epilogue=8), 80, *_LARGE),
     # Who shares a port of tensor memory is passed within a cycle, from end to end.
-    Build(_FP16_8X4_PROGRAMS, 25, *_LARGE),
+    Build(_FP16_8X4_PROGRAMS, 40, *_LARGE),
 )
 _INT8_12X12 = Build(_int8(12, 12, columns_per_epilogue=4), 100, *_LARGE)
 

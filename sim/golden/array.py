@@ -127,7 +127,7 @@ class ArrayModel:
             or (not run.finish and blocks != 1)
             or (run.store and self._misplaced(run))
             or beside_wrong is Status.BAD_FIELD
-            or (run.held or run.takes) > config.training
+            or (config.tensor_words and (run.held or run.takes) > config.training)
         ):
             return Status.BAD_FIELD, 0, b""
         if (

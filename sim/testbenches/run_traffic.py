@@ -60,8 +60,7 @@ def run(
                 ("schedule_base", 2 * depth),
                 ("schedule_base", fields["schedule_base"] // depth * depth + depth - count + 1),
                 ("schedule_count", 0),
-                ("schedule_count", 0) if config.training else ("held", 1),
-                ("schedule_count", 0) if config.training else ("takes", 1),
+                *[("held", 1), ("takes", 1)] * (config.tensor_words > 0 and not config.training),
             ],
         )
         fields[name] = value
