@@ -270,7 +270,7 @@ def test_random_commands():
     orders = [(str(seed), schedules.shuffled(seed)) for seed in range(5)]
     assert schedules.races(config, packets, orders) == []
     # And those that do not are not: a WRITE, then nothing that a host must wait for.
-    packets = [traffic.command(config, rng, faults=0) for _ in range(400)]
+    packets = [traffic.command(config, rng, faults=0) for _ in range(1200)]
     movers = [
         packet for packet in packets if packet[0] in (Opcode.FILL, Opcode.COPY, Opcode.VECTOR)
     ]

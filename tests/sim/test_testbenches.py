@@ -91,7 +91,13 @@ BESIDE = [
 """With side operands of each width, on several lanes, for columns with and without a turn."""
 SWEEPS = [*VECTORS[1:], *PRUNING[1:], *TRAINING[1:], BESIDE[3], EXTERNAL[1]]
 """What only `make test-full` runs."""
-SLOW = [("memory_top", STREAMS[2]), ("link", STREAMS[0])]
+SLOW = [
+    ("memory_top", STREAMS[2]),
+    ("link", STREAMS[0]),
+    ("sequencer", BEATS),
+    ("reset", COMPACT),
+    ("top", TOPS[2]),
+]
 """So are these benches: others have the same blocks, with other numbers."""
 RESETS = [config(4, 6, E5M2), COMPACT]
 

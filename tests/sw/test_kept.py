@@ -22,8 +22,9 @@ from heddle.sw.errors import FormatError
 from heddle.sw.host import programs
 from heddle.sw.host.device import Device
 
-from ..sim.devices import DEVICES, LEARNER
+from ..sim.devices import LEARNER
 from .test_gradients import CASES, held, taps
+from .test_steps import DEVICES
 from .test_transposed import side_by_side
 
 WIDE = Config(

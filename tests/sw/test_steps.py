@@ -113,7 +113,7 @@ def test_steps_on_a_device(name, pruning):
     )
 
 
-@pytest.mark.parametrize("name", ["model", "simulated"])
+@pytest.mark.parametrize("name", named("model"))
 def test_masters_are_pruned_before_each_product(name):
     two_steps_alike(
         name,

@@ -13,6 +13,7 @@ from .common import SMALL, mutate, refuted
 PAIR = replace(SMALL, columns=2, columns_per_epilogue=2)
 
 
+@pytest.mark.slow
 def test_lane_group():
     prove(lambda: LaneGroupProof(PAIR, ROOM), bounded=17, cover=24)
 

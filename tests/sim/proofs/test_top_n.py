@@ -12,6 +12,7 @@ DEPTH = 11
 """Cycles in which a line has left, and the next one has come."""
 
 
+@pytest.mark.slow
 def test_top_n():
     prove(lambda: TopNProof(4), bounded=DEPTH, cover=DEPTH + 4)
 
