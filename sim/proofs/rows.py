@@ -25,15 +25,17 @@ MATRIX = {
     )
 } | {"width": 7, "out_width": 7}
 """An IMAGE of rows of one group that lie one behind the other."""
+WIDE = {"groups": 7, "pitch": 7}
+"""The same of rows of more groups."""
 
 
 class RowMoverProof(wiring.Component):
     """One ROWS after another, all alike, after an IMAGE: any that the judge lets pass, with any
-    steps; or, `turned`, any transposed rows of one matrix from its beginning on, so that a solver
-    gets to their second part. The memory takes reads when it likes."""
+    steps; or, with `only`, any rows of one matrix from its beginning on that are so ("transposed",
+    "grouped"), so that a solver gets to their second part. The memory takes reads when it likes."""
 
-    def __init__(self, config: Config, turned: bool = False):
-        self.config, self.turned = config, turned
+    def __init__(self, config: Config, only: str = ""):
+        self.config, self.only = config, only
         super().__init__(
             {
                 "offered": In(stream.Signature(WALK(config))),
@@ -75,14 +77,15 @@ class RowMoverProof(wiring.Component):
                 if name not in ("source", "words", "start_words")
             ),
         ]
-        if self.turned:
-            free = ("transposed", "source", "words", "groups", "rows", "missing", "address")
-            m.d.comb += Assume(rows.transposed)
+        if self.only:
+            free = (self.only, "source", "words", "groups", "rows", "missing", "address")
+            m.d.comb += Assume(rows[self.only])
             m.d.comb += [
                 Assume(rows[name] == 0) for name in rows.shape().members if name not in free
             ]
+            matrix = MATRIX | (WIDE if self.only == "grouped" else {})
             m.d.comb += [
-                Assume(image[name] == MATRIX.get(name, 0)) for name in image.shape().members
+                Assume(image[name] == matrix.get(name, 0)) for name in image.shape().members
             ]
         # The IMAGE comes first.
         began, payload = Signal(), self.offered.payload
@@ -143,10 +146,17 @@ class RowMoverProof(wiring.Component):
                 Assert(~turned.transposed | (turned.part == slow)),
                 Assert(turned.grouped == (write.valid & rows.grouped)),
                 Assert(~turned.grouped | (turned.turn == fast)),
-                Cover(turned.grouped & (write.data != 0)),
-                Cover(turned.transposed & (write.data != 0)),
-                Cover(rows.transposed & mover.finished & (rows.groups == 2)),
             ]
+            if self.only != "grouped":
+                m.d.comb += [
+                    Cover(turned.transposed & (write.data != 0)),
+                    Cover(rows.transposed & mover.finished & (rows.groups == 2)),
+                ]
+            else:
+                m.d.comb += [
+                    Cover(turned.grouped & (write.data != 0)),
+                    Cover(turned.grouped & (turned.turn == 1) & (write.chunk == 1)),
+                ]
         ends = write.valid & last_fast & last_slow & last_word
         asked = Signal(4)
         m.d.sync += asked.eq(asked + begins - ends)
@@ -155,7 +165,7 @@ class RowMoverProof(wiring.Component):
                 Assert(asked != 0),
                 Assert(write.chunk == chunk),
                 Assert(write.address == rows.address + at),
-                Cover(ends & (asked == 2)),
+                Cover(ends & (asked == (1 if self.only == "grouped" else 2))),
             ]
             m.d.sync += fast.eq(fast + 1)
             with m.If(last_fast):

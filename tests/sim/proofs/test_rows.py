@@ -17,6 +17,8 @@ WINDOWS = replace(TENSORS, format=INT4, rows=4, lanes=2)
 
 ACROSS = replace(WINDOWS, rows=8, columns=8, lanes=4, training=True)
 """Which can also transpose them."""
+GROUPED = replace(ACROSS, lanes=2)
+"""Of which few words are whole windows."""
 
 
 @pytest.mark.slow
@@ -27,7 +29,22 @@ def test_row_mover(config, cover):
 
 @pytest.mark.slow
 def test_transposed_rows():
-    prove(lambda: RowMoverProof(ACROSS, turned=True), bounded=18, cover=28)
+    prove(lambda: RowMoverProof(ACROSS, "transposed"), bounded=18, cover=28)
+
+
+@pytest.mark.slow
+def test_grouped_rows():
+    prove(lambda: RowMoverProof(GROUPED, "grouped"), bounded=21, cover=28)
+
+
+def forgets_the_turn(m, mover):
+    m.d.comb += mover.turned.turn.eq(0)
+
+
+@pytest.mark.slow
+def test_wrong_turn_fails(monkeypatch):
+    mutate(monkeypatch, rows.RowMover, forgets_the_turn)
+    refuted(RowMoverProof(GROUPED, "grouped"), 22)
 
 
 def reads_what_lies_outside(m, g):
@@ -51,7 +68,7 @@ def forgets_the_part(m, mover):
 @pytest.mark.slow
 def test_wrong_part_fails(monkeypatch):
     mutate(monkeypatch, rows.RowMover, forgets_the_part)
-    refuted(RowMoverProof(ACROSS, turned=True), 18)
+    refuted(RowMoverProof(ACROSS, "transposed"), 18)
 
 
 def loses_a_window(m, w):
