@@ -95,7 +95,10 @@ SLOW = [
     ("memory_top", STREAMS[2]),
     ("link", STREAMS[0]),
     ("sequencer", BEATS),
+    ("sequencer", TENSORS[1]),
+    ("registers", LARGE),
     ("reset", COMPACT),
+    ("top", TOPS[0]),
     ("top", TOPS[2]),
 ]
 """So are these benches: others have the same blocks, with other numbers."""
