@@ -1,7 +1,7 @@
 """The buffer at the array's north edge: a bank of values and one of indices for each column."""
 
 from amaranth import Cat, Module, Mux, Shape
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
@@ -43,7 +43,7 @@ class WeightFeeder(wiring.Component):
                 "skewed": In(SKEWED(config)),
                 "index_address": In(address_bits(config)[Target.INDICES]),
                 "mute": In(1),
-                "holding": In(data.StructLayout(dict.fromkeys(HOLDING, 1))),
+                "holding": In(HOLDING),
             }
         super().__init__(
             memory
@@ -97,7 +97,7 @@ class WeightFeeder(wiring.Component):
                 slot["weight"] = Mux(weighs, value.read_data, 0)
                 # A bubble's index is 0: elements take it after a reset.
                 slot["index"] = Mux(request["valid"], index.read_data, 0)
-                slot |= {name: holding[name] for name in HOLDING}
+                slot |= {name: holding[name] for name in HOLDING.members}
             slot = register(m, f"slot_{column}", slot)
             m.d.comb += [getattr(link, name).eq(field) for name, field in slot.items()]
             nonzero.append(link.weight.value.any())

@@ -6,7 +6,7 @@ round is issued; until then bubbles go out, and their cause is counted.
 """
 
 from amaranth import Cat, Module, Mux, Signal
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..config import Config
@@ -72,7 +72,7 @@ class Issuer(wiring.Component):
     @staticmethod
     def _holding(config: Config) -> dict:
         return {
-            "holding": Out(data.StructLayout(dict.fromkeys(HOLDING, 1))),
+            "holding": Out(HOLDING),
             "index_address": Out(address_bits(config)[Target.INDICES]),
             "mute": Out(1),
         }

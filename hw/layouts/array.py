@@ -33,7 +33,7 @@ def weight_signature(config: Config) -> wiring.Signature:
     element holds counts, not this one (`held`); whether this one is for the first element that has
     not taken any (`offered`); and whether, after this slot, all hold what they have taken (`swap`).
     """
-    training = dict.fromkeys(HOLDING, Out(1)) if config.training else {}
+    training = dict.fromkeys(HOLDING.members, Out(1)) if config.training else {}
     return wiring.Signature(
         {
             "weight": Out(operand(config.format)),
@@ -44,7 +44,7 @@ def weight_signature(config: Config) -> wiring.Signature:
     )
 
 
-HOLDING = "held", "offered", "swap"
+HOLDING = data.StructLayout(dict.fromkeys(("held", "offered", "swap"), 1))
 """What goes with a weight about the indices that elements hold."""
 
 

@@ -6,18 +6,16 @@ asked for: indices, weights, of one place after the other ─► memory ─► [
 
 from amaranth import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
-from amaranth.lib.wiring import In, Out
 
 from ..config import Config
 from ..isa.maps import INDEX_BITS
-from ..layouts.engines import PRUNE
-from ..layouts.tensor import READ_PORT
 from ..lib.connect import connect_checked
 from ..lib.fifo import Fifo
 from ..lib.pipeline import times
 from ..tensor.beats import BeatReader
 from .places import SPOT, Places
-from .square import ELEMENT_BITS, PIECE
+from .reader import gives_squares
+from .square import ELEMENT_BITS
 
 AHEAD = 4
 """Places of a group that are asked for before they have come."""
@@ -45,18 +43,7 @@ class KeptReader(wiring.Component):
         )
         """Of what is asked for: where in their words indices and weights lie, and whether these are
         the last of a square."""
-        super().__init__(
-            {
-                "begin": In(1),
-                "prune": In(PRUNE(config)),
-                "free": In(1),
-                "begun": Out(1),
-                "port": Out(READ_PORT(config)),
-                "o": Out(wiring.Signature({"valid": Out(1), "piece": Out(PIECE(config))})),
-                "done": Out(1, init=1),
-                "outside": Out(1),
-            }
-        )
+        super().__init__(gives_squares(config))
 
     def elaborate(self, platform):
         m = Module()

@@ -12,6 +12,20 @@ from ..tensor.beats import BeatReader
 from .square import ELEMENT_BITS, PIECE
 
 
+def gives_squares(config: Config) -> dict:
+    """Members of what reads the squares of a PRUNE (`SquareReader`)."""
+    return {
+        "begin": In(1),
+        "prune": In(PRUNE(config)),
+        "free": In(1),
+        "begun": Out(1),
+        "port": Out(READ_PORT(config)),
+        "o": Out(wiring.Signature({"valid": Out(1), "piece": Out(PIECE(config))})),
+        "done": Out(1, init=1),
+        "outside": Out(1),
+    }
+
+
 class SquareReader(wiring.Component):
     """Read the squares of M rows and M columns, along the rows first, each row group by group.
 
@@ -32,18 +46,7 @@ class SquareReader(wiring.Component):
 
     def __init__(self, config: Config):
         self.config = config
-        super().__init__(
-            {
-                "begin": In(1),
-                "prune": In(PRUNE(config)),
-                "free": In(1),
-                "begun": Out(1),
-                "port": Out(READ_PORT(config)),
-                "o": Out(wiring.Signature({"valid": Out(1), "piece": Out(PIECE(config))})),
-                "done": Out(1, init=1),
-                "outside": Out(1),
-            }
-        )
+        super().__init__(gives_squares(config))
 
     def elaborate(self, platform):
         m = Module()

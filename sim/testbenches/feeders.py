@@ -202,7 +202,7 @@ async def weights(dut):
                 assert index == indices[place if config.training else address, c]
             elif config.training:
                 assert index == 0
-            for n, name in enumerate(HOLDING if config.training else ()):
+            for n, name in enumerate(HOLDING.members if config.training else ()):
                 assert int(getattr(dut, f"weights__{c}__{name}").value) == holding >> n & 1
     assert counted == nonzero
     await nonfinite(dut, config, Target.VALUES)

@@ -4,7 +4,7 @@ import random
 
 import cocotb
 from amaranth import Module
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 from cocotb.triggers import FallingEdge
 
@@ -25,7 +25,7 @@ class ReaderAndIssuer(wiring.Component):
         self.config = config
         bits = address_bits(config)
         holds = {
-            "holding": data.StructLayout(dict.fromkeys(HOLDING, 1)),
+            "holding": HOLDING,
             "index_address": bits[Target.INDICES],
             "mute": 1,
         }
@@ -203,7 +203,9 @@ async def slots_in_order(dut):
 def _check_holding(dut, wanted: dict):
     """What a slot does with the indices that elements hold."""
     bits = int(dut.holding.value)
-    got = {name: bits >> n & 1 for n, name in enumerate(HOLDING)} | {"mute": int(dut.mute.value)}
+    got = {name: bits >> n & 1 for n, name in enumerate(HOLDING.members)} | {
+        "mute": int(dut.mute.value)
+    }
     assert got == {name: wanted[name] for name in got}
     if int(dut.valid.value) and wanted["index_address"] is not None:
         assert int(dut.index_address.value) == wanted["index_address"]

@@ -52,7 +52,7 @@ async def selects_by_index(dut):
         dut.north__last.value = last
         onward = {}
         if config.training:
-            bits = {name: random.random() < 0.3 for name in HOLDING}
+            bits = {name: random.random() < 0.3 for name in HOLDING.members}
             for name, value in bits.items():
                 getattr(dut, f"north__{name}").value = value
             index_here, offers = element.meets(index, **bits)

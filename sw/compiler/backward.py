@@ -6,6 +6,8 @@ from dataclasses import replace
 from ...hw.formats import OutputFormat
 from ..errors import FormatError
 from . import gradients, kept, vector_programs
+from .gradients import Across, DenseRows
+from .kept import Grouped, KeptRows
 from .packing import PackedWeights
 from .program import Builder
 from .pruning import PrunedWeights
@@ -127,19 +129,11 @@ class TrainingBuilder(Builder):
         walk, dy = gradients.operands(config, x, dy, dw, kernel)
         settings = settings or settings_of(config, dw.columns)
         blocks = dw.blocks, -(-dw.columns // config.columns)
-        *parts, last = gradients.chunks_of(config, dy.rows, *blocks)
-        sums = self.raw(dw.rows, dw.columns) if parts and output is not OutputFormat.RAW else dw
-        exact = settings_of(config, dw.columns)
-        for part in parts:
-            across, rows = gradients.both(walk, dy, part)
-            self._multiply(across, rows, exact, False, OutputFormat.RAW, sums, addend, None)
-            addend = sums
-        across, rows = gradients.both(walk, dy, last)
+        parts = gradients.chunks_of(config, dy.rows, *blocks)
+        pairs = [gradients.both(walk, dy, part) for part in parts]
         # A phase has two panels.
         panel = together and max(1, together // (2 * config.rows))
-        self._multiply(across, rows, settings, False, output, dw, addend, None, panel)
-        if sums is not dw:
-            self.free(sums)
+        self._summed(pairs, settings, output, dw, addend, panel)
 
     def kept_gradient(
         self,
@@ -171,16 +165,32 @@ class TrainingBuilder(Builder):
                 f"{weights.shape[0]} rows has {compact.rows} rows, not {dw.rows}"
             )
         settings = settings or settings_of(config, dw.columns)
-        *parts, last = kept.chunks_of(config, dy.rows, weights.kept)
-        sums = self.raw(dw.rows, dw.columns) if parts and output is not OutputFormat.RAW else dw
-        exact = settings_of(config, dw.columns)
-        for part in (*parts, last):
-            grouped = kept.Grouped(walk, part.start, len(part))
-            rows = kept.KeptRows(gradients.DenseRows(config, dy, part.start, len(part)), weights)
-            if part is last:
-                self._multiply(grouped, rows, settings, False, output, dw, addend, None)
-            else:
-                self._multiply(grouped, rows, exact, False, OutputFormat.RAW, sums, addend, None)
+        parts = kept.chunks_of(config, dy.rows, weights.kept)
+        pairs = [
+            (
+                kept.Grouped(walk, part.start, len(part)),
+                kept.KeptRows(gradients.DenseRows(config, dy, part.start, len(part)), weights),
+            )
+            for part in parts
+        ]
+        self._summed(pairs, settings, output, dw, addend)
+
+    def _summed(
+        self,
+        pairs: Sequence[tuple[Across, DenseRows] | tuple[Grouped, KeptRows]],
+        settings: Settings,
+        output: OutputFormat,
+        dw: Tensor,
+        addend: Tensor | None,
+        together: int | None = None,
+    ) -> None:
+        """The sum of products, all but the last one kept as RAW; `together` is the last one's."""
+        *before, last = pairs
+        sums = self.raw(dw.rows, dw.columns) if before and output is not OutputFormat.RAW else dw
+        exact = settings_of(self.config, dw.columns)
+        for pair in before:
+            self._multiply(*pair, exact, False, OutputFormat.RAW, sums, addend, None)
             addend = sums
+        self._multiply(*last, settings, False, output, dw, addend, None, together)
         if sums is not dw:
             self.free(sums)

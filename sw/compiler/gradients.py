@@ -20,9 +20,8 @@ from .walks import Images, Kernel, Walk, consecutive
 
 
 @dataclass(frozen=True)
-class Across:
-    """The columns of a walk's rows as rows of activations, of some of them: `count` from `first`
-    on, which begins a group."""
+class PartOfWalk:
+    """Some of a walk's rows: `count` from `first` on."""
 
     walk: Walk
     first: int
@@ -35,6 +34,11 @@ class Across:
     @property
     def image(self) -> Image:
         return self.walk.image
+
+
+class Across(PartOfWalk):
+    """The columns of a walk's rows as rows of activations, of some of them, the first of which
+    begins a group."""
 
     @property
     def groups(self) -> int:

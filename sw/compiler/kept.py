@@ -17,34 +17,20 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.isa.codes import Target
-from ...hw.isa.descriptors import Dense, Fill, Image, Rows
+from ...hw.isa.descriptors import Dense, Fill, Rows
 from ...hw.isa.maps import INDEX_BITS
 from ..errors import FormatError
-from .gradients import DenseRows
+from .gradients import DenseRows, PartOfWalk
 from .packing import ColumnBlock
 from .pages import Pages
 from .pruning import PrunedWeights
 from .steps import Load, Page, Phase, Run
 from .tensors import Tensor
-from .walks import Walk, consecutive
+from .walks import consecutive
 
 
-@dataclass(frozen=True)
-class Grouped:
-    """Groups of a walk's rows as rows of activations, of some of the rows: `count` from `first`
-    on."""
-
-    walk: Walk
-    first: int
-    count: int
-
-    @property
-    def tensor(self) -> Tensor:
-        return self.walk.tensor
-
-    @property
-    def image(self) -> Image:
-        return self.walk.image
+class Grouped(PartOfWalk):
+    """Groups of a walk's rows as rows of activations, of some of the rows."""
 
     @property
     def words(self) -> int:
@@ -94,21 +80,16 @@ class KeptRows:
         return self.rows.counts
 
     @property
-    def aside(self) -> int:
-        """Slots that may come before a tile's places, so that these come in whole words."""
-        return max(1, self._wide // self._across)
-
-    @property
     def area(self) -> int:
         """Slots that a tile's places take in a page."""
-        return self.config.rows * self.kept.kept + self.aside - 1
+        return area_of(self.config, self.kept.kept)
 
     def tile(self, block: int, column: int) -> tuple[int, range]:
         """Slots that are brought for a tile's places, by their numbers; and how many of them come
         before."""
         config, n = self.config, self.kept.kept
         first = block * config.rows * n
-        before = first % self.aside
+        before = first % slots_of_word(config)
         slots = min(config.rows * n, self.kept.slots - first) + before
         code = column * self.kept.slots + first - before
         return before, range(code, code + slots)
@@ -117,7 +98,7 @@ class KeptRows:
         """What brings a load of values, or of places."""
         if load.target is Target.VALUES:
             return self.rows.fills(load)
-        made = []
+        made, (across, wide) = [], parts_of(self.config)
         for code, count, address in consecutive(load, self.kept.slots):
             column, slot = divmod(code, self.kept.slots)
             source = self.kept.parts[0] + column * self.kept.pitch + self.kept.words
@@ -126,21 +107,28 @@ class KeptRows:
                     target=Target.INDICES,
                     address=address,
                     count=count,
-                    source=source + slot * self._across // self._wide,
-                    words=-(-count * self._across // self._wide),
+                    source=source + slot * across // wide,
+                    words=-(-count * across // wide),
                 )
             )
         return made
 
-    @property
-    def _across(self) -> int:
-        """Parts of M columns that a slot has."""
-        return self.config.columns // self.config.group
 
-    @property
-    def _wide(self) -> int:
-        """Of those, how many a word has the places of."""
-        return self.config.lanes * self.config.format.bits // INDEX_BITS
+def parts_of(config: Config) -> tuple[int, int]:
+    """Parts of M columns that a slot has; and how many of them a word has the places of."""
+    wide = config.lanes * config.format.bits // INDEX_BITS
+    return config.columns // config.group, wide
+
+
+def slots_of_word(config: Config) -> int:
+    """Slots whose places come in one word: so many, less one, may come before a tile's."""
+    across, wide = parts_of(config)
+    return max(1, wide // across)
+
+
+def area_of(config: Config, kept: int) -> int:
+    """Slots that a tile's places take in a page."""
+    return config.rows * kept + slots_of_word(config) - 1
 
 
 @dataclass(frozen=True)
@@ -179,9 +167,7 @@ def rows_at_once(config: Config, kept: int) -> int:
 
     Raises `FormatError` if it holds none.
     """
-    units = config.lanes * config.format.bits // INDEX_BITS
-    aside = max(1, units // (config.columns // config.group))
-    slots = config.weight_slots - 2 * (config.rows * kept + aside - 1)
+    slots = config.weight_slots - 2 * area_of(config, kept)
     most = min(slots, config.activation_groups, config.schedule_records)
     most -= most % config.group
     if most < config.group:

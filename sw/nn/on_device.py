@@ -69,15 +69,22 @@ class OnDevice:
 
         Raises `FormatError` as `loss_scale.counted`.
         """
+        training = self.training
+        _, losses, good = self._run(x, y, rate)
+        loss_scale.counted(training, good)
+        return float(losses.mean()) if good else float("nan")
+
+    def _run(
+        self, x: np.ndarray, y: np.ndarray, rate: float
+    ) -> tuple[steps.Step, np.ndarray, bool]:
+        """The step, what it loses on images and labels, and whether all its numbers are finite."""
         training, recipe = self.training, self.training.recipe
         numbers = Numbers(rate, recipe.momentum, recipe.decay, training.scale)
         made = self._program(len(x), numbers)
         targets = exact.targets_of(y, training.layers[-1].weights.shape[1])
-        losses, counters = made.run(self.device, filled(x, training.layers[0]), targets)
+        losses, counters = made.run(self.device, _filled(x, training.layers[0]), targets)
         self.cycles = counters["running"]
-        good = not any(flag in self.device.flags() for flag in GUARDS)
-        loss_scale.counted(training, good)
-        return float(losses.mean()) if good else float("nan")
+        return made, losses, not any(flag in self.device.flags() for flag in GUARDS)
 
     def settle(self) -> None:
         """Bring masters and momentum to the training's layers."""
@@ -154,7 +161,7 @@ def _own(shape: tuple[int, ...], layer: Layer):
     return np.ix_(rows.ravel(), np.arange(shape[1]))
 
 
-def filled(x: np.ndarray, layer: Layer) -> np.ndarray:
+def _filled(x: np.ndarray, layer: Layer) -> np.ndarray:
     """Images [B, height, width, channels in whole groups], float16, of rows of pixels."""
     stage = layer.stage
     images = x.reshape(len(x), stage.height, stage.width, -1).astype(np.float16)

@@ -10,19 +10,17 @@ from collections.abc import Callable
 import numpy as np
 
 from ...hw.formats import RAW_BITS, OutputFormat
-from ...hw.isa.descriptors import GUARDS
-from ...sim.golden import epilogue
+from ...sim.golden import epilogue, side
+from ..compiler.tensors import LIMB_BITS
 from ..errors import FormatError
 from ..host.device import Device
-from . import exact, loss_scale
-from .exact import Numbers
-from .on_device import OnDevice, filled
+from . import loss_scale
+from .on_device import OnDevice
 from .trainer import Training
 
-LIMB = 32
-"""Bits of a limb of an exact sum: as int64 they may be added of 2**31 ranks."""
 Add = Callable[[np.ndarray], np.ndarray]
-"""Of int64 [...] of each rank the sum of all, on each."""
+"""Of int64 [...] of each rank the sum of all, on each: limbs of exact sums among them, of 32 bits,
+so of 2**31 ranks at most."""
 
 
 class OnRank(OnDevice):
@@ -42,21 +40,14 @@ class OnRank(OnDevice):
 
     def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
         """As of `OnDevice`, on this rank's part of the batch. Each rank returns the same loss."""
-        training, device, recipe = self.training, self.device, self.training.recipe
-        numbers = Numbers(rate, recipe.momentum, recipe.decay, training.scale)
-        mine = self._mine
-        made = self._program(len(x[mine]), numbers)
-        targets = exact.targets_of(y[mine], training.layers[-1].weights.shape[1])
-        images = filled(x[mine], training.layers[0])
-        losses, counters = made.run(device, images, targets)
-        self.cycles = counters["running"]
-        overflows = any(flag in device.flags() for flag in GUARDS)
+        training, device, mine = self.training, self.device, self._mine
+        made, losses, finite = self._run(x[mine], y[mine], rate)
         gradients = made.gradients(device)
         # Losses are the ranks' own, and go along as bits.
         all_losses = np.zeros(len(x), np.int64)
         all_losses[mine] = losses.view(np.uint32)
         parts = [_limbs(each) for each in gradients]
-        sent = np.concatenate([[int(overflows)], all_losses, *(part.ravel() for part in parts)])
+        sent = np.concatenate([[int(not finite)], all_losses, *(part.ravel() for part in parts)])
         overflown, *_ = total = self._add(sent)
         all_losses, total = total[1 : len(x) + 1], total[len(x) + 1 :]
         exponent = device.config.format.product_unit_log2 - int(np.log2(training.scale))
@@ -74,14 +65,12 @@ class OnRank(OnDevice):
 
 
 def _limbs(sums: np.ndarray) -> np.ndarray:
-    """Exact sums as limbs, int64 [..., limbs], the lowest first."""
-    whole = sums % (1 << RAW_BITS)
-    limbs = [(whole >> at) % (1 << LIMB) for at in range(0, RAW_BITS, LIMB)]
-    return np.stack(limbs, axis=-1).astype(np.int64)
+    """Exact sums [rows, columns] as limbs, int64 [limbs, rows, columns], the lowest first."""
+    return side.limbs(sums).astype(np.int64)
 
 
 def _integers(limbs: np.ndarray) -> np.ndarray:
-    """The exact sums again, of limbs that were added: each may be more than `LIMB` bits."""
-    wide = limbs.astype(object)
-    whole = sum(wide[..., n] << LIMB * n for n in range(limbs.shape[-1])) % (1 << RAW_BITS)
+    """The exact sums again, of limbs that were added: each may be more than `LIMB_BITS`."""
+    whole = sum(limb << LIMB_BITS * n for n, limb in enumerate(limbs.astype(object)))
+    whole %= 1 << RAW_BITS
     return whole - (whole >> RAW_BITS - 1 << RAW_BITS)
