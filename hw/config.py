@@ -20,7 +20,7 @@ RAW_HEADROOM = 32
 """Bits that a sum on its way to tensor memory is wider: room for 2**32 sums of `MAX_TERMS`."""
 MAX_ROWS, MAX_COLUMNS, MAX_INTERLEAVE = 128, 128, 16
 """Of an array, and of the outputs that a processing element accumulates in turn."""
-GROUPS = (8, 16)
+GROUPS = (4, 8, 16)
 """M: elements of one N:M group."""
 LANES = (1, 2, 4, 8, 16)
 """Groups of activations in one beat."""

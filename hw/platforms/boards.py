@@ -105,6 +105,11 @@ _FP16_8X4_PROGRAMS = Config(
     tensor_words=8192,
     vector_lanes=1,
 )
+# A small perceptron trains in it, with its masters and momentum. Groups of four, because elements
+# and rows of a tile have to be whole groups, and 8 x 8 cannot be routed with tensor memory.
+_FP16_8X4_TRAINING = replace(
+    _FP16_8X4_PROGRAMS, name="fp16_8x4_training", group=4, tensor_words=16384, training=True
+)
 # The default placer needs a third more wire for what fills half of the device, and the static one a
 # fifth more with the slices' own multiplexers, whose LUTs have to lie side by side. Then the router
 # takes hours.
@@ -124,7 +129,11 @@ BOARDS = {
             "ulx3s-85f",
             "Radiona ULX3S, LFE5U-85F",
             "LFE5U-85F-6BG381C",
-            (*_ECP5_85, replace(_INT8_12X12, seed=5)),
+            (
+                *_ECP5_85,
+                replace(_INT8_12X12, seed=5),
+                Build(_FP16_8X4_TRAINING, 40, *_LARGE),
+            ),
             Family.ECP5,
             platform="ulx3s:ULX3S_85F_Platform",
             arguments=("--85k", "--package", "CABGA381", "--speed", "6"),

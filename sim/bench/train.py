@@ -147,7 +147,7 @@ def _step(
     `frozen`."""
     masters, each, x, targets = begun(batch, layers, kept)
     used = [
-        Frozen.of(nm.mask(master.weights, n, 8, 0), n) if frozen and n < 8 else n
+        Frozen.of(nm.mask(master.weights, n, 8, 0), n, 8) if frozen and n < 8 else n
         for master, n in zip(masters, each, strict=True)
     ]
     made = steps.compiled(config, batch, masters, used, NUMBERS, at_use)

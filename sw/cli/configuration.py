@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...hw.config import PRESETS, Accumulation, Config, ConfigError, preset
+from ...hw.config import GROUPS, PRESETS, Accumulation, Config, ConfigError, preset
 from ...hw.config import changed as changed_config
 from ...hw.formats import FORMATS
 from ...hw.platforms import BOARDS
@@ -28,7 +28,7 @@ TEXTS = {
     "rows": "Processing elements north to south.",
     "columns": "Processing elements west to east.",
     "format": f"Of activations and weights: {', '.join(FORMATS)}.",
-    "group": "M, of N:M sparsity (8 or 16).",
+    "group": f"M, of N:M sparsity ({', '.join(map(str, GROUPS))}).",
     "accumulation": f"{' or '.join(MODES)}.",
     "interleave": "Outputs that an element works on in turn.",
     "columns_per_epilogue": "Columns that share an epilogue.",

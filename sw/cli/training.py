@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...hw.config import Config
+from ...hw.config import Config, ConfigError
 from ...hw.config import trainer as trainer_called
 from ..errors import FormatError
-from ..host.open import KINDS, open_device
+from ..host.open import KINDS
 from ..lib.stopping import between_steps
 from ..nn import checkpoint, trainer, transfer
 from ..nn import data as datasets
@@ -22,6 +22,7 @@ from ..nn.quantise import quantise_network
 from ..report import learning_curves
 from . import options, paths
 from .app import Family, family
+from .configuration import Chosen, choose
 from .screen import console, safe, say
 
 command = family(Family.TRAINING)
@@ -56,8 +57,14 @@ def train(
         typer.Option(help=f"Who does the steps, one of {', '.join(KINDS)}, or a board [the host]."),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="Of a device that is no board: what for training is added.")
-    ] = "small",
+        str | None,
+        typer.Option(help="Of a device that is no board; what for training is added [small]."),
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(help="Instead: what a board carries, by `NAME/CONFIGURATION`."),
+    ] = None,
+    baud: options.Baud = None,
     hidden: Annotated[str, typer.Option(help="Widths of a perceptron's hidden layers.")] = ",".join(
         map(str, trainer.Recipe.hidden)
     ),
@@ -83,6 +90,7 @@ def train(
     `heddle train --architecture cnn --out sw/nn/networks/digits-cnn-2of8.safetensors`.
     """
     check_trainable(format)
+    chosen = _chosen(preset, board)
     n, m = options.pattern(nm)
     if architecture == "cnn" and format != "fp16":
         raise FormatError("convolutions are trained as fp16: what they add has no scale")
@@ -122,35 +130,53 @@ def train(
     if device is None and training.whole_batches:
         raise FormatError(f"{kept} is of a training on a device: name it with --device")
     if device == "model":
-        OnModel(training)
+        OnModel(training, chosen.config.group)
     if device in (None, "model"):
         _run(training, kept, every)
     else:
-        with open_device(device, config=trainer_called(preset)) as opened:
+        with options.opened(device, chosen, baud=baud) as opened:
             OnDevice(training, opened)
             _run(training, kept, every)
-    layers = training.layers
-    notes = {"method": method, "nm": nm, "epochs": epochs, "seed": seed}
-    trained = from_trained(layers, data, notes)
-    network = quantise_network(layers, dataset, notes) if format == "int8" else trained
-    network.save(out)
+    _write(training, format, out)
     kept.unlink(missing_ok=True)
     if curves:
         learning_curves.draw(curves, training.curve)
         say(f"wrote {curves}")
-    before = accuracy(trained.float32(dataset.test_x), dataset.test_y)
+
+
+def _write(training: trainer.Training, format: str, out: Path) -> None:
+    """The packed network, and how well it does."""
+    layers, dataset, recipe = training.layers, training.data, training.recipe
+    nm = f"{recipe.n}:{recipe.m}"
+    notes = {"method": recipe.method, "nm": nm, "epochs": recipe.epochs, "seed": recipe.seed}
+    trained = from_trained(layers, dataset.name, notes)
+    network = quantise_network(layers, dataset, notes) if format == "int8" else trained
+    network.save(out)
+    images, labels = dataset.judged
+    what = "test accuracy" if images is dataset.test_x else "accuracy with what it learnt from"
+    before = accuracy(trained.float32(images), labels)
     if not network.plain:
         say(
-            f"test accuracy {before:.2%} (float32; heddle run says what devices compute); wrote "
+            f"{what} {before:.2%} (float32; heddle run says what devices compute); wrote "
             f"{out}, {out.stat().st_size:,} bytes"
         )
         return
     exact = golden(Config("golden", 2, 2, network.format))
-    after = accuracy(network.run(dataset.test_x, exact)[-1], dataset.test_y)
+    after = accuracy(network.run(images, exact)[-1], labels)
     say(
-        f"test accuracy {before:.2%} (float32), {after:.2%} ({format}, as devices compute it); "
+        f"{what} {before:.2%} (float32), {after:.2%} ({format}, as devices compute it); "
         f"wrote {out}, {out.stat().st_size:,} bytes"
     )
+
+
+def _chosen(preset: str | None, board: str | None) -> Chosen:
+    """The device's configuration. Raises `ConfigError` if a board's cannot train."""
+    if board is None:
+        return Chosen(trainer_called(preset or "small"), given=preset is not None)
+    chosen = choose("small", preset, board=board)
+    if not chosen.config.prunes:
+        raise ConfigError(f"{chosen.config.name!r}, which --board names, is not for training")
+    return chosen
 
 
 def _widths(text: str) -> tuple[int, ...]:

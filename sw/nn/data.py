@@ -54,6 +54,14 @@ class Dataset(Contents):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    @property
+    def judged(self) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels that accuracy is told of: to test with, or if there are none those that
+        are learnt from."""
+        if len(self.test_x):
+            return self.test_x, self.test_y
+        return self.train_x, self.train_y
+
     def first(self, images: int | None) -> "Dataset":
         """The set with only so many test images; None: with all."""
         return replace(self, test_x=self.test_x[:images], test_y=self.test_y[:images])

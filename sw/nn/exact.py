@@ -30,7 +30,8 @@ Pair = tuple[np.ndarray, np.ndarray]
 Change = Callable[[int, np.ndarray], np.ndarray]
 """Of the gradient of a layer's output, by the layer's number."""
 GROUP = 8
-"""Channels, scores and targets are filled up to whole groups."""
+"""Channels, scores and targets are filled up to whole groups, of so many unless a device has
+others."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ class Outcome:
     """Nothing overflowed, and so the masters were changed."""
 
 
-def targets_of(labels: np.ndarray, classes: int) -> np.ndarray:
+def targets_of(labels: np.ndarray, classes: int, group: int = GROUP) -> np.ndarray:
     """Targets [B, whole groups] of the vector unit's programs."""
-    made = np.full((len(labels), -(-classes // GROUP) * GROUP), -np.inf, np.float32)
+    made = np.full((len(labels), -(-classes // group) * group), -np.inf, np.float32)
     made[:, :classes] = 0
     made[np.arange(len(labels)), labels] = 1
     return made
@@ -96,12 +97,13 @@ def step(
     x: np.ndarray,
     targets: np.ndarray,
     numbers: Numbers,
+    group: int = GROUP,
 ) -> Outcome:
     """Change the masters by one step on images [B, height, width, channels], or vectors [B, K],
     float16; `used` are each layer's weights of this step, forward and backward [K, C], float16.
-    Targets may have more columns than the last layer: what only fills them up. Raises
-    `FormatError` for a result that several layers add."""
-    made = gradients(masters, used, x, targets, numbers.scale)
+    Targets may have more columns than the last layer: what only fills them up to whole groups of
+    `group`, the device's M. Raises `FormatError` for a result that several layers add."""
+    made = gradients(masters, used, x, targets, numbers.scale, group=group)
     for master, (dw, db) in zip(masters, made.layers or (), strict=False):
         _update(master.weights, master.speed, dw, numbers, numbers.decay)
         _update(master.bias, master.bias_speed, db, numbers, 0.0)
@@ -122,6 +124,7 @@ def gradients(
     errors: Change = as_it_is,
     samples: Change = as_it_is,
     first: int = 0,
+    group: int = GROUP,
 ) -> Gradients:
     """The gradients of a step; arguments as `step` has them. `errors` changes the gradient of a
     layer's output [B, pixels, C], float16, on its way to the input, `samples` that [rows, C] of
@@ -131,7 +134,7 @@ def gradients(
     if passed is None:
         return Gradients(np.full(len(x), np.nan, np.float32), None)
     scores = passed.values[-1].reshape(len(x), -1)
-    dy, losses = _loss(scores, targets, scale / len(x))
+    dy, losses = _loss(scores, targets, scale / len(x), group)
     dys = _backward(masters, used, passed, dy.reshape(passed.full[-1].shape), errors, first)
     if dys is None:
         return Gradients(losses, None)
@@ -258,11 +261,13 @@ def _product(
     return done.raw.view(f"f{output.bytes}")
 
 
-def _loss(scores: np.ndarray, targets: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+def _loss(
+    scores: np.ndarray, targets: np.ndarray, factor: float, group: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The loss gradient, float16, and each row's loss: by the vector unit's own programs."""
     classes = scores.shape[1]
     scores = np.pad(scores, ((0, 0), (0, targets.shape[1] - classes)))
-    tensors, programs = _losses(*scores.shape, factor)
+    tensors, programs = _losses(*scores.shape, factor, group)
     x, t, dx, loss = tensors
     config, top = x.config, loss.address + loss.space
     memory = np.zeros((top + 1024, config.stream_bytes), np.uint8)
@@ -277,13 +282,13 @@ def _loss(scores: np.ndarray, targets: np.ndarray, factor: float) -> tuple[np.nd
 
 @lru_cache(maxsize=8)
 def _losses(
-    rows: int, columns: int, factor: float
+    rows: int, columns: int, factor: float, group: int
 ) -> tuple[list[Tensor], list[tuple[Vector, np.ndarray]]]:
     """Scores, targets, gradient and losses, one behind the other; the commands that make the
     latter, and their programs, which lie behind those."""
-    config = Config("loss", 8, 8, FP16, tensor_words=1 << 16, vector_lanes=GROUP)
+    config = Config("loss", 8, 8, FP16, group, tensor_words=1 << 16, vector_lanes=group)
     tensors, top = [], 0
-    for shape in ((columns, 32), (columns, 32), (columns, 16), (GROUP, 32)):
+    for shape in ((columns, 32), (columns, 32), (columns, 16), (group, 32)):
         tensors.append(Tensor(config, top, rows, *shape))
         top += tensors[-1].space
     x, t, dx, loss = tensors

@@ -7,7 +7,7 @@ from ...hw.isa.descriptors import GUARDS
 from ..errors import FormatError
 from ..host.device import Device
 from . import exact, loss_scale, steps
-from .exact import GROUP, Master, Numbers
+from .exact import Master, Numbers
 from .layers import Layer
 from .optimisers import Sgd
 from .recipes import Dense, Moment
@@ -52,12 +52,14 @@ class OnDevice:
             )
         training.whole_batches = True
         self.training, self.device = training, device
+        self._group = device.config.group
         self.cycles = 0
         """Of the last step."""
         self._whole = 0
         """Of what batch its own are a part, if they are one."""
         self._masters = [
-            _master(*pair) for pair in zip(training.layers, training.learning, strict=True)
+            _master(*pair, self._group)
+            for pair in zip(training.layers, training.learning, strict=True)
         ]
         self._made: steps.Step | None = None
         self._for: tuple[Numbers, tuple[bool, ...]] | None = None
@@ -81,8 +83,9 @@ class OnDevice:
         training, recipe = self.training, self.training.recipe
         numbers = Numbers(rate, recipe.momentum, recipe.decay, training.scale)
         made = self._program(len(x), numbers)
-        targets = exact.targets_of(y, training.layers[-1].weights.shape[1])
-        losses, counters = made.run(self.device, _filled(x, training.layers[0]), targets)
+        targets = exact.targets_of(y, training.layers[-1].weights.shape[1], self._group)
+        images = _filled(x, training.layers[0], self._group)
+        losses, counters = made.run(self.device, images, targets)
         self.cycles = counters["running"]
         return made, losses, not any(flag in self.device.flags() for flag in GUARDS)
 
@@ -94,7 +97,7 @@ class OnDevice:
         pairs = zip(self.training.layers, self.training.learning, strict=True)
         for master, (layer, learning) in zip(self._masters, pairs, strict=True):
             for values, filled in _parts(master, layer, learning):
-                values[...] = filled[_own(values.shape, layer)]
+                values[...] = filled[_own(values.shape, layer, self._group)]
 
     def _program(self, batch: int, numbers: Numbers) -> steps.Step:
         training = self.training
@@ -104,7 +107,7 @@ class OnDevice:
             self.settle()
             layers = zip(training.layers, self._masters, frozen, strict=True)
             each = [
-                _frozen(layer, master, moment) if holds else layer.n
+                _frozen(layer, master, moment, self._group) if holds else layer.n
                 for layer, master, holds in layers
             ]
             self._made = steps.compiled(
@@ -121,11 +124,11 @@ def _is_frozen(layer: Layer, moment: Moment) -> bool:
     return isinstance(layer.rule, Kept) and moment.share >= layer.rule.after
 
 
-def _frozen(layer: Layer, master: Master, moment: Moment) -> Frozen:
+def _frozen(layer: Layer, master: Master, moment: Moment, group: int) -> Frozen:
     """What a layer's rule keeps from now on."""
     mask = np.zeros(master.weights.shape, bool)
-    mask[_own(layer.weights.shape, layer)] = layer.rule.prune(layer.weights, moment).mask
-    return Frozen.of(mask, layer.n)
+    mask[_own(layer.weights.shape, layer, group)] = layer.rule.prune(layer.weights, moment).mask
+    return Frozen.of(mask, layer.n, group)
 
 
 def _parts(master: Master, layer: Layer, learning: Learning) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -140,33 +143,35 @@ def _parts(master: Master, layer: Layer, learning: Learning) -> list[tuple[np.nd
     ]
 
 
-def _master(layer: Layer, learning: Learning) -> Master:
+def _master(layer: Layer, learning: Learning, group: int) -> Master:
     """Of a layer, with channels filled up to whole groups."""
     taps = layer.stage.kernel.taps
-    inputs, outputs = (_up(n) for n in (layer.weights.shape[0] // taps, layer.weights.shape[1]))
+    channels = layer.weights.shape[0] // taps, layer.weights.shape[1]
+    inputs, outputs = (_filled_up(n, group) for n in channels)
     shapes = (taps * inputs, outputs), outputs
     made = Master(*(np.zeros(shape, np.float32) for shape in shapes * 2), layer.stage)
     for values, filled in _parts(made, layer, learning):
-        filled[_own(values.shape, layer)] = values
+        filled[_own(values.shape, layer, group)] = values
     return made
 
 
-def _own(shape: tuple[int, ...], layer: Layer):
+def _own(shape: tuple[int, ...], layer: Layer, group: int):
     """Where in a filled array a layer's own weights, or biases, are."""
     if len(shape) == 1:
         return np.s_[: shape[0]]
     taps = layer.stage.kernel.taps
     channels = shape[0] // taps
-    rows = np.arange(taps)[:, None] * _up(channels) + np.arange(channels)
+    rows = np.arange(taps)[:, None] * _filled_up(channels, group) + np.arange(channels)
     return np.ix_(rows.ravel(), np.arange(shape[1]))
 
 
-def _filled(x: np.ndarray, layer: Layer) -> np.ndarray:
+def _filled(x: np.ndarray, layer: Layer, group: int) -> np.ndarray:
     """Images [B, height, width, channels in whole groups], float16, of rows of pixels."""
     stage = layer.stage
     images = x.reshape(len(x), stage.height, stage.width, -1).astype(np.float16)
-    return np.pad(images, [(0, 0)] * 3 + [(0, -images.shape[-1] % GROUP)])
+    return np.pad(images, [(0, 0)] * 3 + [(0, -images.shape[-1] % group)])
 
 
-def _up(channels: int) -> int:
-    return -(-channels // GROUP) * GROUP
+def _filled_up(channels: int, group: int) -> int:
+    """To whole groups."""
+    return -(-channels // group) * group

@@ -13,12 +13,13 @@ NOWHERE = np.zeros(0, np.float32)
 
 
 class OnModel:
-    """Does the steps of `training`. What overflows is as with `OnDevice`, and so are batches."""
+    """Does the steps of `training`, as a device with groups of `group`. What overflows is as with
+    `OnDevice`, and so are batches."""
 
-    def __init__(self, training: Training):
+    def __init__(self, training: Training, group: int = exact.GROUP):
         training.whole_batches = True
         training.learner = self
-        self.training = training
+        self.training, self._group = training, group
         self._masters = [
             Master(layer.weights, layer.bias, NOWHERE, NOWHERE, layer.stage)
             for layer in training.layers
@@ -37,11 +38,12 @@ class OnModel:
             images = x.reshape(len(x), stage.height, stage.width, -1).astype("f2")
         made = exact.gradients(
             *(self._masters, used, images),
-            exact.targets_of(y, layers[-1].weights.shape[1]),
+            exact.targets_of(y, layers[-1].weights.shape[1], self._group),
             training.scale,
             lambda layer, dy: layers[layer].rule.errors(dy),
             lambda layer, dy: layers[layer].rule.samples(dy, moment),
             training.recipe.frozen,
+            self._group,
         )
         loss_scale.counted(training, made.layers is not None)
         if made.layers is None:

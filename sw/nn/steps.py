@@ -28,7 +28,7 @@ from ..compiler.walks import Images
 from ..errors import FormatError
 from ..host import programs
 from ..host.device import Device
-from .exact import GROUP, Master, Numbers, later_of
+from .exact import Master, Numbers, later_of
 
 TOGETHER = 64
 """Rows of a layer's weights that are updated by one command, as soon as their gradient is there."""
@@ -42,10 +42,10 @@ class Frozen:
     places: np.ndarray
 
     @classmethod
-    def of(cls, mask: np.ndarray, n: int) -> "Frozen":
-        """What a mask [K, C] keeps, which is of `n` of every M weights, or less: then of the first
-        ones of all others too."""
-        groups = ~mask.reshape(-1, GROUP, mask.shape[1])
+    def of(cls, mask: np.ndarray, n: int, m: int) -> "Frozen":
+        """What a mask [K, C] keeps, which is of `n` of every `m` weights, or less: then of the
+        first ones of all others too."""
+        groups = ~mask.reshape(-1, m, mask.shape[1])
         places = np.sort(np.argsort(groups, axis=1, kind="stable")[:, :n], axis=1)
         return cls(places.astype(np.uint8))
 
@@ -231,10 +231,9 @@ def compiled(
     """
     if not config.vector_lanes:
         raise FormatError(f"the device {config.name!r} has no vector unit, which trains")
-    if masters[-1].weights.shape[1] % GROUP:
-        raise FormatError(
-            f"scores of {masters[-1].weights.shape[1]} classes: fill them up to groups of {GROUP}"
-        )
+    classes, group = masters[-1].weights.shape[1], config.group
+    if classes % group:
+        raise FormatError(f"scores of {classes} classes: fill them up to groups of {group}")
     made = _Layers(TrainingBuilder(config), batch, masters, used, numbers, at_use, first, whole)
     for number in range(len(masters)):
         made.forward(number)
@@ -324,7 +323,7 @@ class _Layers:
         """Targets and losses; the scores' gradient is the last layer's."""
         builder, scores = self.builder, self.values[-1].tensor
         targets = builder.tensor(self.batch, scores.columns, 32)
-        losses = builder.tensor(self.batch, GROUP, 32)
+        losses = builder.tensor(self.batch, builder.config.group, 32)
         last = len(self.masters) - 1
         self.dys[last] = self._images(1, 1, scores.columns, 16, self.values[last].tensor)
         factor, dy = self.numbers.scale / (self.whole or self.batch), self.dys[last].tensor
@@ -363,7 +362,7 @@ class _Layers:
     def place_ones(self) -> None:
         """Room for what the host brings before, where nothing has been given back."""
         for rows in {dy.tensor.rows: None for dy in self.dys.values()}:
-            self.ones[rows] = self.builder.tensor(rows, GROUP)
+            self.ones[rows] = self.builder.tensor(rows, self.builder.config.group)
 
     def update(self, number: int) -> None:
         """The gradients of a layer's weights and biases, and what they change; what is updated is
@@ -372,15 +371,16 @@ class _Layers:
         stage, dy = self.masters[number].stage, self.dys[number]
         x = self.values[number]
         images = replace(x, height=stage.height, width=stage.width)
-        columns = dy.tensor.columns
+        columns, ones = dy.tensor.columns, self.ones[dy.tensor.rows]
+        shapes = held.weights.rows, ones.columns
         if self.whole:
             output, settings = OutputFormat.RAW, settings_of(builder.config, columns)
-            dw, db = (builder.raw(rows, columns) for rows in (held.weights.rows, GROUP))
+            dw, db = (builder.raw(rows, columns) for rows in shapes)
             self.sums[number] = dw, db
         else:
             output = OutputFormat.FP32
             settings = settings_of(builder.config, columns, scale=1 / numbers.scale)
-            dw, db = (builder.tensor(rows, columns, 32) for rows in (held.weights.rows, GROUP))
+            dw, db = (builder.tensor(rows, columns, 32) for rows in shapes)
         operands = (x.tensor, dy.tensor, dw) if stage.plain else (images, dy, dw)
         kernel = None if stage.plain else stage.kernel
         if held.frozen:
@@ -389,7 +389,6 @@ class _Layers:
         else:
             more = {"settings": settings, "together": TOGETHER}
             builder.gradient(*operands, kernel, output, **more)
-        ones = self.ones[dy.tensor.rows]
         builder.gradient(ones, dy.tensor, db, output=output, settings=settings)
         if self.whole:
             return

@@ -138,7 +138,7 @@ class Training:
     losses: list[float] = field(default_factory=list)
     """Of the steps in this epoch."""
     curve: list[tuple[float, float]] = field(default_factory=list)
-    """Of each epoch that is done: mean loss, and accuracy with the test images."""
+    """Of each epoch that is done: mean loss, and `accuracy`."""
     learner: "Learner | None" = None
     """Who does the steps, if not the host."""
     whole_batches: bool = False
@@ -209,15 +209,15 @@ class Training:
             self.learner.settle()
 
     def accuracy(self) -> float:
-        """Share of the test images whose largest score is their label's; 0 if there are none."""
-        images, right = self.data.test_x, 0
+        """Share of the images of `Dataset.judged` whose largest score is their label's."""
+        (images, labels), right = self.data.judged, 0
         next_ = Moment(self.step, self.steps)
         pruned = [layer.rule.prune(layer.weights, next_) for layer in self.layers]
         for at in range(0, len(images), AT_ONCE):
             scores = forward(self.layers, pruned, images[at : at + AT_ONCE]).values[-1]
             best = scores.reshape(len(scores), -1).argmax(axis=1)
-            right += int((best == self.data.test_y[at : at + AT_ONCE]).sum())
-        return right / max(1, len(images))
+            right += int((best == labels[at : at + AT_ONCE]).sum())
+        return right / len(images)
 
 
 def train(

@@ -38,7 +38,7 @@ def draw(path: Path, curve: list[tuple[float, float]]) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     beside = axes.twinx()
     beside.plot(epochs, [100 * right for _, right in curve], color=ACCURACY, marker=marker)
-    beside.set_ylabel("accuracy with test images, %", color=ACCURACY)
+    beside.set_ylabel("accuracy, %", color=ACCURACY)
     for side in ("top",):
         axes.spines[side].set_visible(False)
         beside.spines[side].set_visible(False)

@@ -1,6 +1,7 @@
 """A board at its pins: the same script and the self-test, through a pseudo-terminal."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from heddle.hw.config import Config
 from heddle.hw.formats import FP16, INT8
 from heddle.hw.isa.link_protocol import PROTOCOL_VERSION
 from heddle.hw.isa.registers import ADDRESS
+from heddle.hw.platforms.boards import BOARDS
 from heddle.sim.engines.board import serve
 from heddle.sim.golden.device import ModelTransport
 from heddle.sim.testbenches.link_model import ModelPort
@@ -28,6 +30,9 @@ DIGITS = Config(
     "board-fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64
 )
 TINY = Config("board-int8", 2, 2, INT8, **SIZES)
+TRAINS = BOARDS["ulx3s-85f"].build("fp16_8x4_training").config
+TRAINER = replace(TRAINS, rows=4, tensor_words=2048, activation_groups=64, weight_slots=128)
+"""Smaller, and its groups are of four too."""
 
 
 @pytest.fixture
@@ -79,6 +84,28 @@ def test_an_int8_network_through_the_pins(board, tmp_path):
     arguments = ["run", "--device", board, "--network", str(path), "--images", "4"]
     done = CliRunner().invoke(cli.app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 0 and "agree in every bit" in done.output, done.output
+
+
+@pytest.mark.parametrize(
+    "board", [TRAINER, pytest.param(TRAINS, marks=pytest.mark.slow)], indirect=True
+)
+def test_training_through_the_pins(board, tmp_path):
+    """Nine steps, the mask frozen after three of them: the device holds kept weights alone then."""
+    rng, files = np.random.default_rng(4), {}
+    labels = np.arange(48) % 3
+    x = rng.random((3, 12))[labels] + rng.normal(0, 0.1, (48, 12))
+    np.savez(tmp_path / "three.npz", train_x=x.astype("f4"), train_y=labels)
+    for kind in (board, "model"):
+        files[kind] = tmp_path / f"{len(files)}.safetensors"
+        arguments = ["train", "--data", str(tmp_path / "three.npz"), "--out", str(files[kind])]
+        arguments += ["--method", "kept", "--nm", "2:4", "--hidden", "16,8", "--batch", "16"]
+        arguments += ["--epochs", "3", "--device", kind]
+        if kind == "model":
+            arguments += ["--board", "ulx3s-85f/fp16_8x4_training"]
+        done = CliRunner().invoke(cli.app, arguments)
+        assert done.exit_code == 0, done.output
+    assert files[board].read_bytes() == files["model"].read_bytes()
+    assert "accuracy with what it learnt from" in done.output  # the file has nothing to test with
 
 
 @pytest.mark.parametrize("board", [TINY], indirect=True)

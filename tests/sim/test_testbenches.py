@@ -68,6 +68,7 @@ TRAINING = [
     config(8, 24, INT8, lanes=2, tensor_words=512, training=True),
     config(16, 16, lanes=2, tensor_words=512, training=True),
     config(8, 32, INT8, lanes=8, tensor_words=512, training=True),
+    config(8, 4, group=4, tensor_words=512, training=True),
 ]
 """For training: a cycle brings dense weights of two groups of columns, of one, and of four."""
 PRUNING = [
@@ -75,6 +76,7 @@ PRUNING = [
     config(8, 16, E4M3, lanes=4, tensor_words=1024, vector_lanes=1, training=True),
     config(16, 16, group=16, tensor_words=2048, vector_lanes=1, training=True),
     config(8, 24, E5M2, lanes=8, tensor_words=1024, vector_lanes=1, training=True),
+    config(8, 4, group=4, tensor_words=1024, vector_lanes=1, training=True),
 ]
 """With a pruner."""
 VECTORS = [
@@ -105,7 +107,11 @@ SLOW = [
 RESETS = [config(4, 6, E5M2), COMPACT]
 
 RUNS = [
-    ("selector", "hw.array.selector:Selector", [*FORMATS, config(group=16), TRAINING[1]]),
+    (
+        "selector",
+        "hw.array.selector:Selector",
+        [*FORMATS, *(config(group=m) for m in (4, 16)), TRAINING[1]],
+    ),
     (
         "pe",
         "hw.array.pe:ProcessingElement",

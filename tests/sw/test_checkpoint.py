@@ -182,6 +182,7 @@ def test_bytes_are_divided_by_255(tmp_path):
     held = data.load(str(path))
     assert held.train_x.tolist()[0] == [0, np.float32(0.2), 1, 0]
     assert held.train_y.tolist() == [0, 1, 0] and len(held.test_x) == len(held.test_y) == 0
+    assert held.judged == (held.train_x, held.train_y)
 
 
 GOOD = {"train_x": np.ones((4, 3)), "train_y": np.arange(4)}

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from heddle.hw.platforms.boards import BOARDS
 from heddle.sw.errors import FormatError
 from heddle.sw.nn.on_device import OnDevice
 from heddle.sw.nn.on_model import OnModel
@@ -24,19 +25,23 @@ BROAD = replace(
     schedule_records=256,
 )
 
+OF_FOUR = replace(RECIPE, m=4)
+BOARD = BOARDS["ulx3s-85f"].build("fp16_8x4_training").config
+"""Whose groups are of four."""
+
 
 @pytest.mark.parametrize("scale", [1024.0, 2.0**21])
 @pytest.mark.parametrize(
     ("recipe", "config", "data"),
-    [(RECIPE, LEARNER, dataset()), (CNN, BROAD, dataset(64, 32))],
-    ids=["mlp", "cnn"],
+    [(RECIPE, LEARNER, dataset()), (CNN, BROAD, dataset(64, 32)), (OF_FOUR, BOARD, dataset())],
+    ids=["mlp", "cnn", "of four"],
 )
 def test_the_same_bits_as_a_device(recipe, config, data, scale):
     """Steps that overflow among them, if the scale is large."""
     there, here = (Training.begun(data, recipe) for _ in range(2))
     for training in (there, here):
         training.scale = scale
-    OnModel(here)
+    OnModel(here, config.group)
     with model(config) as device:
         OnDevice(there, device)
         while not there.done:
@@ -52,8 +57,8 @@ def test_the_same_bits_as_a_device(recipe, config, data, scale):
 
 @pytest.mark.parametrize(
     ("recipe", "config", "data"),
-    [(RECIPE, LEARNER, dataset()), (CNN, BROAD, dataset(64, 32))],
-    ids=["mlp", "cnn"],
+    [(RECIPE, LEARNER, dataset()), (CNN, BROAD, dataset(64, 32)), (OF_FOUR, BOARD, dataset())],
+    ids=["mlp", "cnn", "of four"],
 )
 @pytest.mark.parametrize("method", ["kept", "static"])
 def test_the_same_bits_of_kept_weights(method, recipe, config, data):
@@ -61,7 +66,7 @@ def test_the_same_bits_of_kept_weights(method, recipe, config, data):
     the device has no others."""
     recipe = replace(recipe, method=method, epochs=3)
     there, here = (Training.begun(data, recipe) for _ in range(2))
-    OnModel(here)
+    OnModel(here, config.group)
     with model(config) as device:
         learner = OnDevice(there, device)
         while not there.done:
