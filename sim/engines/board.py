@@ -15,7 +15,7 @@ from . import verilator
 
 DIVISOR = 4
 """Clock cycles of a bit: few, to be quick."""
-SLICE = 20_000
+SLICE = 2_000
 """Cycles that one call into the simulator runs."""
 ROOM = 1 << 12
 
@@ -109,7 +109,7 @@ def serve(config: Config, announce, stop=lambda: False) -> None:
         data, quiet = b"", 0
         while not stop():
             # A board that has nothing to do need not be simulated.
-            busy = data or quiet < 20
+            busy = data or quiet < 200
             if select.select([master], [], [], 0 if busy else 0.05)[0]:
                 data += os.read(master, 4096)
             elif not busy:

@@ -2,6 +2,8 @@
 
 import hashlib
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...hw.config import Config, ConfigError
 from ...hw.config import trainer as trainer_called
-from ..errors import FormatError
+from ..errors import FormatError, HeddleError
 from ..host.open import KINDS
-from ..lib.stopping import between_steps
+from ..lib.stopping import between_steps, stopped_by
 from ..nn import checkpoint, trainer, transfer
 from ..nn import data as datasets
 from ..nn.network import Network, accuracy, check_trainable, from_trained, golden
@@ -24,6 +26,7 @@ from . import options, paths
 from .app import Family, family
 from .configuration import Chosen, choose
 from .screen import console, safe, say
+from .team import Team, team
 
 command = family(Family.TRAINING)
 
@@ -124,19 +127,26 @@ def train(
     kept = out.with_name(f"{out.name}.checkpoint")
     if kept.exists() and not restart:
         training = checkpoint.load(kept, dataset, recipe, begun)
-        say(f"going on from {kept}: {training.step:,} of {training.steps:,} steps are done")
     else:
         training = trainer.Training.begun(dataset, recipe, begun)
     if device is None and training.whole_batches:
         raise FormatError(f"{kept} is of a training on a device: name it with --device")
-    if device == "model":
-        OnModel(training, chosen.config.group)
-    if device in (None, "model"):
-        _run(training, kept, every)
-    else:
-        with options.opened(device, chosen, baud=baud) as opened:
-            OnDevice(training, opened)
-            _run(training, kept, every)
+    with team() as mine:
+        if mine.leads and training.step:
+            done = f"{training.step:,} of {training.steps:,} steps are done"
+            say(f"going on from {kept} at a rate of {rate:g}: {done}")
+        if device is None and mine.ranks > 1:
+            raise FormatError("each rank has a device: say with --device which")
+        if device == "model" and mine.ranks == 1:
+            OnModel(training, chosen.config.group)
+        if training.learner or device is None:
+            _run(training, kept, every, mine)
+        else:
+            with options.opened(mine.own(device), chosen, baud=baud) as opened:
+                mine.learn(training, opened)
+                _run(training, kept, every, mine)
+    if not mine.leads:
+        return
     _write(training, format, out)
     kept.unlink(missing_ok=True)
     if curves:
@@ -189,8 +199,9 @@ def _widths(text: str) -> tuple[int, ...]:
     return widths
 
 
-def _run(training: trainer.Training, kept: Path, every: float) -> None:
-    """All steps that are left, with a checkpoint in `kept` after so many seconds and at Ctrl-C."""
+def _run(training: trainer.Training, kept: Path, every: float, mine: Team) -> None:
+    """All steps that are left, with a checkpoint in `kept` after so many seconds and at Ctrl-C, by
+    the rank that leads."""
     columns = (
         TextColumn("training on {task.fields[on]}"),
         BarColumn(),
@@ -198,23 +209,38 @@ def _run(training: trainer.Training, kept: Path, every: float) -> None:
         TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    saved, on = time.monotonic(), safe(training.data.name)
-    bars = Progress(*columns, console=console, disable=not console.is_terminal)
-    with bars as progress, between_steps() as stop:
+    saved, on, signal = time.monotonic(), safe(training.data.name), 0
+    bars = Progress(*columns, console=console, disable=not (console.is_terminal and mine.leads))
+    with bars as progress, between_steps() as stop, _told_where(kept, mine):
         task = progress.add_task("", total=training.steps, on=on, state="")
-        while not training.done and not stop.signal:
+        # Ranks stop together, or some would wait for what others do not bring.
+        while not training.done and not (signal := mine.largest(stop.signal)):
             training.advance()
             progress.update(task, completed=training.step, state=_state(training))
-            if time.monotonic() - saved >= every:
+            if mine.leads and time.monotonic() - saved >= every:
                 checkpoint.save(kept, training)
                 saved = time.monotonic()
-    if not training.done:
+    if training.done:
+        return
+    if mine.leads:
         checkpoint.save(kept, training)
         say(
             f"stopped after {training.step:,} of {training.steps:,} steps; they are in {kept}, and "
             "the same command goes on from there"
         )
-        raise typer.Exit(stop.code)
+    raise typer.Exit(stopped_by(signal))
+
+
+@contextmanager
+def _told_where(kept: Path, mine: Team) -> Iterator[None]:
+    """If something fails, say what is not lost."""
+    try:
+        yield
+    except HeddleError:
+        if mine.leads and kept.exists():
+            done = f"what was done up to the last checkpoint is in {kept}"
+            say(f"{done}; the same command goes on from there")
+        raise
 
 
 def _state(training: trainer.Training) -> str:

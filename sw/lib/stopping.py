@@ -16,10 +16,10 @@ class Stop:
 
     signal: int = 0
 
-    @property
-    def code(self) -> int:
-        """What a process exits with then, by the shell's convention."""
-        return 128 + self.signal
+
+def stopped_by(signal: int) -> int:
+    """What a process exits with that a signal ended, by the shell's convention."""
+    return 128 + signal
 
 
 @contextmanager

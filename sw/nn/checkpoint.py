@@ -77,12 +77,16 @@ def load(path: str | Path, data: Dataset, recipe: Recipe, start: Sequence[Layer]
 
 
 def _differences(known: Any, recipe: Recipe) -> list[str]:
-    """Fields of the recipe that are not as in a file."""
+    """Fields of the recipe that are not as in a file; what diverges may go on at another rate."""
     wanted = asdict(recipe)
     if not isinstance(known, dict) or set(known) != set(wanted):
         return ["the recipe"]
     plain = {name: list(v) if isinstance(v, tuple) else v for name, v in wanted.items()}
-    return [f"{name} {known[name]}, not {v}" for name, v in plain.items() if known[name] != v]
+    return [
+        f"{name} {known[name]}, not {v}"
+        for name, v in plain.items()
+        if name != "rate" and known[name] != v
+    ]
 
 
 def _parts(training: Training) -> list[tuple[str, Any]]:

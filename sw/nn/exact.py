@@ -91,6 +91,21 @@ def targets_of(labels: np.ndarray, classes: int, group: int = GROUP) -> np.ndarr
     return made
 
 
+def images_of(x: np.ndarray, stage: Stage) -> np.ndarray:
+    """Rows of pixels as the first layer takes them: [B, height, width, channels], float16.
+
+    Raises `FormatError` for a number that is too large.
+    """
+    with np.errstate(over="ignore"):
+        images = x.reshape(len(x), stage.height, stage.width, -1).astype(np.float16)
+    if not np.isfinite(images).all():
+        raise FormatError(
+            f"a number of the data set is {x.flat[np.argmax(np.abs(x))]:g}, and devices take up to "
+            f"{np.finfo(np.float16).max:g}: scale it"
+        )
+    return images
+
+
 def step(
     masters: Sequence[Master],
     used: Sequence[Pair],
@@ -130,7 +145,9 @@ def gradients(
     layer's output [B, pixels, C], float16, on its way to the input, `samples` that [rows, C] of
     which the weights' is made. Layers before the `first` one have no gradients. Raises
     `FormatError` as `step`."""
-    passed = _forward(masters, used, x)
+    # Masters may have outgrown FP16.
+    finite = all(np.isfinite(weights).all() for pair in used for weights in pair)
+    passed = _forward(masters, used, x) if finite else None
     if passed is None:
         return Gradients(np.full(len(x), np.nan, np.float32), None)
     scores = passed.values[-1].reshape(len(x), -1)

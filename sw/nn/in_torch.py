@@ -234,6 +234,13 @@ def on_rank(training: Training, device: Device) -> OnRank:
     return OnRank(training, device, *ranks, add)
 
 
+def largest(values: np.ndarray) -> np.ndarray:
+    """Of int64 [...] of each rank the largest of all, on each."""
+    found = torch.from_numpy(values.copy())
+    distributed.all_reduce(found, distributed.ReduceOp.MAX)
+    return found.numpy()
+
+
 def _channels(layer: nn.Module) -> tuple[int, int]:
     if isinstance(layer, nn.Conv2d):
         return layer.in_channels // layer.groups, layer.out_channels // layer.groups

@@ -2,7 +2,7 @@
 overflows, and grows again (Micikevicius et al., Mixed Precision Training, ICLR 2018)."""
 
 from ..errors import FormatError
-from .trainer import Training
+from .trainer import DIVERGES, Training
 
 SCALES = 1.0, 65536.0
 """The least and the largest."""
@@ -23,7 +23,6 @@ def counted(training: Training, good: bool) -> None:
     training.skipped += 1
     if training.scale == SCALES[0]:
         raise FormatError(
-            f"step {training.step} overflows with a loss that is not scaled at all, so the "
-            "training diverges: take a smaller --rate, from the last checkpoint or anew"
+            f"step {training.step} overflows with a loss that is not scaled at all: {DIVERGES}"
         )
     training.scale, training.good = training.scale / 2, 0

@@ -69,7 +69,7 @@ class OnDevice:
     def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
         """A step on images and labels; returns the mean loss before it.
 
-        Raises `FormatError` as `loss_scale.counted`.
+        Raises `FormatError` as `loss_scale.counted` and `exact.images_of`.
         """
         training = self.training
         _, losses, good = self._run(x, y, rate)
@@ -167,8 +167,7 @@ def _own(shape: tuple[int, ...], layer: Layer, group: int):
 
 def _filled(x: np.ndarray, layer: Layer, group: int) -> np.ndarray:
     """Images [B, height, width, channels in whole groups], float16, of rows of pixels."""
-    stage = layer.stage
-    images = x.reshape(len(x), stage.height, stage.width, -1).astype(np.float16)
+    images = exact.images_of(x, layer.stage)
     return np.pad(images, [(0, 0)] * 3 + [(0, -images.shape[-1] % group)])
 
 

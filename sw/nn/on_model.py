@@ -28,16 +28,15 @@ class OnModel:
     def learn(self, x: np.ndarray, y: np.ndarray, rate: float) -> float:
         """A step on images and labels; returns the mean loss before it.
 
-        Raises `FormatError` as `loss_scale.counted`.
+        Raises `FormatError` as `loss_scale.counted` and `exact.images_of`.
         """
         training, layers = self.training, self.training.layers
-        moment, stage = Moment(training.step, training.steps), layers[0].stage
+        moment = Moment(training.step, training.steps)
         pruned = [layer.rule.prune(layer.weights, moment) for layer in layers]
         with np.errstate(over="ignore"):
             used = [(p.forward.astype("f2"), p.backward.astype("f2")) for p in pruned]
-            images = x.reshape(len(x), stage.height, stage.width, -1).astype("f2")
         made = exact.gradients(
-            *(self._masters, used, images),
+            *(self._masters, used, exact.images_of(x, layers[0].stage)),
             exact.targets_of(y, layers[-1].weights.shape[1], self._group),
             training.scale,
             lambda layer, dy: layers[layer].rule.errors(dy),

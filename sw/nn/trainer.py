@@ -27,6 +27,7 @@ AT_ONCE = 1000
 """Images that are looked at together when accuracy is measured."""
 
 
+DIVERGES = "the training diverges: take a smaller --rate, from the last checkpoint or anew"
 RATES = {"cnn": 0.05, "step": 0.002}
 """Of learning, by architecture or method, where it is not `Recipe.rate`."""
 
@@ -184,7 +185,7 @@ class Training:
         return self.step == self.steps
 
     def advance(self) -> None:
-        """A step."""
+        """A step. Raises `FormatError` if the training diverges."""
         recipe, (epoch, at) = self.recipe, divmod(self.step, self.epoch_steps)
         if at == 0:
             self.order, self.losses = self.rng.permutation(len(self.data.train_x)), []
@@ -195,7 +196,10 @@ class Training:
         if self.learner:
             loss = self.learner.learn(*batch, float(rate))
         else:
-            loss = _step(self.layers, self.learning, *batch, recipe, rate, moment)
+            with np.errstate(over="ignore", invalid="ignore"):  # the loss tells
+                loss = _step(self.layers, self.learning, *batch, recipe, rate, moment)
+            if not math.isfinite(loss):
+                raise FormatError(f"the loss of step {self.step} is no finite number: {DIVERGES}")
         self.losses.append(loss)
         self.step += 1
         if self.step % self.epoch_steps == 0:

@@ -1,10 +1,14 @@
 """A board at its pins: the same script and the self-test, through a pseudo-terminal."""
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from heddle.hw.config import Config
@@ -35,21 +39,32 @@ TRAINER = replace(TRAINS, rows=4, tensor_words=2048, activation_groups=64, weigh
 """Smaller, and its groups are of four too."""
 
 
-@pytest.fixture
-def board(request):
-    """The path of a board of the parameter's configuration."""
+@contextmanager
+def plugged(config: Config, until: Callable[[], bool] = lambda: False) -> Iterator[str]:
+    """The path of a board of this configuration, which is there as long, or `until` something."""
     ready, stop, path = threading.Event(), threading.Event(), []
 
     def announce(name):
         path.append(name)
         ready.set()
 
-    thread = threading.Thread(target=serve, args=(request.param, announce, stop.is_set))
+    thread = threading.Thread(
+        target=serve, args=(config, announce, lambda: stop.is_set() or until())
+    )
     thread.start()
     assert ready.wait(120)
-    yield path[0]
-    stop.set()
-    thread.join()
+    try:
+        yield path[0]
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture
+def board(request):
+    """The path of a board of the parameter's configuration."""
+    with plugged(request.param) as path:
+        yield path
 
 
 @pytest.mark.parametrize("board", [TINY], indirect=True)
@@ -86,26 +101,44 @@ def test_an_int8_network_through_the_pins(board, tmp_path):
     assert done.exit_code == 0 and "agree in every bit" in done.output, done.output
 
 
+def trained(folder: Path, name: str, device: str, *more: str) -> Result:
+    """What `heddle train` says, of three classes that nothing is there to test with."""
+    data, rng = folder / "three.npz", np.random.default_rng(4)
+    labels = np.arange(32) % 3
+    x = rng.random((3, 12))[labels] + rng.normal(0, 0.1, (32, 12))
+    np.savez(data, train_x=x.astype("f4"), train_y=labels)
+    words = ["train", "--data", data, "--method", "kept", "--nm", "2:4", "--hidden", "8,8"]
+    words += ["--batch", "16", "--epochs", "2", "--out", folder / name, "--device", device, *more]
+    if device == "model":
+        words += ["--board", "ulx3s-85f/fp16_8x4_training"]
+    return CliRunner().invoke(cli.app, list(map(str, words)))
+
+
 @pytest.mark.parametrize(
     "board", [TRAINER, pytest.param(TRAINS, marks=pytest.mark.slow)], indirect=True
 )
 def test_training_through_the_pins(board, tmp_path):
-    """Nine steps, the mask frozen after three of them: the device holds kept weights alone then."""
-    rng, files = np.random.default_rng(4), {}
-    labels = np.arange(48) % 3
-    x = rng.random((3, 12))[labels] + rng.normal(0, 0.1, (48, 12))
-    np.savez(tmp_path / "three.npz", train_x=x.astype("f4"), train_y=labels)
-    for kind in (board, "model"):
-        files[kind] = tmp_path / f"{len(files)}.safetensors"
-        arguments = ["train", "--data", str(tmp_path / "three.npz"), "--out", str(files[kind])]
-        arguments += ["--method", "kept", "--nm", "2:4", "--hidden", "16,8", "--batch", "16"]
-        arguments += ["--epochs", "3", "--device", kind]
-        if kind == "model":
-            arguments += ["--board", "ulx3s-85f/fp16_8x4_training"]
-        done = CliRunner().invoke(cli.app, arguments)
+    """Four steps, the mask frozen after two of them: the device holds kept weights alone then."""
+    for name, device in (("a", board), ("b", "model")):
+        done = trained(tmp_path, name, device)
         assert done.exit_code == 0, done.output
-    assert files[board].read_bytes() == files["model"].read_bytes()
-    assert "accuracy with what it learnt from" in done.output  # the file has nothing to test with
+        assert "accuracy with what it learnt from" in done.output
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_board_that_is_unplugged_while_it_trains(tmp_path):
+    """In the middle of a step. What was kept is said, and another board ends with the same bits."""
+    kept = tmp_path / "a.checkpoint"
+    with plugged(TRAINER, kept.exists) as path:
+        broken = trained(tmp_path, "a", path, "--every", "0")
+    assert isinstance(broken.exception, DeviceError)
+    assert "broke: check the cable" in str(broken.exception) and not (tmp_path / "a").exists()
+    assert f"what was done up to the last checkpoint is in {kept}" in broken.output
+    with plugged(TRAINER) as path:
+        again = trained(tmp_path, "a", path)
+    assert again.exit_code == 0 and f"going on from {kept}" in again.output, again.output
+    assert trained(tmp_path, "b", "model").exit_code == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 @pytest.mark.parametrize("board", [TINY], indirect=True)

@@ -16,6 +16,7 @@ from heddle.sw.nn import checkpoint, exact
 from heddle.sw.nn.data import Dataset
 from heddle.sw.nn.exact import Master, Numbers
 from heddle.sw.nn.on_device import OnDevice
+from heddle.sw.nn.on_model import OnModel
 from heddle.sw.nn.recipes import Moment
 from heddle.sw.nn.trainer import Recipe, Training
 
@@ -151,6 +152,35 @@ def test_a_training_that_diverges():
         OnDevice(training, device)
         with pytest.raises(FormatError, match="step 0 overflows .* smaller --rate"):
             training.advance()
+
+
+def test_masters_that_outgrow_what_is_multiplied():
+    """A rate so large that no half holds the weights after a step: found at each rank of devices,
+    and on the host, whose numbers reach further."""
+    fast = replace(RECIPE, rate=1e7)
+    there, here, host = (Training.begun(dataset(), fast) for _ in range(3))
+    OnModel(here)
+    with model() as device:
+        OnDevice(there, device)
+        for training in (there, here):
+            with pytest.raises(FormatError, match="diverges: take a smaller --rate"):
+                while not training.done:
+                    training.scale = 1.0
+                    training.advance()
+    host.recipe = replace(fast, rate=1e30)
+    with np.errstate(all="ignore"), pytest.raises(FormatError, match="the loss of step . is no"):
+        while not host.done:
+            host.advance()
+
+
+@pytest.mark.parametrize("kind", [OnModel, OnDevice])
+def test_images_that_no_half_holds(kind):
+    data = dataset()
+    data.train_x[:, 3] = -1e6
+    training = Training.begun(data, RECIPE)
+    with model() as device, pytest.raises(FormatError, match="data set is -1e.06, .*: scale it"):
+        kind(*([training] if kind is OnModel else [training, device]))
+        training.advance()
 
 
 def test_what_a_device_cannot_train():
