@@ -18,6 +18,8 @@ MODULES = {
     "gradient": ("gradient",),
     "train": ("train",),
     "model": ("model",),
+    "layers": ("train",),
+    "ranks": ("train",),
     "accuracy": ("train",),
     "control": ("control",),
     "vector": ("vector",),

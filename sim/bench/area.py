@@ -14,6 +14,7 @@ from amaranth.lib import wiring
 from ...hw import verilog
 from ...hw.array.array import Array
 from ...hw.array.pe import ProcessingElement
+from ...hw.array.selector import Selector
 from ...hw.config import FP32_ADDER_STAGES, Accumulation, Config, preset
 from ...hw.control.sequencer import Sequencer
 from ...hw.control.tally import Tally
@@ -84,6 +85,9 @@ UNITS: dict[str, tuple[type[wiring.Component], Config, str]] = {
     "lane_group_alone": (LaneGroup, ALONE, "small without tensor memory, one column"),
     "copy_engine": (CopyEngine, EXTERNAL, "small, with 4 GiB of external memory"),
     "pruner": (Pruner, TRAINING, "small, for training"),
+    "selector": (Selector, SMALL, "small: of one element"),
+    "selector_kept": (Selector, TRAINING, "small, for training: of one element, with its place"),
+    "row_mover_training": (RowMover, TRAINING, "small, for training: transposes and groups rows"),
     "external_port": (ExternalPort, EXTERNAL, "small, with 4 GiB of external memory"),
 }
 """What tensor memory and external memory add to a device."""

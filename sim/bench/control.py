@@ -6,6 +6,7 @@ from ...hw.config import preset
 from ...hw.isa.commands import ColumnSettings
 from ...hw.isa.host_stream import packet_of
 from ...sw.transports.simulated import SimulatedTransport
+from .named import wanted
 
 COUNT = 1000
 
@@ -13,7 +14,7 @@ COUNT = 1000
 def rows(only: str) -> Iterator[dict]:
     for name in ("tiny", "small", "medium"):
         row = f"control.header_cycles.{name}"
-        if not (row.startswith(only) or only.startswith(row)):
+        if not wanted(row, only):
             continue
         config = preset(name)
         command = packet_of(config, ColumnSettings(0, 0, 1, 0, 0))

@@ -7,6 +7,7 @@ from ...hw.isa.commands import Sync
 from ...hw.isa.descriptors import Copy
 from ...hw.isa.host_stream import packet_of
 from ...sw.transports.simulated import External, SimulatedTransport
+from .named import wanted
 
 LATENCY = 100
 BITS = 20
@@ -18,7 +19,7 @@ COUNT = 6
 def rows(only: str) -> Iterator[dict]:
     for name in ("tiny", "small", "medium"):
         prefix = f"copy.{name}"
-        if not (prefix.startswith(only) or only.startswith(prefix)):
+        if not wanted(prefix, only):
             continue
         config = preset(name, external_bits=BITS)
         device = SimulatedTransport(config, external=External(latency=LATENCY))

@@ -14,7 +14,7 @@ from ...sw.compiler.walks import Images, Kernel
 from ...sw.host.open import open_device
 from ...sw.nn import stages
 from .mem import ROOM, ran
-from .util import row
+from .named import row, wanted
 
 ARRAYS = {"8x8": "small", "16x16": "medium", "32x32": "paper"}
 """With one lane, four and four: operands come as fast as a tile takes them."""
@@ -28,7 +28,7 @@ TARGET = 0.95
 def rows(only: str) -> Iterator[dict]:
     for array, name in ARRAYS.items():
         prefix = f"gradient.fp16.{array}"
-        if not (prefix.startswith(only) or only.startswith(prefix)):
+        if not wanted(prefix, only):
             continue
         words = ROOM // PRESETS[name].lanes
         config = replace(PRESETS[name], name=f"{name}-training", tensor_words=words, training=True)

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...sw.compiler import nm, packing
+from .named import wanted
 
 ROW = "host.pack.fp16.4096x4096"
 
 
 def rows(only: str) -> Iterator[dict]:
-    if not (ROW.startswith(only) or only.startswith(ROW)):
+    if not wanted(ROW, only):
         return
     dense = np.random.default_rng(1).standard_normal((4096, 4096)).astype(np.float16)
     sparse = nm.prune(dense, 2, 8)

@@ -16,6 +16,7 @@ from ..engines.board import BoardPort
 from ..golden.device import ModelTransport
 from ..testbenches.link_model import ModelPort
 from .faults import FaultyPort
+from .named import wanted
 
 CONFIG = Config("link", 2, 2, INT8, activation_groups=16, weight_slots=16, schedule_records=16)
 RATE = 1 / 300
@@ -66,7 +67,7 @@ def survive(port: Callable, faults: int, seed: int, rate: float = RATE) -> Survi
 
 def rows(only: str) -> Iterator[dict]:
     name = "board.link_faults_survived"
-    if not (name.startswith(only) or only.startswith(name)):
+    if not wanted(name, only):
         return
     model = survive(ModelPort, WANTED, seed=1, rate=RATE)
     board = survive(BoardPort, GATEWARE, seed=2, rate=RATE)

@@ -19,7 +19,8 @@ from ...sw.compiler.walks import Images, Kernel
 from ...sw.host import programs
 from ...sw.host.open import open_device
 from ...sw.nn import stages
-from .util import PATTERNS, REASONS, SHAPES, configuration, row
+from .named import row, wanted
+from .util import PATTERNS, REASONS, SHAPES, configuration
 
 TARGETS = {
     "8x8.gemm64.dense": 0.97,
@@ -44,7 +45,7 @@ def rows(only: str) -> Iterator[dict]:
     for format in (FP16, INT8):
         for name, shape in SHAPES.items():
             prefix = f"mem.{format.name}.{name}"
-            if not (prefix.startswith(only) or only.startswith(prefix)):
+            if not wanted(prefix, only):
                 continue
             config = fitting(name.partition(".")[0], format, shape)
             with open_device("sim", config=config) as opened:
@@ -79,7 +80,7 @@ def by_pattern(
 def _convolutions(only: str) -> Iterator[dict]:
     for name, (side, channels, kernel) in CONVOLUTIONS.items():
         prefix = f"mem.fp16.{name}"
-        if not (prefix.startswith(only) or only.startswith(prefix)):
+        if not wanted(prefix, only):
             continue
         config = replace(
             configuration(name.partition(".")[0], FP16), name="conv", tensor_words=ROOM

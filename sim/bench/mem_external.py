@@ -27,6 +27,7 @@ from ...sw.host.device import Device
 from ...sw.nn import stages
 from ...sw.transports.simulated import External, SimulatedTransport
 from . import mem
+from .named import wanted
 from .util import SHAPES, configuration
 
 BEHAVIOUR = External(latency=100, bandwidth=1.0)
@@ -64,7 +65,7 @@ def _patterns(
 ) -> Iterator[dict]:
     """Dense utilisation, and the speed-up of each pattern over it."""
     prefix = f"mem.ext.{config.format.name}.{name}"
-    if not (prefix.startswith(only) or only.startswith(prefix)):
+    if not wanted(prefix, only):
         return
     config = replace(config, name=f"{config.name}-external", external_bits=BITS)
     carrier = SimulatedTransport(config, external=BEHAVIOUR)

@@ -16,7 +16,7 @@ from ...sw.nn.programs import compiled
 from ...sw.report import engines
 from ...sw.transports.simulated import External, SimulatedTransport
 from ..golden.device import ModelTransport
-from .util import row
+from .named import row, wanted
 
 IMAGES = 16
 ROOM = 1 << 14
@@ -69,7 +69,7 @@ def _outside(only: str) -> Iterator[dict]:
     output lie in external memory as they are."""
     prefix, name, target = OUTSIDE
     what = "host_bytes_over_minimum"
-    if not (f"{prefix}.{what}".startswith(only) or only.startswith(f"{prefix}.{what}")):
+    if not wanted(f"{prefix}.{what}", only):
         return
     network = Network.load(CONVOLUTIONS)
     config = preset(name, tensor_words=ROOM, vector_lanes=VECTOR_LANES, external_bits=EXTERNAL_BITS)
@@ -107,7 +107,7 @@ def waited(config: Config, counters: dict[str, int]) -> str:
 
 def _convolutions(only: str) -> Iterator[dict]:
     for prefix, name, target in CONVOLUTIONAL:
-        if not (prefix.startswith(only) or only.startswith(prefix)):
+        if not wanted(prefix, only):
             continue
         network = Network.load(CONVOLUTIONS)
         config = preset(name, tensor_words=ROOM, vector_lanes=VECTOR_LANES)
@@ -155,7 +155,7 @@ def _alone(network: Network, device: Device, scores: np.ndarray, raw: np.ndarray
 
 def _perceptrons(only: str) -> Iterator[dict]:
     for prefix, name, format, target in ROWS:
-        if not (prefix.startswith(only) or only.startswith(prefix)):
+        if not wanted(prefix, only):
             continue
         network = Network.load(SHIPPED[format])
         config = preset(name, tensor_words=ROOM)

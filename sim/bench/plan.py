@@ -9,6 +9,7 @@ from ...sw.compiler import nm, packing
 from ...sw.host import device, driver
 from ...sw.host.driver import Stats
 from ...sw.host.open import open_device
+from .named import wanted
 
 SPLIT = 128, 1536, 384
 BIASED = 1024, 288, 32
@@ -31,10 +32,10 @@ def causes(stats: Stats) -> str:
 def rows(only: str) -> Iterator[dict]:
     for name in ("small", "medium"):
         prefix = f"plan.split_k.{'x'.join(map(str, SPLIT))}.{name}"
-        if prefix.startswith(only) or only.startswith(prefix):
+        if wanted(prefix, only):
             yield from _split(prefix, name)
     prefix = f"plan.bias_overhead.{'x'.join(map(str, BIASED))}"
-    if prefix.startswith(only) or only.startswith(prefix):
+    if wanted(prefix, only):
         yield from _biased(prefix)
 
 

@@ -14,7 +14,7 @@ from ...sw.nn import exact, steps
 from ...sw.nn.exact import Master, Numbers
 from ...sw.nn.stages import Stage
 from ...sw.nn.steps import Frozen
-from .util import row
+from .named import row, wanted
 
 NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)
 SAME = Kernel((3, 3), padding=(1, 1))
@@ -54,8 +54,10 @@ def rows(only: str) -> Iterator[dict]:
         for name, (batch, layers) in NETWORKS.items():
             prefix = f"train.rtl_step.{name}.{array}"
             frozen = f"train.sparse_wu.kept.rtl_step.{name}.{array}"
-            prunes = (name, array) == PREGENERATED[:2] and _wanted("train.pregeneration", only)
-            if not (_wanted(prefix, only) or _wanted(frozen, only) or prunes):
+            prunes = (name, array) == PREGENERATED[:2] and any(
+                wanted(f"train.{what}", only) for what in ("pregeneration", "update_overhead")
+            )
+            if not (wanted(prefix, only) or wanted(frozen, only) or prunes):
                 continue
             with open_device("sim", config=config) as opened:
                 dense = _step(opened, config, batch, layers, 8)
@@ -70,15 +72,16 @@ def rows(only: str) -> Iterator[dict]:
                     "note": f"batch {batch}; the multipliers' share is "
                     f"{macs / config.macs_per_cycle / dense['running']:.2f}; {_where(dense)}",
                 }
-                if _wanted(frozen, only):
+                if wanted(frozen, only):
                     held = _step(opened, config, batch, layers, FROZEN, frozen=True)
                     yield from _against(frozen, FROZEN, dense, held)
-                for kept in KEPT if _wanted(prefix, only) or prunes else ():
+                for kept in KEPT if wanted(prefix, only) or prunes else ():
                     sparse = _step(opened, config, batch, layers, kept)
                     yield from _against(prefix, kept, dense, sparse)
                     if (name, array, kept) == PREGENERATED:
                         at_use = _step(opened, config, batch, layers, kept, True)
                         yield _saved(sparse, at_use)
+                        yield _overhead(sparse, *_apart(opened, config, batch, layers, kept))
 
 
 def _against(prefix: str, kept: int, dense: dict, sparse: dict) -> Iterator[dict]:
@@ -93,10 +96,6 @@ def _against(prefix: str, kept: int, dense: dict, sparse: dict) -> Iterator[dict
     yield of_limit | {"unit": "share", "note": note}
 
 
-def _wanted(prefix: str, only: str) -> bool:
-    return prefix.startswith(only) or only.startswith(prefix)
-
-
 def _saved(ahead: dict[str, int], at_use: dict[str, int]) -> dict:
     """What it saves to prune weights when they have been updated, not before each product."""
     names = "vector_read", "vector_written"
@@ -107,6 +106,31 @@ def _saved(ahead: dict[str, int], at_use: dict[str, int]) -> dict:
         f"are pruned before each product; the step takes {at_use['running']:,} cycles then, "
         f"{ahead['running']:,} otherwise"
     }
+
+
+def _overhead(whole: dict[str, int], products: dict[str, int], change: dict[str, int]) -> dict:
+    """What update and pruning add to a step."""
+    total, alone, apart = (each["running"] for each in (whole, products, change))
+    added = row("train", "update_overhead", 1 - alone / total)
+    return added | {
+        "better": "lower",
+        "note": f"share of the step's {total:,} cycles; up to exact gradients in memory it takes "
+        f"{alone:,}, and a program that updates and prunes by such {apart:,} more",
+    }
+
+
+def _apart(
+    device: Device, config: Config, batch: int, layers: Sequence[tuple[int, int, Stage]], kept: int
+) -> tuple[dict[str, int], dict[str, int]]:
+    """The counters of a step that ends with exact gradients, and of the program that changes the
+    masters by them."""
+    masters, each, x, targets = begun(batch, layers, kept)
+    made = steps.compiled(config, batch, masters, each, NUMBERS, whole=batch)
+    made.load(device, masters)
+    made.run(device, x, targets)
+    products = made.run(device, x, targets)[1]
+    gradients = [np.zeros(sums.shape[-2:], "<f4") for sums in made.gradients(device)]
+    return products, made.apply(device, gradients)
 
 
 def _where(counters: dict[str, int]) -> str:

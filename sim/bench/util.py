@@ -10,6 +10,7 @@ from ...hw.formats import FP16, INT8, OutputFormat
 from ...sw.compiler import nm, packing
 from ...sw.host import driver
 from ...sw.host.open import open_device
+from .named import row, wanted
 from .plan import causes
 
 PATTERNS = (4, 2, 1)
@@ -46,7 +47,7 @@ def rows(only: str) -> Iterator[dict]:
     for format in (FP16, INT8):
         for name, shape in SHAPES.items():
             prefix = f"util.{format.name}.{name}"
-            if not (prefix.startswith(only) or only.startswith(prefix)):
+            if not wanted(prefix, only):
                 continue
             config = configuration(name.partition(".")[0], format)
             output = OutputFormat.FP16 if format == FP16 else OutputFormat.INT8
@@ -81,15 +82,3 @@ def _note(name: str, stats: driver.Stats, beyond: bool = False) -> str:
 
 def _target(name: str, what: str) -> float | None:
     return TARGETS.get(f"{name}.{what}")
-
-
-def row(prefix: str, what: str, value: float, target: float | None = None, note: str = "") -> dict:
-    """A speed-up, or a share; more is better."""
-    return {
-        "name": f"{prefix}.{what}",
-        "value": value,
-        "unit": "x" if what.startswith("speedup") or what.endswith("speedup") else "share",
-        "target": target,
-        "better": "higher",
-        "note": note,
-    }

@@ -6,6 +6,7 @@ and in which order; they are rounded once, and each device changes its masters b
 """
 
 from collections.abc import Callable
+from threading import Barrier
 
 import numpy as np
 
@@ -21,6 +22,29 @@ from .trainer import Training
 Add = Callable[[np.ndarray], np.ndarray]
 """Of int64 [...] of each rank the sum of all, on each: limbs of exact sums among them, of 32 bits,
 so of 2**31 ranks at most."""
+
+
+class Threads:
+    """Adds what so many ranks bring that are threads of this process."""
+
+    def __init__(self, count: int):
+        self._together = Barrier(count)
+        self._brought: list[np.ndarray] = []
+
+    def add(self, values: np.ndarray) -> np.ndarray:
+        """The sum of all; each rank calls it as often as the others. Raises `BrokenBarrierError`
+        once one has given up."""
+        self._brought.append(values)
+        self._together.wait()
+        total = np.sum(self._brought, axis=0)
+        if self._together.wait() == 0:
+            self._brought = []
+        self._together.wait()
+        return total
+
+    def give_up(self) -> None:
+        """Have no rank wait for this one."""
+        self._together.abort()
 
 
 class OnRank(OnDevice):

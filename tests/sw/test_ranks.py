@@ -9,27 +9,10 @@ import pytest
 from heddle.sw.errors import FormatError
 from heddle.sw.nn import ranks
 from heddle.sw.nn.on_device import OnDevice
-from heddle.sw.nn.ranks import OnRank
+from heddle.sw.nn.ranks import OnRank, Threads
 from heddle.sw.nn.trainer import Training
 
 from .test_on_device import RECIPE, bits, dataset, model
-
-
-class Together:
-    """Adds what ranks that are threads bring."""
-
-    def __init__(self, count: int):
-        self._barrier = threading.Barrier(count)
-        self._brought: list[np.ndarray] = []
-
-    def add(self, values: np.ndarray) -> np.ndarray:
-        self._brought.append(values)
-        self._barrier.wait(60)
-        total = np.sum(self._brought, axis=0)
-        if self._barrier.wait(60) == 0:
-            self._brought = []
-        self._barrier.wait(60)
-        return total
 
 
 def alone(recipe, data, scale: float) -> Training:
@@ -44,7 +27,7 @@ def alone(recipe, data, scale: float) -> Training:
 
 
 def in_ranks(recipe, data, scale: float, count: int) -> list[Training]:
-    together, done, failed = Together(count), [None] * count, []
+    together, done, failed = Threads(count), [None] * count, []
 
     def work(rank: int) -> None:
         try:
@@ -58,7 +41,7 @@ def in_ranks(recipe, data, scale: float, count: int) -> list[Training]:
             done[rank] = training
         except BaseException as reason:
             failed.append(reason)
-            together._barrier.abort()
+            together.give_up()
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(count)]
     for thread in threads:

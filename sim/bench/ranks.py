@@ -1,0 +1,72 @@
+"""Whether several devices that train together end with the bits of one."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from ...hw.config import trainer
+from ...sw.host.device import Device
+from ...sw.nn import data
+from ...sw.nn.on_device import OnDevice
+from ...sw.nn.ranks import OnRank, Threads
+from ...sw.nn.trainer import Recipe, Training
+from ..golden.device import ModelTransport
+
+RANKS = 1, 2, 4
+METHODS = "bdwp", "kept"
+STEPS = 8
+HIDDEN = (32, 16)
+
+
+def rows(only: str) -> Iterator[dict]:
+    wrong, numbers = 0, 0
+    for method in METHODS:
+        wanted = _bits(_trained(method, OnDevice))
+        for count in RANKS:
+            threads = Threads(count)
+            with ThreadPoolExecutor(count) as pool:
+                each = [pool.submit(_rank, method, threads, n, count) for n in range(count)]
+                for made in each:
+                    got = _bits(made.result())
+                    wrong += int((got != wanted).sum())
+                    numbers += got.size
+    yield {
+        "name": "train.ranks_bit_mismatches",
+        "value": wrong,
+        "unit": "numbers",
+        "target": 0,
+        "better": "lower",
+        "note": f"of {numbers:,} weights, momenta and losses of {RANKS} ranks, after {STEPS} steps "
+        f"by {' and '.join(METHODS)}; each rank a device by the golden model",
+    }
+
+
+def _rank(method: str, threads: Threads, rank: int, ranks: int) -> Training:
+    try:
+        return _trained(
+            method, lambda training, device: OnRank(training, device, rank, ranks, threads.add)
+        )
+    except BaseException:
+        threads.give_up()
+        raise
+
+
+def _trained(method: str, begin: Callable[[Training, Device], object]) -> Training:
+    images = data.load("digits")
+    recipe = Recipe(hidden=HIDDEN, method=method, epochs=1, pull=0.0, seed=1)
+    training = Training.begun(images, recipe)
+    config = trainer("small")
+    with Device(ModelTransport(config), config.name) as device:
+        begin(training, device)
+        for _ in range(STEPS):
+            training.advance()
+        training.settle()
+    return training
+
+
+def _bits(training: Training) -> np.ndarray:
+    arrays = [np.array(training.losses, np.float32)]
+    for layer, learning in zip(training.layers, training.learning, strict=True):
+        arrays += [layer.weights, layer.bias, learning.weights.speed, learning.bias.speed]
+    return np.concatenate([array.ravel().view(np.uint32) for array in arrays])
