@@ -105,10 +105,11 @@ _FP16_8X4_PROGRAMS = Config(
     tensor_words=8192,
     vector_lanes=1,
 )
-# A small perceptron trains in it, with its masters and momentum. Groups of four, because elements
-# and rows of a tile have to be whole groups, and 8 x 8 cannot be routed with tensor memory.
-_FP16_8X4_TRAINING = replace(
-    _FP16_8X4_PROGRAMS, name="fp16_8x4_training", group=4, tensor_words=16384, training=True
+# A small perceptron trains in it, with its masters and momentum. Groups of four, because rows and
+# columns have to be whole groups: 8 x 8 cannot be routed with tensor memory, nor 8 x 4 with a
+# pruner.
+_FP16_4X4_TRAINING = replace(
+    _FP16_8X4_PROGRAMS, name="fp16_4x4_training", rows=4, group=4, tensor_words=16384, training=True
 )
 # The default placer needs a third more wire for what fills half of the device, and the static one a
 # fifth more with the slices' own multiplexers, whose LUTs have to lie side by side. Then the router
@@ -132,7 +133,7 @@ BOARDS = {
             (
                 *_ECP5_85,
                 replace(_INT8_12X12, seed=5),
-                Build(_FP16_8X4_TRAINING, 40, *_LARGE),
+                Build(_FP16_4X4_TRAINING, 40, *_LARGE),
             ),
             Family.ECP5,
             platform="ulx3s:ULX3S_85F_Platform",

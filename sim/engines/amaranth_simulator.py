@@ -13,7 +13,7 @@ from ...hw.config import Config
 from ...hw.lib.connect import connect_checked
 from ...hw.top import Accelerator, signature
 from ...sw.errors import DeviceError
-from .packets import Inbox, Outbox, hang, longest_silence
+from .packets import Inbox, Outbox, at_work, hang, longest_silence
 
 LARGEST = 64
 """Processing elements above which it is hopeless (8 x 8 runs some 50 cycles a second)."""
@@ -168,7 +168,7 @@ class AmaranthTransport:
         d = self._device
         width = self.config.stream_bytes
         outbox, inbox = Outbox(packets, width), Inbox(width, on_response)
-        sent = idle = 0
+        sent, idle, before = 0, 0, None
         ctx.set(d.m_axis.tready, 1)
         while sent < outbox.beats or len(inbox.packets) < len(packets):
             offered = sent < outbox.beats
@@ -185,7 +185,9 @@ class AmaranthTransport:
                 inbox.add(data.to_bytes(width, "little"), [last])
             idle = 0 if valid or (offered and taken) else idle + 1
             if idle > longest_silence(self.config):
-                raise hang(self.config, len(inbox.packets), len(packets))
+                if before == (before := [await self._read(ctx, a) for a in at_work(self.config)]):
+                    raise hang(self.config, len(inbox.packets), len(packets))
+                idle = 0
         ctx.set(d.s_axis.tvalid, 0)
         ctx.set(d.m_axis.tready, 0)
         return inbox.packets

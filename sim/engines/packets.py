@@ -5,15 +5,24 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ...hw.config import Config
+from ...hw.isa.registers import ADDRESS
 from ...sw.errors import DeviceError
 
 
 def longest_silence(config: Config) -> int:
-    """Cycles without a beat on either stream after which the device is taken to hang.
+    """Cycles without a beat on either stream after which the device is taken to hang, if none of
+    the registers that tell whether it is `at_work` has changed either.
 
     No tile works longer than on a full schedule of dense groups; the rest is for latencies.
     """
     return 4 * config.schedule_records * config.group * config.interleave + 20_000
+
+
+def at_work(config: Config) -> list[int]:
+    """Addresses of the registers that count while a silent device works: RUNs that store are
+    answered before they are done, and many may be waited for; so may a long VECTOR or PRUNE."""
+    names = ["slots", *(["vector_read"] if config.vector_lanes else [])]
+    return [ADDRESS[name] for name in names]
 
 
 class Outbox:

@@ -15,7 +15,7 @@ from ...hw.config import Config
 from ...hw.isa.registers import ADDRESS, CONTROL_RESET
 from ...sim.engines import verilator, wave_view
 from ...sim.engines.amaranth_simulator import AmaranthTransport
-from ...sim.engines.packets import Inbox, Outbox, hang, longest_silence
+from ...sim.engines.packets import Inbox, Outbox, at_work, hang, longest_silence
 from ..errors import DeviceError
 from ..lib import cache as store
 from ..lib import files
@@ -166,15 +166,14 @@ class SimulatedTransport:
             output_beats=ROOM,
             packets=len(packets),
         )
-        limit, issued = longest_silence(self.config), None
+        limit, before = longest_silence(self.config), None
         while state.packets or state.sent < state.input_beats:
             self._library.heddle_exchange(self._device, ctypes.byref(state), SLICE)
             count = state.received
             inbox.add(output[: count * self.beat_bytes].tobytes(), last[:count])
             state.received = 0
             if state.idle > limit:
-                # RUNs that store are answered before they are done, and many may be waited for.
-                if issued == (issued := self._slots()):
+                if before == (before := [*map(self.read_register, at_work(self.config))]):
                     raise hang(self.config, len(inbox.packets), len(packets))
                 state.idle = 0
         return inbox.packets
@@ -189,10 +188,6 @@ class SimulatedTransport:
             packets=1,
         )
         self._library.heddle_exchange(self._device, ctypes.byref(state), cycles)
-
-    def _slots(self) -> int:
-        """Slots that the device has issued, modulo 2**32; 0 if it does not count."""
-        return self.read_register(ADDRESS["slots"])
 
     def recover(self) -> None:
         """Reset the device: the simulation itself stops only between cycles."""

@@ -34,7 +34,7 @@ DIGITS = Config(
     "board-fp16", 4, 4, FP16, activation_groups=64, weight_slots=256, schedule_records=64
 )
 TINY = Config("board-int8", 2, 2, INT8, **SIZES)
-TRAINS = BOARDS["ulx3s-85f"].build("fp16_8x4_training").config
+TRAINS = BOARDS["ulx3s-85f"].build("fp16_4x4_training").config
 TRAINER = replace(TRAINS, rows=4, tensor_words=2048, activation_groups=64, weight_slots=128)
 """Smaller, and its groups are of four too."""
 
@@ -110,7 +110,7 @@ def trained(folder: Path, name: str, device: str, *more: str) -> Result:
     words = ["train", "--data", data, "--method", "kept", "--nm", "2:4", "--hidden", "8,8"]
     words += ["--batch", "16", "--epochs", "2", "--out", folder / name, "--device", device, *more]
     if device == "model":
-        words += ["--board", "ulx3s-85f/fp16_8x4_training"]
+        words += ["--board", "ulx3s-85f/fp16_4x4_training"]
     return CliRunner().invoke(cli.app, list(map(str, words)))
 
 

@@ -26,7 +26,7 @@ BROAD = replace(
 )
 
 OF_FOUR = replace(RECIPE, m=4)
-BOARD = BOARDS["ulx3s-85f"].build("fp16_8x4_training").config
+BOARD = BOARDS["ulx3s-85f"].build("fp16_4x4_training").config
 """Whose groups are of four."""
 
 

@@ -19,6 +19,7 @@ from heddle.sw.compiler.tensors import Tensor
 from heddle.sw.errors import FormatError
 from heddle.sw.host import programs
 from heddle.sw.host.device import Device
+from heddle.sw.transports.simulated import SimulatedTransport
 
 from ..sim.devices import LEARNER
 
@@ -115,3 +116,14 @@ def test_indices_that_are_no_whole_words():
     (fill,) = forward.fills(replace(load, words=np.arange(32, 48)[:, None]))
     assert (fill.source, fill.words) == (forward.parts[0] + 4, 2)
     assert (fill.indices, fill.index_words) == (forward.parts[0] + forward.words + 1, 1)
+
+
+def test_a_long_prune_is_no_hang(monkeypatch):
+    """A device that answers nothing for long, and whose array has nothing to do, is at work."""
+    monkeypatch.setattr("heddle.sw.transports.simulated.longest_silence", lambda config: 100)
+    builder = TrainingBuilder(LEARNER)
+    pruning = builder.pruned(builder.tensor(64, 64, 32), 2)
+    builder.prune(pruning.whole)
+    with Device(SimulatedTransport(LEARNER), LEARNER.name) as device:
+        counters = programs.run(device, builder.program())
+        assert counters["errors"] == 0 and counters["running"] > 500
