@@ -2,7 +2,8 @@
 of what they take (BP) and that of their weights (WU), all with 64 rows of activations, by the
 hardware's counters. What BDWP and kept positions make of a layer is the sum of the three."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,7 @@ from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from .named import row, wanted
 
+ARRAY = "medium"
 SIDE, M, N = 8, 8, 2
 WINDOW = Kernel((3, 3), padding=(1, 1))
 LAYERS: dict[str, tuple[int, int, Kernel | None]] = {
@@ -38,30 +40,34 @@ PUBLISHED = "FF and BP take N of M, WU is dense: 2.0x of what is multiplied; SAT
 
 
 def rows(only: str) -> Iterator[dict]:
-    config = trainer("medium")
-    names = [name for name in LAYERS if wanted(f"train.layer.{name}.medium", only)]
-    if not names:
-        return
-    with open_device("sim", config=config) as device:
+    names = [name for name in LAYERS if wanted(f"train.layer.{name}.{ARRAY}", only)]
+    for name, cycles in measured(names):
+        ideal = Layer(trainer(ARRAY), *LAYERS[name]).ideal
+        prefix, whole = f"train.layer.{name}.{ARRAY}", 0
+        for stage, by_n in cycles.items():
+            dense, sparse = by_n[str(M)], by_n[str(N)]
+            note = f"{sparse:,} cycles; dense {dense:,}, utilised {ideal / dense:.2f}"
+            yield row(prefix, f"{stage}.speedup.2of8", dense / sparse, None, note)
+            whole += dense
+        ff, bp, wu = (cycles[stage] for stage in STAGES)
+        bdwp = ff[str(N)] + bp[str(N)] + wu[str(M)]
+        yield row(prefix, "bdwp.speedup.2of8", whole / bdwp, None, PUBLISHED)
+        kept = sum(by_n[str(N)] for by_n in cycles.values())
+        note = "all three take N of M: 4.0x of what is multiplied"
+        yield row(prefix, "kept.speedup.2of8", whole / kept, None, note)
+
+
+def measured(names: Iterable[str] = LAYERS) -> Iterator[tuple[str, dict[str, dict[str, int]]]]:
+    """Each layer with its cycles, by stage and how many of every M weights are kept."""
+    config, device = trainer(ARRAY), None
+    with ExitStack() as stack:
         for name in names:
-            yield from _layer(device, config, name)
-
-
-def _layer(device: Device, config: Config, name: str) -> Iterator[dict]:
-    layer = Layer(config, *LAYERS[name])
-    dense = {stage: layer.cycles(device, stage, M) for stage in STAGES}
-    sparse = {stage: layer.cycles(device, stage, N) for stage in STAGES}
-    prefix, ideal = f"train.layer.{name}.medium", layer.macs / config.macs_per_cycle
-    for stage in STAGES:
-        note = (
-            f"{sparse[stage]:,} cycles; dense {dense[stage]:,}, utilised {ideal / dense[stage]:.2f}"
-        )
-        yield row(prefix, f"{stage}.speedup.2of8", dense[stage] / sparse[stage], None, note)
-    whole = sum(dense.values())
-    bdwp = sparse["ff"] + sparse["bp"] + dense["wu"]
-    yield row(prefix, "bdwp.speedup.2of8", whole / bdwp, None, PUBLISHED)
-    note = "all three take N of M: 4.0x of what is multiplied"
-    yield row(prefix, "kept.speedup.2of8", whole / sum(sparse.values()), None, note)
+            device = device or stack.enter_context(open_device("sim", config=config))
+            layer = Layer(config, *LAYERS[name])
+            yield (
+                name,
+                {st: {str(n): layer.cycles(device, st, n) for n in (M, N)} for st in STAGES},
+            )
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,10 @@ class Layer:
         return self.kernel.taps if self.kernel else 1
 
     @property
-    def macs(self) -> int:
-        return SIDE * SIDE * self.taps * self.inputs * self.outputs
+    def ideal(self) -> float:
+        """Cycles of a dense product that uses all multipliers."""
+        macs = SIDE * SIDE * self.taps * self.inputs * self.outputs
+        return macs / self.config.macs_per_cycle
 
     def cycles(self, device: Device, stage: str, n: int) -> int:
         """Of one product, with `n` of every M weights."""
@@ -125,17 +133,16 @@ class Layer:
         return []
 
     def _wu(self, builder: TrainingBuilder, weights: np.ndarray, n: int) -> list:
+        # The largest one first, for x and dy are held apart: the gradient, or the masters that
+        # are pruned.
+        whole = builder.tensor(*weights.shape, 32)
         x = self._images(builder, self.inputs)
         dy = self._images(builder, self.outputs, x.tensor)
-        if n == M:
-            dw = builder.tensor(*weights.shape, 32)
-            if self.kernel is None:
-                builder.gradient(x.tensor, dy.tensor, dw)
-            else:
-                builder.gradient(x, dy, dw, self.kernel)
-            return []
-        pruning = builder.pruned(builder.tensor(*weights.shape, 32), n)
-        dw = builder.tensor(Compact(self.config, len(weights) // M, n).rows, self.outputs, 32)
         pair = (x.tensor, dy.tensor) if self.kernel is None else (x, dy)
+        if n == M:
+            builder.gradient(*pair, whole, self.kernel)
+            return []
+        pruning = builder.pruned(whole, n)
+        dw = builder.tensor(Compact(self.config, len(weights) // M, n).rows, self.outputs, 32)
         builder.kept_gradient(*pair, dw, pruning.forward, self.kernel)
         return [pruning.whole.command()]

@@ -1,5 +1,6 @@
 """`make reproduce`: accuracies of every recipe, into docs/accuracy.json; what is there stays. With
---bits, trainings on simulated Verilog beside the host's, into docs/bits.json."""
+--bits, trainings on simulated Verilog beside the host's, into docs/bits.json; with --layers, cycles
+of single layers' products, into docs/layers.json; with --picture, what each recipe is worth."""
 
 import argparse
 import subprocess
@@ -14,7 +15,7 @@ from ...sw.cli import options as options_of
 from ...sw.errors import HeddleError
 from ...sw.nn import data as datasets
 from ...sw.nn.trainer import METHODS
-from . import bits, runs
+from . import bits, layers, picture, runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,9 +32,20 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="how many, from 1 on")
     parser.add_argument("--out", type=Path, default=ROOT / runs.FILE)
     parser.add_argument("--bits", action="store_true", help="train on simulated Verilog instead")
+    parser.add_argument("--layers", action="store_true", help="measure single layers instead")
+    parser.add_argument("--picture", action="store_true", help="draw what is kept instead")
     options = parser.parse_args()
     if options.bits:
         return bits_()
+    if options.layers:
+        about = {"command": 'make reproduce ARGS="--layers"', "commit": commit()}
+        layers.remade(ROOT / layers.FILE, **about)
+        return 0
+    if options.picture:
+        of = options.data, options.architecture, options.epochs, options.batch
+        kept = layers.read(ROOT / layers.FILE)
+        picture.draw(ROOT / picture.FILE, runs.summary(runs.read(options.out)), kept, of)
+        return 0
     console, methods = Console(), options.methods.split(",")
     try:
         runs.check(methods)
@@ -80,7 +92,8 @@ def command(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str
     given = {
         name: value
         for name, value in vars(options).items()
-        if name not in ("out", "folder", "bits") and value != parser.get_default(name)
+        if name not in ("out", "folder", "bits", "layers", "picture")
+        and value != parser.get_default(name)
     }
     words = " ".join(f"--{name} {value}" for name, value in given.items())
     return f'make reproduce ARGS="{words}"' if words else "make reproduce"

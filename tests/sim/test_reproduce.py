@@ -7,7 +7,8 @@ import pytest
 
 from heddle.sim.bench import accuracy
 from heddle.sim.reproduce import __main__ as command
-from heddle.sim.reproduce import bits, runs
+from heddle.sim.reproduce import bits, layers, picture, runs
+from heddle.sw.nn.recipes import RECIPES
 from heddle.sw.nn.trainer import Training
 
 from ..sw.test_on_device import RECIPE, dataset, model
@@ -100,3 +101,32 @@ def test_bits_that_differ_are_counted(tmp_path, monkeypatch, capsys):
     wrong = row | {"different": 3}
     monkeypatch.setattr(bits, "result", lambda *_: wrong)
     assert command.main() == 1
+
+
+LAYERS = {
+    "one": {"ff": {"8": 80, "2": 20}, "bp": {"8": 100, "2": 40}, "wu": {"8": 60, "2": 30}},
+    "two": {"ff": {"8": 20, "2": 10}, "bp": {"8": 20, "2": 10}, "wu": {"8": 20, "2": 10}},
+}
+
+
+def test_speedups_of_recipes():
+    """Of 300 dense cycles, by hand."""
+    found = {name: layers.speedup({"layers": LAYERS}, RECIPES[name](2, 8)) for name in RECIPES}
+    assert found["static"] == pytest.approx(300 / 120)
+    assert found["bdwp"] == found["transposable"] == pytest.approx(300 / 160)
+    assert found["sr-ste"] == pytest.approx(300 / 230)
+    assert found["kept"] == pytest.approx(300 / (0.3 * 160 + 0.7 * 120))
+    assert found["step"] == pytest.approx(300 / (0.5 * 300 + 0.5 * 230))
+    assert found["md-gf"] == pytest.approx(300 / (0.7 * 300 + 0.3 * 230), rel=1e-3)
+    assert layers.speedup({"layers": LAYERS}, RECIPES["dense"](8, 8)) == 1
+
+
+def test_the_picture(tmp_path):
+    """A point for each recipe that was tried, none for another."""
+    made = kept("dense", 8, 8, [90.0, 91.0]) + kept("bdwp", 2, 8, [89.0, 90.0])
+    path = tmp_path / "recipes.svg"
+    picture.draw(path, runs.summary({"runs": made}), {"layers": LAYERS}, ("digits", "mlp", 3, 64))
+    first = path.read_bytes()
+    assert b"<!-- bdwp -->" in first and b"<!-- kept -->" not in first
+    picture.draw(path, runs.summary({"runs": made}), {"layers": LAYERS}, ("digits", "mlp", 3, 64))
+    assert path.read_bytes() == first

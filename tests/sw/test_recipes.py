@@ -205,6 +205,32 @@ def test_every_recipe_learns(method):
     assert (scores.argmax(axis=1) == digits.test_y).mean() > 0.9
 
 
+def test_what_an_array_multiplies():
+    """Of every eight: forward, backward, for the weights' gradient; at the start and at the end."""
+    dense, ends = {"FF": 8, "BP": 8, "WU": 8}, (Moment(0, 100), Moment(99, 100))
+    wanted = {
+        "bdwp": [{"FF": 2, "BP": 2, "WU": 8}] * 2,
+        "kept": [{"FF": 2, "BP": 2, "WU": 8}, {"FF": 2, "BP": 2, "WU": 2}],
+        "static": [{"FF": 2, "BP": 2, "WU": 2}] * 2,
+        "sr-ste": [dense | {"FF": 2}] * 2,
+        "s-ste": [dense | {"FF": 2, "WU": 2}] * 2,
+        "transposable": [{"FF": 2, "BP": 2, "WU": 8}] * 2,
+        "mvue": [dense | {"WU": 2}] * 2,
+        "sdgp": [dense | {"BP": 2}] * 2,
+        "step": [dense, dense | {"FF": 2}],
+        "gradual": [dense, dense | {"FF": 2}],
+        "md-gf": [dense, dense | {"FF": 2}],
+        "sd-gf": [dense, dense | {"FF": 2}],
+        "dense": [dense] * 2,
+    }
+    assert wanted.keys() == RECIPES.keys()
+    for name, both in wanted.items():
+        rule = RECIPES[name](*((8, 8) if name == "dense" else (2, 8)))
+        assert [rule.products(moment) for moment in ends] == both, name
+    assert RECIPES["kept"](2, 8).products(Moment(29, 100))["WU"] == 8
+    assert RECIPES["kept"](2, 8).products(Moment(30, 100))["WU"] == 2
+
+
 def test_the_table_of_recipes():
     """docs/training.md says of each what it says itself, and of no others."""
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")

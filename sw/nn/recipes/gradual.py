@@ -46,6 +46,10 @@ class MdGf(Rule):
         made = np.where(mask, weights, weights * np.float32(self.left(moment)))
         return Pruned(made, made, mask)
 
+    def pattern(self, moment: Moment) -> int:
+        """What is pruned is multiplied by until nothing of it counts."""
+        return self.m if self.left(moment) else self.n
+
     def left(self, moment: Moment) -> float:
         """v of a step."""
         return min(1.0, max(0.0, (self.until - moment.share) / (self.until - self.dense)))

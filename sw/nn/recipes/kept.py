@@ -37,6 +37,10 @@ class Kept(Bdwp):
         kept = weights * self.frozen
         return Pruned(kept, kept * self.top(kept, 1), self.frozen)
 
+    def products(self, moment: Moment) -> dict[str, int]:
+        made = super().products(moment)
+        return made if moment.share >= self.after else made | {"WU": self.m}
+
     def gradient(self, dw: np.ndarray, weights: np.ndarray, pruned: Pruned) -> np.ndarray:
         if self.frozen is None:
             return super().gradient(dw, weights, pruned)

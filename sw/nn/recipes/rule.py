@@ -24,6 +24,8 @@ class Moment:
         return self.step / self.steps
 
 
+PRODUCTS = "FF", "BP", "WU"
+"""Of a step with weights W [K, C]: ``Y = X W``, ``dX = dY W'``, ``dW = X' dY``."""
 LAST = Moment(1, 1)
 """After all steps: what a trained layer is packed as."""
 
@@ -86,6 +88,11 @@ class Rule:
     def pattern(self, moment: Moment) -> int:
         """N of this step."""
         return self.n
+
+    def products(self, moment: Moment) -> dict[str, int]:
+        """Of every M elements, how many an array multiplies in each of this step's products."""
+        n = self.pattern(moment)
+        return {product: n if product in self.SPARSE else self.m for product in PRODUCTS}
 
     def top(self, weights: np.ndarray, axis: int, n: int | None = None) -> np.ndarray:
         """Where the N largest magnitudes of each M along an axis are."""

@@ -33,6 +33,10 @@ class Step(SrSte):
             return super().prune(weights, moment)
         return Pruned(weights, weights, np.ones(weights.shape, bool))
 
+    def pattern(self, moment: Moment) -> int:
+        """M at least until LATEST where nothing has been seen to settle."""
+        return self.n if self.masked or moment.share >= LATEST else self.m
+
     def updated(self, optimiser: Optimiser, moment: Moment) -> None:
         if self.masked or not isinstance(optimiser, Adam):
             return
