@@ -13,6 +13,7 @@ from ...sw.lib import files
 MODULES = {
     "util": ("util",),
     "plan": ("plan",),
+    "interleave": ("interleave",),
     "mem": ("mem",),
     "mem_external": ("mem",),
     "gradient": ("gradient",),

@@ -12,7 +12,9 @@ from ...sw.nn.on_device import OnDevice
 from ...sw.nn.ranks import OnRank, Threads
 from ...sw.nn.trainer import Recipe, Training
 from ..golden.device import ModelTransport
+from .named import wanted
 
+ROW = "train.ranks_bit_mismatches"
 RANKS = 1, 2, 4
 METHODS = "bdwp", "kept"
 STEPS = 8
@@ -20,19 +22,21 @@ HIDDEN = (32, 16)
 
 
 def rows(only: str) -> Iterator[dict]:
+    if not wanted(ROW, only):
+        return
     wrong, numbers = 0, 0
     for method in METHODS:
-        wanted = _bits(_trained(method, OnDevice))
+        alone = _bits(_trained(method, OnDevice))
         for count in RANKS:
             threads = Threads(count)
             with ThreadPoolExecutor(count) as pool:
                 each = [pool.submit(_rank, method, threads, n, count) for n in range(count)]
                 for made in each:
                     got = _bits(made.result())
-                    wrong += int((got != wanted).sum())
+                    wrong += int((got != alone).sum())
                     numbers += got.size
     yield {
-        "name": "train.ranks_bit_mismatches",
+        "name": ROW,
         "value": wrong,
         "unit": "numbers",
         "target": 0,
