@@ -19,6 +19,7 @@ MODULES = {
     "gradient": ("gradient",),
     "train": ("train",),
     "model": ("model",),
+    "train_memory": ("train",),
     "layers": ("train",),
     "ranks": ("train",),
     "accuracy": ("train",),

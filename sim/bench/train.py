@@ -19,18 +19,19 @@ from .named import row, wanted
 NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)
 SAME = Kernel((3, 3), padding=(1, 1))
 HALVES = Kernel((3, 3), (2, 2), (1, 1))
+MLP = [(64, 128, Stage()), (128, 128, Stage()), (128, 16, Stage())]
+CNN = [
+    (8, 16, Stage(8, 8, SAME)),
+    (16, 32, Stage(8, 8, HALVES)),
+    (32, 32, Stage(4, 4, SAME, add=1, pool=4)),
+    (32, 64, Stage()),
+    (64, 16, Stage()),
+]
 NETWORKS: dict[str, tuple[int, list[tuple[int, int, Stage]]]] = {
-    "mlp": (64, [(64, 128, Stage()), (128, 128, Stage()), (128, 16, Stage())]),
-    "cnn": (
-        8,
-        [
-            (8, 16, Stage(8, 8, SAME)),
-            (16, 32, Stage(8, 8, HALVES)),
-            (32, 32, Stage(4, 4, SAME, add=1, pool=4)),
-            (32, 64, Stage()),
-            (64, 16, Stage()),
-        ],
-    ),
+    "mlp": (64, MLP),
+    "cnn": (8, CNN),
+    "mlp_batch8": (8, MLP),
+    "cnn_batch1": (1, CNN),
 }
 """Images or vectors in a batch; channels in and out of each layer, filled up to whole groups."""
 ARRAYS = "small", "medium"
@@ -170,14 +171,18 @@ def _step(
     """The counters of one step, the second one, with so many of every 8 weights, which may be
     `frozen`."""
     masters, each, x, targets = begun(batch, layers, kept)
-    used = [
-        Frozen.of(nm.mask(master.weights, n, 8, 0), n, 8) if frozen and n < 8 else n
-        for master, n in zip(masters, each, strict=True)
-    ]
-    made = steps.compiled(config, batch, masters, used, NUMBERS, at_use)
+    made = steps.compiled(config, batch, masters, used_of(masters, each, frozen), NUMBERS, at_use)
     made.load(device, masters)
     made.run(device, x, targets)
     return made.run(device, x, targets)[1]
+
+
+def used_of(masters: list[Master], each: list[int], frozen: bool) -> list[int | Frozen]:
+    """What a step is compiled of: N of each layer, or what is kept from now on."""
+    return [
+        Frozen.of(nm.mask(master.weights, n, 8, 0), n, 8) if frozen and n < 8 else n
+        for master, n in zip(masters, each, strict=True)
+    ]
 
 
 def _master(rng: np.random.Generator, inputs: int, outputs: int, stage: Stage) -> Master:

@@ -48,6 +48,11 @@ class Allocator:
         """The most words in one piece that nothing ever lay in."""
         return max(self._fresh, key=len, default=range(0))
 
+    @property
+    def taken(self) -> int:
+        """Words that something lies in or lay in before."""
+        return self._words - sum(map(len, self._fresh))
+
     def free(self, words: range) -> None:
         """Give a tensor's words back."""
         free: list[range] = []

@@ -97,6 +97,11 @@ class Builder:
         if streamed:
             self._outside.check()
 
+    @property
+    def taken(self) -> int:
+        """Words of tensor memory that the program needs."""
+        return self._allocator.taken
+
     def next(self) -> Self:
         """A builder of a program that runs after this one's, and finds its tensors; this one's must
         have been made."""

@@ -97,10 +97,13 @@ class Held:
                 taken = self.frozen.compact(device.config).dense(taken, self.frozen.places)
             values[...] = taken
 
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        return self.weights, self.speed, self.bias, self.bias_speed
+
     def _pairs(self, master: Master) -> list[tuple[Tensor, np.ndarray]]:
         rows = master.bias[None], master.bias_speed[None]
-        tensors = self.weights, self.speed, self.bias, self.bias_speed
-        return list(zip(tensors, (master.weights, master.speed, *rows), strict=True))
+        return list(zip(self.tensors, (master.weights, master.speed, *rows), strict=True))
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,8 @@ class Step:
     sums: dict[int, tuple[RawTensor, RawTensor]]
     """Of a part of a batch, exact gradients of the weights and biases of each layer that trains, by
     its number."""
+    words: int
+    """Of tensor memory that it needs."""
     change: Program | None = None
     """Of a part of a batch, what changes the masters, once gradients of all parts are added."""
 
@@ -248,8 +253,8 @@ def compiled(
     ones, prunings, change = list(made.ones.values()), made.prunings, None
     if whole:
         change = made.changed()
-    tensors = x, targets, ones, losses, made.held
-    return Step(program, *tensors, prunings, not at_use, made.sums, change)
+    tensors, words = (x, targets, ones, losses, made.held), made.builder.taken
+    return Step(program, *tensors, prunings, not at_use, made.sums, words, change)
 
 
 class _Layers:
