@@ -27,13 +27,17 @@ def draw(path: Path, summary: dict[tuple, tuple[float, float, int]], kept: dict,
     figure, axes = plt.subplots(figsize=(7.6, 4.8), layout="constrained")
     axes.axhspan(-deviation, deviation, color=LINE, alpha=0.15, lw=0)
     axes.axhline(0, color=LINE, lw=0.8)
+    points: dict[str, tuple[float, float]] = {}
     for name, kind in RECIPES.items():
         found = summary.get((*of, name, N, M))
         if found is None or name == "dense":
             continue
         faster, lost = layers.speedup(kept, kind(N, M)), dense - found[0]
         axes.errorbar(faster, lost, found[1], fmt="o", color=POINT, elinewidth=0.8, capsize=2)
-        axes.annotate(name, (faster, lost), xytext=(6, 5), textcoords="offset points", fontsize=9)
+        points[name] = faster, lost
+    for name, place in _places(points).items():
+        line = {"arrowstyle": "-", "color": LINE, "lw": 0.6}
+        axes.annotate(name, points[name], place, fontsize=9, va="center", arrowprops=line)
     axes.set_xlabel("products of a training step, times as fast as dense")
     axes.set_ylabel("accuracy lost against dense, %")
     axes.set_xlim(left=1)
@@ -48,3 +52,14 @@ def draw(path: Path, summary: dict[tuple, tuple[float, float, int]], kept: dict,
     with files.replacing(path) as file:
         figure.savefig(file, format=path.suffix[1:], dpi=150, metadata={"Date": None})
     plt.close(figure)
+
+
+def _places(points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    """Where names stand: on the right of their points, none on another one."""
+    wide, high = 0.45, 0.13
+    made: dict[str, tuple[float, float]] = {}
+    for name, (x, y) in sorted(points.items(), key=lambda item: item[1][1]):
+        x += 0.08
+        below = [other[1] for other in made.values() if abs(other[0] - x) < wide]
+        made[name] = x, max([y, *(other + high for other in below)])
+    return made
