@@ -118,8 +118,10 @@ _LARGE = (ecp5_85, ("--placer", "static"), False)
 _ECP5_85 = (
     Build(_INT8_4X4, 100),
     Build(_fp16(8, 8, columns_per_epilogue=8), 80, *_LARGE),
-    # Who shares a port of tensor memory is passed within a cycle, from end to end.
-    Build(_FP16_8X4_PROGRAMS, 40, *_LARGE),
+)
+# Who shares a port of tensor memory is passed within a cycle, from end to end.
+_WITH_MEMORY = tuple(
+    Build(config, 40, *_LARGE) for config in (_FP16_8X4_PROGRAMS, _FP16_4X4_TRAINING)
 )
 _INT8_12X12 = Build(_int8(12, 12, columns_per_epilogue=4), 100, *_LARGE)
 
@@ -130,11 +132,7 @@ BOARDS = {
             "ulx3s-85f",
             "Radiona ULX3S, LFE5U-85F",
             "LFE5U-85F-6BG381C",
-            (
-                *_ECP5_85,
-                replace(_INT8_12X12, seed=5),
-                Build(_FP16_4X4_TRAINING, 40, *_LARGE),
-            ),
+            (*_ECP5_85, replace(_INT8_12X12, seed=5), *_WITH_MEMORY),
             Family.ECP5,
             platform="ulx3s:ULX3S_85F_Platform",
             arguments=("--85k", "--package", "CABGA381", "--speed", "6"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from heddle.hw.config import Config
-from heddle.hw.formats import E4M3, INT8, ROUNDED, OutputFormat
+from heddle.hw.formats import E4M3, E5M2, INT4, INT8, ROUNDED, OutputFormat
 from heddle.hw.isa.codes import Status, Target
 from heddle.hw.isa.commands import Load, Sync
 from heddle.hw.isa.host_stream import packet_of
@@ -30,6 +30,16 @@ from heddle.sw.transports.simulated import External, SimulatedTransport, Stalls
 
 from .devices import EVERYTHING, LEARNER, TINY
 
+SOME = [
+    pytest.param(config, marks=[pytest.mark.slow] * (config.format in (INT4, E5M2)))
+    for config in CONFIGS
+]
+"""Two formats have a wider kin among the others."""
+
+
+def name_of(config) -> str:
+    return config.name
+
 
 def transport(kind, config):
     if kind == "model":
@@ -49,7 +59,7 @@ COMPACT = Config(
 
 
 @pytest.mark.parametrize("kind", ["model", "sim"])
-@pytest.mark.parametrize("config", [*CONFIGS, COMPACT], ids=lambda c: c.name)
+@pytest.mark.parametrize("config", [*SOME, COMPACT], ids=name_of)
 def test_products_of_random_shapes(kind, config):
     rng = np.random.default_rng(7)
     with Device(transport(kind, config), config.name) as device:
@@ -83,7 +93,7 @@ def test_a_slow_host(stalls):
             random_product(device, rng, n, shape, bias=bias, output=OutputFormat.FP16)
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+@pytest.mark.parametrize("config", SOME, ids=name_of)
 def test_every_crossing_of_features(config):
     """Formats x N x K aligned or not x drain overlapped or not x epilogue modes, all exact."""
     seen = cross_coverage.cross(config)
@@ -143,7 +153,7 @@ def directed(config, rng):
     yield "a long way to the last group", pick(codes, rows, long), w, None
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: c.name)
+@pytest.mark.parametrize("config", SOME, ids=name_of)
 def test_directed_products(config):
     rng = np.random.default_rng(10)
     with Device(transport("sim", config), config.name) as device:
@@ -162,8 +172,8 @@ SLOW = External(latency=37, bandwidth=0.7, stall=0.3, broken=range(1000, 1096))
 
 @pytest.mark.parametrize(
     "config",
-    [*CONFIGS, TINY, LEARNER, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
-    ids=lambda c: c.name,
+    [*SOME, TINY, LEARNER, pytest.param(EVERYTHING, marks=pytest.mark.slow)],
+    ids=name_of,
 )
 def test_packets_good_and_bad(config):
     """Every response equals the model's; the device goes on after each error."""

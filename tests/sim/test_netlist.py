@@ -22,11 +22,10 @@ FP16_CONFIG = Config("fp16", 2, 2, FP16, **PAGES)
 STALLS = Stalls(0.2, 0.2, seed=3)
 
 
-@pytest.fixture(
-    scope="module",
-    params=[INT8_CONFIG, pytest.param(FP16_CONFIG, marks=pytest.mark.slow)],
-    ids=lambda c: c.name,
-)
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=[INT8_CONFIG, FP16_CONFIG], ids=lambda c: c.name)
 def netlist(request):
     """A configuration and its netlist with the models of its cells."""
     config = request.param

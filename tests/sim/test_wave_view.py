@@ -39,6 +39,7 @@ def shown(save: str) -> list[str]:
     return [line for line in save.splitlines() if re.match(r"\w", line)]
 
 
+@pytest.mark.slow
 def test_every_signal_of_the_save_file_is_in_the_waveform(tmp_path):
     trace = tmp_path / "out.vcd"
     device = SimulatedTransport(CONFIG, trace=trace, optimise="-O0")
