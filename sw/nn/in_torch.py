@@ -21,7 +21,7 @@ from ..compiler.packing import pack
 from ..errors import FormatError, PrecisionWarning
 from ..host.device import Device
 from .ranks import OnRank
-from .recipes import RECIPES, Dense, Moment, Rule
+from .recipes import LAST, RECIPES, Dense, Moment, Rule
 from .trainer import Training
 
 LARGEST = 12
@@ -174,8 +174,8 @@ def wrap(
             f"the device {device.config.name!r} multiplies {device.config.format.name}: what a "
             "model of PyTorch multiplies are floating-point numbers"
         )
-    timed = recipe in ("kept", "gradual", "md-gf", "sd-gf", "step")
-    if timed and not steps:
+    rule = RECIPES[recipe](n, m)
+    if rule.products(Moment(0, 1)) != rule.products(LAST) and not steps:
         raise FormatError(f"the recipe {recipe!r} changes while it trains: say how many steps")
     layers = [(name, layer) for name, layer in model.named_modules() if type(layer) in KINDS]
     found = {name for name, _ in layers}
