@@ -12,8 +12,8 @@ from ...sw.host.device import Device
 from ...sw.host.open import open_device
 from ...sw.nn import exact, steps
 from ...sw.nn.exact import Master, Numbers
+from ...sw.nn.held import Frozen
 from ...sw.nn.stages import Stage
-from ...sw.nn.steps import Frozen
 from .named import row, wanted
 
 NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)

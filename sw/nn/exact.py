@@ -29,6 +29,8 @@ Pair = tuple[np.ndarray, np.ndarray]
 """A layer's weights, forward and backward; or gradients, of its weights and its biases."""
 Change = Callable[[int, np.ndarray], np.ndarray]
 """Of the gradient of a layer's output, by the layer's number."""
+Loss = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Of scores [B, classes], float32: their gradient, float16, and each row's loss, float32."""
 GROUP = 8
 """Channels, scores and targets are filled up to whole groups, of so many unless a device has
 others."""
@@ -113,12 +115,14 @@ def step(
     targets: np.ndarray,
     numbers: Numbers,
     group: int = GROUP,
+    loss: Loss | None = None,
 ) -> Outcome:
     """Change the masters by one step on images [B, height, width, channels], or vectors [B, K],
     float16; `used` are each layer's weights of this step, forward and backward [K, C], float16.
     Targets may have more columns than the last layer: what only fills them up to whole groups of
-    `group`, the device's M. Raises `FormatError` for a result that several layers add."""
-    made = gradients(masters, used, x, targets, numbers.scale, group=group)
+    `group`, the device's M. For another `loss` see `gradients`. Raises `FormatError` for a result
+    that several layers add."""
+    made = gradients(masters, used, x, targets, numbers.scale, group=group, loss=loss)
     for master, (dw, db) in zip(masters, made.layers or (), strict=False):
         _update(master.weights, master.speed, dw, numbers, numbers.decay)
         _update(master.bias, master.bias_speed, db, numbers, 0.0)
@@ -140,18 +144,20 @@ def gradients(
     samples: Change = as_it_is,
     first: int = 0,
     group: int = GROUP,
+    loss: Loss | None = None,
 ) -> Gradients:
-    """The gradients of a step; arguments as `step` has them. `errors` changes the gradient of a
-    layer's output [B, pixels, C], float16, on its way to the input, `samples` that [rows, C] of
-    which the weights' is made. Layers before the `first` one have no gradients. Raises
-    `FormatError` as `step`."""
+    """The gradients of a step; arguments as `step` has them. Another `loss` than the cross-entropy
+    with the targets makes its gradient, `scale` in it, and each row's loss of the scores. `errors`
+    changes the gradient of a layer's output [B, pixels, C], float16, on its way to the input,
+    `samples` that [rows, C] of which the weights' is made. Layers before the `first` one have no
+    gradients. Raises `FormatError` as `step`."""
     # Masters may have outgrown FP16.
     finite = all(np.isfinite(weights).all() for pair in used for weights in pair)
     passed = _forward(masters, used, x) if finite else None
     if passed is None:
         return Gradients(np.full(len(x), np.nan, np.float32), None)
     scores = passed.values[-1].reshape(len(x), -1)
-    dy, losses = _loss(scores, targets, scale / len(x), group)
+    dy, losses = loss(scores) if loss else _loss(scores, targets, scale / len(x), group)
     dys = _backward(masters, used, passed, dy.reshape(passed.full[-1].shape), errors, first)
     if dys is None:
         return Gradients(losses, None)

@@ -8,12 +8,12 @@ from ..errors import FormatError
 from ..host.device import Device
 from . import exact, loss_scale, steps
 from .exact import Master, Numbers
+from .held import Frozen
 from .layers import Layer
 from .optimisers import Sgd
 from .recipes import Dense, Moment
 from .recipes.bdwp import Bdwp
 from .recipes.kept import Kept, Static
-from .steps import Frozen
 from .trainer import Learning, Training
 
 METHODS = "bdwp", "kept", "static", "dense"

@@ -6,17 +6,16 @@ multiplied by are the host's too, or the device makes them itself of the masters
 step for the next one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import FP16, OutputFormat
-from ...hw.isa.host_stream import indices_payload
+from ...hw.isa.descriptors import GUARDS
 from ..compiler import softmax_programs, update_programs
 from ..compiler.backward import TrainingBuilder
-from ..compiler.kept import Compact
 from ..compiler.packing import PackedWeights, pack
 from ..compiler.pooling_programs import max_pool, max_unpool
 from ..compiler.program import Program
@@ -29,81 +28,10 @@ from ..errors import FormatError
 from ..host import programs
 from ..host.device import Device
 from .exact import Master, Numbers, later_of
+from .held import Frozen, Held, held_of
 
 TOGETHER = 64
 """Rows of a layer's weights that are updated by one command, as soon as their gradient is there."""
-
-
-@dataclass(frozen=True, eq=False)
-class Frozen:
-    """Which of every M weights of a layer along K are kept from now on, `places` [groups, N, C],
-    in order."""
-
-    places: np.ndarray
-
-    @classmethod
-    def of(cls, mask: np.ndarray, n: int, m: int) -> "Frozen":
-        """What a mask [K, C] keeps, which is of `n` of every `m` weights, or less: then of the
-        first ones of all others too."""
-        groups = ~mask.reshape(-1, m, mask.shape[1])
-        places = np.sort(np.argsort(groups, axis=1, kind="stable")[:, :n], axis=1)
-        return cls(places.astype(np.uint8))
-
-    @property
-    def kept(self) -> int:
-        """N."""
-        return self.places.shape[1]
-
-    def compact(self, config: Config) -> Compact:
-        """The kept weights alone."""
-        return Compact(config, len(self.places), self.kept)
-
-    def contents(self, pruning: Pruning) -> Iterator[tuple[int, bytes]]:
-        """The indices of W_ff, whole words from an address on, one column block after another."""
-        config = pruning.config
-        values, pitch = pruning.payload(pruning.rows)
-        slots = self.places.reshape(-1, self.places.shape[2])
-        for block in range(-(-slots.shape[1] // config.columns)):
-            mine = slots[:, block * config.columns :][:, : config.columns]
-            mine = np.pad(mine, ((0, 0), (0, config.columns - mine.shape[1])))
-            content = indices_payload(mine)
-            content += bytes(-len(content) % config.stream_bytes)
-            yield pruning.address + block * pitch + values, content
-
-
-@dataclass(frozen=True)
-class Held:
-    """A layer's tensors: masters and what they were changed by last, FP32; of weights that are
-    `frozen` those that are kept."""
-
-    weights: Tensor
-    speed: Tensor
-    bias: Tensor
-    bias_speed: Tensor
-    frozen: Frozen | None = None
-
-    def put(self, device: Device, master: Master) -> None:
-        """Bring a layer's arrays there."""
-        for tensor, values in self._pairs(master):
-            if self.frozen and tensor in (self.weights, self.speed):
-                values = self.frozen.compact(device.config).of(values, self.frozen.places)
-            programs.put(device, tensor, values)
-
-    def take(self, device: Device, master: Master) -> None:
-        """Bring them from there; weights that are not kept become 0."""
-        for tensor, values in self._pairs(master):
-            taken = programs.taken(device, tensor).view("<f4")
-            if self.frozen and tensor in (self.weights, self.speed):
-                taken = self.frozen.compact(device.config).dense(taken, self.frozen.places)
-            values[...] = taken
-
-    @property
-    def tensors(self) -> tuple[Tensor, ...]:
-        return self.weights, self.speed, self.bias, self.bias_speed
-
-    def _pairs(self, master: Master) -> list[tuple[Tensor, np.ndarray]]:
-        rows = master.bias[None], master.bias_speed[None]
-        return list(zip(self.tensors, (master.weights, master.speed, *rows), strict=True))
 
 
 @dataclass(frozen=True)
@@ -149,9 +77,10 @@ class Step:
 
     program: Program
     x: Tensor
-    targets: Tensor
+    targets: Tensor | None
     ones: list[Tensor]
-    losses: Tensor
+    losses: Tensor | None
+    """These two: of a loss that the device makes."""
     layers: list[Held]
     prunings: dict[int, Pruning]
     """Of the layers that are pruned on the device, by their numbers."""
@@ -162,13 +91,20 @@ class Step:
     its number."""
     words: int
     """Of tensor memory that it needs."""
+    scores: Tensor
+    """FP32, of each row."""
+    dy: Tensor
+    """The gradient of the scores, FP16."""
+    back: Program | None = None
+    """If the loss is the host's, what comes behind it."""
     change: Program | None = None
     """Of a part of a batch, what changes the masters, once gradients of all parts are added."""
 
     def load(self, device: Device, masters: Sequence[Master]) -> None:
         """Bring the program's constants and the masters, and prune these."""
-        for program in (self.program, *([self.change] if self.change else [])):
-            programs.load(device, program)
+        for program in (self.program, self.back, self.change):
+            if program:
+                programs.load(device, program)
         for tensor in self.ones:
             ones = np.zeros((tensor.rows, tensor.columns), np.float16)
             ones[:, 0] = 1
@@ -188,10 +124,30 @@ class Step:
     ) -> tuple[np.ndarray, dict[str, int]]:
         """A step on images or vectors, float16, and targets, float32; returns each row's loss, and
         what the device counted."""
+        assert self.targets is not None and self.losses is not None  # the loss is the device's
         programs.put(device, self.x, x.reshape(self.x.rows, -1))
         programs.put(device, self.targets, targets)
         counters = programs.run(device, self.program)
         return programs.taken(device, self.losses)[:, 0].view("<f4"), counters
+
+    def forward(self, device: Device, x: np.ndarray) -> np.ndarray:
+        """If the loss is the host's: scores [B, columns], float32, of images or vectors; NaN if a
+        value has overflowed on the way."""
+        programs.put(device, self.x, x.reshape(self.x.rows, -1))
+        programs.run(device, self.program)
+        scores = programs.taken(device, self.scores).view("<f4")
+        return np.full_like(scores, np.nan) if _unsafe(device) else scores
+
+    def backward(self, device: Device, dy: np.ndarray) -> tuple[bool, dict[str, int]]:
+        """The rest of the step from the gradient of the scores [B, columns], float16, with the
+        scale of the loss in it; whether it counts, and what the device counted. What is not finite
+        is no step."""
+        assert self.back is not None  # the loss is the host's
+        if not np.isfinite(dy).all():
+            return False, {}
+        programs.put(device, self.dy, dy.astype("<f2"))
+        counters = programs.run(device, self.back)
+        return not _unsafe(device), counters
 
     def gradients(self, device: Device) -> list[np.ndarray]:
         """Of a part of a batch, the exact gradients that the step has left, whole numbers in the
@@ -222,13 +178,15 @@ def compiled(
     at_use: bool = False,
     first: int = 0,
     whole: int = 0,
+    loss: bool = True,
 ) -> Step:
     """The step of such layers on `batch` images or vectors. What a layer has `used` are weights, or
     the N of every M that the device keeps of its masters: these are pruned when they have been
     updated, for the next step, or `at_use`, before each product with them. Of what is `Frozen`
     only kept weights are there, and have gradients. Layers before the `first` one stay as they are,
     and nothing goes back through them. If these are a part of a `whole` batch of so many, the step
-    ends with exact gradients (`Step.sums`), and `Step.apply` changes the masters.
+    ends with exact gradients (`Step.sums`), and `Step.apply` changes the masters. Without the
+    `loss`, a cross-entropy, the host makes the gradient of the scores (`Step.forward`, `backward`).
 
     Raises `FormatError` for a device without training or vector unit, or pruner if it is to prune,
     for scores that are no whole groups, for a result that several layers add, and if the memory is
@@ -242,7 +200,11 @@ def compiled(
     made = _Layers(TrainingBuilder(config), batch, masters, used, numbers, at_use, first, whole)
     for number in range(len(masters)):
         made.forward(number)
-    targets, losses = made.loss()
+    targets = losses = forward = None
+    if loss:
+        targets, losses = made.loss()
+    else:
+        forward = made.divided()
     for number in range(len(masters) - 1, first, -1):
         made.backward(number)
     made.place_ones()
@@ -253,8 +215,10 @@ def compiled(
     ones, prunings, change = list(made.ones.values()), made.prunings, None
     if whole:
         change = made.changed()
-    tensors, words = (x, targets, ones, losses, made.held), made.builder.taken
-    return Step(program, *tensors, prunings, not at_use, made.sums, words, change)
+    ends = made.values[-1].tensor, made.dys[len(masters) - 1].tensor
+    parts = (forward or program), x, targets, ones, losses, made.held, prunings
+    more = {"back": program if forward else None, "change": change}
+    return Step(*parts, not at_use, made.sums, made.builder.taken, *ends, **more)
 
 
 class _Layers:
@@ -274,7 +238,7 @@ class _Layers:
         self.builder, self.batch, self.masters, self.numbers = builder, batch, masters, numbers
         self.at_use, self.whole = at_use, whole
         self.held = [
-            _held(builder, master, one if isinstance(one, Frozen) else None)
+            held_of(builder, master, one if isinstance(one, Frozen) else None)
             for master, one in zip(masters, used, strict=True)
         ]
         self.prunings: dict[int, Pruning] = {}
@@ -330,11 +294,22 @@ class _Layers:
         targets = builder.tensor(self.batch, scores.columns, 32)
         losses = builder.tensor(self.batch, builder.config.group, 32)
         last = len(self.masters) - 1
-        self.dys[last] = self._images(1, 1, scores.columns, 16, self.values[last].tensor)
+        self.dys[last] = self._scores_gradient()
         factor, dy = self.numbers.scale / (self.whole or self.batch), self.dys[last].tensor
         for program in softmax_programs.losses(scores, targets, dy, losses, factor):
             builder.vector(program)
         return targets, losses
+
+    def divided(self) -> Program:
+        """What makes the scores, whose gradient the host then brings."""
+        self.dys[len(self.masters) - 1] = self._scores_gradient()
+        program = self.builder.program()
+        self.builder = self.builder.next()
+        return program
+
+    def _scores_gradient(self) -> Images:
+        scores, x = self.full[-1].tensor, self.values[len(self.masters) - 1].tensor
+        return self._images(1, 1, scores.columns, 16, x)
 
     def backward(self, number: int) -> None:
         """The gradient of the sums of the layer before."""
@@ -442,12 +417,9 @@ class _Layers:
         return Images(self.builder.tensor(rows, channels, bits, apart), height, width)
 
 
-def _held(builder: TrainingBuilder, master: Master, frozen: Frozen | None) -> Held:
-    inputs, outputs = master.weights.shape
-    if frozen:
-        inputs = frozen.compact(builder.config).rows
-    weights, speed = (builder.tensor(inputs, outputs, 32) for _ in range(2))
-    return Held(weights, speed, *(builder.tensor(1, outputs, 32) for _ in range(2)), frozen)
+def _unsafe(device: Device) -> bool:
+    """Whether something was not finite since the flags were cleared."""
+    return not device.flags().isdisjoint(GUARDS)
 
 
 def _in_place(sums: RawTensor) -> Tensor:

@@ -143,6 +143,45 @@ def test_a_step_that_overflows_counts_for_nothing(name):
             alike(host, there)
 
 
+def squares(targets: np.ndarray) -> exact.Loss:
+    """Half of the squared distance, and its gradient with the scale in it."""
+
+    def loss(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        apart = scores - targets
+        factor = np.float32(NUMBERS.scale / len(scores))
+        return (apart * factor).astype("f2"), (apart**2).sum(axis=1) / 2
+
+    return loss
+
+
+@pytest.mark.parametrize("name", named("model"))
+def test_a_loss_of_the_hosts_own(name):
+    """The device makes scores, and goes on from their gradient; what has overflowed on the way, or
+    in the gradient, is no step."""
+    rng = np.random.default_rng(6)
+    host, there = (masters(np.random.default_rng(2), 40, 16, 24, 16) for _ in range(2))
+    with Device(DEVICES[name](LEARNER), LEARNER.name) as device:
+        made = steps.compiled(LEARNER, 12, there, kept(there), NUMBERS, loss=False)
+        made.load(device, there)
+        for size in (1, 60000, 1):
+            x = (rng.random((12, 40)) * size).astype("f2")
+            loss = squares(rng.random((12, 16), np.float32))
+            scores = made.forward(device, x)
+            assert np.isnan(scores).all() if size > 1 else np.isfinite(scores).all()
+            with np.errstate(invalid="ignore"):
+                dy, _ = loss(scores)
+            counts, _ = made.backward(device, dy)
+            made.take(device, there)
+            outcome = exact.step(host, used(host), x, scores, NUMBERS, loss=loss)
+            assert outcome.counts is counts is (size == 1)
+            alike(host, there)
+        made.forward(device, x)
+        for dy in (np.full((12, 16), np.inf, "f2"), np.full((12, 16), 60000, "f2")):
+            assert made.backward(device, dy)[0] is False
+        made.take(device, there)
+        alike(host, there)
+
+
 def network(rng) -> list[Master]:
     """Three convolutions, of which the second has a stride and the third adds what it is given and
     is pooled, and two layers of vectors: as the shipped network, smaller."""
