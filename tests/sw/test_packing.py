@@ -56,6 +56,24 @@ def check_arranged(packed, columns, contexts):
     assert np.array_equal(rebuilt[: packed.shape[0]], packed.unpack())
 
 
+@pytest.mark.parametrize("m", [1, 3, 8, 16, 17, 40])
+def test_masks_are_those_of_a_stable_sort(m):
+    """Of few values, so that many are equal; of a group's elements any number, in both ways."""
+    rng = np.random.default_rng(m)
+    for kind in ("f4", "f2", "i8"):
+        dense = rng.integers(-3, 4, (2 * m + 1, 5)).astype(kind)
+        for n in (0, 1, m // 2, m):
+            for axis, lines in ((0, dense.T), (1, dense)):
+                wanted = np.zeros(lines.shape, bool)
+                for line, of in zip(lines, wanted, strict=True):
+                    for first in range(0, len(line), m):
+                        group = line[first : first + m].tolist()
+                        best = sorted(range(len(group)), key=lambda i: -abs(group[i]))[:n]
+                        of[[first + i for i in best]] = True
+                mask = nm.mask(dense, n, m, axis)
+                assert np.array_equal(mask.T if axis == 0 else mask, wanted)
+
+
 def test_prune_keeps_the_largest_and_of_equals_the_first():
     dense = np.array([[1.0, -1, 1, 1], [0, 5, -6, 4]]).T
     assert nm.prune(dense, 2, 4).T.tolist() == [[1, -1, 0, 0], [0, 5, -6, 0]]
