@@ -9,7 +9,7 @@ from enum import IntEnum
 from math import gcd
 from numbers import Integral
 
-from .errors import ConfigError
+from .errors import ConfigError, one_of
 from .formats import FORMATS, FP16, INT8, ROUNDED, Format, OutputFormat
 
 MAX_TERMS = 1 << 15
@@ -24,7 +24,15 @@ GROUPS = (4, 8, 16)
 """M: elements of one N:M group."""
 LANES = (1, 2, 4, 8, 16)
 """Groups of activations in one beat."""
-BEAT_BYTES = {m * k * f.bits // 8 for m in GROUPS for k in LANES for f in FORMATS.values()}
+MIN_BEAT = 4
+"""Bytes of the narrowest host stream."""
+BEAT_BYTES = {
+    width
+    for m in GROUPS
+    for k in LANES
+    for f in FORMATS.values()
+    if (width := m * k * f.bits // 8) >= MIN_BEAT
+}
 """Widths of the host streams that there are."""
 HEADER_BYTES = 32
 """Of a command's header and of a response's."""
@@ -123,7 +131,7 @@ class Config:
             raise ConfigError(
                 f"configuration {self.name!r}: format {self.format.name} cannot be built: {flaw}"
             )
-        check("group", self.group in GROUPS, " or ".join(map(str, GROUPS)))
+        check("group", self.group in GROUPS, one_of(GROUPS))
         modes = " or ".join(mode.name for mode in Accumulation)
         check("accumulation", isinstance(self.accumulation, Accumulation), modes)
         check(
@@ -151,6 +159,12 @@ class Config:
             "lanes",
             self.lanes in LANES and self.rows % self.lanes == 0,
             f"a power of two to 16 that divides rows ({self.rows})",
+        )
+        check(
+            "lanes",
+            self.stream_bytes >= MIN_BEAT,
+            f"more: a beat has at least {MIN_BEAT} bytes, and groups of {self.group} elements of "
+            f"{self.format.name} are short",
         )
         for field in ("activation_groups", "weight_slots", "schedule_records"):
             depth = getattr(self, field)

@@ -3,6 +3,14 @@
 A leaf, so that hardware, simulation and host share one base.
 """
 
+from collections.abc import Iterable
+
+
+def one_of(values: Iterable) -> str:
+    """``a, b or c``, for messages."""
+    *others, last = map(str, values)
+    return f"{', '.join(others)} or {last}" if others else last
+
 
 class HeddleError(Exception):
     """The base of all of them; the message says what was wrong and what to do."""

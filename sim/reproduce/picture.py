@@ -5,17 +5,19 @@ from pathlib import Path
 
 from ...sw.lib import files
 from ...sw.nn.recipes import RECIPES
+from ...sw.nn.recipes.rule import PRODUCTS, Moment, Rule
 from ...sw.report import learning_curves
-from . import layers
 
 FILE = Path("docs") / "recipes.svg"
 POINT, LINE = "#1f6f8b", "#999999"
 N, M = 2, 8
+STEPS = 1000
+"""That a training is taken to have, to see what its recipe does when."""
 
 
 def draw(path: Path, summary: dict[tuple, tuple[float, float, int]], kept: dict, of: tuple) -> None:
     """Of the trainings `of` (data, architecture, epochs, batch) that `runs.summary` has, by
-    `layers.speedup`. Raises `DataError` without matplotlib."""
+    `speedup`. Raises `DataError` without matplotlib."""
     learning_curves.check(path)
     import matplotlib
 
@@ -32,7 +34,7 @@ def draw(path: Path, summary: dict[tuple, tuple[float, float, int]], kept: dict,
         found = summary.get((*of, name, N, M))
         if found is None or name == "dense":
             continue
-        faster, lost = layers.speedup(kept, kind(N, M)), dense - found[0]
+        faster, lost = speedup(kept, kind(N, M)), dense - found[0]
         axes.errorbar(faster, lost, found[1], fmt="o", color=POINT, elinewidth=0.8, capsize=2)
         points[name] = faster, lost
     for name, place in _places(points).items():
@@ -63,3 +65,21 @@ def _places(points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, fl
         below = [other[1] for other in made.values() if abs(other[0] - x) < wide]
         made[name] = x, max([y, *(other + high for other in below)])
     return made
+
+
+def speedup(kept: dict, rule: Rule) -> float:
+    """Of the three products of all layers with one of another, over a whole training by a recipe,
+    against dense ones; between the two N that were measured, cycles are taken to grow evenly."""
+    dense, sparse = (
+        {
+            product: sum(layer[product.lower()][n] for layer in kept["layers"].values())
+            for product in PRODUCTS
+        }
+        for n in ("8", "2")
+    )
+    total = 0.0
+    for step in range(STEPS):
+        for product, n in rule.products(Moment(step, STEPS)).items():
+            share = (n / rule.m - 0.25) / 0.75
+            total += sparse[product] + share * (dense[product] - sparse[product])
+    return STEPS * sum(dense.values()) / total

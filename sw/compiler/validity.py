@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...hw.config import GROUPS
+from ...hw.errors import one_of
 from ...hw.formats import Format
 from ...sim.golden.numbers import is_finite, raw_dtype
 from ..errors import FormatError
@@ -27,7 +28,7 @@ def check_group(group: int) -> int:
     """A group's size as Python's integer. Raises `FormatError` unless a device has such groups."""
     group = whole("group", group)
     if group not in GROUPS:
-        raise FormatError(f"a device's group is {' or '.join(map(str, GROUPS))}, not {group}")
+        raise FormatError(f"a device's group is {one_of(GROUPS)}, not {group}")
     return group
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from heddle.sim.bench import accuracy
 from heddle.sim.reproduce import __main__ as command
-from heddle.sim.reproduce import bits, layers, picture, runs
+from heddle.sim.reproduce import bits, picture, runs
 from heddle.sw.nn.recipes import RECIPES
 from heddle.sw.nn.trainer import Training
 
@@ -111,14 +111,14 @@ LAYERS = {
 
 def test_speedups_of_recipes():
     """Of 300 dense cycles, by hand."""
-    found = {name: layers.speedup({"layers": LAYERS}, RECIPES[name](2, 8)) for name in RECIPES}
+    found = {name: picture.speedup({"layers": LAYERS}, RECIPES[name](2, 8)) for name in RECIPES}
     assert found["static"] == pytest.approx(300 / 120)
     assert found["bdwp"] == found["transposable"] == pytest.approx(300 / 160)
     assert found["sr-ste"] == pytest.approx(300 / 230)
     assert found["kept"] == pytest.approx(300 / (0.3 * 160 + 0.7 * 120))
     assert found["step"] == pytest.approx(300 / (0.5 * 300 + 0.5 * 230))
     assert found["md-gf"] == pytest.approx(300 / (0.7 * 300 + 0.3 * 230), rel=1e-3)
-    assert layers.speedup({"layers": LAYERS}, RECIPES["dense"](8, 8)) == 1
+    assert picture.speedup({"layers": LAYERS}, RECIPES["dense"](8, 8)) == 1
 
 
 def test_the_picture(tmp_path):

@@ -149,8 +149,8 @@ def test_every_flipped_bit_and_every_cut_is_caught(saved):
 WRONG = {
     "a format there is not": ({"format": "fp12"}, "fp12"),
     "a format that is no name": ({"format": []}, "list"),
-    "no group": ({"group": 0}, "group is 8 or 16, not 0"),
-    "a group no device has": ({"group": 4_000_000_000}, "group is 8 or 16, not 4000000000"),
+    "no group": ({"group": 0}, "group is 4, 8 or 16, not 0"),
+    "a group no device has": ({"group": 4_000_000_000}, "group is 4, 8 or 16, not 4000000000"),
     "a group in words": ({"group": "8"}, "group: '8' is no whole number"),
     "a group that is true": ({"group": True}, "group: True is no whole number"),
     "a shape of rank 1": ({"shape": [12]}, "shape must be two whole numbers"),

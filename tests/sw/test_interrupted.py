@@ -210,7 +210,7 @@ def test_a_forked_process_is_told_to_open_its_own():
         ("array", 2 | 0xFFFF << 16, "columns must be from 1"),
         ("format", 0xFF, "format 255 with accumulation"),
         ("format", 3 | 7 << 8 | 8 << 16 | 1 << 24, "accumulation 7 is not known"),
-        ("format", 3 | 0 << 16 | 1 << 24, "group must be 8 or 16"),
+        ("format", 3 | 0 << 16 | 1 << 24, "group must be 4, 8 or 16"),
         ("format", 3 | 8 << 16 | 0 << 24, "interleave must be from 1"),
         ("stream", 0, "columns_per_epilogue|lanes"),
         ("activation_groups", 0xFFFFFFFF, "activation_groups must be"),
