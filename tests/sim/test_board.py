@@ -126,6 +126,7 @@ def test_training_through_the_pins(board, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_board_that_is_unplugged_while_it_trains(tmp_path):
     """In the middle of a step. What was kept is said, and another board ends with the same bits."""
     kept = tmp_path / "a.checkpoint"

@@ -102,6 +102,11 @@ SLOW = [
     ("reset", COMPACT),
     ("top", TOPS[0]),
     ("top", TOPS[2]),
+    ("lane_group", GROUPS[1]),
+    ("issuer", STREAMS[1]),
+    ("feeders", STREAMS[1]),
+    ("response", TENSORS[1]),
+    ("movers", TENSORS[1]),
 ]
 """So are these benches: others have the same blocks, with other numbers."""
 RESETS = [config(4, 6, E5M2), COMPACT]
@@ -160,7 +165,8 @@ RUNS = [
 
 
 def is_slow(bench: str, configuration: Config) -> bool:
-    return configuration in SWEEPS or (bench, configuration) in SLOW
+    again = configuration in (FORMATS[3], ARRAYS[6])  # formats and shapes that have a kin
+    return again or configuration in SWEEPS or (bench, configuration) in SLOW
 
 
 def identify(value) -> str:
