@@ -4,17 +4,16 @@ positions make of a layer is the sum of its three products."""
 from collections.abc import Iterator
 
 from ...hw.config import trainer
-from ..reproduce import layers
-from ..reproduce.layers import ARRAY, STAGES, M, N
+from ..reproduce.layers import ARRAY, LAYERS, STAGES, Layer, M, N, measured
 from .named import row, wanted
 
 PUBLISHED = "FF and BP take N of M, WU is dense: 2.0x of what is multiplied; SAT publishes 1.75x"
 
 
 def rows(only: str) -> Iterator[dict]:
-    names = [name for name in layers.LAYERS if wanted(f"train.layer.{name}.{ARRAY}", only)]
-    for name, cycles in layers.measured(names):
-        ideal = layers.Layer(trainer(layers.ARRAY), *layers.LAYERS[name]).ideal
+    names = [name for name in LAYERS if wanted(f"train.layer.{name}.{ARRAY}", only)]
+    for name, cycles in measured(names) if names else ():
+        ideal = Layer(trainer(ARRAY), *LAYERS[name]).ideal
         prefix, whole = f"train.layer.{name}.{ARRAY}", 0
         for stage, by_n in cycles.items():
             dense, sparse = by_n[str(M)], by_n[str(N)]

@@ -12,7 +12,7 @@ from ...sw.nn.on_device import OnDevice
 from ...sw.nn.ranks import OnRank, Threads
 from ...sw.nn.trainer import Recipe, Training
 from ..golden.device import ModelTransport
-from .named import wanted
+from .named import cost, wanted
 
 ROW = "train.ranks_bit_mismatches"
 RANKS = 1, 2, 4
@@ -35,15 +35,11 @@ def rows(only: str) -> Iterator[dict]:
                     got = _bits(made.result())
                     wrong += int((got != alone).sum())
                     numbers += got.size
-    yield {
-        "name": ROW,
-        "value": wrong,
-        "unit": "numbers",
-        "target": 0,
-        "better": "lower",
-        "note": f"of {numbers:,} weights, momenta and losses of {RANKS} ranks, after {STEPS} steps "
-        f"by {' and '.join(METHODS)}; each rank a device by the golden model",
-    }
+    note = (
+        f"of {numbers:,} weights, momenta and losses of {RANKS} ranks, after {STEPS} steps by "
+        f"{' and '.join(METHODS)}; each rank a device by the golden model"
+    )
+    yield cost(ROW, wrong, "numbers", 0, note)
 
 
 def _rank(method: str, threads: Threads, rank: int, ranks: int) -> Training:

@@ -14,7 +14,7 @@ from ...sw.nn import exact, steps
 from ...sw.nn.exact import Master, Numbers
 from ...sw.nn.held import Frozen
 from ...sw.nn.stages import Stage
-from .named import row, wanted
+from .named import cost, row, wanted
 
 NUMBERS = Numbers(rate=0.05, momentum=0.9, decay=1e-4)
 SAME = Kernel((3, 3), padding=(1, 1))
@@ -64,15 +64,9 @@ def rows(only: str) -> Iterator[dict]:
                 dense = _step(opened, config, batch, layers, 8)
                 macs = 3 * batch * sum(_macs(*layer) for layer in layers)
                 macs -= batch * _macs(*layers[0])  # nothing goes back through the first layer
-                yield {
-                    "name": f"{prefix}.dense.cycles",
-                    "value": dense["running"],
-                    "unit": "cycles",
-                    "target": None,
-                    "better": "lower",
-                    "note": f"batch {batch}; the multipliers' share is "
-                    f"{macs / config.macs_per_cycle / dense['running']:.2f}; {_where(dense)}",
-                }
+                share = macs / config.macs_per_cycle / dense["running"]
+                note = f"batch {batch}; the multipliers' share is {share:.2f}; {_where(dense)}"
+                yield cost(f"{prefix}.dense.cycles", dense["running"], "cycles", None, note)
                 if wanted(frozen, only):
                     held = _step(opened, config, batch, layers, FROZEN, frozen=True)
                     yield from _against(frozen, FROZEN, dense, held)
@@ -112,12 +106,11 @@ def _saved(ahead: dict[str, int], at_use: dict[str, int]) -> dict:
 def _overhead(whole: dict[str, int], products: dict[str, int], change: dict[str, int]) -> dict:
     """What update and pruning add to a step."""
     total, alone, apart = (each["running"] for each in (whole, products, change))
-    added = row("train", "update_overhead", 1 - alone / total)
-    return added | {
-        "better": "lower",
-        "note": f"share of the step's {total:,} cycles; up to exact gradients in memory it takes "
-        f"{alone:,}, and a program that updates and prunes by such {apart:,} more",
-    }
+    note = (
+        f"of the step's {total:,} cycles; up to exact gradients in memory it takes {alone:,}, and "
+        f"a program that updates and prunes by such {apart:,} more"
+    )
+    return cost("train.update_overhead", 1 - alone / total, "share", None, note)
 
 
 def _apart(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ...hw.config import trainer
 from ...sw.nn import steps
-from .named import wanted
+from .named import cost, wanted
 from .train import NETWORKS, NUMBERS, begun, used_of
 
 RECIPES = {
@@ -32,12 +32,8 @@ def rows(only: str) -> Iterator[dict]:
             compact = width * sum(pruning.space for pruning in made.prunings.values())
             total = width * made.words
             dense = dense or total
-            yield {
-                "name": f"train.memory.{name}.{recipe}.bytes",
-                "value": total,
-                "unit": "bytes",
-                "target": None,
-                "better": "lower",
-                "note": f"{total / dense:.2f} of dense; masters and momentum {held:,}, weights as "
-                f"they are multiplied by {compact:,}, the rest values, gradients and constants",
-            }
+            note = (
+                f"{total / dense:.2f} of dense; masters and momentum {held:,}, weights as they "
+                f"are multiplied by {compact:,}, the rest values, gradients and constants"
+            )
+            yield cost(f"train.memory.{name}.{recipe}.bytes", total, "bytes", None, note)

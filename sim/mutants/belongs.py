@@ -261,6 +261,10 @@ MORE: dict[str, list[tuple[str, ...]]] = {
     "sw/nn/programs.py": [("tests/sw/test_program.py",)],
     "sw/nn/loss_scale.py": [("tests/sw/test_on_device.py",), ("tests/sw/test_on_model.py",)],
     "sw/nn/on_device.py": [("tests/sw/test_on_device.py",)],
+    "sw/report/pictures.py": [
+        ("tests/sw/test_checkpoint.py",),
+        ("tests/sim/test_reproduce.py",),
+    ],
     "sw/nn/held.py": [("tests/sw/test_kept.py",), ("tests/sw/test_steps.py",)],
     "sw/nn/trainer.py": [("tests/sw/test_demo.py",)],
     **dict.fromkeys(("sw/nn/recipes/", "sw/nn/optimisers.py"), [RECIPES, TRAINER]),

@@ -16,6 +16,7 @@ from ...sw.errors import HeddleError
 from ...sw.nn import data as datasets
 from ...sw.nn.trainer import METHODS
 from . import bits, layers, picture, runs
+from .kept import read
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,8 +44,11 @@ def main() -> int:
         return 0
     if options.picture:
         of = options.data, options.architecture, options.epochs, options.batch
-        kept = layers.read(ROOT / layers.FILE)
-        picture.draw(ROOT / picture.FILE, runs.summary(runs.read(options.out)), kept, of)
+        kept, summary = read(ROOT / layers.FILE, "layers"), runs.summary(read(options.out))
+        if not kept["layers"] or (*of, "dense", picture.M, picture.M) not in summary:
+            Console().print("a picture needs --layers first, and trainings, dense ones among them")
+            return 2
+        picture.draw(ROOT / picture.FILE, summary, kept, of)
         return 0
     console, methods = Console(), options.methods.split(",")
     try:
@@ -54,7 +58,7 @@ def main() -> int:
     except (ValueError, HeddleError) as reason:
         console.print(str(reason), style="red", markup=False)
         return 2
-    kept = runs.read(options.out)
+    kept = read(options.out)
     chosen = options.data, options.architecture, methods, patterns
     every = list(runs.wanted(*chosen, options.epochs, options.batch, options.seeds))
     todo = runs.missing(every, kept, dataset)

@@ -1,7 +1,6 @@
 """Trainings on simulated Verilog beside the host's in the device's arithmetic: how many of their
 weights, biases, momenta and losses differ in a bit. None may."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ import numpy as np
 from ...hw.config import Config, trainer
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
-from ...sw.lib import files
 from ...sw.nn import data as datasets
 from ...sw.nn.data import Dataset
 from ...sw.nn.on_device import OnDevice
 from ...sw.nn.on_model import OnModel
 from ...sw.nn.trainer import Recipe, Training
+from .kept import write
 
 FILE = Path("docs") / "bits.json"
 MLP = Recipe(hidden=(128, 128), epochs=1, batch=64, pull=0, seed=7)
@@ -97,15 +96,10 @@ def remade(path: Path, told: Callable[[Case, int], None], **about: str) -> dict:
     with open_device("sim", config=config) as device:
         rows = [result(case, data, device, lambda n, c=case: told(c, n)) for case in CASES]
     kept = {"device": config.name, "runs": rows} | about
-    files.write(path, json.dumps(kept, indent=1) + "\n")
+    write(path, kept)
     return kept
 
 
 def device_config() -> Config:
     """Of the simulated device."""
     return trainer("small")
-
-
-def read(path: Path) -> dict:
-    """What is kept; no runs if there is no file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"runs": []}

@@ -2,9 +2,7 @@
 take (BP) and that of their weights (WU), all with 64 rows of activations, kept as JSON: what
 recipes' products cost."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from ...sw.compiler.walks import Images, Kernel
 from ...sw.host import programs
 from ...sw.host.device import Device
 from ...sw.host.open import open_device
-from ...sw.lib import files
+from .kept import write
 
 FILE = Path("docs") / "layers.json"
 ARRAY = "medium"
@@ -44,21 +42,15 @@ STAGES = "ff", "bp", "wu"
 def remade(path: Path, **about: str) -> dict:
     """Measure all, and keep what came of it."""
     kept = {"array": ARRAY, "layers": dict(measured())} | about
-    files.write(path, json.dumps(kept, indent=1) + "\n")
+    write(path, kept)
     return kept
-
-
-def read(path: Path) -> dict:
-    """What is kept; no layers if there is no file."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"layers": {}}
 
 
 def measured(names: Iterable[str] = LAYERS) -> Iterator[tuple[str, dict[str, dict[str, int]]]]:
     """Each layer with its cycles, by stage and how many of every M weights are kept."""
-    config, device = trainer(ARRAY), None
-    with ExitStack() as stack:
+    config = trainer(ARRAY)
+    with open_device("sim", config=config) as device:
         for name in names:
-            device = device or stack.enter_context(open_device("sim", config=config))
             layer = Layer(config, *LAYERS[name])
             yield (
                 name,

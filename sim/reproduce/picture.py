@@ -3,10 +3,9 @@ step's products are."""
 
 from pathlib import Path
 
-from ...sw.lib import files
 from ...sw.nn.recipes import RECIPES
 from ...sw.nn.recipes.rule import PRODUCTS, Moment, Rule
-from ...sw.report import learning_curves
+from ...sw.report import pictures
 
 FILE = Path("docs") / "recipes.svg"
 POINT, LINE = "#1f6f8b", "#999999"
@@ -18,42 +17,33 @@ STEPS = 1000
 def draw(path: Path, summary: dict[tuple, tuple[float, float, int]], kept: dict, of: tuple) -> None:
     """Of the trainings `of` (data, architecture, epochs, batch) that `runs.summary` has, by
     `speedup`. Raises `DataError` without matplotlib."""
-    learning_curves.check(path)
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    matplotlib.rcParams["svg.hashsalt"] = "heddle"  # the same picture is the same file
     dense, deviation, seeds = summary[(*of, "dense", M, M)]
-    figure, axes = plt.subplots(figsize=(7.6, 4.8), layout="constrained")
-    axes.axhspan(-deviation, deviation, color=LINE, alpha=0.15, lw=0)
-    axes.axhline(0, color=LINE, lw=0.8)
-    points: dict[str, tuple[float, float]] = {}
-    for name, kind in RECIPES.items():
-        found = summary.get((*of, name, N, M))
-        if found is None or name == "dense":
-            continue
-        faster, lost = speedup(kept, kind(N, M)), dense - found[0]
-        axes.errorbar(faster, lost, found[1], fmt="o", color=POINT, elinewidth=0.8, capsize=2)
-        points[name] = faster, lost
-    for name, place in _places(points).items():
-        line = {"arrowstyle": "-", "color": LINE, "lw": 0.6}
-        axes.annotate(name, points[name], place, fontsize=9, va="center", arrowprops=line)
-    axes.set_xlabel("products of a training step, times as fast as dense")
-    axes.set_ylabel("accuracy lost against dense, %")
-    axes.set_xlim(left=1)
-    data, architecture, epochs, _ = of
-    axes.set_title(
-        f"{N}:{M}, {data}, {architecture}, {epochs} epochs, {seeds} seeds: mean and deviation; "
-        "grey: dense's",
-        fontsize=9,
-    )
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    with files.replacing(path) as file:
-        figure.savefig(file, format=path.suffix[1:], dpi=150, metadata={"Date": None})
-    plt.close(figure)
+    # The same picture is the same file.
+    same = {"style": {"svg.hashsalt": "heddle"}, "metadata": {"Date": None}}
+    with pictures.drawn(path, 7.6, 4.8, **same) as axes:
+        axes.spines["right"].set_visible(False)
+        axes.axhspan(-deviation, deviation, color=LINE, alpha=0.15, lw=0)
+        axes.axhline(0, color=LINE, lw=0.8)
+        points: dict[str, tuple[float, float]] = {}
+        for name, kind in RECIPES.items():
+            found = summary.get((*of, name, N, M))
+            if found is None or name == "dense":
+                continue
+            faster, lost = speedup(kept, kind(N, M)), dense - found[0]
+            axes.errorbar(faster, lost, found[1], fmt="o", color=POINT, elinewidth=0.8, capsize=2)
+            points[name] = faster, lost
+        for name, place in _places(points).items():
+            line = {"arrowstyle": "-", "color": LINE, "lw": 0.6}
+            axes.annotate(name, points[name], place, fontsize=9, va="center", arrowprops=line)
+        axes.set_xlabel("products of a training step, times as fast as dense")
+        axes.set_ylabel("accuracy lost against dense, %")
+        axes.set_xlim(left=1)
+        data, architecture, epochs, _ = of
+        axes.set_title(
+            f"{N}:{M}, {data}, {architecture}, {epochs} epochs, {seeds} seeds: mean and deviation; "
+            "grey: dense's",
+            fontsize=9,
+        )
 
 
 def _places(points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:

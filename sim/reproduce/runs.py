@@ -1,16 +1,15 @@
 """Trainings by every recipe in a device's arithmetic, and what became of them, kept as JSON."""
 
-import json
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from ...sw.lib import files
 from ...sw.nn import on_device
 from ...sw.nn.data import Dataset
 from ...sw.nn.on_model import OnModel
 from ...sw.nn.trainer import METHODS, Recipe, Training, rate_of
+from .kept import write
 
 FILE = Path("docs") / "accuracy.json"
 
@@ -65,13 +64,6 @@ def result(run: Run, data: Dataset) -> dict:
     return asdict(run) | told | {"images": data.fingerprint}
 
 
-def read(path: Path) -> dict:
-    """What is kept: ``{"runs": [...], ...}``; nothing if there is no file."""
-    if not path.exists():
-        return {"runs": []}
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
 def missing(runs: Sequence[Run], kept: dict, data: Dataset) -> list[Run]:
     """Those that are not kept, or of other images."""
     there = {key(row) for row in kept["runs"] if row["images"] == data.fingerprint}
@@ -82,7 +74,7 @@ def add(path: Path, kept: dict, row: dict, **about: str) -> None:
     """Keep one more, in place of an older one of the same."""
     rows = [old for old in kept["runs"] if key(old) != key(row)]
     kept["runs"] = sorted([*rows, row | about], key=key)
-    files.write(path, json.dumps(kept, indent=1) + "\n")
+    write(path, kept)
 
 
 def key(row: dict) -> tuple:

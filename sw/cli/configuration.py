@@ -13,6 +13,7 @@ import typer
 
 from ...hw.config import GROUPS, PRESETS, Accumulation, Config, ConfigError, preset
 from ...hw.config import changed as changed_config
+from ...hw.errors import one_of
 from ...hw.formats import FORMATS
 from ...hw.platforms import BOARDS
 from ...hw.platforms import board as open_board
@@ -28,7 +29,7 @@ TEXTS = {
     "rows": "Processing elements north to south.",
     "columns": "Processing elements west to east.",
     "format": f"Of activations and weights: {', '.join(FORMATS)}.",
-    "group": f"M, of N:M sparsity ({', '.join(map(str, GROUPS))}).",
+    "group": f"M, of N:M sparsity ({one_of(GROUPS)}).",
     "accumulation": f"{' or '.join(MODES)}.",
     "interleave": "Outputs that an element works on in turn.",
     "columns_per_epilogue": "Columns that share an epilogue.",

@@ -21,7 +21,7 @@ from ..nn.network import Network, accuracy, check_trainable, from_trained, golde
 from ..nn.on_device import METHODS, OnDevice
 from ..nn.on_model import OnModel
 from ..nn.quantise import quantise_network
-from ..report import learning_curves
+from ..report import learning_curves, pictures
 from . import options, paths
 from .app import Family, family
 from .configuration import Chosen, choose
@@ -120,7 +120,7 @@ def train(
         seed=seed,
     )
     if curves:
-        learning_curves.check(curves)
+        pictures.check(curves)
         paths.writable(curves, force)
     paths.writable(out, force)
     dataset = datasets.load(data, folder)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ...hw.isa.codes import Flag
 from ...hw.isa.commands import Sync
+from ...hw.isa.descriptors import GUARDS
 from ...hw.isa.host_stream import packet_of
 from ..compiler.program import Program
 from ..compiler.tensors import Tensor
@@ -62,6 +63,11 @@ def put(device: Device, tensor: Tensor, values: np.ndarray) -> None:
 def taken(device: Device, tensor: Tensor) -> np.ndarray:
     """The raw elements of a tensor, as they are on the device."""
     return tensor.from_words(device.read_memory(tensor.address, tensor.words))
+
+
+def all_finite(device: Device) -> bool:
+    """Whether no number was infinite or none since the flags were cleared, as a guard sees it."""
+    return device.flags().isdisjoint(GUARDS)
 
 
 def check_external(device: Device) -> None:

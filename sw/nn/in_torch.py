@@ -9,6 +9,7 @@ float32.
 import warnings
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from math import frexp
 
@@ -22,12 +23,12 @@ from ..errors import FormatError, PrecisionWarning
 from ..host.device import Device
 from .ranks import OnRank
 from .recipes import LAST, RECIPES, Dense, Moment, Rule
+from .recipes.rule import PRODUCTS
 from .trainer import Training
 
 LARGEST = 12
 """The largest magnitude of what is scaled is below 2**LARGEST: far from a float16's limits on
 either side, so that all but the smallest of a tensor keep all their bits."""
-STAGES = "FF", "BP", "WU"
 
 
 @dataclass(eq=False)
@@ -42,7 +43,7 @@ class OnDevice:
     """What the layer was before."""
     step: int = 0
     """Backward passes so far."""
-    cycles: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STAGES, 0))
+    cycles: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRODUCTS, 0))
     """What the device has counted, by stage."""
 
     @property
@@ -225,20 +226,20 @@ def on_rank(training: Training, device: Device) -> OnRank:
     if not distributed.is_initialized():
         raise FormatError("no ranks: call torch.distributed.init_process_group first")
 
-    def add(values: np.ndarray) -> np.ndarray:
-        total = torch.from_numpy(values.copy())
-        distributed.all_reduce(total)
-        return total.numpy()
-
     ranks = distributed.get_rank(), distributed.get_world_size()
-    return OnRank(training, device, *ranks, add)
+    return OnRank(training, device, *ranks, partial(_of_all, by=distributed.ReduceOp.SUM))
 
 
 def largest(values: np.ndarray) -> np.ndarray:
     """Of int64 [...] of each rank the largest of all, on each."""
-    found = torch.from_numpy(values.copy())
-    distributed.all_reduce(found, distributed.ReduceOp.MAX)
-    return found.numpy()
+    return _of_all(values, distributed.ReduceOp.MAX)
+
+
+def _of_all(values: np.ndarray, by) -> np.ndarray:
+    """What a reduction makes of int64 [...] of each rank, on each."""
+    made = torch.from_numpy(values.copy())
+    distributed.all_reduce(made, by)
+    return made.numpy()
 
 
 def _channels(layer: nn.Module) -> tuple[int, int]:

@@ -3,8 +3,8 @@ to the host for accuracy, checkpoints and the end."""
 
 import numpy as np
 
-from ...hw.isa.descriptors import GUARDS
 from ..errors import FormatError
+from ..host import programs
 from ..host.device import Device
 from . import exact, loss_scale, steps
 from .exact import Master, Numbers
@@ -87,7 +87,7 @@ class OnDevice:
         images = _filled(x, training.layers[0], self._group)
         losses, counters = made.run(self.device, images, targets)
         self.cycles = counters["running"]
-        return made, losses, not any(flag in self.device.flags() for flag in GUARDS)
+        return made, losses, programs.all_finite(self.device)
 
     def settle(self) -> None:
         """Bring masters and momentum to the training's layers."""

@@ -25,15 +25,16 @@ so of 2**31 ranks at most."""
 
 
 class Threads:
-    """Adds what so many ranks bring that are threads of this process."""
+    """Adds what so many ranks bring that are threads of this process; none waits for another one
+    longer than `timeout` seconds, if that is given."""
 
-    def __init__(self, count: int):
-        self._together = Barrier(count)
+    def __init__(self, count: int, timeout: float | None = None):
+        self._together = Barrier(count, timeout=timeout)
         self._brought: list[np.ndarray] = []
 
     def add(self, values: np.ndarray) -> np.ndarray:
         """The sum of all; each rank calls it as often as the others. Raises `BrokenBarrierError`
-        once one has given up."""
+        once one has given up or is too late."""
         self._brought.append(values)
         self._together.wait()
         total = np.sum(self._brought, axis=0)

@@ -13,7 +13,6 @@ import numpy as np
 
 from ...hw.config import Config
 from ...hw.formats import FP16, OutputFormat
-from ...hw.isa.descriptors import GUARDS
 from ..compiler import softmax_programs, update_programs
 from ..compiler.backward import TrainingBuilder
 from ..compiler.packing import PackedWeights, pack
@@ -136,7 +135,7 @@ class Step:
         programs.put(device, self.x, x.reshape(self.x.rows, -1))
         programs.run(device, self.program)
         scores = programs.taken(device, self.scores).view("<f4")
-        return np.full_like(scores, np.nan) if _unsafe(device) else scores
+        return scores if programs.all_finite(device) else np.full_like(scores, np.nan)
 
     def backward(self, device: Device, dy: np.ndarray) -> tuple[bool, dict[str, int]]:
         """The rest of the step from the gradient of the scores [B, columns], float16, with the
@@ -147,7 +146,7 @@ class Step:
             return False, {}
         programs.put(device, self.dy, dy.astype("<f2"))
         counters = programs.run(device, self.back)
-        return not _unsafe(device), counters
+        return programs.all_finite(device), counters
 
     def gradients(self, device: Device) -> list[np.ndarray]:
         """Of a part of a batch, the exact gradients that the step has left, whole numbers in the
@@ -211,14 +210,24 @@ def compiled(
     # The last layer first: it is small, so that the vector unit has something to do soon.
     for number in reversed(range(first, len(masters))):
         made.update(number)
-    x, program = made.values[0].tensor, made.builder.program()
-    ones, prunings, change = list(made.ones.values()), made.prunings, None
-    if whole:
-        change = made.changed()
-    ends = made.values[-1].tensor, made.dys[len(masters) - 1].tensor
-    parts = (forward or program), x, targets, ones, losses, made.held, prunings
-    more = {"back": program if forward else None, "change": change}
-    return Step(*parts, not at_use, made.sums, made.builder.taken, *ends, **more)
+    program = made.builder.program()
+    change = made.changed() if whole else None
+    return Step(
+        program=forward or program,
+        x=made.values[0].tensor,
+        targets=targets,
+        ones=list(made.ones.values()),
+        losses=losses,
+        layers=made.held,
+        prunings=made.prunings,
+        ahead=not at_use,
+        sums=made.sums,
+        words=made.builder.taken,
+        scores=made.values[-1].tensor,
+        dy=made.dys[len(masters) - 1].tensor,
+        back=program if forward else None,
+        change=change,
+    )
 
 
 class _Layers:
@@ -415,11 +424,6 @@ class _Layers:
     ) -> Images:
         rows = self.batch * height * width
         return Images(self.builder.tensor(rows, channels, bits, apart), height, width)
-
-
-def _unsafe(device: Device) -> bool:
-    """Whether something was not finite since the flags were cleared."""
-    return not device.flags().isdisjoint(GUARDS)
 
 
 def _in_place(sums: RawTensor) -> Tensor:

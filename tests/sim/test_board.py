@@ -35,8 +35,8 @@ DIGITS = Config(
 )
 TINY = Config("board-int8", 2, 2, INT8, **SIZES)
 TRAINS = BOARDS["ulx3s-85f"].build("fp16_4x4_training").config
-TRAINER = replace(TRAINS, rows=4, tensor_words=2048, activation_groups=64, weight_slots=128)
-"""Smaller, and its groups are of four too."""
+TRAINER = replace(TRAINS, tensor_words=2048, activation_groups=64, weight_slots=128)
+"""With smaller memories."""
 
 
 @contextmanager

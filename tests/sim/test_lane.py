@@ -3,17 +3,16 @@ exact integers; on very many random ones, beside NumPy."""
 
 import ctypes
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from heddle.hw import verilog
 from heddle.hw.isa.vector import CANONICAL_NAN, Op
 from heddle.hw.vector.lane import Lane
-from heddle.sim.engines import verilator
 from heddle.sim.golden import vector_ops
-from heddle.sim.testbenches.vector_lane import OPERATIONS, operands, small_integers
+from heddle.sim.testbenches.vector_lane import OPERATIONS, flagged, operands, small_integers
+
+from .compiled import compiled
 
 EXPONENTS = (0, 1, 2, 24, 103, 125, 126, 127, 128, 129, 149, 150, 151, 253, 254, 255)
 FRACTIONS = (0, 1, 2, 0x1000, 0x3FFFFF, 0x400000, 0x400001, 0x7FFFFE, 0x7FFFFF)
@@ -25,13 +24,7 @@ MOST = Op.ADD, Op.SUB, Op.MUL
 
 @cache
 def library() -> ctypes.CDLL:
-    text = verilog.convert(Lane(), verilog.TOP)
-    source = Path(__file__).with_name("lane.cpp")
-    return verilator.library(
-        verilator.build(
-            verilator.Build(text, verilog.TOP, (source,), "lane.so", compile=("-DVL_TIME_CONTEXT",))
-        )
-    )
+    return compiled(Lane(), "lane.cpp")
 
 
 def done(op: Op, a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,18 +34,6 @@ def done(op: Op, a: np.ndarray, b: np.ndarray, mask: np.ndarray) -> tuple[np.nda
     count, latency = ctypes.c_uint64(len(a)), ctypes.c_uint64(Lane.latency)
     library().lane_run(ctypes.c_uint8(op), *pointers, count, latency)
     return data, flags
-
-
-def lost(op: Op, a: np.ndarray) -> np.ndarray:
-    """The flags of an operation on words."""
-    x = a.view(np.float32)
-    with np.errstate(over="ignore", invalid="ignore"):
-        if op == Op.TO_HALF:
-            return (~np.isfinite(x.astype(np.float16))).astype(np.uint8)
-        if op in (Op.TO_BYTE, Op.TO_INT):
-            limit = 2.0 ** (7 if op == Op.TO_BYTE else 23)
-            return np.where((x >= -limit - 0.5) & (x < limit - 0.5), 0, 2).astype(np.uint8)
-    return np.zeros(len(a), np.uint8)
 
 
 def value(word: int) -> tuple[int, int] | None:
@@ -146,7 +127,7 @@ def test_random_operands_beside_numpy(count):
                 y = small_integers(rng, each)
             got, flags = done(op, x, y, chosen)
             assert np.array_equal(got, vector_ops.result(op, x, y, chosen.astype(bool))), op.name
-            assert np.array_equal(flags, lost(op, x)), op.name
+            assert np.array_equal(flags, flagged(op, x)), op.name
 
 
 def test_every_half():

@@ -8,6 +8,7 @@ import pytest
 from heddle.sim.bench import accuracy
 from heddle.sim.reproduce import __main__ as command
 from heddle.sim.reproduce import bits, picture, runs
+from heddle.sim.reproduce.kept import read
 from heddle.sw.nn.recipes import RECIPES
 from heddle.sw.nn.trainer import Training
 
@@ -96,7 +97,7 @@ def test_bits_that_differ_are_counted(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["x", "--bits"])
     (tmp_path / "docs").mkdir()
     assert command.main() == 0
-    assert bits.read(tmp_path / "docs" / "bits.json")["runs"] == [row]
+    assert read(tmp_path / "docs" / "bits.json")["runs"] == [row]
     assert "mlp.kept: 5 steps, 0 of" in capsys.readouterr().out
     wrong = row | {"different": 3}
     monkeypatch.setattr(bits, "result", lambda *_: wrong)

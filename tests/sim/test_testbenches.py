@@ -91,7 +91,7 @@ BESIDE = [
     config(8, 6, INT4, lanes=4, tensor_words=256, columns_per_epilogue=2),
 ]
 """With side operands of each width, on several lanes, for columns with and without a turn."""
-SWEEPS = [*VECTORS[1:], *PRUNING[1:], *TRAINING[1:], BESIDE[3], EXTERNAL[1]]
+SWEEPS = [FORMATS[3], ARRAYS[6], *VECTORS[1:], *PRUNING[1:], *TRAINING[1:], BESIDE[3], EXTERNAL[1]]
 """What only `make test-full` runs."""
 SLOW = [
     ("memory_top", STREAMS[2]),
@@ -165,8 +165,7 @@ RUNS = [
 
 
 def is_slow(bench: str, configuration: Config) -> bool:
-    again = configuration in (FORMATS[3], ARRAYS[6])  # formats and shapes that have a kin
-    return again or configuration in SWEEPS or (bench, configuration) in SLOW
+    return configuration in SWEEPS or (bench, configuration) in SLOW
 
 
 def identify(value) -> str:

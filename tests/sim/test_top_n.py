@@ -2,28 +2,23 @@
 
 import ctypes
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from heddle.hw import verilog
 from heddle.hw.prune.top_n import TopN
-from heddle.sim.engines import verilator
+
+from .compiled import compiled
 
 SIZE = 8
 INFINITE = 0x7C00
-VALUE, INDEX, LAST = 0, 32, 35
-"""Where in an element its fields begin."""
+INDEX, LAST = 32, 35
+"""Where in an element these fields begin, behind its value."""
 
 
 @cache
 def library() -> ctypes.CDLL:
-    text, source = verilog.convert(TopN(SIZE), verilog.TOP), Path(__file__).with_name("top_n.cpp")
-    built = verilator.Build(
-        text, verilog.TOP, (source,), "top_n.so", compile=("-DVL_TIME_CONTEXT",)
-    )
-    found = verilator.library(verilator.build(built))
+    found = compiled(TopN(SIZE), "top_n.cpp")
     found.top_n_run.restype = ctypes.c_uint64
     return found
 
@@ -46,16 +41,10 @@ def test_every_half_beside_its_neighbours(n):
     """Lines of eight that follow each other in FP16's order, or of fewer that come twice, shuffled,
     of both signs: the largest magnitudes leave, of equals those with the lower indices."""
     rng = np.random.default_rng(n)
-    first = np.arange(INFINITE + 1)[:, None]
-    halves = np.minimum(first + rng.integers(0, SIZE, (len(first), SIZE)), INFINITE)
-    halves = np.concatenate(
-        [
-            halves,
-            np.minimum(
-                first + rng.permuted(np.tile(np.arange(SIZE), (len(first), 1)), axis=1), INFINITE
-            ),
-        ]
-    )
+    first, places = np.arange(INFINITE + 1)[:, None], np.arange(SIZE)
+    some = rng.integers(0, SIZE, (len(first), SIZE))
+    each = rng.permuted(np.tile(places, (len(first), 1)), axis=1)
+    halves = np.minimum(np.concatenate([first + some, first + each]), INFINITE)
     signs = rng.integers(2, size=halves.shape) << 15
     values = (halves | signs).astype(np.uint16).view(np.float16).astype(np.float32)
     found = kept(n, values)

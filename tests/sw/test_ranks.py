@@ -27,7 +27,7 @@ def alone(recipe, data, scale: float) -> Training:
 
 
 def in_ranks(recipe, data, scale: float, count: int) -> list[Training]:
-    together, done, failed = Threads(count), [None] * count, []
+    together, done, failed = Threads(count, 60), [None] * count, []
 
     def work(rank: int) -> None:
         try:

@@ -37,16 +37,6 @@ def test_grouped_rows():
     prove(lambda: RowMoverProof(GROUPED, "grouped"), bounded=21, cover=28)
 
 
-def forgets_the_turn(m, mover):
-    m.d.comb += mover.turned.turn.eq(0)
-
-
-@pytest.mark.slow
-def test_wrong_turn_fails(monkeypatch):
-    mutate(monkeypatch, rows.RowMover, forgets_the_turn)
-    refuted(RowMoverProof(GROUPED, "grouped"), 22)
-
-
 def reads_what_lies_outside(m, g):
     m.d.comb += g.port.address[1].eq(g.i.payload.address)
 
@@ -65,10 +55,18 @@ def forgets_the_part(m, mover):
     m.d.comb += mover.turned.part.eq(0)
 
 
+def forgets_the_turn(m, mover):
+    m.d.comb += mover.turned.turn.eq(0)
+
+
 @pytest.mark.slow
-def test_wrong_part_fails(monkeypatch):
-    mutate(monkeypatch, rows.RowMover, forgets_the_part)
-    refuted(RowMoverProof(ACROSS, "transposed"), 18)
+@pytest.mark.parametrize(
+    ("wrong", "config", "kind", "depth"),
+    [(forgets_the_part, ACROSS, "transposed", 18), (forgets_the_turn, GROUPED, "grouped", 22)],
+)
+def test_wrong_turning_fails(wrong, config, kind, depth, monkeypatch):
+    mutate(monkeypatch, rows.RowMover, wrong)
+    refuted(RowMoverProof(config, kind), depth)
 
 
 def loses_a_window(m, w):
