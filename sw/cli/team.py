@@ -67,7 +67,7 @@ def team() -> Iterator[Team]:
         yield Team()
         return
     try:
-        from torch import distributed
+        from torch import distributed  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError:
         raise FormatError(
             f"{RANKS} is {ranks}: ranks need PyTorch, pip install 'heddle[torch]'"
