@@ -256,8 +256,9 @@ def _initial(data: Dataset, recipe: Recipe, rng: np.random.Generator) -> list[La
         kind = Dense if dense else RECIPES[recipe.method]
         rule = kind(recipe.n, recipe.m, recipe.pull, (recipe.seed, i))
         n = recipe.n if "FF" in kind.SPARSE else recipe.m
-        # He initialisation for the inputs that are kept, less where another layer's are added.
-        spread = np.sqrt(2 / max(1, inputs * n / recipe.m)) * (1 if stage.add is None else 0.5)
+        # He initialisation, less where another layer's outputs are added. It counts all inputs, not
+        # only those that are kept: these are the largest, and wider first weights lose accuracy.
+        spread = np.sqrt(2 / max(1, inputs)) * (1 if stage.add is None else 0.5)
         weights = rng.standard_normal((inputs, outputs)).astype(np.float32) * np.float32(spread)
         layers.append(Layer(weights, np.zeros(outputs, np.float32), n, recipe.m, stage, rule))
     return layers

@@ -94,7 +94,7 @@ def test_the_same_bits_of_kept_weights(method, recipe, config, data):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_recipe_learns(method):
     rate = 0.002 if method == "step" else 0.05
-    recipe = Recipe(hidden=(32, 16), epochs=4, batch=16, rate=rate, method=method, seed=3)
+    recipe = Recipe(hidden=(32, 16), epochs=6, batch=16, rate=rate, method=method, seed=3)
     training = Training.begun(dataset(24, 160), recipe)
     OnModel(training)
     while not training.done:
