@@ -1,6 +1,10 @@
 """A board at its pins: the same script and the self-test, through a pseudo-terminal."""
 
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -101,8 +105,8 @@ def test_an_int8_network_through_the_pins(board, tmp_path):
     assert done.exit_code == 0 and "agree in every bit" in done.output, done.output
 
 
-def trained(folder: Path, name: str, device: str, *more: str) -> Result:
-    """What `heddle train` says, of three classes that nothing is there to test with."""
+def to_train(folder: Path, name: str, device: str, *more: str) -> list[str]:
+    """Of `heddle`, to train with images of three classes, and none to test with."""
     data, rng = folder / "three.npz", np.random.default_rng(4)
     labels = np.arange(32) % 3
     x = rng.random((3, 12))[labels] + rng.normal(0, 0.1, (32, 12))
@@ -111,7 +115,11 @@ def trained(folder: Path, name: str, device: str, *more: str) -> Result:
     words += ["--batch", "16", "--epochs", "2", "--out", folder / name, "--device", device, *more]
     if device == "model":
         words += ["--board", "ulx3s-85f/fp16_4x4_training"]
-    return CliRunner().invoke(cli.app, list(map(str, words)))
+    return list(map(str, words))
+
+
+def trained(folder: Path, name: str, device: str, *more: str) -> Result:
+    return CliRunner().invoke(cli.app, to_train(folder, name, device, *more))
 
 
 @pytest.mark.parametrize(
@@ -137,6 +145,25 @@ def test_a_board_that_is_unplugged_while_it_trains(tmp_path):
     assert f"what was done up to the last checkpoint is in {kept}" in broken.output
     with plugged(TRAINER) as path:
         again = trained(tmp_path, "a", path)
+    assert again.exit_code == 0 and f"going on from {kept}" in again.output, again.output
+    assert trained(tmp_path, "b", "model").exit_code == 0
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board", [TRAINER], indirect=True)
+def test_a_process_that_is_killed_while_a_board_trains(board, tmp_path):
+    """In the middle of a step. The board is used again as it was left, and ends with the same
+    bits."""
+    kept = tmp_path / "a.checkpoint"
+    words = to_train(tmp_path, "a", board, "--every", "0")
+    command = [sys.executable, "-c", "from heddle.sw.cli import main; main()", *words]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not kept.exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    again = trained(tmp_path, "a", board)
     assert again.exit_code == 0 and f"going on from {kept}" in again.output, again.output
     assert trained(tmp_path, "b", "model").exit_code == 0
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
