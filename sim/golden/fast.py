@@ -7,6 +7,9 @@ rounded to the same output, it is the right one. Elsewhere the sum lies at a bou
 or magnitudes cancel: there, and only there, integers decide.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
 from ...hw.formats import Format, OutputFormat
@@ -24,10 +27,31 @@ HALF_MOST = np.array([-129.0, 128.0])
 """What saturates as INT8."""
 
 
+@dataclass(frozen=True)
+class Operand:
+    """A product's elements, as it needs them: made once for what several products take."""
+
+    whole: np.ndarray
+    """float64, counted in the format's unit: whole numbers."""
+    sizes: np.ndarray
+    """Their magnitudes, float32, each rounded once; infinite if they are too large."""
+
+    @classmethod
+    def of(cls, format: Format, raw: np.ndarray) -> "Operand":
+        """Of raw elements of any shape. Raises `ValueError` for those that are not finite."""
+        whole = numbers.whole(format, raw, format.unit_log2)
+        with np.errstate(over="ignore"):
+            return cls(whole, np.abs(whole.astype(np.float32)))
+
+    def seen(self, view: Callable[[np.ndarray], np.ndarray]) -> "Operand":
+        """The same elements in another order or shape; zeros may be among them."""
+        return Operand(view(self.whole), view(self.sizes))
+
+
 def rounded_matmul(
     format: Format,
-    x: np.ndarray,
-    w: np.ndarray,
+    x: np.ndarray | Operand,
+    w: np.ndarray | Operand,
     bias,
     scale,
     exponent,
@@ -37,7 +61,7 @@ def rounded_matmul(
     masked=False,
 ) -> Finished:
     """``round(relu?((x @ w + addend + bias) * scale * 2**exponent))`` of raw elements x [B, K] and
-    w [K, C]; +0 where `masked`, which broadcasts to [B, C].
+    w [K, C], or `Operand`s of them; +0 where `masked`, which broadcasts to [B, C].
 
     `bias`, `scale` and `exponent` are a column's integers (`settings.Settings`); `addend` [B, C] is
     of raw elements, in the sum's unit. Raises `ValueError` for elements that are not finite, and
@@ -46,10 +70,11 @@ def rounded_matmul(
     if output is OutputFormat.RAW:
         raise ValueError("exact sums are not rounded: use exact_matmul")
     # Counted in units, elements and products are whole numbers; powers of two are exact.
-    a, b = (numbers.whole(format, raw, format.unit_log2) for raw in (x, w))
+    left, right = (v if isinstance(v, Operand) else Operand.of(format, v) for v in (x, w))
+    a, b = left.whole, right.whole
     columns = [np.array(v, object) for v in (bias, scale, exponent)]
     offset, factor = (v.astype(np.float64) for v in columns[:2])
-    sums, most = a @ b + offset, _magnitudes(a, b) + np.abs(offset)
+    sums, most = a @ b + offset, _magnitudes(left, right) + np.abs(offset)
     added = None
     if addend is not None:
         added = numbers.whole(format, addend, format.product_unit_log2)
@@ -77,15 +102,14 @@ def rounded_matmul(
     return _finished(low, saturated, output)
 
 
-def _magnitudes(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """No less than ``|a| @ |b|``, of whole numbers; 0 where that is."""
-    terms, size = a.shape[1], min(a.size, b.size)
-    with np.errstate(over="ignore"):
-        c, d = (np.abs(values.astype(np.float32)) for values in (a, b))
+def _magnitudes(a: Operand, b: Operand) -> np.ndarray:
+    """No less than ``|a| @ |b|``; 0 where that is."""
+    c, d = a.sizes, b.sizes
+    terms, size = c.shape[1], min(c.size, d.size)
     if size and float(c.max()) * float(d.max()) * terms < SINGLE:
         # In single precision, whose roundings are made good.
         return c @ d * np.float32(1 + (terms + 4) * 2.0**-22)
-    return np.abs(a) @ np.abs(b)
+    return np.abs(a.whole) @ np.abs(b.whole)
 
 
 def _codes(sums: np.ndarray, powers: np.ndarray, relu: bool, output: OutputFormat) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""`make reproduce`: accuracies of every recipe, into docs/accuracy.json; what is there stays. With
---bits, trainings on simulated Verilog beside the host's, into docs/bits.json; with --layers, cycles
-of single layers' products, into docs/layers.json; with --picture, what each recipe is worth."""
+"""`make reproduce`: accuracies of every recipe, into docs/accuracy.json, and as a page beside it;
+what is there stays. With --bits, trainings on simulated Verilog beside the host's, into
+docs/bits.json; with --layers, cycles of single layers' products, into docs/layers.json; with
+--picture, what each recipe is worth."""
 
 import argparse
 import subprocess
@@ -15,7 +16,7 @@ from ...sw.cli import options as options_of
 from ...sw.errors import HeddleError
 from ...sw.nn import data as datasets
 from ...sw.nn.trainer import METHODS
-from . import bits, layers, picture, runs
+from . import bits, layers, page, picture, runs
 from .kept import read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +69,7 @@ def main() -> int:
         for run in todo:
             runs.add(options.out, kept, runs.result(run, dataset), **about)
             progress.advance(task)
+    page.write(options.out.with_suffix(".md"), kept)
     console.print(table(kept))
     return 0
 

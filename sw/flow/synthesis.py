@@ -7,6 +7,7 @@ Results are kept by the content of what went in.
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,8 @@ MULTIPLEXERS = HERE / "cells" / "ecp5_multiplexers.v"
 """What wide multiplexers are mapped to on ECP5."""
 TAIL = 20
 """Lines of a failed tool's output that its error shows."""
+MODULE = re.compile(r"^module \\?([\w.$]+)", re.MULTILINE)
+"""The name of a module, in Verilog."""
 DERIVED = ("LUT4", "CCU2C", "PFUMX", "L6MUX21", "SB_CARRY", "ALU", "MUX2")
 """Cells whose types Yosys puts into the names of the nets between them."""
 YOSYS = """
@@ -147,7 +150,8 @@ def area(verilog: str, top: str, family: Family = Family.ECP5, options: Sequence
 
 
 def estimate(verilog: str, top: str, family: Family) -> Area:
-    """Cells of module `top` by its parts, each module synthesised once and alone.
+    """Cells of module `top` by its parts, each module of `verilog` synthesised once and alone; for
+    AMD's families.
 
     Quick for a large array, and a little too many: nothing is simplified across modules. Raises
     `SynthesisError`.
@@ -157,7 +161,20 @@ def estimate(verilog: str, top: str, family: Family) -> Area:
         f"hierarchy -top {top}",
         "proc",
         "rename -hide w:*",
-        *_mapped(family.value, top),
+        f"{family.value} -top {top} -run :map_luts",
+        # The LUT mapper looks at the whole design for each of its modules: it sees one at a time.
+        "design -stash whole",
+    ]
+    for module in MODULE.findall(verilog):
+        script += [
+            "design -reset",
+            f"design -copy-from whole =A:blackbox {module}",
+            f"{family.value} -top {module} -run map_luts:finalize",
+            f"design -copy-to whole -as {module} {module}",
+        ]
+    script += [
+        "design -load whole",
+        f"{family.value} -top {top} -run finalize:check",
         "tee -q -o statistics.json stat -json",
     ]
 

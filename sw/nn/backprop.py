@@ -1,6 +1,7 @@
 """Forward through the layers of a network, and back."""
 
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -8,20 +9,22 @@ from . import stages
 from .layers import Layer
 from .recipes import Pruned
 
+Rows = TypeVar("Rows")
+
 
 @dataclass
-class Passed:
+class Passed(Generic[Rows]):
     """What a forward pass leaves for the way back."""
 
     values: list[np.ndarray]
     """The images of the input, and those that each layer makes."""
-    taken: list[np.ndarray]
-    """The rows of images that each layer multiplies."""
+    taken: list[Rows]
+    """The rows of images that each layer multiplies, as its arithmetic has them."""
     full: list[np.ndarray]
     """What each layer pools."""
 
 
-def forward(layers: list[Layer], pruned: list[Pruned], x: np.ndarray) -> Passed:
+def forward(layers: list[Layer], pruned: list[Pruned], x: np.ndarray) -> Passed[np.ndarray]:
     """Images [B, pixels] through the layers, each with the weights that it has now."""
     passed = Passed([x], [], [])
     for i, (layer, used) in enumerate(zip(layers, pruned, strict=True)):
@@ -49,7 +52,7 @@ def cross_entropy(scores: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]
 def backward(
     layers: list[Layer],
     pruned: list[Pruned],
-    passed: Passed,
+    passed: Passed[np.ndarray],
     gradient: np.ndarray,
     first: int = 0,
 ) -> list[np.ndarray]:

@@ -20,6 +20,7 @@ from ...sim.golden.biases import fixed_point
 from ..compiler import softmax_programs
 from ..compiler.tensors import Tensor
 from ..compiler.transposed import pixel_phases
+from ..compiler.walks import Kernel
 from ..errors import FormatError
 from . import stages
 from .backprop import Passed
@@ -31,6 +32,7 @@ Change = Callable[[int, np.ndarray], np.ndarray]
 """Of the gradient of a layer's output, by the layer's number."""
 Loss = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Of scores [B, classes], float32: their gradient, float16, and each row's loss, float32."""
+Operands = Passed[fast.Operand]
 GROUP = 8
 """Channels, scores and targets are filled up to whole groups, of so many unless a device has
 others."""
@@ -163,13 +165,17 @@ def gradients(
         return Gradients(losses, None)
     exponent, made = -int(np.log2(scale)), []
     for layer, (rows, images) in enumerate(zip(passed.taken[first:], dys, strict=True), first):
-        gradient = images.reshape(len(rows), -1)
-        ones = np.ones((len(rows), 1), np.float16)
+        gradient = images.reshape(len(rows.whole), -1)
+        ones = np.ones((len(gradient), 1), np.float16)
         drawn = samples(layer, gradient)
         if not np.isfinite(drawn).all():
             return Gradients(losses, None)
-        pairs = (rows, drawn), (ones, gradient)
-        dw, db = (_product(x.T, y, OutputFormat.FP32, exponent=exponent) for x, y in pairs)
+        dy = _operand(gradient)
+        pairs = (rows, dy if drawn is gradient else _operand(drawn)), (_operand(ones), dy)
+        dw, db = (
+            _product(x.seen(np.transpose), y, OutputFormat.FP32, exponent=exponent)
+            for x, y in pairs
+        )
         made.append((dw, db[0]))
     return Gradients(losses, made)
 
@@ -185,21 +191,21 @@ def later_of(stages_: Sequence[Stage], number: int) -> int | None:
     return later[0] if later else None
 
 
-def _forward(masters: Sequence[Master], used: Sequence[Pair], x: np.ndarray) -> Passed | None:
+def _forward(masters: Sequence[Master], used: Sequence[Pair], x: np.ndarray) -> Operands | None:
     """None if a value is not finite."""
     first = masters[0].stage
     values, taken, full = [x.reshape(len(x), first.height, first.width, -1)], [], []
     for i, (master, (weights, _)) in enumerate(zip(masters, used, strict=True)):
         stage, last = master.stage, i == len(masters) - 1
         images = values[-1].reshape(len(x), stage.height, stage.width, -1)
-        taken.append(stages.rows(images, stage.kernel))
+        taken.append(_rows(images, stage.kernel))
         added = None if stage.add is None else values[stage.add + 1]
         made = _product(
-            *(taken[-1], weights),
+            *(taken[-1], _operand(weights)),
             OutputFormat.FP32 if last else OutputFormat.FP16,
             bias=master.bias,
             relu=not last,
-            addend=None if added is None else added.reshape(len(taken[-1]), -1),
+            addend=None if added is None else added.reshape(len(taken[-1].whole), -1),
         )
         if not np.isfinite(made).all():
             return None
@@ -211,7 +217,7 @@ def _forward(masters: Sequence[Master], used: Sequence[Pair], x: np.ndarray) -> 
 def _backward(
     masters: Sequence[Master],
     used: Sequence[Pair],
-    passed: Passed,
+    passed: Operands,
     dy: np.ndarray,
     errors: Change,
     first: int,
@@ -248,11 +254,10 @@ def _transposed(
     (down, right), channels = stage.kernel.stride, inputs.shape[3]
     for phase in pixel_phases(stage.kernel, stage.height, stage.width):
         (above, left), count = phase.first, len(dy) * phase.height * phase.width
-        rows = stages.rows(dy, phase.kernel)
         mine = np.s_[:, above::down, left::right]
         made = _product(
-            rows,
-            phase.matrix(weights, 1),
+            _rows(dy, phase.kernel),
+            _operand(phase.matrix(weights, 1)),
             OutputFormat.FP16,
             masked=inputs[mine].reshape(count, channels) == 0,
             addend=None if added is None else added[mine].reshape(count, channels),
@@ -261,9 +266,18 @@ def _transposed(
     return dx
 
 
+def _rows(images: np.ndarray, kernel: Kernel) -> fast.Operand:
+    """What a convolution of images multiplies its weights by; each number is looked at once."""
+    return _operand(images).seen(lambda values: stages.rows(values, kernel))
+
+
+def _operand(values: np.ndarray) -> fast.Operand:
+    return fast.Operand.of(FP16, np.ascontiguousarray(values, np.float16).view(np.uint16))
+
+
 def _product(
-    x: np.ndarray,
-    w: np.ndarray,
+    x: fast.Operand,
+    w: fast.Operand,
     output: OutputFormat,
     bias: np.ndarray | None = None,
     relu: bool = False,
@@ -272,15 +286,14 @@ def _product(
     exponent: int = 0,
 ) -> np.ndarray:
     """``round(relu?(x @ w + bias + addend) * 2**exponent)``."""
-    unit, channels = FP16.product_unit_log2, w.shape[1]
+    unit, channels = FP16.product_unit_log2, w.whole.shape[1]
     whole = [0] * channels
     if bias is not None:
         width = FP16.accumulator_bits(MAX_TERMS)
         whole = [fixed_point(raw, unit, width)[0] for raw in bias.view("<u4").tolist()]
     columns = whole, [1] * channels, [unit + exponent] * channels
-    raw = (np.ascontiguousarray(v, np.float16).view(np.uint16) for v in (x, w))
     added = None if addend is None else np.ascontiguousarray(addend).view(np.uint16)
-    done = fast.rounded_matmul(FP16, *raw, *columns, relu, output, added, masked)
+    done = fast.rounded_matmul(FP16, x, w, *columns, relu, output, added, masked)
     return done.raw.view(f"f{output.bytes}")
 
 

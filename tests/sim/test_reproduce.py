@@ -2,17 +2,20 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
 from heddle.sim.bench import accuracy
 from heddle.sim.reproduce import __main__ as command
-from heddle.sim.reproduce import bits, picture, runs
+from heddle.sim.reproduce import bits, page, picture, runs
 from heddle.sim.reproduce.kept import read
 from heddle.sw.nn.recipes import RECIPES
 from heddle.sw.nn.trainer import Training
 
 from ..sw.test_on_device import RECIPE, dataset, model
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def kept(method: str, n: int, m: int, accuracies: list[float]) -> list[dict]:
@@ -42,6 +45,7 @@ def test_what_is_there_is_not_done_again(tmp_path, monkeypatch, capsys):
     again = json.loads(out.read_text())
     assert len(again["runs"]) == 10 and again["runs"][:9] == first["runs"]
     assert "bdwp" in capsys.readouterr().out
+    assert out.with_suffix(".md").read_text("utf-8") == page.made(again)
 
 
 def test_the_same_seed_is_the_same_accuracy():
@@ -52,6 +56,30 @@ def test_the_same_seed_is_the_same_accuracy():
 def test_mean_and_deviation():
     found = runs.summary({"runs": kept("dense", 8, 8, [2.0, 4.0, 6.0])})
     assert found == {("digits", "mlp", 3, 64, "dense", 8, 8): (4.0, 2.0, 3)}
+
+
+def test_a_page_of_them():
+    """Fewer seeds than dense's are told; what was not tried has no line and no column."""
+    rows = kept("dense", 8, 8, [90.0, 92.0, 94.0]) + kept("bdwp", 2, 8, [91.0, 93.0])
+    rows += kept("kept", 1, 4, [88.0])
+    made = page.made({"runs": [row | {"command": "make reproduce"} for row in rows]})
+    told = """\
+## digits: perceptron of 256 and 256 hidden values
+
+3 epochs, batch 64. Dense: 92.00 ± 2.00 (3 seeds).
+
+| `--method` | 1:4 | 2:8 |
+|---|---|---|
+| `bdwp` |  | 92.00 ± 1.41 (2) |
+| `kept` | 88.00 (1) |  |
+
+    make reproduce
+"""
+    assert made == page.HEAD + "\n" + told
+
+
+def test_the_page_is_of_what_is_kept():
+    assert page.made(read(DOCS / "accuracy.json")) == (DOCS / "accuracy.md").read_text("utf-8")
 
 
 def test_bench_rows(tmp_path, monkeypatch):
