@@ -6,11 +6,12 @@ from pathlib import Path
 
 from ...sw.lib import files
 from ...sw.nn.trainer import METHODS, Recipe
+from .runs import channels_of
 
 PATTERNS = ((2, 4), (1, 4), (2, 8), (1, 8))
 NETWORKS = {
-    "mlp": "perceptron of {} and {} hidden values".format(*Recipe.hidden),
-    "cnn": "convolutions of {} and {} channels, {} hidden values".format(*Recipe.channels),
+    "mlp": "perceptron of {} and {} hidden values",
+    "cnn": "convolutions of {} and {} channels, {} hidden values",
 }
 HEAD = """# Accuracy of recipes
 
@@ -42,7 +43,8 @@ def _section(of: tuple, rows: Sequence[dict]) -> str:
     patterns = [(n, m) for n, m in PATTERNS if any((r["n"], r["m"]) == (n, m) for r in rows)]
     methods = [name for name in METHODS if name != "dense"]
     found = {(name, *nm): _found(rows, name, *nm) for name in methods for nm in patterns}
-    lines = [f"## {data}: {NETWORKS[architecture]}", ""]
+    widths = Recipe.hidden if architecture == "mlp" else channels_of(data)
+    lines = [f"## {data}: {NETWORKS[architecture].format(*widths)}", ""]
     lines += [f"{epochs} epochs, batch {batch}. Dense: {_cell(dense, 0)} ({len(dense)} seeds).", ""]
     lines += ["| `--method` | " + " | ".join(f"{n}:{m}" for n, m in patterns) + " |"]
     lines += ["|---" * (1 + len(patterns)) + "|"]

@@ -29,6 +29,8 @@ TAIL = 20
 """Lines of a failed tool's output that its error shows."""
 MODULE = re.compile(r"^module \\?([\w.$]+)", re.MULTILINE)
 """The name of a module, in Verilog."""
+TOGETHER = 16
+"""Modules whose LUTs are mapped at a time where each is synthesised alone."""
 DERIVED = ("LUT4", "CCU2C", "PFUMX", "L6MUX21", "SB_CARRY", "ALU", "MUX2")
 """Cells whose types Yosys puts into the names of the nets between them."""
 YOSYS = """
@@ -162,15 +164,21 @@ def estimate(verilog: str, top: str, family: Family) -> Area:
         "proc",
         "rename -hide w:*",
         f"{family.value} -top {top} -run :map_luts",
-        # The LUT mapper looks at the whole design for each of its modules: it sees one at a time.
         "design -stash whole",
+        "read_verilog -lib -specify +/xilinx/cells_sim.v",
+        "read_verilog -lib +/xilinx/cells_xtra.v",
+        "design -stash library",
     ]
-    for module in MODULE.findall(verilog):
+    # The LUT mapper goes through all of a design for each of its modules, so it sees few at a time.
+    modules = MODULE.findall(verilog)
+    for at in range(0, len(modules), TOGETHER):
+        some = modules[at : at + TOGETHER]
+        names = " ".join(some)
         script += [
-            "design -reset",
-            f"design -copy-from whole =A:blackbox {module}",
-            f"{family.value} -top {module} -run map_luts:finalize",
-            f"design -copy-to whole -as {module} {module}",
+            "design -load library",
+            f"design -copy-from whole {names}",
+            f"{family.value} -top {some[0]} -run map_luts:finalize",
+            f"design -copy-to whole {names}",
         ]
     script += [
         "design -load whole",
