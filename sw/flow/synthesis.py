@@ -163,6 +163,10 @@ def estimate(verilog: str, top: str, family: Family) -> Area:
         f"hierarchy -top {top}",
         "proc",
         "rename -hide w:*",
+        # What Yosys keeps of the Verilog itself it would copy with each of these modules again.
+        "write_rtlil design.il",
+        "design -reset",
+        "read_rtlil design.il",
         f"{family.value} -top {top} -run :map_luts",
         "design -stash whole",
         "read_verilog -lib -specify +/xilinx/cells_sim.v",
