@@ -1,6 +1,7 @@
 """What each recipe is worth in hardware, as one picture: accuracy lost against how much faster a
 step's products are."""
 
+import math
 from pathlib import Path
 
 from ...sw.nn.recipes import RECIPES
@@ -37,7 +38,7 @@ def draw(path: Path, summary: dict[tuple, tuple[float, float, int]], kept: dict,
             axes.annotate(name, points[name], place, fontsize=9, va="center", arrowprops=line)
         axes.set_xlabel("products of a training step, times as fast as dense")
         axes.set_ylabel("accuracy lost against dense, %")
-        axes.set_xlim(left=1)
+        axes.set_xlim(1, 0.3 + max(x for x, _ in points.values()))
         data, architecture, epochs, _ = of
         axes.set_title(
             f"{N}:{M}, {data}, {architecture}, {epochs} epochs, {seeds} seeds: mean and deviation; "
@@ -47,13 +48,19 @@ def draw(path: Path, summary: dict[tuple, tuple[float, float, int]], kept: dict,
 
 
 def _places(points: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-    """Where names stand: on the right of their points, none on another one."""
+    """Where names stand: on the right of all points that are near each other, in their order."""
     wide, high = 0.45, 0.13
     made: dict[str, tuple[float, float]] = {}
-    for name, (x, y) in sorted(points.items(), key=lambda item: item[1][1]):
-        x += 0.08
-        below = [other[1] for other in made.values() if abs(other[0] - x) < wide]
-        made[name] = x, max([y, *(other + high for other in below)])
+    columns: list[list[str]] = []
+    for name in sorted(points, key=lambda name: points[name]):
+        if not columns or points[name][0] - points[columns[-1][-1]][0] > wide:
+            columns.append([])
+        columns[-1].append(name)
+    for column in columns:
+        x, above = points[column[-1]][0] + 0.1, -math.inf
+        for name in sorted(column, key=lambda name: (points[name][1], -points[name][0])):
+            above = max(points[name][1], above + high)
+            made[name] = x, above
     return made
 
 
