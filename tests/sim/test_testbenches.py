@@ -107,6 +107,12 @@ SLOW = [
     ("feeders", STREAMS[1]),
     ("response", TENSORS[1]),
     ("movers", TENSORS[1]),
+    ("side", WINDOWS),
+    ("store", TENSORS[0]),
+    ("epilogue", BESIDE[0]),
+    ("response", STREAMS[2]),
+    ("issuer", STREAMS[2]),
+    ("feeders", STREAMS[2]),
 ]
 """So are these benches: others have the same blocks, with other numbers."""
 RESETS = [config(4, 6, E5M2), COMPACT]
