@@ -222,8 +222,10 @@ async def after_reset(dut):
         flushes = cycle < slots
         assert (int(dut.last.value), int(dut.valid.value)) == (flushes, 0)
         if config.training:
-            edge = cycle in (0, slots - 1)
-            assert int(dut.holding.value) == (4 if edge else 2) * flushes
+            holding, edge = HOLDING.from_bits(int(dut.holding.value)), cycle in (0, slots - 1)
+            assert (holding.offered, holding.swap) == (flushes and not edge, flushes and edge)
+            # What an element holds counts with a weight, and afterwards there is none.
+            assert not (flushes and holding.held)
         await FallingEdge(dut.clk)
 
 
