@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 
-from ..config import Config, ConfigError, trainer
+from ..config import PRESETS, Config, ConfigError
 from ..formats import FP16
 from .boards import BOARDS, Build
 from .pll import Pll
@@ -94,7 +94,7 @@ VENDOR_BOARDS = {
             "xcvu9p-fsgd2104-2L-e",
             "xcup",
             System.PCIE,
-            replace(trainer("paper"), external_bits=34),
+            replace(PRESETS["paper"], external_bits=34),
             200,
             Available(1_182_240, 2_364_480, 6_840, 2_160),
             board_part="xilinx.com:vcu1525:part0:1.3",

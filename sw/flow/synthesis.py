@@ -7,7 +7,6 @@ Results are kept by the content of what went in.
 import json
 import logging
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -27,10 +26,6 @@ MULTIPLEXERS = HERE / "cells" / "ecp5_multiplexers.v"
 """What wide multiplexers are mapped to on ECP5."""
 TAIL = 20
 """Lines of a failed tool's output that its error shows."""
-MODULE = re.compile(r"^module \\?([\w.$]+)", re.MULTILINE)
-"""The name of a module, in Verilog."""
-TOGETHER = 16
-"""Modules whose LUTs are mapped at a time where each is synthesised alone."""
 DERIVED = ("LUT4", "CCU2C", "PFUMX", "L6MUX21", "SB_CARRY", "ALU", "MUX2")
 """Cells whose types Yosys puts into the names of the nets between them."""
 YOSYS = """
@@ -152,8 +147,7 @@ def area(verilog: str, top: str, family: Family = Family.ECP5, options: Sequence
 
 
 def estimate(verilog: str, top: str, family: Family) -> Area:
-    """Cells of module `top` by its parts, each module of `verilog` synthesised once and alone; for
-    AMD's families.
+    """Cells of module `top` by its parts, each module synthesised once and alone.
 
     Quick for a large array, and a little too many: nothing is simplified across modules. Raises
     `SynthesisError`.
@@ -163,30 +157,7 @@ def estimate(verilog: str, top: str, family: Family) -> Area:
         f"hierarchy -top {top}",
         "proc",
         "rename -hide w:*",
-        # What Yosys keeps of the Verilog itself it would copy with each of these modules again.
-        "write_rtlil design.il",
-        "design -reset",
-        "read_rtlil design.il",
-        f"{family.value} -top {top} -run :map_luts",
-        "design -stash whole",
-        "read_verilog -lib -specify +/xilinx/cells_sim.v",
-        "read_verilog -lib +/xilinx/cells_xtra.v",
-        "design -stash library",
-    ]
-    # The LUT mapper goes through all of a design for each of its modules, so it sees few at a time.
-    modules = MODULE.findall(verilog)
-    for at in range(0, len(modules), TOGETHER):
-        some = modules[at : at + TOGETHER]
-        names = " ".join(some)
-        script += [
-            "design -load library",
-            f"design -copy-from whole {names}",
-            f"{family.value} -top {some[0]} -run map_luts:finalize",
-            f"design -copy-to whole {names}",
-        ]
-    script += [
-        "design -load whole",
-        f"{family.value} -top {top} -run finalize:check",
+        *_mapped(family.value, top),
         "tee -q -o statistics.json stat -json",
     ]
 

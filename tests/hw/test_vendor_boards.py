@@ -22,6 +22,6 @@ def test_every_board_can_be_built(board):
 
 def test_names():
     assert not set(BOARDS) & set(VENDOR_BOARDS)
-    assert vendor_board("vcu1525").config.name == "paper-training"
+    assert vendor_board("vcu1525").config.name == "paper"
     with pytest.raises(ConfigError, match="no board 'none'; there are ulx3s-85f.*pynq-z2"):
         vendor_board("none")
