@@ -1,13 +1,14 @@
 """What is kept of trainings as a page, docs/accuracy.md: a table for each data set and network."""
 
-import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from ...sw.lib import files
 from ...sw.nn.trainer import METHODS, Recipe
-from .runs import channels_of
+from .runs import channels_of, summary
 
+Found = tuple[float, float, int]
+"""Mean, deviation and number of seeds' accuracies."""
 PATTERNS = ((2, 4), (1, 4), (2, 8), (1, 8))
 NETWORKS = {
     "mlp": "perceptron of {} and {} hidden values",
@@ -29,42 +30,36 @@ def write(path: Path, kept: dict) -> None:
 
 def made(kept: dict) -> str:
     """The page's text."""
-    sections: dict[tuple, list[dict]] = {}
+    found, commands = summary(kept), {}
     for row in kept["runs"]:
         of = row["data"], row["architecture"], row["epochs"], row["batch"]
-        sections.setdefault(of, []).append(row)
-    order = sorted(sections, key=lambda of: (of[0], list(NETWORKS).index(of[1]), of[2:]))
-    return "\n".join([HEAD, *(_section(of, sections[of]) for of in order)])
+        commands.setdefault(of, set()).add(row["command"])
+    order = sorted(commands, key=lambda of: (of[0], list(NETWORKS).index(of[1]), of[2:]))
+    return "\n".join([HEAD, *(_section(of, found, commands[of]) for of in order)])
 
 
-def _section(of: tuple, rows: Sequence[dict]) -> str:
+def _section(of: tuple, found: dict[tuple, Found], commands: Iterable[str]) -> str:
     data, architecture, epochs, batch = of
-    dense = _found(rows, "dense", 8, 8)
-    patterns = [(n, m) for n, m in PATTERNS if any((r["n"], r["m"]) == (n, m) for r in rows)]
-    methods = [name for name in METHODS if name != "dense"]
-    found = {(name, *nm): _found(rows, name, *nm) for name in methods for nm in patterns}
+    dense = found.get((*of, "dense", 8, 8))
+    seeds = dense[2] if dense else 0
+    names = [name for name in METHODS if name != "dense"]
+    patterns = [nm for nm in PATTERNS if any((*of, name, *nm) in found for name in names)]
     widths = Recipe.hidden if architecture == "mlp" else channels_of(data)
     lines = [f"## {data}: {NETWORKS[architecture].format(*widths)}", ""]
-    lines += [f"{epochs} epochs, batch {batch}. Dense: {_cell(dense, 0)} ({len(dense)} seeds).", ""]
+    lines += [f"{epochs} epochs, batch {batch}. Dense: {_cell(dense, 0)} ({seeds} seeds).", ""]
     lines += ["| `--method` | " + " | ".join(f"{n}:{m}" for n, m in patterns) + " |"]
     lines += ["|---" * (1 + len(patterns)) + "|"]
-    for name in methods:
-        cells = [_cell(found[name, *nm], len(dense)) for nm in patterns]
+    for name in names:
+        cells = [_cell(found.get((*of, name, *nm)), seeds) for nm in patterns]
         if any(cells):
             lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    commands = sorted({row["command"] for row in rows})
-    return "\n".join([*lines, "", *(f"    {command}" for command in commands), ""])
+    return "\n".join([*lines, "", *(f"    {command}" for command in sorted(commands)), ""])
 
 
-def _found(rows: Sequence[dict], method: str, n: int, m: int) -> list[float]:
-    of = method, n, m
-    return [row["accuracy"] for row in rows if (row["method"], row["n"], row["m"]) == of]
-
-
-def _cell(found: Sequence[float], seeds: int) -> str:
+def _cell(found: Found | None, seeds: int) -> str:
     """Mean and deviation, and how many there are if these are fewer than `seeds`."""
-    if not found:
+    if found is None:
         return ""
-    spread = f" ± {statistics.stdev(found):.2f}" if found[1:] else ""
-    few = f" ({len(found)})" if len(found) < seeds else ""
-    return f"{statistics.mean(found):.2f}{spread}{few}"
+    mean, deviation, count = found
+    spread = f" ± {deviation:.2f}" if count > 1 else ""
+    return f"{mean:.2f}{spread}" + (f" ({count})" if count < seeds else "")

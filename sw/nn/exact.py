@@ -198,7 +198,7 @@ def _forward(masters: Sequence[Master], used: Sequence[Pair], x: np.ndarray) -> 
     for i, (master, (weights, _)) in enumerate(zip(masters, used, strict=True)):
         stage, last = master.stage, i == len(masters) - 1
         images = values[-1].reshape(len(x), stage.height, stage.width, -1)
-        taken.append(_rows(images, stage.kernel))
+        taken.append(_rows(_operand(images), stage.kernel))
         added = None if stage.add is None else values[stage.add + 1]
         made = _product(
             *(taken[-1], _operand(weights)),
@@ -251,12 +251,12 @@ def _transposed(
 ) -> np.ndarray:
     """The gradient of images `inputs` whose convolution has the gradient `dy`; 0 where they are."""
     dx = np.zeros(inputs.shape, np.float16)
-    (down, right), channels = stage.kernel.stride, inputs.shape[3]
+    (down, right), channels, images = stage.kernel.stride, inputs.shape[3], _operand(dy)
     for phase in pixel_phases(stage.kernel, stage.height, stage.width):
         (above, left), count = phase.first, len(dy) * phase.height * phase.width
         mine = np.s_[:, above::down, left::right]
         made = _product(
-            _rows(dy, phase.kernel),
+            _rows(images, phase.kernel),
             _operand(phase.matrix(weights, 1)),
             OutputFormat.FP16,
             masked=inputs[mine].reshape(count, channels) == 0,
@@ -266,9 +266,9 @@ def _transposed(
     return dx
 
 
-def _rows(images: np.ndarray, kernel: Kernel) -> fast.Operand:
-    """What a convolution of images multiplies its weights by; each number is looked at once."""
-    return _operand(images).seen(lambda values: stages.rows(values, kernel))
+def _rows(images: fast.Operand, kernel: Kernel) -> fast.Operand:
+    """What a convolution of images multiplies its weights by."""
+    return images.seen(lambda values: stages.rows(values, kernel))
 
 
 def _operand(values: np.ndarray) -> fast.Operand:
